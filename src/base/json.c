@@ -1,0 +1,33 @@
+/* json.c - JSON through jansson. */
+#include "base/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static void use_our_memory(void) { json_set_alloc_funcs(kr_mem_new, kr_mem_free); }
+
+static kr_status refused(const char *what, const json_error_t *e) {
+    if (json_error_code(e) == json_error_out_of_memory) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", what);
+    if (json_error_code(e) == json_error_cannot_open_file) KR_FAIL(KR_ERR_IO, "%s: %s", what, strerror(errno));
+    KR_FAIL(KR_ERR_FORMAT, "%s: line %d, column %d: %s", what, e->line, e->column, e->text);
+}
+
+kr_status kr_json_load(json_t **out, const char *path) {
+    json_error_t e;
+    use_our_memory();
+    json_t *j = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    if (!j) return refused(path, &e);
+    *out = j;
+    return KR_OK;
+}
+
+kr_status kr_json_parse(json_t **out, const char *text, size_t n_bytes, const char *what) {
+    json_error_t e;
+    use_our_memory();
+    json_t *j = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &e);
+    if (!j) return refused(what, &e);
+    *out = j;
+    return KR_OK;
+}

@@ -1,0 +1,76 @@
+/* node.h - the inside of a graph, for the files of this folder only. */
+#ifndef KR_GRAPH_NODE_H
+#define KR_GRAPH_NODE_H
+#include "graph/graph.h"
+
+typedef enum kr_node_kind { KR_NODE_ACT, KR_NODE_INPUT, KR_NODE_CONST, KR_NODE_PARAM, KR_NODE_STATE, KR_NODE_GRAD, KR_NODE_SAVED } kr_node_kind;
+
+struct kr_node {
+    kr_node_kind kind;
+    const char *name;      /* inputs, states, parameters, kept tensors; else NULL */
+    kr_dtype dtype;
+    int n_dims;
+    int64_t dim[KR_MAX_DIMS];
+    /* A view shows part of its root: columns [offset, offset + width) of rows of `pitch`.
+     * A node that is no view is its own root.  width: elements of a row; pitch 0: the
+     * rows lie side by side and any reshape is a view. */
+    kr_node *root;
+    int64_t offset, width, pitch;
+    bool needs_grad, keep;
+    kr_node *grad;         /* roots only: an ACT root's gradient */
+    kr_param *param;
+    kr_node *next, *start; /* of a state */
+    const void *init;      /* of a constant */
+    /* plan (roots only): steps [first, last] need it; where it lies */
+    int first, last, n_uses;
+    size_t bytes, at;
+    kr_node *alias;        /* shares this root's memory instead (state in place) */
+    void *data;
+    kr_node *all_next;     /* every node, in order of creation */
+};
+
+typedef struct kr_step {
+    const kr_op *op;
+    const void *attr;
+    kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
+    kr_node *din[KR_MAX_IN], *dout[KR_MAX_OUT]; /* backward: views on gradients, or NULL */
+    bool backward, dead;
+    bool acc[KR_MAX_IN];
+    kr_node *zero[KR_MAX_IN];  /* gradient roots to clear before this step */
+    kr_node *saved;            /* what forward saves for backward; both steps point to it */
+    int block;                 /* -1: in none */
+    kr_call call;
+} kr_step;
+
+enum { KR_MAX_SCOPES = 16 };
+typedef struct kr_profile { double seconds; int64_t calls; } kr_profile;
+
+struct kr_graph {
+    kr_graph_options opt;
+    kr_params *params;
+    kr_arena arena;
+    kr_status status;
+    char error[1024];
+    char scope[256];
+    size_t scope_len[KR_MAX_SCOPES];
+    int n_scopes;
+    kr_node *nodes, **nodes_end;
+    kr_step *steps;
+    int n_steps, cap_steps, n_forward; /* forward steps come first, then recomputed and backward ones */
+    int block, n_blocks;
+    kr_node *loss_grad;
+    float loss_scale;
+    bool planned;
+    kr_graph_memory memory;
+    char *block_data, *fixed, *scratch;
+    size_t fixed_bytes;
+    bool profiling;
+    kr_profile *profile;      /* one per step */
+};
+
+kr_node *kr_node_new(kr_graph *g, kr_node_kind kind, const char *name, kr_dtype dtype, int n_dims, const int64_t *dim);
+/* A view on `root` that looks like `like` looks on its own root. */
+kr_node *kr_node_view_as(kr_graph *g, kr_node *root, const kr_node *like);
+kr_step *kr_step_new(kr_graph *g); /* NULL: failed */
+kr_tensor kr_node_shape(const kr_node *n); /* a tensor without data */
+#endif

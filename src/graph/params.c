@@ -1,0 +1,145 @@
+/* params.c - parameters: creation, memory, initialisation. */
+#include "graph/params.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype) {
+    kr_params *p = kr_mem_new(sizeof *p);
+    if (!p) return KR_ERR_NOMEM;
+    p->last = &p->first;
+    p->matrix_dtype = matrix_dtype;
+    *out = p;
+    return KR_OK;
+}
+
+void kr_params_free(kr_params *p) {
+    if (!p) return;
+    kr_mem_free(p->block);
+    kr_mem_free(p->weights);
+    kr_arena_clear(&p->arena);
+    kr_mem_free(p);
+}
+
+kr_param *kr_params_find(const kr_params *p, const char *name) {
+    for (kr_param *q = p->first; q; q = q->next)
+        if (strcmp(q->name, name) == 0) return q;
+    return NULL;
+}
+
+int64_t kr_param_count(const kr_param *p) {
+    int64_t n = 1;
+    for (int i = 0; i < p->n_dims; i++) n *= p->dim[i];
+    return n;
+}
+
+kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init) {
+    kr_param *q = kr_params_find(p, name);
+    if (q) {
+        if (q->n_dims == n_dims && memcmp(q->dim, dim, (size_t)n_dims * sizeof *dim) == 0) return q;
+        kr_fail(KR_ERR_SHAPE, "%s is wanted twice with different shapes", name);
+        return NULL;
+    }
+    size_t count;
+    if (!kr_mul_size(&count, n_dims, dim) || count == 0 || count > INT64_MAX / 16) {
+        kr_fail(KR_ERR_SHAPE, "%s has no elements, or too many", name);
+        return NULL;
+    }
+    if (!(q = kr_arena_new(&p->arena, sizeof *q)) || !(q->name = kr_arena_strdup(&p->arena, name))) return NULL;
+    q->n_dims = n_dims;
+    memcpy(q->dim, dim, (size_t)n_dims * sizeof *dim);
+    q->init = init;
+    q->dtype = KR_F32;
+    *p->last = q;
+    p->last = &q->next;
+    p->n++;
+    p->n_elements += (int64_t)count;
+    return q;
+}
+
+static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t weight_bytes(const kr_param *q) { return padded((size_t)kr_param_count(q) * kr_dtype_bytes(q->dtype)); }
+
+size_t kr_params_bytes(const kr_params *p) {
+    size_t n = 0;
+    for (const kr_param *q = p->first; q; q = q->next) n += weight_bytes(q);
+    return n;
+}
+
+size_t kr_params_train_bytes(const kr_params *p) {
+    size_t n = 0;
+    for (const kr_param *q = p->first; q; q = q->next)
+        n += padded((size_t)kr_param_count(q) * sizeof(float)) * (q->dtype == KR_F32 ? 3 : 4);
+    return n;
+}
+
+kr_status kr_params_alloc(kr_params *p, bool training) {
+    KR_ASSERT(!p->weights);
+    char *w = kr_mem_new(kr_params_bytes(p));
+    if (!w) return KR_ERR_NOMEM;
+    p->weights = w;
+    if (training && !(p->block = kr_mem_new(kr_params_train_bytes(p)))) return KR_ERR_NOMEM;
+    char *at = (char *)p->block;
+    for (kr_param *q = p->first; q; q = q->next) {
+        size_t bytes = padded((size_t)kr_param_count(q) * sizeof(float));
+        q->data = w;
+        w += weight_bytes(q);
+        if (!training) continue;
+        q->grad = (float *)at;
+        q->m = (float *)(at + bytes);
+        q->v = (float *)(at + 2 * bytes);
+        if (q->dtype != KR_F32) q->master = (float *)(at + 3 * bytes);
+        at += bytes * (q->dtype == KR_F32 ? 3 : 4);
+    }
+    return KR_OK;
+}
+
+void kr_param_set(kr_param *p, const float *x) {
+    int64_t n = kr_param_count(p);
+    kr_convert(p->data, p->dtype, x, KR_F32, n);
+    if (p->master) memcpy(p->master, x, (size_t)n * sizeof *x);
+}
+
+static float draw(const kr_init *in, kr_rng *r, int64_t column) {
+    switch (in->kind) {
+    case KR_INIT_CONST: return (float)in->a;
+    case KR_INIT_UNIFORM: return (float)(in->a + (in->b - in->a) * kr_rng_uniform(r));
+    case KR_INIT_NORMAL: return (float)(in->a * kr_rng_normal(r));
+    case KR_INIT_LOG_UNIFORM: return (float)log(in->a + (in->b - in->a) * kr_rng_uniform(r));
+    case KR_INIT_LOG_COUNT: return (float)log((double)(column + 1));
+    case KR_INIT_DT_BIAS: {
+        double dt = exp(log(in->a) + (log(in->b) - log(in->a)) * kr_rng_uniform(r));
+        dt = dt < in->c ? in->c : dt;
+        return (float)(dt + log(-expm1(-dt))); /* softplus of it is dt again */
+    }
+    default: return 0;
+    }
+}
+
+/* In pieces through a buffer on the stack, because data may be bf16. */
+static void init_one(kr_param *q, uint64_t seed) {
+    float piece[256];
+    kr_rng r = {seed, kr_rng_stream(q->name), 0};
+    int64_t n = kr_param_count(q), width = q->dim[q->n_dims - 1];
+    if (q->init.kind == KR_INIT_FILL) {
+        KR_ASSERT(q->dtype == KR_F32);
+        q->init.fill(q->data, q, &r);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += 256) {
+        int64_t m = n - i < 256 ? n - i : 256;
+        for (int64_t j = 0; j < m; j++) piece[j] = draw(&q->init, &r, (i + j) % width);
+        kr_convert((char *)q->data + (size_t)i * kr_dtype_bytes(q->dtype), q->dtype, piece, KR_F32, m);
+        if (q->master) memcpy(q->master + i, piece, (size_t)m * sizeof *piece);
+    }
+}
+
+void kr_params_init(kr_params *p, uint64_t seed) {
+    for (kr_param *q = p->first; q; q = q->next) init_one(q, seed);
+}
+
+void kr_params_zero_grad(kr_params *p) {
+    for (kr_param *q = p->first; q; q = q->next)
+        if (q->grad) memset(q->grad, 0, (size_t)kr_param_count(q) * sizeof(float));
+}

@@ -1,0 +1,76 @@
+/* params.h - the parameters of a model: named tensors that graphs share.
+ *
+ * A builder asks for a parameter by name.  The first asking creates it with a shape, an
+ * initialisation and its weight-decay rule; later graphs over the same model (a training
+ * graph, a decoding graph) find it again.  Memory is taken by kr_params_alloc, so a
+ * model can be described and measured before any is. */
+#ifndef KR_GRAPH_PARAMS_H
+#define KR_GRAPH_PARAMS_H
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "tensor/tensor.h"
+
+typedef enum kr_init_kind {
+    KR_INIT_ZEROS,
+    KR_INIT_CONST,       /* a */
+    KR_INIT_UNIFORM,     /* U(a, b) */
+    KR_INIT_NORMAL,      /* N(0, a^2) */
+    KR_INIT_LOG_UNIFORM, /* log U(a, b): Mamba-2's A_log */
+    KR_INIT_LOG_COUNT,   /* log(1..N) along the last axis: Mamba-1's A_log */
+    KR_INIT_DT_BIAS,     /* inverse softplus of exp U(log a, log b), at least c */
+    KR_INIT_FILL,        /* fill(x, dims, rng) */
+} kr_init_kind;
+
+typedef struct kr_param kr_param;
+typedef struct kr_init {
+    kr_init_kind kind;
+    double a, b, c;
+    void (*fill)(float *x, const kr_param *p, kr_rng *rng);
+} kr_init;
+
+struct kr_param {
+    const char *name;    /* its Hugging Face name, e.g. "backbone.layers.0.mixer.D" */
+    int n_dims;
+    int64_t dim[KR_MAX_DIMS];
+    kr_init init;
+    bool no_decay;       /* A_log, D, dt_bias, norms, biases, initial states */
+    bool matrix;         /* may be stored in bfloat16: the weight of a product or a table */
+    bool conv;           /* files hold [D, 1, K] for our [D, K] */
+    kr_dtype dtype;      /* of data: F32, or BF16 for matrices of a bf16 store */
+    void *data;          /* [dim], NULL before kr_params_alloc */
+    float *master;       /* the float32 copy behind bf16 data while training; else NULL */
+    float *grad;         /* NULL unless training */
+    float *m, *v;        /* AdamW's moments; NULL unless training */
+    kr_param *next;      /* in order of creation */
+};
+
+typedef struct kr_params {
+    kr_arena arena;
+    kr_param *first, **last;
+    int64_t n, n_elements;
+    kr_dtype matrix_dtype; /* F32 or BF16, for new matrices */
+    float *block;          /* grads, moments and masters */
+    void *weights;
+} kr_params;
+
+kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype);
+void kr_params_free(kr_params *p);
+kr_param *kr_params_find(const kr_params *p, const char *name);
+/* Finds or creates.  NULL with the sentence set: out of memory, or it is there with
+ * another shape. */
+kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init);
+int64_t kr_param_count(const kr_param *p);
+
+/* Bytes of the weights, and of gradients plus optimiser state. */
+size_t kr_params_bytes(const kr_params *p);
+size_t kr_params_train_bytes(const kr_params *p);
+/* Takes the memory (weights; with training also gradients, moments and masters). */
+kr_status kr_params_alloc(kr_params *p, bool training);
+/* Draws every parameter from its initialisation; a number depends on seed and name only. */
+void kr_params_init(kr_params *p, uint64_t seed);
+/* Sets the values of one parameter (and its master) from floats. */
+void kr_param_set(kr_param *p, const float *x);
+void kr_params_zero_grad(kr_params *p);
+#endif

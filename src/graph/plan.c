@@ -1,0 +1,197 @@
+/* plan.c - who needs what memory when.
+ *
+ *     fixed    inputs, constants, states: live from run to run
+ *     block    activations, gradients, saved values: one block; two tensors share bytes
+ *              when no step needs both
+ *     scratch  the largest need of any one step
+ *
+ * Parameters and their gradients lie in kr_params.  Nothing is allocated before
+ * kr_graph_alloc, and nothing after it. */
+#include <string.h>
+
+#include "graph/node.h"
+
+static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
+static size_t node_bytes(const kr_node *n) {
+    kr_tensor t = kr_node_shape(n);
+    return padded((size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
+}
+
+static bool in_block(const kr_node *n) {
+    return n->root == n && !n->alias && n->first >= 0 && !n->param &&
+           (n->kind == KR_NODE_ACT || n->kind == KR_NODE_GRAD || n->kind == KR_NODE_SAVED);
+}
+static bool in_fixed(const kr_node *n) {
+    return n->root == n && (n->kind == KR_NODE_INPUT || n->kind == KR_NODE_CONST || n->kind == KR_NODE_STATE);
+}
+
+static void use(kr_node *n, int step) {
+    if (!n) return;
+    n = n->root;
+    n->n_uses++;
+    if (n->first < 0 || step < n->first) n->first = step;
+    if (step > n->last) n->last = step;
+}
+
+static bool wanted(const kr_node *n) { return n && (n->n_uses > 0 || n->keep); }
+
+/* Steps nobody waits for are dropped: from the last to the first, so that what only they
+ * read is dropped too. */
+static void find_uses(kr_graph *g) {
+    for (kr_node *n = g->nodes; n; n = n->all_next)
+        if (n->kind == KR_NODE_STATE && n->next) use(n->next, g->n_steps);
+    if (g->loss_grad) use(g->loss_grad, g->n_forward);
+    for (int k = g->n_steps - 1; k >= 0; k--) {
+        kr_step *s = &g->steps[k];
+        bool live = s->backward || (s->saved && s->saved->n_uses > 0);
+        for (int o = 0; o < KR_MAX_OUT; o++) live = live || wanted(s->out[o]);
+        if ((s->dead = !live)) continue;
+        use(s->saved, k);
+        for (int i = 0; i < KR_MAX_IN; i++) {
+            if (!s->backward || s->op->bwd_in >> i & 1) use(s->in[i], k);
+            if (s->backward) use(s->din[i], k);
+        }
+        for (int o = 0; o < KR_MAX_OUT; o++) {
+            if (s->backward) {
+                if (s->op->bwd_out >> o & 1) use(s->out[o], k);
+                use(s->dout[o], k);
+            } else if (s->out[o] && (o == 0 || wanted(s->out[o]))) {
+                use(s->out[o], k);
+            }
+        }
+    }
+    for (kr_node *n = g->nodes; n; n = n->all_next)
+        if (n->root->keep && n->root->first >= 0) n->root->last = g->n_steps;
+}
+
+/* A state whose only reader is the step that makes its next value is updated in place. */
+static void find_aliases(kr_graph *g) {
+    for (int k = 0; k < g->n_steps && !g->opt.training; k++) {
+        kr_step *s = &g->steps[k];
+        for (int p = 0; p < 2 && s->op->state[p].in; p++) {
+            kr_node *in = s->in[s->op->state[p].in - 1], *out = s->out[s->op->state[p].out - 1];
+            bool ours = in && out && in->kind == KR_NODE_STATE && in->root->next == out && in->root->n_uses == 1;
+            if (ours && s->op->may_alias >> (s->op->state[p].out - 1) & 1) out->alias = in->root;
+        }
+    }
+}
+
+/* Largest first, each at the lowest place where nothing that lives at the same time lies. */
+static kr_status place(kr_graph *g) {
+    int n = 0;
+    for (kr_node *x = g->nodes; x; x = x->all_next) n += in_block(x);
+    if (n == 0) return KR_OK;
+    kr_node **all = kr_mem_array((size_t)n, 2 * sizeof *all), **by_place = all + n;
+    if (!all) return KR_ERR_NOMEM;
+    n = 0;
+    for (kr_node *x = g->nodes; x; x = x->all_next) {
+        if (!in_block(x)) continue;
+        x->bytes = node_bytes(x);
+        int i = n++;
+        for (; i > 0 && all[i - 1]->bytes < x->bytes; i--) all[i] = all[i - 1];
+        all[i] = x;
+    }
+    size_t end = 0;
+    for (int i = 0; i < n; i++) {
+        kr_node *x = all[i];
+        size_t at = 0;
+        for (int j = 0; j < i; j++) { /* by_place is sorted by address */
+            const kr_node *y = by_place[j];
+            if (y->last < x->first || x->last < y->first || y->at + y->bytes <= at) continue;
+            if (y->at >= at + x->bytes) break;
+            at = y->at + y->bytes;
+        }
+        x->at = at;
+        if (at + x->bytes > end) end = at + x->bytes;
+        int j = i;
+        for (; j > 0 && by_place[j - 1]->at > at; j--) by_place[j] = by_place[j - 1];
+        by_place[j] = x;
+    }
+    kr_mem_free(all);
+    g->memory.block = end;
+    return KR_OK;
+}
+
+static void measure(kr_graph *g) {
+    kr_graph_memory *m = &g->memory;
+    for (kr_node *n = g->nodes; n; n = n->all_next) {
+        if (in_block(n)) *(n->kind == KR_NODE_ACT ? &m->activations : n->kind == KR_NODE_GRAD ? &m->gradients : &m->saved) += n->bytes;
+        if (in_fixed(n)) *(n->kind == KR_NODE_STATE ? &m->state : &m->inputs) += node_bytes(n);
+    }
+    for (int k = 0; k < g->n_steps; k++) {
+        const kr_step *s = &g->steps[k];
+        size_t need = s->backward ? s->call.bwd_scratch : s->call.fwd_scratch;
+        if (!s->dead && need > m->scratch) m->scratch = need;
+    }
+}
+
+kr_status kr_graph_plan(kr_graph *g) {
+    if (g->status != KR_OK) KR_FAIL(g->status, "%s", g->error);
+    KR_ASSERT(!g->planned);
+    g->planned = true;
+    if (!g->loss_grad) g->n_forward = g->n_steps;
+    find_uses(g);
+    find_aliases(g);
+    KR_TRY(place(g));
+    measure(g);
+    return KR_OK;
+}
+
+kr_graph_memory kr_graph_get_memory(const kr_graph *g) { return g->memory; }
+
+/* --- alloc: from places to pointers --------------------------------------------- */
+
+static void *data_of(const kr_node *n) {
+    if (!n) return NULL;
+    const kr_node *r = n->root->alias ? n->root->alias : n->root;
+    return r->data ? (char *)r->data + (size_t)n->offset * kr_dtype_bytes(n->dtype) : NULL;
+}
+
+static void point_step(kr_step *s) {
+    kr_call *c = &s->call;
+    for (int i = 0; i < KR_MAX_IN; i++) {
+        c->in[i].data = data_of(s->in[i]);
+        if (!s->din[i]) continue;
+        c->din[i] = c->in[i];
+        c->din[i].dtype = KR_F32;
+        c->din[i].data = data_of(s->din[i]);
+        c->acc[i] = s->acc[i];
+    }
+    for (int o = 0; o < KR_MAX_OUT; o++) {
+        if (!s->out[o]) continue;
+        c->out[o].data = data_of(s->out[o]);
+        c->dout[o] = c->out[o];
+        c->dout[o].data = data_of(s->dout[o]);
+    }
+    c->saved = data_of(s->saved);
+}
+
+kr_status kr_graph_alloc(kr_graph *g) {
+    KR_ASSERT(g->planned && !g->fixed);
+    g->fixed_bytes = g->memory.inputs + g->memory.state;
+    g->fixed = kr_mem_new(g->fixed_bytes + 64);
+    g->block_data = g->fixed ? kr_mem_new(g->memory.block + 64) : NULL;
+    g->scratch = g->block_data ? kr_mem_new(g->memory.scratch + 64) : NULL;
+    g->profile = g->scratch ? kr_mem_array((size_t)g->n_steps + 1, sizeof *g->profile) : NULL;
+    if (!g->profile) return KR_ERR_NOMEM;
+    char *at = g->fixed;
+    for (kr_node *n = g->nodes; n; n = n->all_next) {
+        if (in_fixed(n)) {
+            n->data = at;
+            at += node_bytes(n);
+            kr_tensor t = kr_node_shape(n);
+            if (n->init) memcpy(n->data, n->init, (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
+        } else if (in_block(n)) {
+            n->data = g->block_data + n->at;
+        } else if (n->param && n->root == n) {
+            n->data = n->kind == KR_NODE_GRAD ? (void *)n->param->grad : n->param->data;
+        }
+    }
+    for (int k = 0; k < g->n_steps; k++) {
+        point_step(&g->steps[k]);
+        g->steps[k].call.scratch = g->scratch;
+    }
+    kr_graph_reset_states(g, NULL);
+    return KR_OK;
+}

@@ -1,0 +1,135 @@
+/* run.c - running a planned graph, its states, its profile. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "graph/node.h"
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static size_t bytes_of(const kr_node *n) {
+    kr_tensor t = kr_node_shape(n);
+    return (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype);
+}
+
+static void run_step(kr_graph *g, int k) {
+    kr_step *s = &g->steps[k];
+    if (k == g->n_forward && g->loss_grad) *(float *)g->loss_grad->data = g->loss_scale;
+    if (s->dead) return;
+    double t0 = g->profiling ? now() : 0;
+    for (int i = 0; i < KR_MAX_IN && s->zero[i]; i++) memset(s->zero[i]->data, 0, bytes_of(s->zero[i]));
+    if (s->backward) kr_op_backward(s->op, &s->call, g->opt.impl);
+    else kr_op_forward(s->op, &s->call, g->opt.impl);
+    if (g->profiling) {
+        g->profile[k].seconds += now() - t0;
+        g->profile[k].calls++;
+    }
+}
+
+void kr_graph_run(kr_graph *g, kr_run what) {
+    int end = what == KR_RUN_ALL ? g->n_steps : g->n_forward;
+    for (int k = 0; k < end; k++) run_step(g, k);
+    for (kr_node *n = g->nodes; n; n = n->all_next) /* last: backward still reads the old state */
+        if (n->kind == KR_NODE_STATE && n->root == n && n->next && n->next->alias != n) memcpy(n->data, n->next->data, bytes_of(n));
+}
+
+static bool all_finite(const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
+/* The closest parameter at or before step k: it says where in the model that is. */
+static const char *last_param(const kr_graph *g, int k) {
+    for (; k >= 0; k--)
+        for (int i = 0; i < KR_MAX_IN; i++)
+            if (g->steps[k].in[i] && g->steps[k].in[i]->param) return g->steps[k].in[i]->param->name;
+    return "none";
+}
+
+kr_status kr_graph_find_bad(kr_graph *g) {
+    for (kr_param *p = g->params->first; p; p = p->next)
+        if (p->dtype == KR_F32 && !all_finite(p->data, kr_param_count(p))) KR_FAIL(KR_ERR_NUMERIC, "the parameter %s", p->name);
+    for (int k = 0; k < g->n_forward; k++) {
+        const kr_step *s = &g->steps[k];
+        run_step(g, k);
+        for (int o = 0; o < KR_MAX_OUT && !s->dead; o++) {
+            const kr_tensor *y = &s->call.out[o];
+            if (!s->out[o] || !y->data || y->dtype != KR_F32 || all_finite(y->data, kr_count(y))) continue;
+            KR_FAIL(KR_ERR_NUMERIC, "output %d of the op %s after the parameter %s", o, s->op->name, last_param(g, k));
+        }
+    }
+    for (kr_param *p = g->params->first; p; p = p->next)
+        if (p->grad && !all_finite(p->grad, kr_param_count(p))) KR_FAIL(KR_ERR_NUMERIC, "the gradient of %s", p->name);
+    return KR_OK;
+}
+
+kr_node *kr_graph_find(const kr_graph *g, const char *name) {
+    for (kr_node *n = g->nodes; n; n = n->all_next)
+        if (n->name && strcmp(n->name, name) == 0) return n;
+    return NULL;
+}
+
+kr_tensor kr_node_tensor(const kr_node *n) {
+    kr_tensor t = kr_node_shape(n);
+    const kr_node *r = n->root->alias ? n->root->alias : n->root;
+    t.data = r->data ? (char *)r->data + (size_t)n->offset * kr_dtype_bytes(n->dtype) : NULL;
+    return t;
+}
+
+void *kr_graph_data(const kr_graph *g, const char *name) {
+    const kr_node *n = kr_graph_find(g, name);
+    return n ? kr_node_tensor(n).data : NULL;
+}
+
+int kr_graph_n_states(const kr_graph *g) {
+    int n = 0;
+    for (kr_node *x = g->nodes; x; x = x->all_next) n += x->kind == KR_NODE_STATE && x->root == x;
+    return n;
+}
+
+kr_node *kr_graph_get_state(const kr_graph *g, int i) {
+    for (kr_node *x = g->nodes; x; x = x->all_next)
+        if (x->kind == KR_NODE_STATE && x->root == x && i-- == 0) return x;
+    return NULL;
+}
+
+void kr_graph_reset_states(kr_graph *g, const bool *which) {
+    for (kr_node *n = g->nodes; n; n = n->all_next) {
+        if (n->kind != KR_NODE_STATE || n->root != n) continue;
+        size_t one = bytes_of(n) / (size_t)n->dim[0];
+        for (int64_t s = 0; s < n->dim[0]; s++) {
+            char *to = (char *)n->data + (size_t)s * one;
+            if (which && !which[s]) continue;
+            if (n->start) memcpy(to, n->start->param->data, one);
+            else memset(to, 0, one);
+        }
+    }
+}
+
+void kr_graph_set_profile(kr_graph *g, bool on) {
+    g->profiling = on;
+    memset(g->profile, 0, (size_t)g->n_steps * sizeof *g->profile);
+}
+
+int kr_graph_get_profile(const kr_graph *g, kr_profile_row *rows, int cap) {
+    int n = 0;
+    for (int k = 0; k < g->n_steps; k++) {
+        const kr_step *s = &g->steps[k];
+        int i = 0;
+        if (s->dead) continue;
+        while (i < n && (strcmp(rows[i].op, s->op->name) != 0 || rows[i].backward != s->backward)) i++;
+        if (i == n) {
+            if (n == cap) continue;
+            rows[n++] = (kr_profile_row){.op = s->op->name, .backward = s->backward};
+        }
+        rows[i].seconds += g->profile[k].seconds;
+        rows[i].calls += g->profile[k].calls;
+        if (s->op->flops) rows[i].flops += s->op->flops(&s->call) * (double)g->profile[k].calls * (s->backward ? 2 : 1);
+    }
+    return n;
+}

@@ -1,11 +1,13 @@
 /* op_test.h - how an op states its test cases; tests/check_ops.c runs them all.
  *
  * A case is words: "S2" gives the axis S its size, "*3,2" the leading axes, "eps=.5" an
- * option, "-w" leaves an optional input out, "W@bf16" stores a weight in bfloat16.
- * Optional inputs are there otherwise.
+ * option, "-w" leaves an optional input out, "W@bf16" stores a weight in bfloat16
+ * (the double reference gets the same rounded values as doubles).  Optional inputs are
+ * there otherwise.
  *
  * `range` is "name lo hi, ..." for inputs not drawn from [-1, 1]; a bound may be an axis
- * letter: "ids 0 V" draws integers in [0, V).  The range of an output's name is not used. */
+ * letter: "ids 0 V" draws integers in [0, V).  An input
+ * named seq_idx is drawn sorted along its last axis, as packed sequences are. */
 #ifndef KR_OPS_OP_TEST_H
 #define KR_OPS_OP_TEST_H
 #include "ops/op.h"

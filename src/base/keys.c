@@ -1,4 +1,4 @@
-/* keys.c - tables of options. */
+/* keys.c - reading a JSON object through a table of keys. */
 #include "base/keys.h"
 
 #include <errno.h>
@@ -7,221 +7,245 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *field(const kr_key *k, const void *opt) { return (char *)opt + k->offset; }
+static void *field(const kr_key *k, void *out) { return (char *)out + k->offset; }
 
-/* The index of a word in "a|b|c", or -1. */
-static int64_t choice_index(const char *choices, const char *word) {
-    size_t n = strlen(word);
-    int64_t i = 0;
-    for (const char *p = choices; p; i++) {
-        const char *bar = strchr(p, '|');
-        size_t len = bar ? (size_t)(bar - p) : strlen(p);
-        if (len == n && memcmp(p, word, n) == 0) return i;
-        p = bar ? bar + 1 : NULL;
+/* The n-th of "a|b|c": its start and length; false past the end. */
+static bool choice(const char *choices, int n, const char **at, size_t *len) {
+    for (; n > 0; n--) {
+        choices = strchr(choices, '|');
+        if (!choices) return false;
+        choices++;
     }
-    return -1;
+    *at = choices;
+    *len = strcspn(choices, "|");
+    return true;
 }
 
-static void choice_word(const char *choices, int64_t i, char *to, size_t size) {
-    const char *p = choices;
-    while (i-- > 0) {
-        p = strchr(p, '|');
-        KR_ASSERT(p != NULL);
-        p++;
-    }
-    snprintf(to, size, "%.*s", (int)strcspn(p, "|"), p);
-}
-
-void kr_keys_defaults(const kr_key *keys, void *opt) {
-    for (const kr_key *k = keys; k->name; k++) switch (k->type) {
-        case KR_KEY_T_INT: *(int64_t *)field(k, opt) = (int64_t)k->def; break;
-        case KR_KEY_T_REAL: *(double *)field(k, opt) = k->def; break;
-        case KR_KEY_T_BOOL: *(bool *)field(k, opt) = k->def != 0; break;
-        case KR_KEY_T_CHOICE: *(int64_t *)field(k, opt) = choice_index(k->choices, k->text); break;
-        case KR_KEY_T_TEXT: snprintf(field(k, opt), k->size, "%s", k->text); break;
+static void set_default(const kr_key *k, void *out) {
+    switch (k->type) {
+    case KR_KEY_INT: *(int64_t *)field(k, out) = (int64_t)k->def; break;
+    case KR_KEY_REAL: *(double *)field(k, out) = k->def; break;
+    case KR_KEY_BOOL: *(bool *)field(k, out) = k->def != 0; break;
+    case KR_KEY_TEXT: *(const char **)field(k, out) = k->text; break;
+    case KR_KEY_CHOICE: *(int *)field(k, out) = (int)k->def; break;
+    case KR_KEY_LIST: *(const json_t **)field(k, out) = NULL; break;
     }
 }
 
-const kr_key *kr_keys_find(const kr_key *keys, const char *name) {
-    for (const kr_key *k = keys; k->name; k++)
-        if (strcmp(k->name, name) == 0) return k;
-    return NULL;
+/* Hugging Face writes an infinity as {"__float__": "Infinity"}. */
+static double infinity_of(const json_t *v) {
+    const char *s = json_string_value(json_object_get(v, "__float__"));
+    return s && !strcmp(s, "Infinity") ? INFINITY : s && !strcmp(s, "-Infinity") ? -INFINITY : NAN;
 }
 
-/* Levenshtein distance, for names below 64 characters. */
+static kr_status read_number(const kr_key *k, const json_t *v, const char *where, void *out) {
+    bool whole = k->type == KR_KEY_INT;
+    double x = json_is_object(v) ? infinity_of(v) : json_number_value(v);
+    if (!whole && isinf(x)) v = NULL;
+    if (whole && json_is_real(v) && x == floor(x) && fabs(x) < 0x1p53) v = NULL; /* 1e6 is a whole number too */
+    if (v && (whole ? !json_is_integer(v) : !json_is_number(v)))
+        KR_FAIL(KR_ERR_CONFIG, "%s.%s wants %s", where, k->name, whole ? "a whole number" : "a number");
+    if (!(x >= k->min && x <= k->max))
+        KR_FAIL(KR_ERR_CONFIG, "%s.%s is %.17g, want %.17g to %.17g", where, k->name, x, k->min, k->max);
+    if (whole)
+        *(int64_t *)field(k, out) = v ? (int64_t)json_integer_value(v) : (int64_t)x;
+    else
+        *(double *)field(k, out) = x;
+    return KR_OK;
+}
+
+static kr_status read_choice(const kr_key *k, const json_t *v, const char *where, void *out) {
+    const char *at, *got = json_string_value(v);
+    size_t len;
+    for (int i = 0; got && choice(k->choices, i, &at, &len); i++)
+        if (strlen(got) == len && !memcmp(got, at, len)) {
+            *(int *)field(k, out) = i;
+            return KR_OK;
+        }
+    KR_FAIL(KR_ERR_CONFIG, "%s.%s is %s%s%s, want one of %s", where, k->name, got ? "\"" : "", got ? got : "not text",
+            got ? "\"" : "", k->choices);
+}
+
+static kr_status read_list(const kr_key *k, const json_t *v, const char *where, void *out) {
+    bool good = json_is_string(v) || json_is_array(v);
+    for (size_t i = 0; i < json_array_size(v); i++) good = good && json_is_string(json_array_get(v, i));
+    if (!good) KR_FAIL(KR_ERR_CONFIG, "%s.%s wants a string or an array of strings", where, k->name);
+    *(const json_t **)field(k, out) = v;
+    return KR_OK;
+}
+
+static kr_status read_one(const kr_key *k, const json_t *v, const char *where, void *out) {
+    switch (k->type) {
+    case KR_KEY_INT:
+    case KR_KEY_REAL: return read_number(k, v, where, out);
+    case KR_KEY_CHOICE: return read_choice(k, v, where, out);
+    case KR_KEY_LIST: return read_list(k, v, where, out);
+    case KR_KEY_BOOL:
+        if (!json_is_boolean(v)) KR_FAIL(KR_ERR_CONFIG, "%s.%s wants true or false", where, k->name);
+        *(bool *)field(k, out) = json_is_true(v);
+        return KR_OK;
+    case KR_KEY_TEXT:
+        if (!json_is_string(v)) KR_FAIL(KR_ERR_CONFIG, "%s.%s wants a string", where, k->name);
+        *(const char **)field(k, out) = json_string_value(v);
+        return KR_OK;
+    }
+    return KR_OK;
+}
+
+/* Levenshtein distance of short names; 99 for long ones. */
 static int distance(const char *a, const char *b) {
-    int row[64], n = (int)strlen(b);
-    if (n > 63) return 99;
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; *a; a++, i++) {
+    enum { LONG = 40 };
+    int row[LONG + 1], la = (int)strnlen(a, LONG + 1), lb = (int)strnlen(b, LONG + 1);
+    if (la > LONG || lb > LONG) return 99;
+    for (int j = 0; j <= lb; j++) row[j] = j;
+    for (int i = 1; i <= la; i++) {
         int diagonal = row[0];
         row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (*a != b[j - 1]);
+        for (int j = 1; j <= lb; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
             diagonal = row[j];
             if (row[j] + 1 < best) best = row[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
             row[j] = best;
         }
     }
-    return row[n];
+    return row[lb];
 }
 
 const char *kr_keys_nearest(const kr_key *keys, const char *name) {
-    const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1;
+    const char *near = NULL;
+    int best = 3;
     for (const kr_key *k = keys; k->name; k++) {
-        int d = distance(k->name, name);
-        if (d < least) least = d, best = k->name;
+        int d = distance(name, k->name);
+        if (d < best) best = d, near = k->name;
     }
-    return best;
+    return near;
 }
 
-static kr_status out_of_range(const kr_key *k, double x) {
-    KR_FAIL(KR_ERR_CONFIG, "%s is %g, want %g to %g (%s)", k->name, x, k->min, k->max, k->help);
-}
-
-static kr_status set_number(const kr_key *k, void *opt, double x) {
-    if (!(x >= k->min && x <= k->max)) return out_of_range(k, x);
-    if (k->type == KR_KEY_T_REAL) *(double *)field(k, opt) = x;
-    else *(int64_t *)field(k, opt) = (int64_t)x;
-    return KR_OK;
-}
-
-static kr_status set_text(const kr_key *k, void *opt, const char *s) {
-    if (k->type == KR_KEY_T_CHOICE) {
-        int64_t i = choice_index(k->choices, s);
-        if (i < 0) KR_FAIL(KR_ERR_CONFIG, "%s is \"%s\", want one of %s (%s)", k->name, s, k->choices, k->help);
-        *(int64_t *)field(k, opt) = i;
-        return KR_OK;
+static kr_status unknown(const kr_key *keys, const char *name, const char *where) {
+    char known[512] = "";
+    size_t used = 0;
+    const char *near = kr_keys_nearest(keys, name);
+    for (const kr_key *k = keys; k->name; k++) {
+        int n = snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", k->name);
+        if (n > 0 && used + (size_t)n < sizeof known) used += (size_t)n;
     }
-    if (strlen(s) >= k->size) KR_FAIL(KR_ERR_CONFIG, "%s is longer than %zu bytes", k->name, k->size - 1);
-    snprintf(field(k, opt), k->size, "%s", s);
-    return KR_OK;
+    if (near) KR_FAIL(KR_ERR_CONFIG, "%s has no key \"%s\"; did you mean \"%s\"?", where, name, near);
+    KR_FAIL(KR_ERR_CONFIG, "%s has no key \"%s\"; its keys are %s", where, name, known);
 }
 
-/* HF writes an infinity as {"__float__": "Infinity"}. */
-static bool real_of(const json_t *v, double *x) {
-    const char *s = json_string_value(json_is_object(v) ? json_object_get(v, "__float__") : v);
-    if (json_is_number(v)) *x = json_number_value(v);
-    else if (s && strcmp(s, "Infinity") == 0) *x = INFINITY;
-    else if (s && strcmp(s, "-Infinity") == 0) *x = -INFINITY;
-    else return false;
-    return true;
+const kr_key *kr_key_find(const kr_key *keys, const char *name) {
+    for (; keys->name; keys++)
+        if (!strcmp(keys->name, name)) return keys;
+    return NULL;
 }
 
-static kr_status read_one(const kr_key *k, void *opt, const json_t *v) {
-    double x;
-    switch (k->type) {
-    case KR_KEY_T_INT:
-        if (!json_is_integer(v)) KR_FAIL(KR_ERR_CONFIG, "%s is not an integer (%s)", k->name, k->help);
-        if (json_integer_value(v) < (json_int_t)k->min || (double)json_integer_value(v) > k->max)
-            return out_of_range(k, (double)json_integer_value(v));
-        *(int64_t *)field(k, opt) = json_integer_value(v);
-        return KR_OK;
-    case KR_KEY_T_REAL:
-        if (!real_of(v, &x)) KR_FAIL(KR_ERR_CONFIG, "%s is not a number (%s)", k->name, k->help);
-        return set_number(k, opt, x);
-    case KR_KEY_T_BOOL:
-        if (!json_is_boolean(v)) KR_FAIL(KR_ERR_CONFIG, "%s is not true or false (%s)", k->name, k->help);
-        *(bool *)field(k, opt) = json_is_true(v);
-        return KR_OK;
-    default:
-        if (!json_is_string(v)) KR_FAIL(KR_ERR_CONFIG, "%s is not a text (%s)", k->name, k->help);
-        return set_text(k, opt, json_string_value(v));
-    }
-}
-
-static bool listed(const char *const *also, const char *name) {
-    for (; also && *also; also++)
-        if (strcmp(*also, name) == 0) return true;
+static bool listed(const char *const *names, const char *name) {
+    for (; names && *names; names++)
+        if (!strcmp(*names, name)) return true;
     return false;
 }
 
-kr_status kr_keys_read(const kr_key *keys, void *opt, const json_t *object, const char *where, const char *const *also) {
+kr_status kr_keys_read(const kr_key *keys, const json_t *object, const char *where, void *out) {
+    return kr_keys_read_with(keys, object, where, NULL, out);
+}
+
+kr_status kr_keys_read_with(const kr_key *keys, const json_t *object, const char *where, const char *const *also, void *out) {
+    for (const kr_key *k = keys; k->name; k++) set_default(k, out);
+    if (!object) return KR_OK;
+    if (!json_is_object(object)) KR_FAIL(KR_ERR_CONFIG, "%s wants an object: {...}", where);
     const char *name;
     json_t *v;
-    if (!json_is_object(object)) KR_FAIL(KR_ERR_CONFIG, "%s is not a JSON object", where);
     json_object_foreach((json_t *)object, name, v) {
-        const kr_key *k = kr_keys_find(keys, name);
-        if (k) {
-            kr_status st = read_one(k, opt, v);
-            if (st != KR_OK) return kr_fail_in(st, where);
-        } else if (!listed(also, name)) {
-            const char *near = kr_keys_nearest(keys, name);
-            if (near) KR_FAIL(KR_ERR_CONFIG, "%s: there is no key \"%s\"; did you mean \"%s\"?", where, name, near);
-            KR_FAIL(KR_ERR_CONFIG, "%s: there is no key \"%s\"", where, name);
-        }
+        const kr_key *k = kr_key_find(keys, name);
+        if (!k && listed(also, name)) continue;
+        if (!k) return unknown(keys, name, where);
+        KR_TRY(read_one(k, v, where, out));
     }
     return KR_OK;
 }
 
-kr_status kr_keys_set(const kr_key *keys, void *opt, const char *name, const char *value) {
-    const kr_key *k = kr_keys_find(keys, name);
-    char *end;
-    if (!k) {
-        const char *near = kr_keys_nearest(keys, name);
-        if (near) KR_FAIL(KR_ERR_CONFIG, "there is no key \"%s\"; did you mean \"%s\"?", name, near);
-        KR_FAIL(KR_ERR_CONFIG, "there is no key \"%s\"", name);
+void kr_key_default(const kr_key *k, char *out, size_t n_bytes) {
+    const char *at = "";
+    size_t len = 0;
+    switch (k->type) {
+    case KR_KEY_INT:
+    case KR_KEY_REAL: snprintf(out, n_bytes, "%.15g", k->def); break;
+    case KR_KEY_BOOL: snprintf(out, n_bytes, "%s", k->def != 0 ? "true" : "false"); break;
+    case KR_KEY_TEXT:
+        if (k->text)
+            snprintf(out, n_bytes, "\"%s\"", k->text);
+        else
+            snprintf(out, n_bytes, "none");
+        break;
+    case KR_KEY_LIST: snprintf(out, n_bytes, "[]"); break;
+    case KR_KEY_CHOICE:
+        choice(k->choices, (int)k->def, &at, &len);
+        snprintf(out, n_bytes, "\"%.*s\"", (int)len, at);
+        break;
     }
-    if (k->type == KR_KEY_T_BOOL) {
-        bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
-        if (!yes && strcmp(value, "false") != 0 && strcmp(value, "0") != 0)
-            KR_FAIL(KR_ERR_CONFIG, "%s is \"%s\", want true or false (%s)", name, value, k->help);
-        *(bool *)field(k, opt) = yes;
-        return KR_OK;
-    }
-    if (k->type != KR_KEY_T_INT && k->type != KR_KEY_T_REAL) return set_text(k, opt, value);
-    errno = 0;
-    double x = strtod(value, &end);
-    if (end == value || *end || errno || (k->type == KR_KEY_T_INT && x != floor(x)))
-        KR_FAIL(KR_ERR_CONFIG, "%s is \"%s\", want %s (%s)", name, value, k->type == KR_KEY_T_INT ? "an integer" : "a number", k->help);
-    return set_number(k, opt, x);
 }
 
 static json_t *value_of(const kr_key *k, const void *opt) {
-    char word[64];
+    const void *p = (const char *)opt + k->offset;
+    const char *at;
+    size_t len;
     switch (k->type) {
-    case KR_KEY_T_INT: return json_integer(*(int64_t *)field(k, opt));
-    case KR_KEY_T_REAL: {
-        double x = *(double *)field(k, opt);
-        return isinf(x) ? json_pack("{s:s}", "__float__", x > 0 ? "Infinity" : "-Infinity") : json_real(x);
+    case KR_KEY_INT: return json_integer(*(const int64_t *)p);
+    case KR_KEY_BOOL: return json_boolean(*(const bool *)p);
+    case KR_KEY_TEXT: return *(const char *const *)p ? json_string(*(const char *const *)p) : json_null();
+    case KR_KEY_CHOICE: return choice(k->choices, *(const int *)p, &at, &len) ? json_stringn(at, len) : NULL;
+    case KR_KEY_LIST: return *(json_t *const *)p ? json_incref(*(json_t *const *)p) : json_array();
+    case KR_KEY_REAL: break;
     }
-    case KR_KEY_T_BOOL: return json_boolean(*(bool *)field(k, opt));
-    case KR_KEY_T_CHOICE: choice_word(k->choices, *(int64_t *)field(k, opt), word, sizeof word); return json_string(word);
-    default: return json_string(field(k, opt));
-    }
+    double x = *(const double *)p;
+    return isinf(x) ? json_pack("{s:s}", "__float__", x > 0 ? "Infinity" : "-Infinity") : json_real(x);
 }
 
 static bool at_default(const kr_key *k, const void *opt) {
+    const void *p = (const char *)opt + k->offset;
     switch (k->type) {
-    case KR_KEY_T_INT: return *(int64_t *)field(k, opt) == (int64_t)k->def;
-    case KR_KEY_T_REAL: return *(double *)field(k, opt) == k->def;
-    case KR_KEY_T_BOOL: return *(bool *)field(k, opt) == (k->def != 0);
-    case KR_KEY_T_CHOICE: return *(int64_t *)field(k, opt) == choice_index(k->choices, k->text);
-    default: return strcmp(field(k, opt), k->text) == 0;
+    case KR_KEY_INT: return *(const int64_t *)p == (int64_t)k->def;
+    case KR_KEY_REAL: return *(const double *)p == k->def;
+    case KR_KEY_BOOL: return *(const bool *)p == (k->def != 0);
+    case KR_KEY_CHOICE: return *(const int *)p == (int)k->def;
+    case KR_KEY_LIST: return *(json_t *const *)p == NULL;
+    case KR_KEY_TEXT: break;
     }
+    const char *s = *(const char *const *)p;
+    return s == k->text || (s && k->text && !strcmp(s, k->text));
 }
 
 kr_status kr_keys_write(const kr_key *keys, const void *opt, json_t *object, bool all) {
     for (const kr_key *k = keys; k->name; k++) {
-        if (!all && at_default(k, opt)) continue;
-        if (json_object_set_new(object, k->name, value_of(k, opt)) != 0) KR_FAIL(KR_ERR_NOMEM, "out of memory writing %s", k->name);
+        if (at_default(k, opt) && (!all || (k->type == KR_KEY_TEXT && !k->text))) continue;
+        if (json_object_set_new(object, k->name, value_of(k, opt)) != 0)
+            KR_FAIL(KR_ERR_NOMEM, "out of memory writing the key %s", k->name);
     }
     return KR_OK;
 }
 
-void kr_key_print_default(const kr_key *k, char *to, size_t size) {
+kr_status kr_key_parse(const kr_key *k, const char *text, const char *where, json_t **out) {
+    char *end = NULL;
+    double x = 0;
+    json_t *v = NULL;
     switch (k->type) {
-    case KR_KEY_T_INT:
-    case KR_KEY_T_REAL: snprintf(to, size, "%g", k->def); break;
-    case KR_KEY_T_BOOL: snprintf(to, size, "%s", k->def != 0 ? "true" : "false"); break;
-    case KR_KEY_T_CHOICE: snprintf(to, size, "%s (%s)", k->choices, k->text); break;
-    case KR_KEY_T_TEXT: snprintf(to, size, "\"%s\"", k->text); break;
+    case KR_KEY_INT:
+    case KR_KEY_REAL:
+        x = strtod(text, &end);
+        if (end == text || *end || isnan(x)) KR_FAIL(KR_ERR_CONFIG, "%s.%s is \"%s\", want a number", where, k->name, text);
+        if (isinf(x)) v = json_pack("{s:s}", "__float__", x > 0 ? "Infinity" : "-Infinity");
+        else if (k->type == KR_KEY_INT && x == floor(x) && fabs(x) < 0x1p53) v = json_integer((json_int_t)x);
+        else v = json_real(x);
+        break;
+    case KR_KEY_BOOL:
+        if (strcmp(text, "true") && strcmp(text, "false"))
+            KR_FAIL(KR_ERR_CONFIG, "%s.%s is \"%s\", want true or false", where, k->name, text);
+        v = json_boolean(!strcmp(text, "true"));
+        break;
+    default: v = json_string(text); break;
     }
-}
-
-const char *kr_key_choice(const kr_key *keys, const char *name, int64_t value, char *to, size_t size) {
-    choice_word(kr_keys_find(keys, name)->choices, value, to, size);
-    return to;
+    if (!v) KR_FAIL(KR_ERR_NOMEM, "%s.%s: no memory, or not UTF-8", where, k->name);
+    *out = v;
+    return KR_OK;
 }

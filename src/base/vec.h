@@ -19,7 +19,7 @@ typedef int32_t vi __attribute__((vector_size(KR_VL * sizeof(int32_t))));
 
 static inline vf v_load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 static inline void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
-static inline vf v_set(float x) { return (vf){0} + x; }
+static inline vf v_set(float x) { return x - (vf){0}; } /* x - 0 is x, and no instruction; 0 + x is neither */
 /* The first n < KR_VL lanes; the others are zero and stay untouched in memory. */
 static inline vf v_load_n(const float *p, int64_t n) {
     vf v = {0};

@@ -1,7 +1,14 @@
 /* gemm.h - dense products for the ops that need them: C = A B (+ C) (+ bias).
  *
- * Included from *_vec.c files (KR_VEC gives the instruction set's own copy).  Results do
- * not depend on the number of threads, and a row of C does not depend on m. */
+ * Included from *_vec.c files (KR_VEC gives the instruction set's own copy).  One number of
+ * C has one definition, whatever the sizes, the thread count or the path taken:
+ *
+ *   k is cut into blocks of kr_gemm_step(k);  each block is summed from 0 in rising k by
+ *   fused multiply-add (where the CPU has it);  the block sums are added in order to
+ *   [c] + [bias].
+ *
+ * So results do not depend on n_threads, a row of C does not depend on m, and a column not
+ * on n: a prompt fed at once or step by step gives the same bits. */
 #ifndef KR_OPS_GEMM_H
 #define KR_OPS_GEMM_H
 #include <stdbool.h>
@@ -9,7 +16,7 @@
 #include <stdint.h>
 
 typedef struct kr_gemm {
-    int64_t m, n, k;
+    int64_t m, n, k;          /* any may be 0; k == 0 sums nothing */
     const float *a;           /* [m, k] with lda, or [k, m] when a_trans */
     const void *b;            /* [k, n] with ldb, or [n, k] when b_trans; float or bfloat16 */
     float *c;                 /* [m, n] with ldc */
@@ -27,4 +34,26 @@ size_t kr_gemm_scratch(int64_t m, int64_t n, int64_t k, int n_threads);
     void kr_gemm_all_##isa(const kr_gemm *g, void *scratch, int n_threads); /* threaded */ \
     void kr_gemm_one_##isa(const kr_gemm *g, void *scratch);                /* on the calling thread */
 KR_GEMM_DECLARE(baseline) KR_GEMM_DECLARE(avx2) KR_GEMM_DECLARE(avx512) KR_GEMM_DECLARE(neon)
+
+/* Blocking, shared by gemm.c and gemm_vec.c: what one thread keeps packed at a time. */
+enum {
+    KR_GEMM_KC = 256, /* of k, at most */
+    KR_GEMM_MC = 128, /* rows of A */
+    KR_GEMM_NC = 512, /* columns of B */
+    KR_GEMM_MR = 16,  /* rows of the tallest register tile, or more */
+};
+/* Even blocks: k = 257 is 144 + 113, not 256 + 1. */
+static inline int64_t kr_gemm_step(int64_t k) {
+    int64_t blocks = (k + KR_GEMM_KC - 1) / KR_GEMM_KC;
+    return ((k + blocks - 1) / blocks + 15) / 16 * 16;
+}
+static inline int64_t kr_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }
+/* Floats of packed A (all of k when the rows fit one tile) and of packed B, for one thread. */
+static inline int64_t kr_gemm_a_floats(int64_t m, int64_t k) {
+    int64_t block = kr_gemm_least(m, KR_GEMM_MC) * kr_gemm_least(k, KR_GEMM_KC), strip = kr_gemm_least(m, KR_GEMM_MR) * k;
+    return ((block > strip ? block : strip) + 31) / 16 * 16; /* 16 more: a last store may be a whole vector */
+}
+static inline int64_t kr_gemm_b_floats(int64_t n, int64_t k) {
+    return (kr_gemm_least(n, KR_GEMM_NC) + 15) / 16 * 16 * kr_gemm_least(k, KR_GEMM_KC);
+}
 #endif

@@ -1,0 +1,195 @@
+/* gemm_test.c - products against plain sums in double, and the promises of gemm.h: the same
+ * bits for any number of threads, a row whatever m, a column whatever n. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "ops/gemm.h"
+#include "tensor/tensor.h"
+
+static const struct isa {
+    kr_impl impl;
+    void (*all)(const kr_gemm *g, void *scratch, int n_threads);
+    void (*one)(const kr_gemm *g, void *scratch);
+} isas[] = {
+#if defined(__x86_64__)
+    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
+    {KR_AVX2, kr_gemm_all_avx2, kr_gemm_one_avx2},
+    {KR_AVX512, kr_gemm_all_avx512, kr_gemm_one_avx512},
+#elif defined(__aarch64__)
+    {KR_BASELINE, kr_gemm_all_neon, kr_gemm_one_neon},
+#else
+    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
+#endif
+};
+enum { N_ISA = sizeof isas / sizeof *isas };
+enum { A_TRANS = 1, B_TRANS = 2, BF16 = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
+
+static uint32_t seed = 1;
+static float draw(void) { /* in [-1, 1) */
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(int32_t)seed / 2147483648.f;
+}
+
+/* A product and its memory.  Blocks end where the matrices end: a sanitizer sees a step past. */
+typedef struct job {
+    kr_gemm g;
+    float *a, *c, *before, *bias;
+    void *b;
+    size_t c_count;
+} job;
+
+static size_t extent(int64_t rows, int64_t columns, int64_t ld) {
+    return rows > 0 && columns > 0 ? (size_t)((rows - 1) * ld + columns) : 0;
+}
+static float *drawn(size_t count) {
+    float *p = malloc(count ? count * sizeof *p : 1);
+    for (size_t i = 0; i < count; i++) p[i] = draw();
+    return p;
+}
+
+static job make(int64_t m, int64_t n, int64_t k, int flags) {
+    bool at = flags & A_TRANS, bt = flags & B_TRANS;
+    int64_t pad = flags & APART ? 3 : 0;
+    job j = {.g = {.m = m, .n = n, .k = k, .a_trans = at, .b_trans = bt, .b_bf16 = flags & BF16, .acc = flags & ACC,
+                   .lda = (at ? m : k) + pad, .ldb = (bt ? k : n) + pad, .ldc = n + pad}};
+    size_t count = bt ? extent(n, k, j.g.ldb) : extent(k, n, j.g.ldb);
+    j.c_count = extent(m, n, j.g.ldc);
+    j.g.a = j.a = drawn(at ? extent(k, m, j.g.lda) : extent(m, k, j.g.lda));
+    j.g.b = j.b = drawn(count);
+    j.g.c = j.c = drawn(j.c_count), j.before = drawn(j.c_count);
+    memcpy(j.before, j.c, j.c_count * sizeof(float));
+    j.bias = drawn((size_t)n);
+    j.g.bias = flags & BIAS ? j.bias : NULL;
+    if (flags & BF16) {
+        uint16_t *half = malloc(count ? 2 * count : 1);
+        kr_convert(half, KR_BF16, j.b, KR_F32, (int64_t)count);
+        free(j.b), j.g.b = j.b = half;
+    }
+    return j;
+}
+static void drop(job *j) { free(j->a), free(j->b), free(j->c), free(j->before), free(j->bias); }
+
+static void run(const struct isa *isa, const kr_gemm *g, int n_threads) {
+    size_t bytes = kr_gemm_scratch(g->m, g->n, g->k, n_threads ? n_threads : 1);
+    void *scratch = NULL;
+    if (posix_memalign(&scratch, 64, bytes ? bytes : 64)) abort();
+    if (n_threads) isa->all(g, scratch, n_threads);
+    else isa->one(g, scratch);
+    free(scratch);
+}
+
+static double right(const job *j, int64_t r, int64_t q) {
+    const kr_gemm *g = &j->g;
+    double sum = g->acc ? j->before[r * g->ldc + q] : 0;
+    if (g->bias) sum += g->bias[q];
+    for (int64_t k = 0; k < g->k; k++) {
+        int64_t at = g->b_trans ? q * g->ldb + k : k * g->ldb + q;
+        double a = g->a_trans ? g->a[k * g->lda + r] : g->a[r * g->lda + k];
+        sum += a * (g->b_bf16 ? kr_from_bf16(((const uint16_t *)g->b)[at]) : ((const float *)g->b)[at]);
+    }
+    return sum;
+}
+
+static void check(const struct isa *isa, job *j, int n_threads) {
+    const kr_gemm *g = &j->g;
+    memcpy(j->c, j->before, j->c_count * sizeof(float));
+    run(isa, g, n_threads);
+    double tol = 1e-6 * (2 + sqrt((double)g->k)); /* rounding of k products of about 1/3 */
+    for (int64_t r = 0; g->n > 0 && r < g->m; r++)
+        for (int64_t q = 0; q < g->ldc && (r < g->m - 1 || q < g->n); q++) {
+            float have = j->c[r * g->ldc + q];
+            if (q >= g->n) assert_true(have == j->before[r * g->ldc + q]); /* between the rows */
+            else if (!(fabs(have - right(j, r, q)) <= tol))
+                fail_msg("%s %lld x %lld x %lld, a_trans %d b_trans %d bf16 %d acc %d bias %d, %d threads: [%lld, %lld] is %g, want %g",
+                         kr_impl_name(isa->impl), (long long)g->m, (long long)g->n, (long long)g->k, g->a_trans, g->b_trans,
+                         g->b_bf16, g->acc, !!g->bias, n_threads, (long long)r, (long long)q, have, right(j, r, q));
+        }
+}
+
+static void sums(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {
+        {1, 1, 1}, {0, 5, 4}, {5, 0, 4}, {5, 7, 0}, {1, 40, 33}, {2, 33, 300}, {7, 8, 17}, {14, 32, 16}, {15, 31, 2},
+        {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 513}, {3, 530, 20}, {137, 17, 257}};
+    for (int i = 0; i < N_ISA; i++) {
+        if (!kr_cpu_has(isas[i].impl)) continue;
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            for (int flags = 0; flags < N_FLAGS; flags++) {
+                job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags);
+                check(&isas[i], &j, flags % 4);
+                drop(&j);
+            }
+    }
+}
+
+/* Large enough for a team of threads. */
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{300, 200, 530}, {1, 1500, 640}, {6, 900, 257}, {2100, 8, 70}, {48, 530, 300}};
+    for (int i = 0; i < N_ISA; i++) {
+        if (!kr_cpu_has(isas[i].impl)) continue;
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            for (int flags = 0; flags < 8; flags++) {
+                job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags | ACC | BIAS);
+                check(&isas[i], &j, 0);
+                float *first = malloc(j.c_count * sizeof *first);
+                memcpy(first, j.c, j.c_count * sizeof *first);
+                for (int n_threads = 1; n_threads < 6; n_threads++) {
+                    memcpy(j.c, j.before, j.c_count * sizeof(float));
+                    run(&isas[i], &j.g, n_threads);
+                    assert_memory_equal(first, j.c, j.c_count * sizeof *first);
+                }
+                free(first), drop(&j);
+            }
+    }
+}
+
+/* Every row alone, every few rows, and every few columns give the bits of the whole. */
+static void neighbours_do_not_matter(void **state) {
+    (void)state;
+    for (int i = 0; i < N_ISA; i++) {
+        if (!kr_cpu_has(isas[i].impl)) continue;
+        for (int flags = 0; flags < N_FLAGS; flags++) {
+            job j = make(35, 50, 300, flags);
+            check(&isas[i], &j, 2);
+            float *whole = malloc(j.c_count * sizeof *whole);
+            memcpy(whole, j.c, j.c_count * sizeof *whole);
+            for (int64_t step = 1; step < 35; step += step / 2 + 1) {
+                memcpy(j.c, j.before, j.c_count * sizeof(float));
+                for (int64_t r = 0; r < j.g.m; r += step) {
+                    kr_gemm g = j.g;
+                    g.m = step < g.m - r ? step : g.m - r;
+                    g.a += g.a_trans ? r : r * g.lda, g.c += r * g.ldc;
+                    run(&isas[i], &g, 2);
+                }
+                assert_memory_equal(whole, j.c, j.c_count * sizeof *whole);
+                memcpy(j.c, j.before, j.c_count * sizeof(float));
+                for (int64_t q = 0; q < j.g.n; q += step) {
+                    kr_gemm g = j.g;
+                    g.n = step < g.n - q ? step : g.n - q;
+                    g.b = (const char *)g.b + (g.b_trans ? q * g.ldb : q) * (g.b_bf16 ? 2 : 4), g.c += q;
+                    if (g.bias) g.bias += q;
+                    run(&isas[i], &g, 0);
+                }
+                assert_memory_equal(whole, j.c, j.c_count * sizeof *whole);
+            }
+            free(whole), drop(&j);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(neighbours_do_not_matter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

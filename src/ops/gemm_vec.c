@@ -1,0 +1,374 @@
+/* gemm_vec.c - dense products for CPUs, after Goto & van de Geijn 2008.
+ *
+ * A register tile of MR rows by NV vectors of C is summed over one block of k from packed
+ * A ([k][rows]) and packed B ([k][columns]), both read once, in order.  Around it: a block
+ * of B stays in the L2 cache, a panel of it in L1, blocks of A pass by.  Threads share
+ * nothing: each takes tiles of C and packs for itself, so there is no barrier.
+ *
+ * What a number of C is made of is fixed in gemm.h; the code below only chooses when.  With
+ * few rows (decoding) B is packed a panel at a time and used at once from L1, so that
+ * weights [n, k] stream through once: transposing in registers is faster than memory. */
+#include <omp.h>
+#include <string.h>
+
+#include "base/vec.h"
+#include "ops/gemm.h"
+#include "tensor/tensor.h"
+
+/* The tallest tile whose accumulators, one row of B and a broadcast fit the registers. */
+#if KR_VL == 16
+enum { MR = 14, NV = 2 };
+#elif KR_VL == 8
+enum { MR = 6, NV = 2 };
+#elif defined(__aarch64__)
+enum { MR = 8, NV = 3 };
+#else
+enum { MR = 4, NV = 3 };
+#endif
+enum { NR = NV * KR_VL, GROUPS = (MR + KR_VL - 1) / KR_VL };
+_Static_assert((int)MR <= (int)KR_GEMM_MR, "packed A is sized by KR_GEMM_MR");
+
+typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
+#define INLINE static inline __attribute__((always_inline))
+#define least kr_gemm_least
+
+/* --- the register tile --------------------------------------------------------------- */
+
+typedef struct place { /* where a tile goes, and what its first block adds to */
+    float *c;
+    int64_t ldc, n;    /* n: columns that exist */
+    const float *bias; /* NULL: none */
+    bool load;         /* c holds something to add to */
+} place;
+
+INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b, const place *to) {
+    vf s[MR][NV];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) s[r][j] = (vf){0};
+    for (int64_t k = 0; k < kc; k++, a += rows, b += vecs * KR_VL) {
+        vf y[NV];
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) y[j] = v_load(b + j * KR_VL);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vecs; j++) s[r][j] += a[r] * y[j];
+    }
+    if (to->n == vecs * KR_VL) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vecs; j++) {
+                float *c = to->c + r * to->ldc + j * KR_VL;
+                vf base = to->load ? v_load(c) : (vf){0};
+                if (to->bias) base += v_load(to->bias + j * KR_VL);
+                v_store(c, base + s[r][j]);
+            }
+        return;
+    }
+    float part[MR][NR];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) v_store(part[r] + j * KR_VL, s[r][j]);
+    for (int r = 0; r < rows; r++)
+        for (int64_t j = 0; j < to->n && j < vecs * KR_VL; j++) {
+            float *c = to->c + r * to->ldc + j, base = to->load ? *c : 0;
+            if (to->bias) base += to->bias[j];
+            *c = base + part[r][j];
+        }
+}
+
+typedef void tile_kernel(int64_t kc, const float *a, const float *b, const place *to);
+#define TILE(r, v) \
+    static void tile_##r##_##v(int64_t kc, const float *a, const float *b, const place *to) { tile(r, v, kc, a, b, to); }
+#define TILES_4(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v)
+#define NAMES_4(v) tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v
+#if KR_VL == 16
+#define TILES(v) \
+    TILES_4(v) TILE(5, v) TILE(6, v) TILE(7, v) TILE(8, v) TILE(9, v) TILE(10, v) TILE(11, v) TILE(12, v) TILE(13, v) TILE(14, v)
+#define NAMES(v)                                                                                                       \
+    {NAMES_4(v),  tile_5_##v,  tile_6_##v,  tile_7_##v,  tile_8_##v,                                                   \
+     tile_9_##v, tile_10_##v, tile_11_##v, tile_12_##v, tile_13_##v, tile_14_##v}
+TILES(1) TILES(2)
+static tile_kernel *const tiles[NV][MR] = {NAMES(1), NAMES(2)};
+#elif KR_VL == 8
+#define TILES(v) TILES_4(v) TILE(5, v) TILE(6, v)
+#define NAMES(v) {NAMES_4(v), tile_5_##v, tile_6_##v}
+TILES(1) TILES(2)
+static tile_kernel *const tiles[NV][MR] = {NAMES(1), NAMES(2)};
+#elif defined(__aarch64__)
+#define TILES(v) TILES_4(v) TILE(5, v) TILE(6, v) TILE(7, v) TILE(8, v)
+#define NAMES(v) {NAMES_4(v), tile_5_##v, tile_6_##v, tile_7_##v, tile_8_##v}
+TILES(1) TILES(2) TILES(3)
+static tile_kernel *const tiles[NV][MR] = {NAMES(1), NAMES(2), NAMES(3)};
+#else
+TILES_4(1) TILES_4(2) TILES_4(3)
+static tile_kernel *const tiles[NV][MR] = {{NAMES_4(1)}, {NAMES_4(2)}, {NAMES_4(3)}};
+#endif
+
+/* --- packing -------------------------------------------------------------------------- */
+
+/* One permutation, the same in every 128-bit lane; a number from KR_VL up is of the second vector. */
+#if KR_VL == 16
+#define IN_LANES(w, x, y, z) \
+    w, x, y, z, w + 4, x + 4, y + 4, z + 4, w + 8, x + 8, y + 8, z + 8, w + 12, x + 12, y + 12, z + 12
+#define LANES(w, x, y, z) /* whole lanes: w, x of a, then y, z of b */                                     \
+    4 * w, 4 * w + 1, 4 * w + 2, 4 * w + 3, 4 * x, 4 * x + 1, 4 * x + 2, 4 * x + 3,                        \
+    16 + 4 * y, 17 + 4 * y, 18 + 4 * y, 19 + 4 * y, 16 + 4 * z, 17 + 4 * z, 18 + 4 * z, 19 + 4 * z
+#elif KR_VL == 8
+#define IN_LANES(w, x, y, z) w, x, y, z, w + 4, x + 4, y + 4, z + 4
+#else
+#define IN_LANES(w, x, y, z) w, x, y, z
+#endif
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+
+/* r[i][j] <-> r[j][i] */
+INLINE void transpose(vf *r) {
+    vf u[KR_VL];
+#pragma GCC unroll 4
+    for (int g = 0; g < KR_VL; g += 4) { /* 4 x 4 squares within lanes */
+        vf a = SHUFFLE(r[g], r[g + 1], IN_LANES(0, KR_VL, 1, KR_VL + 1));
+        vf b = SHUFFLE(r[g], r[g + 1], IN_LANES(2, KR_VL + 2, 3, KR_VL + 3));
+        vf c = SHUFFLE(r[g + 2], r[g + 3], IN_LANES(0, KR_VL, 1, KR_VL + 1));
+        vf d = SHUFFLE(r[g + 2], r[g + 3], IN_LANES(2, KR_VL + 2, 3, KR_VL + 3));
+        u[g] = SHUFFLE(a, c, IN_LANES(0, 1, KR_VL, KR_VL + 1));
+        u[g + 1] = SHUFFLE(a, c, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
+        u[g + 2] = SHUFFLE(b, d, IN_LANES(0, 1, KR_VL, KR_VL + 1));
+        u[g + 3] = SHUFFLE(b, d, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) { /* then the lanes among each other */
+#if KR_VL == 16
+        vf a = SHUFFLE(u[j], u[4 + j], LANES(0, 2, 0, 2)), b = SHUFFLE(u[j], u[4 + j], LANES(1, 3, 1, 3));
+        vf c = SHUFFLE(u[8 + j], u[12 + j], LANES(0, 2, 0, 2)), d = SHUFFLE(u[8 + j], u[12 + j], LANES(1, 3, 1, 3));
+        r[j] = SHUFFLE(a, c, LANES(0, 2, 0, 2)), r[8 + j] = SHUFFLE(a, c, LANES(1, 3, 1, 3));
+        r[4 + j] = SHUFFLE(b, d, LANES(0, 2, 0, 2)), r[12 + j] = SHUFFLE(b, d, LANES(1, 3, 1, 3));
+#elif KR_VL == 8
+        r[j] = SHUFFLE(u[j], u[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
+        r[4 + j] = SHUFFLE(u[j], u[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+        r[j] = u[j];
+#endif
+    }
+}
+
+/* p[k][r] = a[r][k]: `rows` <= MR rows of A side by side.  Whole vectors are stored in rising k,
+ * so what one spills past its row the next one mends; the last spill is spare room or the next panel. */
+static void pack_a_rows(const float *a, int64_t lda, int rows, int64_t kc, float *p) {
+    if (rows == 1 || kc < KR_VL) {
+        for (int r = 0; r < rows; r++)
+            for (int64_t k = 0; k < kc; k++) p[k * rows + r] = a[r * lda + k];
+        return;
+    }
+    int groups = (rows + KR_VL - 1) / KR_VL;
+    for (int64_t at = 0; at < kc; at += KR_VL) {
+        int64_t k = least(at, kc - KR_VL); /* the last block steps back: the same numbers again */
+        vf t[GROUPS][KR_VL];
+        for (int g = 0; g < groups; g++) {
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) t[g][i] = v_load(a + least(g * KR_VL + i, rows - 1) * lda + k);
+            transpose(t[g]);
+        }
+        if (GROUPS == 1)
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) v_store(p + (k + i) * rows, t[0][i]);
+        else
+            for (int i = 0; i < KR_VL; i++)
+                for (int g = 0; g < groups; g++) v_store(p + (k + i) * rows + g * KR_VL, t[g][i]);
+    }
+}
+
+/* The same from A held as [k, m]: rows are already side by side. */
+static void pack_a_columns(const float *a, int64_t lda, int rows, int64_t kc, float *p) {
+    for (int64_t k = 0; k < kc; k++, a += lda, p += rows) {
+        if (rows == MR) memcpy(p, a, MR * sizeof *p);
+        else if (rows < 4)
+            for (int r = 0; r < rows; r++) p[r] = a[r];
+        else {
+            for (int r = 0; r + 4 < rows; r += 4) memcpy(p + r, a + r, 4 * sizeof *p);
+            memcpy(p + rows - 4, a + rows - 4, 4 * sizeof *p);
+        }
+    }
+}
+
+static void pack_a(const kr_gemm *g, int64_t i, int64_t rows, int64_t k, int64_t kc, float *p) {
+    if (g->a_trans) pack_a_columns(g->a + k * g->lda + i, g->lda, (int)rows, kc, p);
+    else pack_a_rows(g->a + i * g->lda + k, g->lda, (int)rows, kc, p);
+}
+
+/* p[k][j] = b[j][k] for n columns, padded to whole vectors by repeating the last. */
+static void pack_b_rows_f32(const float *b, int64_t ldb, int64_t n, int64_t kc, float *p) {
+    int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL;
+    for (int64_t j = 0; j < width; j += KR_VL)
+        for (int64_t at = 0; at < kc; at += KR_VL) {
+            int64_t k = least(at, kc - KR_VL);
+            if (k < 0) {
+                for (int i = 0; i < KR_VL; i++)
+                    for (k = 0; k < kc; k++) p[k * width + j + i] = b[least(j + i, n - 1) * ldb + k];
+                break;
+            }
+            vf t[KR_VL];
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) t[i] = v_load(b + least(j + i, n - 1) * ldb + k);
+            transpose(t);
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) v_store(p + (k + i) * width + j, t[i]);
+        }
+}
+
+/* The same from bfloat16: pairs of k are transposed together, then parted into two floats. */
+static void pack_b_rows_bf16(const uint16_t *b, int64_t ldb, int64_t n, int64_t kc, float *p) {
+    int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL;
+    for (int64_t j = 0; j < width; j += KR_VL)
+        for (int64_t at = 0; at < kc; at += 2 * KR_VL) {
+            int64_t k = least(at, kc - 2 * KR_VL);
+            if (k < 0) {
+                for (int i = 0; i < KR_VL; i++)
+                    for (k = 0; k < kc; k++) p[k * width + j + i] = kr_from_bf16(b[least(j + i, n - 1) * ldb + k]);
+                break;
+            }
+            vf t[KR_VL];
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) memcpy(&t[i], b + least(j + i, n - 1) * ldb + k, sizeof t[i]);
+            transpose(t);
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) {
+                v_store(p + (k + 2 * i) * width + j, (vf)((vi)t[i] << 16));
+                v_store(p + (k + 2 * i + 1) * width + j, (vf)((vi)t[i] & (int32_t)0xffff0000u));
+            }
+        }
+}
+
+/* From B held as [k, n]: columns are already side by side. */
+static void pack_b_columns(const kr_gemm *g, int64_t j, int64_t n, int64_t k, int64_t kc, float *p) {
+    int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL, whole = n / KR_VL * KR_VL;
+    for (int64_t i = 0; i < kc; i++, p += width) {
+        memset(p + width - KR_VL, 0, KR_VL * sizeof *p);
+        if (g->b_bf16) {
+            const uint16_t *b = (const uint16_t *)g->b + (k + i) * g->ldb + j;
+            for (int64_t c = 0; c < whole; c += KR_VL) {
+                vh h;
+                memcpy(&h, b + c, sizeof h);
+                v_store(p + c, (vf)(__builtin_convertvector(h, vi) << 16));
+            }
+            for (int64_t c = whole; c < n; c++) p[c] = kr_from_bf16(b[c]);
+        } else {
+            const float *b = (const float *)g->b + (k + i) * g->ldb + j;
+            for (int64_t c = 0; c < whole; c += KR_VL) v_store(p + c, v_load(b + c));
+            for (int64_t c = whole; c < n; c++) p[c] = b[c];
+        }
+    }
+}
+
+/* One panel: n <= NR columns. */
+static void pack_b(const kr_gemm *g, int64_t j, int64_t n, int64_t k, int64_t kc, float *p) {
+    if (!g->b_trans) pack_b_columns(g, j, n, k, kc, p);
+    else if (g->b_bf16) pack_b_rows_bf16((const uint16_t *)g->b + j * g->ldb + k, g->ldb, n, kc, p);
+    else pack_b_rows_f32((const float *)g->b + j * g->ldb + k, g->ldb, n, kc, p);
+}
+
+/* --- the loops around ----------------------------------------------------------------- */
+
+/* One tile: rows [i, i + rows) by columns [j, j + n), block of k at k. */
+static void run_tile(const kr_gemm *g, int64_t i, int64_t rows, int64_t j, int64_t n, int64_t k, int64_t kc,
+                     const float *a, const float *b) {
+    place to = {.c = g->c + i * g->ldc + j, .ldc = g->ldc, .n = n, .bias = k || !g->bias ? NULL : g->bias + j,
+                .load = k || g->acc};
+    tiles[(n + KR_VL - 1) / KR_VL - 1][rows - 1](kc, a, b, &to);
+}
+
+/* Rows that fit one tile: A is packed whole, B streams through a panel in L1. */
+static void few_rows(const kr_gemm *g, float *pa, float *pb) {
+    int64_t step = kr_gemm_step(g->k);
+    for (int64_t k = 0; k < g->k; k += step) pack_a(g, 0, g->m, k, least(step, g->k - k), pa + k * g->m);
+    for (int64_t j = 0; j < g->n; j += NR)
+        for (int64_t k = 0; k < g->k; k += step) {
+            int64_t kc = least(step, g->k - k), n = least(NR, g->n - j);
+            pack_b(g, j, n, k, kc, pb);
+            run_tile(g, 0, g->m, j, n, k, kc, pa + k * g->m, pb);
+        }
+}
+
+static void many_rows(const kr_gemm *g, float *pa, float *pb) {
+    int64_t step = kr_gemm_step(g->k);
+    int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips; /* even strips, not a thin last one */
+    int64_t mc = KR_GEMM_MC / high * high, nc = KR_GEMM_NC / NR * NR;
+    for (int64_t j0 = 0; j0 < g->n; j0 += nc)
+        for (int64_t k = 0; k < g->k; k += step) {
+            int64_t kc = least(step, g->k - k), n0 = least(nc, g->n - j0);
+            for (int64_t j = 0; j < n0; j += NR) pack_b(g, j0 + j, least(NR, n0 - j), k, kc, pb + j * kc);
+            for (int64_t i0 = 0; i0 < g->m; i0 += mc) {
+                int64_t m0 = least(mc, g->m - i0);
+                for (int64_t i = 0; i < m0; i += high) pack_a(g, i0 + i, least(high, m0 - i), k, kc, pa + i * kc);
+                for (int64_t j = 0; j < n0; j += NR)
+                    for (int64_t i = 0; i < m0; i += high)
+                        run_tile(g, i0 + i, least(high, m0 - i), j0 + j, least(NR, n0 - j), k, kc, pa + i * kc,
+                                 pb + j * kc);
+            }
+        }
+}
+
+static void no_sum(const kr_gemm *g) {
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t j = 0; j < g->n; j++) {
+            float *c = g->c + i * g->ldc + j;
+            *c = (g->acc ? *c : 0) + (g->bias ? g->bias[j] : 0);
+        }
+}
+
+void KR_VEC(kr_gemm_one)(const kr_gemm *g, void *scratch) {
+    if (g->m <= 0 || g->n <= 0) return;
+    if (g->k <= 0) {
+        no_sum(g);
+        return;
+    }
+    float *pa = scratch, *pb = pa + kr_gemm_a_floats(g->m, g->k);
+    if (g->m <= MR) few_rows(g, pa, pb);
+    else many_rows(g, pa, pb);
+}
+
+/* Tiles of C for threads to take: large enough to pay for their packing, four or more a thread. */
+static void choose_tiles(const kr_gemm *g, int n_threads, int64_t *mt, int64_t *nt) {
+    int64_t parts_m = (g->m + 1023) / 1024, parts_n = (g->n + KR_GEMM_NC - 1) / KR_GEMM_NC;
+    while (parts_m * parts_n < 4 * n_threads) {
+        int64_t m = g->m / parts_m, n = g->n / parts_n;
+        if (m >= 2 * n && m >= 8 * MR) parts_m++;
+        else if (n >= 4 * NR) parts_n++;
+        else if (m >= 4 * MR) parts_m++;
+        else break;
+    }
+    *mt = (g->m + parts_m - 1) / parts_m;
+    *nt = least((((g->n + parts_n - 1) / parts_n + NR - 1) / NR) * NR, KR_GEMM_NC / NR * NR);
+    *nt = least(*nt, g->n);
+}
+
+void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
+    /* below some 20 us of work a team of threads costs more than it brings */
+    if (n_threads <= 1 || (double)g->m * (double)g->n * (double)g->k < 3e5) {
+        KR_VEC(kr_gemm_one)(g, scratch);
+        return;
+    }
+    int64_t mt, nt;
+    choose_tiles(g, n_threads, &mt, &nt);
+    int64_t rows = (g->m + mt - 1) / mt, columns = (g->n + nt - 1) / nt;
+    int64_t own = kr_gemm_a_floats(mt, g->k) + kr_gemm_b_floats(nt, g->k);
+#pragma omp parallel num_threads(n_threads)
+    {
+        float *mine = (float *)scratch + omp_get_thread_num() * own;
+#pragma omp for schedule(dynamic)
+        for (int64_t t = 0; t < rows * columns; t++) {
+            int64_t i = t / columns * mt, j = t % columns * nt;
+            kr_gemm part = *g;
+            part.m = least(mt, g->m - i), part.n = least(nt, g->n - j);
+            part.a += g->a_trans ? i : i * g->lda;
+            int64_t skip = g->b_trans ? j * g->ldb : j;
+            part.b = (const char *)g->b + skip * (g->b_bf16 ? 2 : 4);
+            part.c += i * g->ldc + j;
+            if (g->bias) part.bias += j;
+            KR_VEC(kr_gemm_one)(&part, mine);
+        }
+    }
+}

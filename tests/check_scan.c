@@ -1,0 +1,91 @@
+/* check_scan.c - what the generic op checker cannot say about the selective scan:
+ *   - its three forms are the same function, to 1e-12 in double;
+ *   - training never stores the S L D N states, and its memory is linear in L. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "ops/selective_scan/selective_scan.h"
+
+static const kr_op *const op = &kr_op_selective_scan;
+
+/* Inputs of the wanted sizes, without data: enough to bind. */
+static kr_call shaped(kr_dtype real, int64_t S, int64_t L, int64_t D, int64_t G, int64_t N, const selective_scan_attr *attr) {
+    kr_call c = {.attr = attr, .n_threads = 2, .training = true};
+    kr_sig_term t = {0};
+    int i = 0;
+    for (const char *s = op->sig; kr_sig_next(&s, &t) && !t.output; i++) {
+        c.in[i].dtype = t.kind == KR_SLOT_INT ? KR_I32 : real;
+        for (const char *a = t.axes; *a; a++)
+            c.in[i].dim[c.in[i].n_dims++] = *a == 'S' ? S : *a == 'L' ? L : *a == 'D' ? D : *a == 'G' ? G : N;
+    }
+    return c;
+}
+
+static void fill(kr_tensor *x, double lo, double hi, uint64_t stream) {
+    kr_rng r = {1, stream, 0};
+    double *p = x->data = kr_mem_array((size_t)kr_count(x), sizeof(double));
+    assert_non_null(p);
+    for (int64_t i = 0; i < kr_count(x); i++) p[i] = lo + (hi - lo) * kr_rng_uniform(&r);
+}
+
+static void run_form(int64_t L, int64_t form, double *out) {
+    enum { S = 2, D = 6, G = 3, N = 4 };
+    selective_scan_attr attr = {1, form};
+    kr_call c = shaped(KR_F64, S, L, D, G, N, &attr);
+    assert_int_equal(kr_op_bind(op, &c), KR_OK);
+    for (int i = 0; i < SCAN_SEQ_IDX; i++) fill(&c.in[i], i == SCAN_A ? -4 : i == SCAN_DT ? -3 : -1, i == SCAN_A ? -.1 : 1, (uint64_t)i);
+    int32_t *seq = c.in[SCAN_SEQ_IDX].data = kr_mem_array((size_t)(S * L), sizeof *seq);
+    for (int64_t i = 0; i < S * L; i++) seq[i] = (int32_t)(i / 23); /* a new sequence every 23 steps */
+    c.out[SCAN_Y].data = out;
+    c.out[SCAN_H].data = out + S * L * D;
+    c.scratch = kr_mem_new(c.fwd_scratch);
+    kr_op_forward(op, &c, KR_REF);
+    for (int i = 0; i <= SCAN_SEQ_IDX; i++) kr_mem_free(c.in[i].data);
+    kr_mem_free(c.scratch);
+}
+
+static void three_forms_agree(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {1, 2, 3, 5, 64, 100, 1000};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        size_t n = (size_t)(2 * lengths[k] * 6 + 2 * 6 * 4);
+        double *want = kr_mem_array(n, sizeof *want), *got = kr_mem_array(n, sizeof *got);
+        run_form(lengths[k], SCAN_SEQUENTIAL, want);
+        for (int64_t form = SCAN_BLELLOCH; form <= SCAN_CHUNKED; form++) {
+            run_form(lengths[k], form, got);
+            for (size_t i = 0; i < n; i++) assert_true(fabs(got[i] - want[i]) <= 1e-12 * (1 + fabs(want[i])));
+        }
+        kr_mem_free(want);
+        kr_mem_free(got);
+    }
+}
+
+/* Everything a training step holds beside its inputs and outputs. */
+static double step_bytes(int64_t S, int64_t L, int64_t D, int64_t N) {
+    selective_scan_attr attr = {1, SCAN_FAST};
+    kr_call c = shaped(KR_F32, S, L, D, 1, N, &attr);
+    assert_int_equal(kr_op_bind(op, &c), KR_OK);
+    return (double)c.saved_bytes + (double)(c.fwd_scratch > c.bwd_scratch ? c.fwd_scratch : c.bwd_scratch);
+}
+
+static void states_are_never_stored(void **state) {
+    (void)state;
+    static const int64_t shape[][3] = {{1, 512, 16}, {8, 1536, 16}, {4, 256, 64}, {2, 2048, 128}}; /* S, D, N */
+    for (size_t k = 0; k < sizeof shape / sizeof *shape; k++) {
+        int64_t S = shape[k][0], D = shape[k][1], N = shape[k][2];
+        for (int64_t L = 1024; L <= 1 << 18; L *= 4) assert_true(step_bytes(S, L, D, N) < (double)(S * L * D * N) * 4 / 8);
+        double a = step_bytes(S, 1 << 14, D, N), b = step_bytes(S, 1 << 15, D, N), d = step_bytes(S, 1 << 16, D, N);
+        assert_true(fabs((d - b) - 2 * (b - a)) <= 1e-3 * d);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(three_forms_agree), cmocka_unit_test(states_are_never_stored)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -3,6 +3,8 @@
  *   y = x / sqrt(mean(x^2) + eps) * w          over the last axis; no w: all ones */
 #include "ops/rmsnorm/rmsnorm.h"
 
+#include "ops/rows.h"
+
 KR_REF_DECLARE(rmsnorm_fwd);
 KR_REF_DECLARE(rmsnorm_bwd);
 KR_VEC_DECLARE(rmsnorm_fwd);
@@ -15,7 +17,7 @@ static const kr_attr attrs[] = {
 
 static kr_status rmsnorm_plan(kr_call *c) {
     /* dw is summed over fixed blocks of rows, so that threads cannot change its bits */
-    c->bwd_scratch = (size_t)RMSNORM_BLOCKS(c->rows) * (size_t)KR_SIZE(c, 'D') * sizeof(float);
+    c->bwd_scratch = rows_part_bytes(c->rows, KR_SIZE(c, 'D'));
     return KR_OK;
 }
 

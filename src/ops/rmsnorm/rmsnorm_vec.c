@@ -1,72 +1,61 @@
 /* rmsnorm_vec.c - rmsnorm for CPUs: lanes over D, threads over rows. */
 #include <math.h>
 
-#include "base/vec.h"
 #include "ops/rmsnorm/rmsnorm.h"
+#include "ops/rows.h"
 
-/* 1 / sqrt(mean(x^2) + eps) */
-static float inverse_rms(const float *x, int64_t D, double eps) {
-    vf acc = {0};
-    int64_t i = 0;
-    for (; i + KR_VL <= D; i += KR_VL) acc += v_load(x + i) * v_load(x + i);
-    vf last = v_load_n(x + i, D - i);
-    return (float)(1 / sqrt(v_sum(acc + last * last) / (double)D + eps));
-}
+static float inverse_rms(vf squares, int64_t D, double eps) { return (float)(1 / sqrt(v_sum(squares) / (double)D + eps)); }
 
 void KR_VEC(rmsnorm_fwd)(const kr_call *c) {
     int64_t D = KR_SIZE(c, 'D'), rows = c->rows;
     double eps = ((const rmsnorm_attr *)c->attr)->eps;
     const float *w = c->in[RMSNORM_W].data;
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
     for (int64_t r = 0; r < rows; r++) {
-        const float *x = (const float *)c->in[RMSNORM_X].data + r * c->in[RMSNORM_X].pitch;
-        float *y = (float *)c->out[RMSNORM_Y].data + r * D, inv = inverse_rms(x, D, eps);
-        int64_t i = 0;
-        for (; i + KR_VL <= D; i += KR_VL) v_store(y + i, v_load(x + i) * inv * (w ? v_load(w + i) : v_set(1)));
-        for (; i < D; i++) y[i] = x[i] * inv * (w ? w[i] : 1);
+        const float *x = row_at(&c->in[RMSNORM_X], r);
+        float *y = row_of(&c->out[RMSNORM_Y], r, D);
+        vf squares = {0};
+        for (int64_t i = 0; i < D; i += KR_VL) {
+            vf v = v_get(x + i, D - i);
+            squares += v * v;
+        }
+        float inv = inverse_rms(squares, D, eps);
+        for (int64_t i = 0; i < D; i += KR_VL) {
+            vf v = v_get(x + i, D - i) * inv;
+            v_put(y + i, w ? v * v_get(w + i, D - i) : v, D - i);
+        }
     }
 }
 
 static void row_bwd(const kr_call *c, int64_t r, float *dw) {
-    int64_t D = KR_SIZE(c, 'D'), i = 0;
-    const float *w = c->in[RMSNORM_W].data, *dy = (const float *)c->dout[RMSNORM_Y].data + r * D;
-    const float *x = (const float *)c->in[RMSNORM_X].data + r * c->in[RMSNORM_X].pitch;
-    float *dx = c->din[RMSNORM_X].data ? (float *)c->din[RMSNORM_X].data + r * c->din[RMSNORM_X].pitch : NULL;
-    float inv = inverse_rms(x, D, ((const rmsnorm_attr *)c->attr)->eps);
-    if (dx) {
-        vf acc = {0};
-        for (; i < D; i += KR_VL) {
-            int64_t n = D - i < KR_VL ? D - i : KR_VL;
-            vf g = v_load_n(dy + i, n);
-            if (w) g *= v_load_n(w + i, n);
-            acc += g * v_load_n(x + i, n);
-        }
-        float k = inv * inv * inv * v_sum(acc) / (float)D;
-        for (i = 0; i < D; i += KR_VL) {
-            int64_t n = D - i < KR_VL ? D - i : KR_VL;
-            vf g = v_load_n(dy + i, n);
-            if (w) g *= v_load_n(w + i, n);
-            g = g * inv - v_load_n(x + i, n) * k;
-            if (c->acc[RMSNORM_X]) g += v_load_n(dx + i, n);
-            v_store_n(dx + i, g, n);
-        }
+    int64_t D = KR_SIZE(c, 'D');
+    const float *w = c->in[RMSNORM_W].data, *dy = row_of(&c->dout[RMSNORM_Y], r, D), *x = row_at(&c->in[RMSNORM_X], r);
+    float *dx = row_at(&c->din[RMSNORM_X], r);
+    vf squares = {0}, dots = {0};
+    for (int64_t i = 0; i < D; i += KR_VL) {
+        vf v = v_get(x + i, D - i), g = v_get(dy + i, D - i);
+        if (w) g *= v_get(w + i, D - i);
+        squares += v * v;
+        dots += g * v;
     }
-    if (dw)
-        for (i = 0; i < D; i++) dw[i] += dy[i] * x[i] * inv;
+    float inv = inverse_rms(squares, D, ((const rmsnorm_attr *)c->attr)->eps);
+    float k = inv * inv * inv * v_sum(dots) / (float)D;
+    for (int64_t i = 0; i < D; i += KR_VL) {
+        vf v = v_get(x + i, D - i), g = v_get(dy + i, D - i);
+        if (dw) v_give(dw + i, g * v * inv, true, D - i);
+        if (w) g *= v_get(w + i, D - i);
+        if (dx) v_give(dx + i, g * inv - v * k, c->acc[RMSNORM_X], D - i);
+    }
 }
 
 void KR_VEC(rmsnorm_bwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = RMSNORM_ROWS(rows), n_blocks = RMSNORM_BLOCKS(rows);
-    float *dw = c->din[RMSNORM_W].data, *part = c->scratch;
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
+    float *part = c->din[RMSNORM_W].data ? c->scratch : NULL;
+#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
     for (int64_t b = 0; b < n_blocks; b++) {
-        float *mine = dw ? part + b * D : NULL;
-        if (mine) memset(mine, 0, (size_t)D * sizeof *mine);
-        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row_bwd(c, r, mine);
+        float *dw = part ? part + b * D : NULL;
+        if (dw) memset(dw, 0, (size_t)D * sizeof *dw);
+        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row_bwd(c, r, dw);
     }
-    for (int64_t i = 0; dw && i < D; i++) {
-        float sum = c->acc[RMSNORM_W] ? dw[i] : 0;
-        for (int64_t b = 0; b < n_blocks; b++) sum += part[b * D + i];
-        dw[i] = sum;
-    }
+    rows_reduce(c, c->din[RMSNORM_W].data, c->acc[RMSNORM_W], part, D, D);
 }

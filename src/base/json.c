@@ -6,10 +6,21 @@
 
 #include "base/mem.h"
 
-static void use_our_memory(void) { json_set_alloc_funcs(kr_mem_new, kr_mem_free); }
+static _Thread_local bool starved; /* jansson calls a failed allocation a syntax error as often as not */
+
+static void *take(size_t bytes) {
+    void *p = kr_mem_new(bytes);
+    if (!p) starved = true;
+    return p;
+}
+
+static void use_our_memory(void) {
+    json_set_alloc_funcs(take, kr_mem_free);
+    starved = false;
+}
 
 static kr_status refused(const char *what, const json_error_t *e) {
-    if (json_error_code(e) == json_error_out_of_memory) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", what);
+    if (starved || json_error_code(e) == json_error_out_of_memory) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", what);
     if (json_error_code(e) == json_error_cannot_open_file) KR_FAIL(KR_ERR_IO, "%s: %s", what, strerror(errno));
     KR_FAIL(KR_ERR_FORMAT, "%s: line %d, column %d: %s", what, e->line, e->column, e->text);
 }

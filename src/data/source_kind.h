@@ -1,0 +1,39 @@
+/* source_kind.h - what a kind of source is, to source.c; only src/data includes it. */
+#ifndef KR_DATA_SOURCE_KIND_H
+#define KR_DATA_SOURCE_KIND_H
+#include "base/rng.h"
+#include "data/source.h"
+
+typedef struct kr_source_kind {
+    const char *name, *about;
+    const kr_key *keys;
+    /* Reads `data`, fills s->info (L is 0 or the caller's wish) and s->own. */
+    kr_status (*open)(kr_source *s, const json_t *data);
+    void (*batch)(const kr_source *s, kr_split split, int64_t step, kr_batch *out);
+    bool (*resets)(const kr_source *s, kr_split split, int64_t step, int64_t row); /* NULL: always */
+    void (*close)(kr_source *s); /* also after a failed open; frees s->own */
+} kr_source_kind;
+
+struct kr_source {
+    const kr_source_kind *kind;
+    kr_source_info info;
+    uint64_t seed;
+    void *own;
+};
+
+extern const kr_source_kind kr_source_text;
+extern const kr_source_kind kr_source_copying, kr_source_selective_copying, kr_source_induction_heads, kr_source_mqar,
+    kr_source_associative_recall, kr_source_adding, kr_source_parity;
+
+/* Every kind's first two keys. */
+#define KR_SOURCE_KEYS(type, def_kind, def_length)                                   \
+    KR_KEY_TEXT(type, kind, def_kind, "where rows come from"),                       \
+    KR_KEY_INT(type, length, def_length, 1, 1e9, "steps of a row, L")
+
+/* The draws of one row of a split; those of EVAL do not depend on the seed. */
+kr_rng kr_source_row_rng(const kr_source *s, kr_split split, int64_t row);
+/* The same for anything else that a source draws once. */
+kr_rng kr_source_rng(const kr_source *s, kr_split split, const char *purpose, int64_t n);
+/* A random order of 0 .. n - 1 without a table: the i-th number of permutation `key`. */
+int64_t kr_permute(uint64_t key, int64_t n, int64_t i);
+#endif

@@ -324,6 +324,16 @@ const char *kr_st_metadata(const kr_st *st, const char *key) {
     return NULL;
 }
 
+bool kr_st_metadata_at(const kr_st *st, size_t i, const char **key, const char **value) {
+    for (size_t s = 0; s < st->n_shards; i -= st->shard[s++].n_meta) {
+        if (i >= st->shard[s].n_meta) continue;
+        *key = st->shard[s].meta[i].key;
+        *value = st->shard[s].meta[i].value;
+        return true;
+    }
+    return false;
+}
+
 static void print_shape(char *s, size_t size, int n_dims, const int64_t *dim) {
     size_t n = 0;
     s[0] = 0;

@@ -60,6 +60,8 @@ const kr_st_tensor *kr_st_find(const kr_st *st, const char *name); /* NULL if th
 kr_status kr_st_want(const kr_st_tensor **t, const kr_st *st, const char *name, int n_dims, const int64_t *dim);
 /* A string of "__metadata__", from the first shard that has it; NULL if none does. */
 const char *kr_st_metadata(const kr_st *st, const char *key);
+/* The i-th pair of all shards together; false past the last. */
+bool kr_st_metadata_at(const kr_st *st, size_t i, const char **key, const char **value);
 
 /* Reads a tensor of just this shape into contiguous memory, converted.  Any of F32, F64,
  * BF16, F16 becomes any other; to KR_I32 goes any integer or bool whose values fit. */

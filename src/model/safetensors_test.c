@@ -239,6 +239,11 @@ static void opens_shards(void **state) {
         assert_string_equal(kr_st_find(st, "b")->file, "two");
         assert_string_equal(kr_st_metadata(st, "k"), "1");
         assert_string_equal(kr_st_metadata(st, "l"), "3");
+        const char *key, *value;
+        size_t n = 0;
+        while (kr_st_metadata_at(st, n, &key, &value)) n++;
+        assert_int_equal(n, 3);
+        assert_true(kr_st_metadata_at(st, 1, &key, &value) && key[0] == 'k' && value[0] == '2');
         kr_st_close(st);
     }
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {

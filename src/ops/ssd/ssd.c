@@ -14,6 +14,7 @@
 
 KR_REF_DECLARE(ssd_fwd);
 KR_REF_DECLARE(ssd_bwd);
+KR_VEC_DECLARE(ssd_fwd);
 
 static const kr_attr attrs[] = {
     KR_ATTR_INT(ssd_attr, dt_softplus, 1, "dt goes through softplus before the clamp"),
@@ -36,9 +37,19 @@ static kr_status ssd_plan(kr_call *c) {
         KR_FAIL(KR_ERR_ARG, "ssd: dt_min = %g is above dt_max = %g", attr->dt_min, attr->dt_max);
     size_t state = (size_t)(P * N) * kr_dtype_bytes(c->in[SSD_X].dtype);
     int64_t stride = ssd_stride(L);
-    c->fwd_scratch = state;
+    ssd_dims d = ssd_dims_of(c);
+    size_t chunked = (size_t)(c->n_threads * ssd_fwd_floats(&d)) * sizeof(float);
+    c->fwd_scratch = chunked > state ? chunked : state;
     c->bwd_scratch = (size_t)((L + stride - 1) / stride + stride + 2) * state;
     return KR_OK;
+}
+
+/* A head's products in a chunk of Q (the diagonal block's upper half is not made), and its
+ * share of C B'. */
+static double ssd_flops(const kr_call *c) {
+    ssd_dims d = ssd_dims_of(c);
+    double Q = (double)d.Q, N = (double)d.N, P = (double)d.P;
+    return (double)(d.S * d.L * d.H) * (4 * N * P + Q * P + Q * N / (double)d.R);
 }
 
 const kr_op kr_op_ssd = {
@@ -48,7 +59,7 @@ const kr_op kr_op_ssd = {
     .attr_bytes = sizeof(ssd_attr),
     .attrs = attrs,
     .plan = ssd_plan,
-    .fwd = {[KR_REF] = ssd_fwd_ref_f32},
+    .fwd = {[KR_REF] = ssd_fwd_ref_f32, KR_VEC_IMPLS(ssd_fwd)},
     .bwd = {[KR_REF] = ssd_bwd_ref_f32},
     .fwd_f64 = ssd_fwd_ref_f64,
     .bwd_f64 = ssd_bwd_ref_f64,
@@ -56,4 +67,5 @@ const kr_op kr_op_ssd = {
     .no_grad = 1 << SSD_SEQ_IDX,
     .state = {{SSD_H0 + 1, SSD_H + 1}},
     .may_alias = 1 << SSD_H,
+    .flops = ssd_flops,
 };

@@ -17,4 +17,43 @@ static inline int64_t ssd_stride(int64_t L) {
     while (k * k < L) k++;
     return k;
 }
+
+/* How the chunked kernels divide the work.  Only Q touches results: heads are independent. */
+enum {
+    SSD_PAD = 16,   /* the widest vector: rows and columns of working arrays are padded to it */
+    SSD_CHUNK = 64, /* steps of a chunk unless told */
+    SSD_BLOCK = 16, /* most heads of a block */
+    SSD_FEW = 4     /* up to so many steps the recurrence is quicker than a chunk */
+};
+typedef struct ssd_dims {
+    int64_t S, L, H, P, G, N, R; /* R = H / G heads share a group */
+    int64_t Q, n_chunks;         /* steps of a chunk; chunks of a sequence */
+    int64_t Qp, Pp, Np;          /* padded */
+    int64_t block, n_blocks;     /* heads of one group that a thread takes at once; blocks of a group */
+} ssd_dims;
+
+static inline int64_t ssd_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t ssd_padded(int64_t n) { return (n + SSD_PAD - 1) / SSD_PAD * SSD_PAD; }
+
+static inline ssd_dims ssd_dims_of(const kr_call *c) {
+    ssd_dims d = {KR_SIZE(c, 'S'), KR_SIZE(c, 'L'), KR_SIZE(c, 'H'), KR_SIZE(c, 'P'), KR_SIZE(c, 'G'), KR_SIZE(c, 'N')};
+    int64_t chunk = ((const ssd_attr *)c->attr)->chunk_size;
+    d.R = d.H / d.G;
+    d.Q = ssd_min(d.L, chunk ? chunk : SSD_CHUNK);
+    d.n_chunks = (d.L + d.Q - 1) / d.Q;
+    d.Qp = ssd_padded(d.Q), d.Pp = ssd_padded(d.P), d.Np = ssd_padded(d.N);
+    /* few enough that their states stay in cache and every thread finds work */
+    int64_t fair = (d.S * d.H + 2 * c->n_threads - 1) / (2 * c->n_threads);
+    d.n_blocks = (d.R + ssd_min(fair, SSD_BLOCK) - 1) / ssd_min(fair, SSD_BLOCK);
+    d.block = (d.R + d.n_blocks - 1) / d.n_blocks;
+    return d;
+}
+
+/* Floats of working memory for each thread. */
+static inline int64_t ssd_group_floats(const ssd_dims *d) {
+    return 2 * d->Qp * d->Np + d->Np * d->Qp + d->Qp * d->Qp;
+}
+static inline int64_t ssd_fwd_floats(const ssd_dims *d) {
+    return ssd_group_floats(d) + d->block * d->Np * d->Pp + 3 * d->Qp * d->Pp + d->Qp * d->Qp + 8 * d->Qp;
+}
 #endif

@@ -1,0 +1,147 @@
+/* ssd_chunk.h - what forward and backward of ssd's *_vec.c share: sizes, the decays inside
+ * one chunk, and padded copies.
+ *
+ * Decays.  exp(cum_i - cum_j), cum the running sum of dt A within the chunk, is needed for
+ * every pair i >= j.  Two large float sums would cancel: at |cum| = 200 their difference is
+ * off by 1e-5.  The sum is taken in double and kept as two floats, hi + lo; hi_i - hi_j and
+ * lo_i - lo_j are then right to the last bit of the difference itself, in float vectors.
+ *
+ * A decay below exp(-60) counts as zero: beside float's 6e-8 it is nothing, and products
+ * with it would be subnormal, which costs a hundred times the time.
+ *
+ * Sequences.  from[i] is the step of the chunk where row i's sequence starts, or -1 if it
+ * started before: i sees the steps j >= from[i], and the incoming state only if -1. */
+#ifndef KR_OPS_SSD_CHUNK_H
+#define KR_OPS_SSD_CHUNK_H
+#include <math.h>
+#include <omp.h>
+
+#include "ops/ssd/ssd.h"
+#include "ops/ssd/ssd_tile.h"
+
+#define IN(slot) ((const float *)c->in[slot].data)
+#define DIN(slot) ((float *)c->din[slot].data)
+
+/* to [rows padded, cols padded] = from [rows, cols]; the padding is zero. */
+static inline void copy_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t cols) {
+    int64_t whole = cols - cols % KR_VL, width = ssd_padded(cols);
+    for (int64_t r = 0; r < rows; r++) {
+        float *a = to + r * ldt;
+        const float *b = from + r * ldf;
+        for (int64_t i = 0; i < whole; i += KR_VL) v_store(a + i, v_load(b + i));
+        for (int64_t i = whole; i < width; i++) a[i] = i < cols ? b[i] : 0;
+    }
+    for (int64_t r = rows; r < ssd_padded(rows); r++) memset(to + r * ldt, 0, (size_t)width * sizeof *to);
+}
+
+/* to [cols, ldt] = from [rows, cols] transposed; all padded. */
+static inline void transpose_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t cols) {
+    for (int64_t r = 0; r < rows; r += 8) /* lines of `to` are then written half by half, not float by float */
+        for (int64_t i = 0; i < cols; i++)
+            for (int64_t k = r; k < r + 8; k++) to[i * ldt + k] = from[k * ldf + i];
+}
+
+/* One head's dt and decays in one chunk; arrays of Qp, zero behind its q steps. */
+typedef struct decays {
+    float *raw, *dt;           /* before softplus and clamp (bias added); after */
+    float *hi, *lo;            /* cum = hi + lo */
+    float *in, *out;           /* exp(cum_i): from the state before to step i; exp(cum_last - cum_j) */
+    int32_t *from;
+    float all;                 /* from the state before to the state after: exp(cum_last) */
+} decays;
+enum { N_DECAYS = 7 };
+
+static inline float *decays_place(decays *d, float *at, int64_t Qp) {
+    float **part[] = {&d->raw, &d->dt, &d->hi, &d->lo, &d->in, &d->out};
+    for (int i = 0; i < N_DECAYS - 1; i++, at += Qp) *part[i] = at;
+    d->from = (int32_t *)at;
+    return at + Qp;
+}
+
+static inline void find_starts(const kr_call *c, int64_t row, bool first, int64_t q, int64_t Qp, int32_t *from) {
+    const kr_tensor *seq = &c->in[SSD_SEQ_IDX];
+    const int32_t *idx = seq->data;
+    int32_t start = -1;
+    for (int64_t i = 0; i < Qp; i++) {
+        if (idx && i < q && !(first && i == 0) && idx[(row + i) * seq->pitch] != idx[(row + i - 1) * seq->pitch])
+            start = (int32_t)i;
+        from[i] = start;
+    }
+}
+
+static inline vf decay_exp(vf x) { return v_select(x < -60.f, (vf){0}, v_exp(x)); }
+
+/* Fills d for the q steps from t0 on of head h, sequence s. */
+static inline void decays_fill(const kr_call *c, const ssd_dims *z, int64_t s, int64_t t0, int64_t q, int64_t h, decays *d) {
+    const ssd_attr *attr = c->attr;
+    int64_t row = s * z->L + t0, pitch = c->in[SSD_DT].pitch, Qp = ssd_padded(q);
+    const float *given = IN(SSD_DT) + row * pitch + h;
+    float bias = IN(SSD_DT_BIAS) ? IN(SSD_DT_BIAS)[h] : 0;
+    for (int64_t i = 0; i < Qp; i++) d->raw[i] = i < q ? given[i * pitch] + bias : 0;
+    for (int64_t i = 0; i < Qp; i += KR_VL) {
+        vf v = v_load(d->raw + i);
+        if (attr->dt_softplus) v = v_softplus(v);
+        v_store(d->dt + i, v_min(v_max(v, v_set((float)attr->dt_min)), v_set((float)attr->dt_max)));
+    }
+    double cum = 0, A = IN(SSD_A)[h];
+    for (int64_t i = 0; i < Qp; i++) {
+        if (i >= q) d->dt[i] = 0;
+        cum += d->dt[i] * A;
+        d->hi[i] = (float)cum;
+        d->lo[i] = (float)(cum - d->hi[i]);
+    }
+    find_starts(c, row, t0 == 0, q, Qp, d->from);
+    int32_t last = d->from[q - 1];
+    for (int64_t i = 0; i < Qp; i += KR_VL) {
+        v_store(d->in + i, decay_exp(v_load(d->hi + i) + v_load(d->lo + i)));
+        v_store(d->out + i, decay_exp((d->hi[q - 1] - v_load(d->hi + i)) + (d->lo[q - 1] - v_load(d->lo + i))));
+    }
+    d->all = last < 0 ? d->in[q - 1] : 0;
+    for (int64_t i = 0; i < Qp; i++) {
+        if (d->from[i] >= 0) d->in[i] = 0;
+        if (i < last || i >= q) d->out[i] = 0;
+    }
+}
+
+/* exp(cum_i - cum_j) for KR_VL steps j on; zero where i does not see j. */
+static inline vf decay_row(const decays *d, int64_t i, int64_t j, vf lane) {
+    vf step = lane + (float)j;
+    vi sees = (step <= (float)i) & (step >= (float)d->from[i]);
+    return v_select(sees, decay_exp((d->hi[i] - v_load(d->hi + j)) + (d->lo[i] - v_load(d->lo + j))), (vf){0});
+}
+
+static inline vf lane_numbers(void) {
+    vf v = {0};
+    for (int i = 0; i < KR_VL; i++) v[i] = (float)i;
+    return v;
+}
+
+/* Scratch is floats in rows of 64 bytes. */
+static inline float *take(float **at, int64_t n) {
+    float *p = *at;
+    *at += ssd_padded(n);
+    return p;
+}
+
+/* What the heads of a group share in one chunk: padded copies of B and C, B transposed,
+ * and C B' on and below the diagonal. */
+typedef struct group_work { float *B, *C, *Bt, *CB; } group_work; /* [Q, N] twice, [N, Q], [Q, Q] */
+
+static inline group_work group_place(const ssd_dims *z, float **at) {
+    group_work w;
+    w.B = take(at, z->Qp * z->Np);
+    w.C = take(at, z->Qp * z->Np);
+    w.Bt = take(at, z->Np * z->Qp);
+    w.CB = take(at, z->Qp * z->Qp);
+    return w;
+}
+
+static inline void group_fill(const kr_call *c, const ssd_dims *z, int64_t s, int64_t t0, int64_t q, int64_t g, const group_work *w) {
+    int64_t row = s * z->L + t0, qp = ssd_padded(q), pb = c->in[SSD_B].pitch, pc = c->in[SSD_C].pitch;
+    copy_padded(w->B, z->Np, IN(SSD_B) + row * pb + g * z->N, pb, q, z->N);
+    copy_padded(w->C, z->Np, IN(SSD_C) + row * pc + g * z->N, pc, q, z->N);
+    transpose_padded(w->Bt, z->Qp, w->B, z->Np, qp, z->Np);
+    tile_multiply(&(tile_product){.m = qp, .n = qp, .k = z->N, .a = w->C, .lda = z->Np, .b = w->Bt, .ldb = z->Qp, .c = w->CB,
+                                  .ldc = z->Qp, .shape = TILE_C_LOWER});
+}
+#endif

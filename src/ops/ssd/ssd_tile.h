@@ -1,0 +1,81 @@
+/* ssd_tile.h - the small products inside a chunk, for ssd's *_vec.c files.
+ *
+ * They are 64 to 256 on a side, live in the first two caches and come by the thousand, so
+ * nothing is packed: operands are copied once into padded arrays of our own (rows and
+ * columns up to a multiple of SSD_PAD, the rest zero), and the kernel has no tails.
+ * Triangular operands skip the half that is zero. */
+#ifndef KR_OPS_SSD_TILE_H
+#define KR_OPS_SSD_TILE_H
+#include "base/vec.h"
+
+/* Rows and vectors of the block of C held in registers: 16 of 32, or 12 or 8 of 16. */
+#if KR_VL == 16
+enum { TILE_M = 8, TILE_V = 2 };
+#else
+enum { TILE_M = 4, TILE_V = 2 };
+#endif
+
+/* Which part of a product is known to be zero or not wanted. */
+typedef enum tile_shape {
+    TILE_FULL,
+    TILE_A_LOWER, /* a[i][k] = 0 for k > i */
+    TILE_A_UPPER, /* a[i][k] = 0 for k < i (k runs down a lower matrix read by columns) */
+    TILE_B_LOWER, /* b[k][j] = 0 for k < j */
+    TILE_C_LOWER, /* c[i][j] not wanted for j > i */
+} tile_shape;
+
+/* c [m, n] (+)= a [m, k] b [k, n].  a_trans: a lies as [k, m].  m, n: multiples of SSD_PAD. */
+typedef struct tile_product {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *c;
+    int64_t lda, ldb, ldc;
+    bool a_trans, acc;
+    tile_shape shape;
+} tile_product;
+
+static inline __attribute__((always_inline)) void tile_block(const tile_product *g, int64_t i0, int64_t j0, int64_t k0,
+                                                             int64_t k1, const int n_vec, const bool a_trans) {
+    vf sum[TILE_M][TILE_V];
+    int64_t a_row = a_trans ? 1 : g->lda, a_step = a_trans ? g->lda : 1;
+    const float *a = g->a + i0 * a_row + k0 * a_step, *b = g->b + k0 * g->ldb + j0;
+    float *c = g->c + i0 * g->ldc + j0;
+#pragma GCC unroll 8
+    for (int i = 0; i < TILE_M; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < n_vec; v++) sum[i][v] = g->acc ? v_load(c + i * g->ldc + v * KR_VL) : (vf){0};
+    for (int64_t k = k0; k < k1; k++, a += a_step, b += g->ldb) {
+        vf row[TILE_V];
+#pragma GCC unroll 4
+        for (int v = 0; v < n_vec; v++) row[v] = v_load(b + v * KR_VL);
+#pragma GCC unroll 8
+        for (int i = 0; i < TILE_M; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < n_vec; v++) sum[i][v] += a[i * a_row] * row[v];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < TILE_M; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < n_vec; v++) v_store(c + i * g->ldc + v * KR_VL, sum[i][v]);
+}
+
+static void tile_multiply(const tile_product *g) {
+    const int64_t width = TILE_V * KR_VL;
+    for (int64_t j = 0; j < g->n; j += width)
+        for (int64_t i = 0; i < g->m; i += TILE_M) {
+            int64_t k0 = 0, k1 = g->k;
+            if (g->shape == TILE_C_LOWER && j >= i + TILE_M) continue;
+            if (g->shape == TILE_A_LOWER && k1 > i + TILE_M) k1 = i + TILE_M;
+            if (g->shape == TILE_A_UPPER) k0 = i;
+            if (g->shape == TILE_B_LOWER) k0 = j;
+            bool whole = j + width <= g->n;
+            if (g->a_trans) {
+                if (whole) tile_block(g, i, j, k0, k1, TILE_V, true);
+                else tile_block(g, i, j, k0, k1, 1, true);
+            } else {
+                if (whole) tile_block(g, i, j, k0, k1, TILE_V, false);
+                else tile_block(g, i, j, k0, k1, 1, false);
+            }
+        }
+}
+#endif

@@ -80,10 +80,10 @@ void REF(ssd_fwd)(const kr_call *c) {
 static void step_back(const kr_call *c, const ref_step *k, int64_t h, const real *before, const real *now, real *dh) {
     int64_t P = KR_SIZE(c, 'P'), N = KR_SIZE(c, 'N');
     const real *dy = c->dout[SSD_Y].data ? (const real *)c->dout[SSD_Y].data + k->y : NULL;
-    real da = 0, ddt = 0; /* of exp(dt A) and of the clamped dt */
+    real da = 0, ddt = 0, dD = 0; /* of exp(dt A), of the clamped dt, of D */
     for (int64_t p = 0; p < P; p++) {
         real g = dy ? dy[p] : 0, dx = g * skip_weight(c, h, p);
-        if (DIN(SSD_D)) DIN(SSD_D)[h] += g * k->x[p];
+        dD += g * k->x[p];
         if (DIN(SSD_DHP)) DIN(SSD_DHP)[h * P + p] += g * k->x[p];
         for (int64_t n = 0; n < N; n++) {
             int64_t i = p * N + n;
@@ -98,6 +98,7 @@ static void step_back(const kr_call *c, const ref_step *k, int64_t h, const real
         if (k->dx) k->dx[p] += dx;
     }
     ddt += da * k->a * IN(SSD_A)[h];
+    if (DIN(SSD_D)) DIN(SSD_D)[h] += dD;
     if (DIN(SSD_A)) DIN(SSD_A)[h] += da * k->a * k->dt;
     if (k->ddt) *k->ddt += ddt * k->ddt_raw;
     if (DIN(SSD_DT_BIAS)) DIN(SSD_DT_BIAS)[h] += ddt * k->ddt_raw;

@@ -54,6 +54,10 @@ static inline void v_put(float *p, vf v, int64_t n) {
 }
 /* p = v or p += v */
 static inline void v_give(float *p, vf v, bool add, int64_t n) { v_put(p, add ? v_get(p, n) + v : v, n); }
+/* The same for a row of n; NULL: unwanted. */
+static inline void row_give(float *to, const float *from, bool add, int64_t n) {
+    for (int64_t i = 0; to && i < n; i += KR_VL) v_give(to + i, v_get(from + i, n - i), add, n - i);
+}
 /* v with zeros past the n elements that are left. */
 static inline vf v_keep(vf v, int64_t n) {
     float t[KR_VL] = {0};

@@ -1,0 +1,20 @@
+/* dropout.h - the slots and options of dropout, in the order of its signature. */
+#ifndef KR_OPS_DROPOUT_H
+#define KR_OPS_DROPOUT_H
+#include "base/rng.h"
+#include "ops/op.h"
+
+enum { DROPOUT_X, DROPOUT_KEY };
+enum { DROPOUT_Y };
+typedef struct dropout_attr { double p; } dropout_attr;
+
+/* What decides about element e of [rows, D], counted without any pitch: word e % 4 of
+ * Philox block e / 4.  It stays if its word is at least `threshold`. */
+typedef struct dropout_draw { uint64_t seed, stream; uint32_t threshold; double scale; } dropout_draw;
+static inline dropout_draw dropout_draws(const kr_call *c) {
+    const int32_t *key = c->in[DROPOUT_KEY].data; /* seed low, seed high, step, tensor */
+    double p = ((const dropout_attr *)c->attr)->p;
+    return (dropout_draw){(uint32_t)key[0] | (uint64_t)(uint32_t)key[1] << 32,
+                          (uint32_t)key[2] | (uint64_t)(uint32_t)key[3] << 32, (uint32_t)(p * 0x1p32), 1 / (1 - p)};
+}
+#endif

@@ -297,7 +297,7 @@ static void test_pure(void **state) {
 static void test_splits(void **state) {
     (void)state;
     for (int k = 0; k < N_ALL; k++) {
-        fixture a = setup(all[k], 8, 0, 1), b = setup(all[k], 8, 0, 2);
+        fixture a = setup(all[k], 8, 0, 0), b = setup(all[k], 8, 0, 2);
         enum { N = 6 };
         char *rows = kr_mem_new(3 * N * 8 * row_size(&a));
         for (int set = 0; set < 3; set++)

@@ -143,6 +143,9 @@ static void test_separator(void **state) {
     write_text("tales.txt", "one\n<|end|>\ntwo\r\n<|end|>\n\n<|end|>three\n<|end|>\n");
     load(&c, "[\"tales.txt\"]", "<|end|>", -1);
     check_documents(&c, (const char *[]){"one", "two", "three"}, 3);
+    write_text("lines.txt", "\n\none\n|\ntwo\n"); /* newlines that touch no separator stay */
+    load(&c, "[\"lines.txt\"]", "|", -1);
+    check_documents(&c, (const char *[]){"\n\none", "two\n"}, 2);
     load(&c, "[\"tales.txt\"]", "", -1);
     check_documents(&c, (const char *[]){"one\n<|end|>\ntwo\r\n<|end|>\n\n<|end|>three\n<|end|>\n"}, 1);
     load(&c, "[\"tales.txt\"]", "nowhere", -1);
@@ -267,6 +270,47 @@ static void test_packed_epochs(void **state) {
         }
     }
     teardown(&one), teardown(&many), teardown(&other);
+}
+
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, 32); }
+
+/* Each epoch has its own order of rows (one document: the same rows), and of documents
+ * (other rows); every row is whole. */
+static void test_packed_orders(void **state) {
+    (void)state;
+    for (int docs = 1; docs <= 60; docs += 59) {
+        enum { ROWS = 160 };
+        static int32_t rows[2][ROWS][8];
+        write_documents("p.txt", 60);
+        const char *text = docs == 1 ? "{\"paths\": \"p.txt\", \"mode\": \"packed\", \"eval_fraction\": 0.1}"
+                                     : "{\"paths\": \"p.txt\", \"mode\": \"packed\", \"eval_fraction\": 0.1,"
+                                       " \"separator\": \"|\"}";
+        fixture f = setup(text, 1, 8, 3);
+        int64_t n = f.i->train_batches;
+        assert_in_range(n, 100, ROWS);
+        assert_int_not_equal(f.i->n_train_bytes % 8, 0);
+        for (int64_t step = 0; step < 2 * n; step++) {
+            assert_int_equal(kr_source_batch(f.s, KR_SPLIT_TRAIN, step, &f.b), KR_OK);
+            memcpy(rows[step / n][step % n], f.b.ids, 32);
+            for (int l = 0; l < 8; l++) assert_true(f.b.ids[l] >= 'A');
+        }
+        assert_memory_not_equal(rows[0], rows[1], (size_t)n * 32);
+        for (int e = 0; e < 2; e++) qsort(rows[e], (size_t)n, 32, by_bytes);
+        assert_int_equal(memcmp(rows[0], rows[1], (size_t)n * 32) == 0, docs == 1);
+        teardown(&f);
+    }
+}
+
+/* Every window is drawn, the first and the last too. */
+static void test_random_range(void **state) {
+    (void)state;
+    write_text("r.txt", "ABCDEFGHIJ");
+    fixture f = setup("{\"paths\": \"r.txt\", \"eval_fraction\": 0}", 64, 8, 3);
+    int count[3] = {0};
+    assert_int_equal(kr_source_batch(f.s, KR_SPLIT_TRAIN, 0, &f.b), KR_OK);
+    for (int i = 0; i < 64; i++) count[f.b.ids[i * 8] - 'A']++;
+    for (int k = 0; k < 3; k++) assert_in_range(count[k], 10, 34);
+    teardown(&f);
 }
 
 static void test_random(void **state) {
@@ -413,7 +457,9 @@ int main(void) {
         cmocka_unit_test(test_eval_paths),
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_packed_epochs),
+        cmocka_unit_test(test_packed_orders),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_range),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_carry),
         cmocka_unit_test(test_refusals),

@@ -9,6 +9,16 @@
 #define KR_BASE_VEC_H
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#if defined(__AVX512F__) && KR_VL == 16
+#define KR_V512_ /* the intrinsics below are for what the vector type says badly */
+#elif defined(__AVX2__) && KR_VL == 8
+#define KR_V256_
+#elif defined(__SSE2__) && KR_VL == 4
+#define KR_V128_
+#endif
 
 #define KR_JOIN2_(a, b) a##_##b
 #define KR_JOIN_(a, b) KR_JOIN2_(a, b)
@@ -20,34 +30,93 @@ typedef int32_t vi __attribute__((vector_size(KR_VL * sizeof(int32_t))));
 static inline vf v_load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 static inline void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
 static inline vf v_set(float x) { return x - (vf){0}; } /* x - 0 is x, and no instruction; 0 + x is neither */
-/* The first n < KR_VL lanes; the others are zero and stay untouched in memory. */
+
+/* mask ? yes : no, for masks of 0 and -1. */
+static inline vf v_select(vi mask, vf yes, vf no) {
+#if defined(KR_V512_)
+    return (vf)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
+#elif defined(KR_V256_)
+    return (vf)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+#else
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+#endif
+}
+/* a > b ? a : b and a < b ? a : b, so b when either is NaN. */
+static inline vf v_max(vf a, vf b) {
+#if defined(KR_V512_)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(KR_V256_)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(KR_V128_)
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return v_select(a > b, a, b);
+#endif
+}
+static inline vf v_min(vf a, vf b) {
+#if defined(KR_V512_)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(KR_V256_)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(KR_V128_)
+    return (vf)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return v_select(a < b, a, b);
+#endif
+}
+static inline vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+
+/* The first n lanes, 0 <= n <= KR_VL; the others load as zero and stay untouched in memory. */
 static inline vf v_load_n(const float *p, int64_t n) {
+#if defined(KR_V512_)
+    return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(KR_V256_)
+    vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (vf)_mm256_maskload_ps(p, (__m256i)(lane < (int32_t)n));
+#else
     vf v = {0};
     for (int i = 0; i < KR_VL; i++)
         if (i < n) v[i] = p[i];
     return v;
+#endif
 }
 static inline void v_store_n(float *p, vf v, int64_t n) {
+#if defined(KR_V512_)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(KR_V256_)
+    vi lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    _mm256_maskstore_ps(p, (__m256i)(lane < (int32_t)n), (__m256)v);
+#else
     for (int i = 0; i < KR_VL; i++)
         if (i < n) p[i] = v[i];
+#endif
 }
-static inline float v_sum(vf v) { /* pairwise, the same order on every machine of one width */
+/* Upper half onto lower half until one is left: the same order on every machine of one width. */
+static inline float v_sum(vf v) {
+#if defined(KR_V512_)
+    return _mm512_reduce_add_ps((__m512)v);
+#elif defined(KR_V256_)
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+#elif KR_VL == 4
+    return (v[0] + v[2]) + (v[1] + v[3]);
+#else
     float s[KR_VL];
     memcpy(s, &v, sizeof s);
     for (int w = KR_VL / 2; w > 0; w /= 2)
         for (int i = 0; i < w; i++) s[i] += s[i + w];
     return s[0];
+#endif
 }
-static inline vf v_select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
-static inline vf v_max(vf a, vf b) { return v_select(a > b, a, b); }
-static inline vf v_min(vf a, vf b) { return v_select(a < b, a, b); }
 
-/* exp to 1.2 ulp (tested): 2^n * p(r), r = x - n ln 2.  0 below -87.33, inf above 88.73, NaN stays. */
-static inline vf v_exp(vf x) {
-    vf c = v_select(x < -88.f, v_set(-88.f), x);
-    c = v_select(c > 89.f, v_set(89.f), c);
-    vf n = (c * 1.44269504088896341f + 12582912.f) - 12582912.f; /* round to nearest */
-    vf r = c - n * 0.693359375f;
+/* --- elementary functions; src/base/vec_test.c holds each to the error stated here ----- */
+
+/* x = n ln 2 + r with |r| <= ln 2 / 2.  Gives r, exp(r) - 1 - r, and 2^(n - 1). */
+typedef struct v_exp_parts { vf r, tail, half; } v_exp_parts;
+static inline v_exp_parts v_exp_split_(vf x) {
+    vf t = x * 1.44269504088896341f + 12582912.f; /* 1.5 * 2^23: the low bits are now n, rounded to nearest */
+    vf n = t - 12582912.f, r = x - n * 0.693359375f;
     r = r - n * -2.12194440e-4f;
     vf p = v_set(1.9875691500e-4f);
     p = p * r + 1.3981999507e-3f;
@@ -55,40 +124,49 @@ static inline vf v_exp(vf x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.f;
-    /* scale in two steps, so that n = 128 does not overflow the exponent field */
-    vi k = __builtin_convertvector(n, vi);
-    vi half = k >> 1;
-    vf lo = (vf)((half + 127) << 23), hi = (vf)((k - half + 127) << 23);
-    vf y = p * lo * hi;
-    return v_select(x < -87.336544f, (vf){0}, y);
+    return (v_exp_parts){r, p * (r * r), (vf)(((vi)t << 23) + (126 << 23))};
 }
-/* log for x > 0 (not for subnormals): exponent plus atanh series on [sqrt(1/2), sqrt 2). */
+/* exp to 1.1 ulp.  0 below -86.99 (1.7e-38, so that no result is subnormal), NaN stays. */
+static inline vf v_exp(vf x) {
+    v_exp_parts e = v_exp_split_(v_min(v_set(89.f), v_max(v_set(-86.99f), x)));
+    vf y = (e.tail + e.r) + 1.f;
+    return v_select(x < -86.99f, (vf){0}, (y + y) * e.half);
+}
+/* exp(x) - 1 to 1.5 ulp, without the cancellation near 0. */
+static inline vf v_expm1(vf x) {
+    v_exp_parts e = v_exp_split_(v_min(v_set(89.f), v_max(v_set(-18.f), x)));
+    vf y = e.half * (e.tail + e.r) + (e.half - 0.5f);
+    return y + y;
+}
+
+/* log(2^k (1 + f)) for 1 + f in [sqrt(1/2), sqrt 2]: the series of fdlibm. */
+static inline vf v_log_series_(vf k, vf f) {
+    vf s = f / (2.f + f), z = s * s, half = 0.5f * f * f;
+    vf p = v_set(0.24279078841f) * z + 0.28498786688f;
+    p = p * z + 0.40000972152f;
+    p = p * z + 0.66666662693f;
+    return k * 0.693359375f - ((half - (s * (half + p * z) + k * -2.12194440e-4f)) - f);
+}
+/* log to 1.1 ulp; -inf at 0, NaN below.  Subnormals count as 0. */
 static inline vf v_log(vf x) {
-    vi bits = (vi)x;
-    vi e = ((bits - 0x3f3504f3) >> 23);
-    vf m = (vf)(bits - (e << 23));
-    vf k = __builtin_convertvector(e, vf);
-    vf f = (m - 1.f) / (m + 1.f), s = f * f;
-    vf p = v_set(0.24279078841f) * s + 0.28498786688f;
-    p = p * s + 0.39999999999f - 0.f;
-    p = p * s + 0.66666666667f;
-    vf t = f * s * p + 2.f * f;
-    return k * 0.693359375f + (t + k * -2.12194440e-4f);
+    vi e = ((vi)x - 0x3f3504f3) >> 23;
+    vf y = v_log_series_(__builtin_convertvector(e, vf), (vf)((vi)x - (e << 23)) - 1.f);
+    y = v_select(x < 1.17549435e-38f, v_select(x < 0.f, v_set(__builtin_nanf("")), v_set(-__builtin_inff())), y);
+    return v_select(x < __builtin_inff(), y, x); /* inf and NaN stay */
+}
+/* log(1 + x) for x in [0, 2e38], to 1.5 ulp: what 1 + x rounds off is given back to f. */
+static inline vf v_log1p(vf x) {
+    vf u = 1.f + x, lost = x - (u - 1.f);
+    vi e = ((vi)u - 0x3f3504f3) >> 23;
+    vf f = ((vf)((vi)u - (e << 23)) - 1.f) + lost * (vf)((127 - e) << 23);
+    return v_log_series_(__builtin_convertvector(e, vf), f);
 }
 static inline vf v_sigmoid(vf x) { return 1.f / (1.f + v_exp(-x)); }
 static inline vf v_silu(vf x) { return x / (1.f + v_exp(-x)); }
-/* log1p(exp x), and x itself above 20, as the field defines it. */
-static inline vf v_softplus(vf x) {
-    vf e = v_exp(v_min(x, v_set(20.f)));
-    vf u = 1.f + e, d = u - 1.f;
-    /* log1p(e) = log(u) * e / (u - 1) repairs the rounding of 1 + e; e itself when u == 1 */
-    vf l = v_select(d == 0.f, e, v_log(u) * (e / v_select(d == 0.f, v_set(1.f), d)));
-    return v_select(x > 20.f, x, l);
-}
+/* log(1 + exp x), and x itself above 20, as the field defines it. */
+static inline vf v_softplus(vf x) { return v_select(x > 20.f, x, v_log1p(v_exp(v_min(v_set(20.f), x)))); }
 static inline vf v_tanh(vf x) {
-    vf e = v_exp(-2.f * v_select(x < 0.f, -x, x)), t = (1.f - e) / (1.f + e), a = x * x;
-    vf small = x * (1.f + a * (-0.333333333f + a * (0.133333333f + a * -0.053968254f)));
-    return v_select(a < 0.01f, small, v_select(x < 0.f, -t, t));
+    vf e = v_expm1(-2.f * v_abs(x)); /* in [-1, 0] */
+    return (vf)((vi)v_abs(e / (e + 2.f)) | ((vi)x & INT32_MIN));
 }
 #endif

@@ -11,12 +11,52 @@
 
 KR_REF_DECLARE(selective_scan_fwd);
 KR_REF_DECLARE(selective_scan_bwd);
+KR_VEC_DECLARE(selective_scan_fwd);
+KR_VEC_DECLARE(selective_scan_bwd);
 
 static const kr_attr attrs[] = {
     KR_ATTR_INT(selective_scan_attr, dt_softplus, 1, "1: dt goes through softplus first"),
     KR_ATTR_INT(selective_scan_attr, form, 0, "0: fast, 1: sequential, 2: Blelloch's tree, 3: chunked"),
     KR_ATTR_END,
 };
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+scan_grid scan_grid_of(const kr_call *c) {
+    scan_grid g = {.S = KR_SIZE(c, 'S'), .L = KR_SIZE(c, 'L'), .D = KR_SIZE(c, 'D'), .G = KR_SIZE(c, 'G'), .N = KR_SIZE(c, 'N')};
+    g.per_group = g.D / g.G;
+    g.shared = g.per_group >= SCAN_LANES;
+    g.width = SCAN_LANES;
+    g.n_tiles = divide_up(g.G, SCAN_LANES / (g.shared ? SCAN_LANES : g.per_group));
+    if (g.shared) { /* wide tiles read whole cache lines and sum dB sooner: as wide as leaves enough of them */
+        int64_t width = SCAN_MAX_WIDTH;
+        while (width > SCAN_LANES && g.S * g.G * divide_up(g.per_group, width) < 8) width /= 2;
+        int64_t in_group = divide_up(g.per_group, width);
+        g.width = divide_up(divide_up(g.per_group, in_group), SCAN_LANES) * SCAN_LANES;
+        g.n_tiles = g.G * divide_up(g.per_group, g.width);
+    }
+    g.n_chunks = divide_up(g.L, SCAN_CHUNK);
+    /* segments cost a second pass, so only where a few threads would otherwise stand idle */
+    int64_t wanted = g.S * g.n_tiles < 4 && g.L >= 1024 ? g.L / 512 : 1;
+    if (wanted > SCAN_MAX_SEGMENTS) wanted = SCAN_MAX_SEGMENTS;
+    g.seg = divide_up(divide_up(g.L, wanted), SCAN_CHUNK) * SCAN_CHUNK;
+    g.n_segs = divide_up(g.L, g.seg);
+    return g;
+}
+
+static int64_t segment_floats(const scan_grid *g) { return g->S * g->n_tiles * g->n_segs * g->N * g->width; }
+int64_t scan_fwd_shared_floats(const scan_grid *g) { return g->n_segs > 1 ? 2 * segment_floats(g) : 0; }
+int64_t scan_fwd_floats(const scan_grid *g) {
+    return (2 * g->N + 3 * SCAN_CHUNK) * g->width + 2 * g->N * SCAN_LANES + SCAN_CHUNK;
+}
+int64_t scan_bwd_sum_floats(const scan_grid *g) { return g->shared && g->n_tiles > g->G ? g->n_tiles * g->S * g->L * g->N : 0; }
+int64_t scan_bwd_shared_floats(const scan_grid *g) {
+    int64_t parts = g->S * g->n_tiles * g->n_segs;
+    return 2 * scan_bwd_sum_floats(g) + 3 * segment_floats(g) + 2 * parts * g->width;
+}
+int64_t scan_bwd_floats(const scan_grid *g) {
+    return (4 * g->N + 7 * SCAN_CHUNK + 2) * g->width + (4 * SCAN_CHUNK + 4) * g->N * SCAN_LANES + SCAN_CHUNK;
+}
 
 static kr_status selective_scan_plan(kr_call *c) {
     int64_t S = KR_SIZE(c, 'S'), L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D'), G = KR_SIZE(c, 'G'), N = KR_SIZE(c, 'N');
@@ -28,9 +68,15 @@ static kr_status selective_scan_plan(kr_call *c) {
         KR_FAIL(KR_ERR_SHAPE, "selective_scan: D=%lld channels do not split into G=%lld groups", (long long)D, (long long)G);
     if (form < SCAN_FAST || form > SCAN_CHUNKED)
         KR_FAIL(KR_ERR_ARG, "selective_scan: form is %lld, want 0 to 3", (long long)form);
+    scan_grid g = scan_grid_of(c);
     size_t real = kr_dtype_bytes(c->in[SCAN_U].dtype);
-    c->fwd_scratch = (size_t)(form > SCAN_SEQUENTIAL ? 5 * L + 16 : N) * real; /* h[L] and at most 2 L + 1 pairs */
-    c->bwd_scratch = (size_t)((L + 2) * N) * real;
+    /* the references: h[L] and at most 2 L + 1 pairs, or h[N]; dh[N] and the states of one channel */
+    size_t ref_fwd = (size_t)(form > SCAN_SEQUENTIAL ? 5 * L + 16 : N) * real, ref_bwd = (size_t)((L + 2) * N) * real;
+    size_t fwd = (size_t)(scan_fwd_shared_floats(&g) + c->n_threads * scan_fwd_floats(&g)) * sizeof(float);
+    size_t bwd = (size_t)(scan_bwd_shared_floats(&g) + c->n_threads * scan_bwd_floats(&g)) * sizeof(float);
+    c->fwd_scratch = ref_fwd > fwd ? ref_fwd : fwd;
+    c->bwd_scratch = ref_bwd > bwd ? ref_bwd : bwd;
+    if (c->training) c->saved_bytes = (size_t)(g.S * g.n_tiles * (g.n_chunks - 1) * g.N * g.width) * sizeof(float);
     return KR_OK;
 }
 
@@ -41,8 +87,8 @@ const kr_op kr_op_selective_scan = {
     .attr_bytes = sizeof(selective_scan_attr),
     .attrs = attrs,
     .plan = selective_scan_plan,
-    .fwd = {[KR_REF] = selective_scan_fwd_ref_f32},
-    .bwd = {[KR_REF] = selective_scan_bwd_ref_f32},
+    .fwd = {[KR_REF] = selective_scan_fwd_ref_f32, KR_VEC_IMPLS(selective_scan_fwd)},
+    .bwd = {[KR_REF] = selective_scan_bwd_ref_f32, KR_VEC_IMPLS(selective_scan_bwd)},
     .fwd_f64 = selective_scan_fwd_ref_f64,
     .bwd_f64 = selective_scan_bwd_ref_f64,
     .bwd_in = (1 << (SCAN_SEQ_IDX + 1)) - 1,

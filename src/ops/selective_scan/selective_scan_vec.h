@@ -1,0 +1,156 @@
+/* selective_scan_vec.h - what the fast forward and backward of selective_scan share.
+ *
+ * A tile is a few blocks of SCAN_LANES channels.  Inside a chunk everything per channel lies
+ * as [block][step][lane] and everything per state as [block][N][lane], so that the inner
+ * loops run over whole vectors; lanes past the last channel hold zeros and do no harm.
+ *
+ * The cost is the exp for every channel, state and step: decay() does 16 of them in 15
+ * instructions.  All else is arranged so that nothing competes with it. */
+#ifndef KR_OPS_SELECTIVE_SCAN_VEC_H
+#define KR_OPS_SELECTIVE_SCAN_VEC_H
+#include <omp.h>
+
+#include "base/vec.h"
+#include "ops/selective_scan/selective_scan.h"
+
+enum { NV = SCAN_LANES / KR_VL }; /* vectors of a block */
+#define LOG2E 1.44269504088896341f
+#define LN2 0.69314718055994531f
+
+/* 2^x to 1.3 ulp, for x clamped to [-126, 127]; NaN stays.  2^k (1 + q), k = round(x), q = 2^(x - k) - 1. */
+static inline vf decay(vf x) {
+    x = v_select(x < -126.f, v_set(-126.f), x);
+    x = v_select(x > 127.f, v_set(127.f), x);
+    vf shifted = x + 12582912.f; /* k sits in the low bits */
+    vf r = x - (shifted - 12582912.f);
+    vf q = v_set(1.5453163e-4f);
+    q = q * r + 1.3390863e-3f;
+    q = q * r + 9.6180830e-3f;
+    q = q * r + 5.5503570e-2f;
+    q = q * r + 2.4022651e-1f;
+    q = q * r + 6.9314718e-1f;
+    q = q * r;
+    vf two_k = (vf)(((vi)shifted + 127) << 23);
+    return q * two_k + two_k;
+}
+
+/* Lanes [i, i + KR_VL) of p[0..n); zeros past n. */
+static inline vf load_lanes(const float *p, int64_t i, int64_t n) {
+    return i + KR_VL <= n ? v_load(p + i) : v_load_n(p + i, n - i);
+}
+static inline void store_lanes(float *p, int64_t i, int64_t n, vf v) {
+    if (i + KR_VL <= n) v_store(p + i, v);
+    else v_store_n(p + i, v, n - i);
+}
+
+/* The channels of one tile. */
+typedef struct tile {
+    int64_t first, n;             /* channels */
+    int64_t group, n_groups;
+    int64_t n_blocks;
+} tile;
+static inline tile tile_of(const scan_grid *g, int64_t i) {
+    tile k;
+    if (g->shared) {
+        int64_t in_group = g->n_tiles / g->G, from = i % in_group * g->width, left = g->per_group - from;
+        k.group = i / in_group, k.n_groups = 1;
+        k.first = k.group * g->per_group + from;
+        k.n = left < g->width ? left : g->width;
+    } else {
+        int64_t step = SCAN_LANES / g->per_group;
+        k.group = i * step;
+        k.n_groups = g->G - k.group < step ? g->G - k.group : step;
+        k.first = k.group * g->per_group;
+        k.n = k.n_groups * g->per_group;
+    }
+    k.n_blocks = (k.n + SCAN_LANES - 1) / SCAN_LANES;
+    return k;
+}
+
+/* One block of channels over the steps of one chunk. */
+typedef struct block {
+    int64_t n, N;                 /* steps, states */
+    const float *A, *dt, *x;      /* [N][lane] times log2 e; [n][lane], x = dt u */
+    const float *B, *C;           /* of the first step and group */
+    int64_t B_pitch, C_pitch;
+    int64_t per_group, lanes;     /* for lanes that do not share B and C */
+    float *gather;                /* [2][N][lane] */
+    const unsigned char *begins;  /* [n] another sequence begins */
+} block;
+
+/* B or C of one step as [N][lane], when lanes are of several groups. */
+static inline const float *gather_row(const block *k, const float *row, float *to) {
+    for (int64_t i = 0; i < SCAN_LANES; i++)
+        for (int64_t n = 0; n < k->N; n++)
+            to[n * SCAN_LANES + i] = i < k->lanes ? row[i / k->per_group * k->N + n] : 0;
+    return to;
+}
+/* State n of B or C for vector v of the lanes. */
+static inline vf coefficient(const float *row, int64_t n, int v, bool shared) {
+    return shared ? v_set(row[n]) : v_load(row + n * SCAN_LANES + v * KR_VL);
+}
+
+/* Runs h[N][lane] over the chunk.  y, if wanted: [n][lane], C . h.  a and hs, if wanted:
+ * [n][N][lane], every decay and every state. */
+static inline __attribute__((always_inline)) void scan_block(const block *k, float *h, float *y, float *a, float *hs, bool shared) {
+    int64_t N = k->N, W = SCAN_LANES;
+    for (int64_t t = 0; t < k->n; t++) {
+        const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
+        if (!shared) {
+            B = gather_row(k, B, k->gather);
+            if (y) C = gather_row(k, C, k->gather + N * W);
+        }
+        if (k->begins[t]) memset(h, 0, (size_t)(N * W) * sizeof *h);
+        vf dt[NV], x[NV], sum[NV];
+        for (int v = 0; v < NV; v++) {
+            dt[v] = v_load(k->dt + t * W + v * KR_VL);
+            x[v] = v_load(k->x + t * W + v * KR_VL);
+            sum[v] = v_set(0);
+        }
+        for (int64_t n = 0; n < N; n++)
+            for (int v = 0; v < NV; v++) {
+                int64_t i = n * W + v * KR_VL;
+                vf e = decay(dt[v] * v_load(k->A + i));
+                vf now = e * v_load(h + i) + x[v] * coefficient(B, n, v, shared);
+                v_store(h + i, now);
+                if (y) sum[v] += now * coefficient(C, n, v, shared);
+                if (a) v_store(a + t * N * W + i, e);
+                if (hs) v_store(hs + t * N * W + i, now);
+            }
+        for (int v = 0; y && v < NV; v++) v_store(y + t * W + v * KR_VL, sum[v]);
+    }
+}
+
+/* [n channels][N] <-> [block][N][lane] */
+static inline void to_lanes(float *to, const float *from, int64_t n, int64_t n_blocks, int64_t N, float scale) {
+    for (int64_t i = 0; i < n_blocks * SCAN_LANES; i++)
+        for (int64_t j = 0; j < N; j++)
+            to[(i / SCAN_LANES * N + j) * SCAN_LANES + i % SCAN_LANES] = i < n ? from[i * N + j] * scale : 0;
+}
+static inline void from_lanes(float *to, const float *from, int64_t n, int64_t N, bool acc) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < N; j++) {
+            float v = from[(i / SCAN_LANES * N + j) * SCAN_LANES + i % SCAN_LANES];
+            to[i * N + j] = acc ? to[i * N + j] + v : v;
+        }
+}
+
+static inline const float *in_row(const kr_call *c, int slot, int64_t row) {
+    return (const float *)c->in[slot].data + row * c->in[slot].pitch;
+}
+static inline vf step_size(const kr_call *c, vf raw) {
+    return ((const selective_scan_attr *)c->attr)->dt_softplus ? v_softplus(raw) : raw;
+}
+/* begins[t] for the steps [t0, t0 + n) of sequence s; true if there is any. */
+static inline bool find_begins(const kr_call *c, int64_t s, int64_t L, int64_t t0, int64_t n, unsigned char *begins) {
+    const kr_tensor *q = &c->in[SCAN_SEQ_IDX];
+    const int32_t *id = q->data;
+    bool any = false;
+    for (int64_t t = 0; t < n; t++) {
+        int64_t row = s * L + t0 + t;
+        begins[t] = id && t0 + t > 0 && id[row * q->pitch] != id[(row - 1) * q->pitch];
+        any = any || begins[t];
+    }
+    return any;
+}
+#endif

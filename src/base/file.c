@@ -213,6 +213,11 @@ static kr_status sync_folder(const char *path) {
     return KR_OK;
 }
 
+kr_status kr_dir_rename(const char *from, const char *to) {
+    if (rename(from, to)) KR_FAIL(KR_ERR_IO, "%s: cannot rename to %s: %s", from, to, strerror(errno));
+    return sync_folder(to);
+}
+
 static kr_status commit(kr_file_writer *w) {
     KR_TRY(flush(w));
     const char *step = "sync";

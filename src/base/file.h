@@ -60,6 +60,9 @@ bool kr_path_is_plain(const char *name);
 /* --- folders ------------------------------------------------------------------ */
 
 kr_status kr_dir_make(const char *path); /* with its parents; one that is there is KR_OK */
+/* Every file in the folder is on the disk already: now its name changes at once, for good.
+ * A folder of the new name must not be there. */
+kr_status kr_dir_rename(const char *from, const char *to);
 /* The folder and all in it, without following links.  Refuses "/", "", "." and "..". */
 kr_status kr_dir_remove(const char *path);
 

@@ -191,8 +191,8 @@ static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const
     int64_t at = b * SCAN_CHUNK * SCAN_LANES, N = g->N;
     return (block){.n = n, .N = N, .A = w->A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
                    .B = in_row(c, SCAN_B, row) + k->group * N, .C = in_row(c, SCAN_C, row) + k->group * N,
-                   .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, .per_group = g->per_group,
-                   .lanes = k->n, .gather = w->gather, .begins = w->begins};
+                   .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, 
+                       .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins};
 }
 
 /* One chunk of one tile, whose first state is in w->h. */

@@ -3,6 +3,7 @@
 #include "ops/selective_scan/selective_scan_vec.h"
 
 kr_kernel selective_scan_fwd_ref_f32;
+kr_kernel KR_VEC(selective_scan_step);
 
 /* What one thread works with. */
 typedef struct work {
@@ -74,8 +75,8 @@ static void run(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile,
             float *h = w->h + b * N * SCAN_LANES;
             block e = {.n = n, .N = N, .A = w->A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
                        .B = in_row(c, SCAN_B, row) + k.group * N, .C = in_row(c, SCAN_C, row) + k.group * N,
-                       .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, .per_group = g->per_group,
-                       .lanes = k.n, .gather = w->gather, .begins = w->begins};
+                       .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, 
+                       .lane_group = k.lane_group, .gather = w->gather, .begins = w->begins};
             if (!g->shared) scan_block(&e, h, w->y + at, NULL, NULL, false);
             else if (outputs) scan_block(&e, h, w->y + at, NULL, NULL, true);
             else scan_block(&e, h, NULL, NULL, NULL, true);
@@ -147,6 +148,7 @@ static void forward(const kr_call *c, bool outputs) {
 
 void KR_VEC(selective_scan_fwd)(const kr_call *c) {
     bool fast = ((const selective_scan_attr *)c->attr)->form == SCAN_FAST;
-    if (fast || c->saved) forward(c, fast); /* backward wants the saved states whatever the form */
+    if (fast && KR_SIZE(c, 'L') == 1) KR_VEC(selective_scan_step)(c);
+    else if (fast || c->saved) forward(c, fast); /* backward wants the saved states whatever the form */
     if (!fast) selective_scan_fwd_ref_f32(c);
 }

@@ -19,10 +19,9 @@ enum { NV = SCAN_LANES / KR_VL }; /* vectors of a block */
 
 /* 2^x to 1.3 ulp, for x clamped to [-126, 127]; NaN stays.  2^k (1 + q), k = round(x), q = 2^(x - k) - 1. */
 static inline vf decay(vf x) {
-    x = v_select(x < -126.f, v_set(-126.f), x);
-    x = v_select(x > 127.f, v_set(127.f), x);
-    vf shifted = x + 12582912.f; /* k sits in the low bits */
-    vf r = x - (shifted - 12582912.f);
+    x = v_min(v_set(127.f), v_max(v_set(-126.f), x));
+    vf shifted = x + 12583039.f; /* 1.5 * 2^23 + 127: the low bits are now 127 + k */
+    vf r = x - (shifted - 12583039.f);
     vf q = v_set(1.5453163e-4f);
     q = q * r + 1.3390863e-3f;
     q = q * r + 9.6180830e-3f;
@@ -30,13 +29,13 @@ static inline vf decay(vf x) {
     q = q * r + 2.4022651e-1f;
     q = q * r + 6.9314718e-1f;
     q = q * r;
-    vf two_k = (vf)(((vi)shifted + 127) << 23);
+    vf two_k = (vf)((vi)shifted << 23);
     return q * two_k + two_k;
 }
 
 /* Lanes [i, i + KR_VL) of p[0..n); zeros past n. */
 static inline vf load_lanes(const float *p, int64_t i, int64_t n) {
-    return i + KR_VL <= n ? v_load(p + i) : v_load_n(p + i, n - i);
+    return i + KR_VL <= n ? v_load(p + i) : i < n ? v_load_n(p + i, n - i) : v_set(0);
 }
 static inline void store_lanes(float *p, int64_t i, int64_t n, vf v) {
     if (i + KR_VL <= n) v_store(p + i, v);
@@ -48,9 +47,10 @@ typedef struct tile {
     int64_t first, n;             /* channels */
     int64_t group, n_groups;
     int64_t n_blocks;
+    int32_t lane_group[SCAN_LANES]; /* offset of a lane's group in a row of B or C, if they differ */
 } tile;
 static inline tile tile_of(const scan_grid *g, int64_t i) {
-    tile k;
+    tile k = {0};
     if (g->shared) {
         int64_t in_group = g->n_tiles / g->G, from = i % in_group * g->width, left = g->per_group - from;
         k.group = i / in_group, k.n_groups = 1;
@@ -62,6 +62,7 @@ static inline tile tile_of(const scan_grid *g, int64_t i) {
         k.n_groups = g->G - k.group < step ? g->G - k.group : step;
         k.first = k.group * g->per_group;
         k.n = k.n_groups * g->per_group;
+        for (int64_t l = 0; l < k.n; l++) k.lane_group[l] = (int32_t)(l / g->per_group * g->N);
     }
     k.n_blocks = (k.n + SCAN_LANES - 1) / SCAN_LANES;
     return k;
@@ -73,16 +74,18 @@ typedef struct block {
     const float *A, *dt, *x;      /* [N][lane] times log2 e; [n][lane], x = dt u */
     const float *B, *C;           /* of the first step and group */
     int64_t B_pitch, C_pitch;
-    int64_t per_group, lanes;     /* for lanes that do not share B and C */
+    const int32_t *lane_group;    /* for lanes that do not share B and C */
     float *gather;                /* [2][N][lane] */
     const unsigned char *begins;  /* [n] another sequence begins */
 } block;
 
-/* B or C of one step as [N][lane], when lanes are of several groups. */
-static inline const float *gather_row(const block *k, const float *row, float *to) {
-    for (int64_t i = 0; i < SCAN_LANES; i++)
-        for (int64_t n = 0; n < k->N; n++)
-            to[n * SCAN_LANES + i] = i < k->lanes ? row[i / k->per_group * k->N + n] : 0;
+/* B or C of one step as [N][lane], when lanes are of several groups.  (Lanes past the last
+ * channel get the first group's: it meets only zeros.) */
+static inline const float *gather_row(const block *k, const float *restrict row, float *restrict to) {
+    int32_t at[SCAN_LANES];
+    memcpy(at, k->lane_group, sizeof at);
+    for (int64_t n = 0; n < k->N; n++)
+        for (int i = 0; i < SCAN_LANES; i++) to[n * SCAN_LANES + i] = row[at[i] + n];
     return to;
 }
 /* State n of B or C for vector v of the lanes. */

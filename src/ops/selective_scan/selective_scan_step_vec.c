@@ -1,0 +1,48 @@
+/* selective_scan_step_vec.c - selective_scan for one step (L = 1), as decoding takes it.
+ *
+ * Lanes lie over the states of a channel, in the order that memory has them: turning A and h
+ * around, as the long scan does, would cost more than the step itself. */
+#include "ops/selective_scan/selective_scan_vec.h"
+
+static void step_block(const kr_call *c, int64_t s, int64_t first, int64_t n_channels) {
+    int64_t D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), per_group = D / KR_SIZE(c, 'G');
+    const float *A = (const float *)c->in[SCAN_A].data + first * N, *bias = c->in[SCAN_DT_BIAS].data;
+    const float *h0 = c->in[SCAN_H0].data, *skip = c->in[SCAN_D].data, *B = in_row(c, SCAN_B, s), *C = in_row(c, SCAN_C, s);
+    const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, s) + first : NULL, *u = in_row(c, SCAN_U, s) + first;
+    float *h1 = c->out[SCAN_H].data, *y = (float *)c->out[SCAN_Y].data + s * D + first;
+    float dt[SCAN_LANES], x[SCAN_LANES], sums[SCAN_LANES];
+    for (int64_t i = 0; i < n_channels; i += KR_VL) {
+        vf raw = load_lanes(in_row(c, SCAN_DT, s) + first, i, n_channels);
+        if (bias) raw += load_lanes(bias + first, i, n_channels);
+        vf size = step_size(c, raw);
+        v_store(dt + i, size);
+        v_store(x + i, size * load_lanes(u, i, n_channels));
+    }
+    for (int64_t i = 0; i < n_channels; i++, A += N) {
+        int64_t at = (s * D + first + i) * N, g = (first + i) / per_group * N;
+        vf sum = v_set(0), rate = v_set(dt[i] * LOG2E), drive = v_set(x[i]);
+        for (int64_t n = 0; n < N; n += KR_VL) {
+            vf h = h0 ? load_lanes(h0 + at, n, N) : v_set(0);
+            h = decay(rate * load_lanes(A, n, N)) * h + drive * load_lanes(B + g, n, N);
+            sum += h * load_lanes(C + g, n, N);
+            if (h1) store_lanes(h1 + at, n, N, h);
+        }
+        sums[i] = v_sum(sum);
+    }
+    for (int64_t i = 0; i < n_channels; i += KR_VL) {
+        vf out = load_lanes(sums, i, n_channels);
+        if (skip) out += load_lanes(skip + first, i, n_channels) * load_lanes(u, i, n_channels);
+        if (z) out *= v_silu(load_lanes(z, i, n_channels));
+        store_lanes(y, i, n_channels, out);
+    }
+}
+
+void KR_VEC(selective_scan_step)(const kr_call *c) {
+    int64_t S = KR_SIZE(c, 'S'), D = KR_SIZE(c, 'D'), n = (D + SCAN_LANES - 1) / SCAN_LANES;
+    bool wide = S * D * KR_SIZE(c, 'N') >= 1 << 16; /* below, waking threads costs more than it saves */
+#pragma omp parallel for num_threads(c->n_threads) schedule(static) if (wide)
+    for (int64_t i = 0; i < S * n; i++) {
+        int64_t first = i % n * SCAN_LANES;
+        step_block(c, i / n, first, D - first < SCAN_LANES ? D - first : SCAN_LANES);
+    }
+}

@@ -1,0 +1,25 @@
+/* fuzz.h - what a fuzz target is: one function over hostile bytes, and seeds to start from.
+ *
+ * A target tests/fuzz_NAME.c runs two ways.  Configured with -DKRAIT_FUZZ=ON (clang) it is
+ * a libFuzzer program; otherwise fuzz_main.c mutates its seeds for a few seconds of ctest. */
+#ifndef KR_TESTS_FUZZ_H
+#define KR_TESTS_FUZZ_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Must come back from any input; aborts where a promise is broken.  Returns 0. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+/* Writes the i-th valid input to `to` and returns its length; 0: there is none. */
+size_t fuzz_seed(int i, uint8_t *to, size_t room);
+/* Pieces of the language, ended by NULL. */
+extern const char *const fuzz_words[];
+
+/* A promise that must hold for any input. */
+#define FUZZ_MUST(e) ((e) ? (void)0 : fuzz_broken(__FILE__, __LINE__, #e))
+__attribute__((noreturn)) static inline void fuzz_broken(const char *file, int line, const char *what) {
+    fprintf(stderr, "%s:%d: broken promise: %s\n", file, line, what);
+    abort();
+}
+#endif

@@ -15,6 +15,7 @@
 KR_REF_DECLARE(ssd_fwd);
 KR_REF_DECLARE(ssd_bwd);
 KR_VEC_DECLARE(ssd_fwd);
+KR_VEC_DECLARE(ssd_bwd);
 
 static const kr_attr attrs[] = {
     KR_ATTR_INT(ssd_attr, dt_softplus, 1, "dt goes through softplus before the clamp"),
@@ -35,12 +36,14 @@ static kr_status ssd_plan(kr_call *c) {
         KR_FAIL(KR_ERR_ARG, "ssd: chunk_size is %lld, want 1 or more, or 0 to choose", (long long)attr->chunk_size);
     if (!(attr->dt_min <= attr->dt_max))
         KR_FAIL(KR_ERR_ARG, "ssd: dt_min = %g is above dt_max = %g", attr->dt_min, attr->dt_max);
-    size_t state = (size_t)(P * N) * kr_dtype_bytes(c->in[SSD_X].dtype);
-    int64_t stride = ssd_stride(L);
+    /* enough for whichever kernel will run */
     ssd_dims d = ssd_dims_of(c);
-    size_t chunked = (size_t)(c->n_threads * ssd_fwd_floats(&d)) * sizeof(float);
-    c->fwd_scratch = chunked > state ? chunked : state;
-    c->bwd_scratch = (size_t)((L + stride - 1) / stride + stride + 2) * state;
+    int64_t stride = ssd_stride(L), ref_states = (L + stride - 1) / stride + stride + 2;
+    size_t state = (size_t)(P * N) * kr_dtype_bytes(c->in[SSD_X].dtype);
+    size_t fwd = (size_t)(c->n_threads * ssd_fwd_floats(&d)) * sizeof(float);
+    size_t bwd = (size_t)(ssd_bwd_states(&d) + ssd_bwd_parts(&d) + c->n_threads * ssd_bwd_floats(&d)) * sizeof(float);
+    c->fwd_scratch = fwd > state ? fwd : state;
+    c->bwd_scratch = bwd > ref_states * state ? bwd : (size_t)ref_states * state;
     return KR_OK;
 }
 
@@ -60,7 +63,7 @@ const kr_op kr_op_ssd = {
     .attrs = attrs,
     .plan = ssd_plan,
     .fwd = {[KR_REF] = ssd_fwd_ref_f32, KR_VEC_IMPLS(ssd_fwd)},
-    .bwd = {[KR_REF] = ssd_bwd_ref_f32},
+    .bwd = {[KR_REF] = ssd_bwd_ref_f32, KR_VEC_IMPLS(ssd_bwd)},
     .fwd_f64 = ssd_fwd_ref_f64,
     .bwd_f64 = ssd_bwd_ref_f64,
     .bwd_in = (1 << (SSD_SEQ_IDX + 1)) - 1,

@@ -22,6 +22,7 @@ static inline int64_t ssd_stride(int64_t L) {
 enum {
     SSD_PAD = 16,   /* the widest vector: rows and columns of working arrays are padded to it */
     SSD_CHUNK = 64, /* steps of a chunk unless told */
+    SSD_STRETCH = 32,
     SSD_BLOCK = 16, /* most heads of a block */
     SSD_FEW = 4     /* up to so many steps the recurrence is quicker than a chunk */
 };
@@ -30,6 +31,8 @@ typedef struct ssd_dims {
     int64_t Q, n_chunks;         /* steps of a chunk; chunks of a sequence */
     int64_t Qp, Pp, Np;          /* padded */
     int64_t block, n_blocks;     /* heads of one group that a thread takes at once; blocks of a group */
+    int64_t n_seq;               /* sequences under way at once in backward */
+    int64_t stretch, n_stretches; /* chunks whose states backward holds at once */
 } ssd_dims;
 
 static inline int64_t ssd_min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -46,6 +49,9 @@ static inline ssd_dims ssd_dims_of(const kr_call *c) {
     int64_t fair = (d.S * d.H + 2 * c->n_threads - 1) / (2 * c->n_threads);
     d.n_blocks = (d.R + ssd_min(fair, SSD_BLOCK) - 1) / ssd_min(fair, SSD_BLOCK);
     d.block = (d.R + d.n_blocks - 1) / d.n_blocks;
+    d.n_seq = ssd_min(d.S, (4 * c->n_threads + d.H - 1) / d.H);
+    d.stretch = ssd_min(d.n_chunks, SSD_STRETCH);
+    d.n_stretches = (d.n_chunks + d.stretch - 1) / d.stretch;
     return d;
 }
 
@@ -56,4 +62,12 @@ static inline int64_t ssd_group_floats(const ssd_dims *d) {
 static inline int64_t ssd_fwd_floats(const ssd_dims *d) {
     return ssd_group_floats(d) + d->block * d->Np * d->Pp + 3 * d->Qp * d->Pp + d->Qp * d->Qp + 8 * d->Qp;
 }
+static inline int64_t ssd_bwd_floats(const ssd_dims *d) {
+    return ssd_group_floats(d) + 4 * d->Np * d->Qp + 6 * d->Qp * d->Pp + 3 * d->Qp * d->Qp + 12 * d->Qp;
+}
+/* Shared by the threads of backward: states and their gradients, and sums per chunk. */
+static inline int64_t ssd_bwd_states(const ssd_dims *d) {
+    return (d->n_stretches + 2 * d->stretch + 1) * d->n_seq * d->H * d->Pp * d->Np;
+}
+static inline int64_t ssd_bwd_parts(const ssd_dims *d) { return ssd_padded(d->S * d->n_chunks * d->H * (3 + d->P)); }
 #endif

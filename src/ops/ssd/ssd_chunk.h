@@ -34,11 +34,35 @@ static inline void copy_padded(float *to, int64_t ldt, const float *from, int64_
     for (int64_t r = rows; r < ssd_padded(rows); r++) memset(to + r * ldt, 0, (size_t)width * sizeof *to);
 }
 
-/* to [cols, ldt] = from [rows, cols] transposed; all padded. */
+/* to [cols, ldt] = from [rows, cols] transposed, by squares of four; both padded. */
 static inline void transpose_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t cols) {
-    for (int64_t r = 0; r < rows; r += 8) /* lines of `to` are then written half by half, not float by float */
-        for (int64_t i = 0; i < cols; i++)
-            for (int64_t k = r; k < r + 8; k++) to[i * ldt + k] = from[k * ldf + i];
+    typedef float v4 __attribute__((vector_size(16)));
+    for (int64_t r = 0; r < rows; r += 4)
+        for (int64_t i = 0; i < cols; i += 4) {
+            v4 a[4], b[4];
+            for (int k = 0; k < 4; k++) memcpy(&a[k], from + (r + k) * ldf + i, sizeof a[k]);
+            for (int k = 0; k < 2; k++) {
+                b[k] = __builtin_shufflevector(a[k], a[k + 2], 0, 4, 1, 5);
+                b[k + 2] = __builtin_shufflevector(a[k], a[k + 2], 2, 6, 3, 7);
+            }
+            for (int k = 0; k < 2; k++) {
+                a[2 * k] = __builtin_shufflevector(b[2 * k], b[2 * k + 1], 0, 4, 1, 5);
+                a[2 * k + 1] = __builtin_shufflevector(b[2 * k], b[2 * k + 1], 2, 6, 3, 7);
+            }
+            for (int k = 0; k < 4; k++) memcpy(to + (i + k) * ldt + r, &a[k], sizeof a[k]);
+        }
+}
+
+/* to[i] = from[i] by[i], rows of n; they may be the same. */
+static inline void scale_rows(float *to, const float *from, int64_t n, const float *by, int64_t rows) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = i * n; k < (i + 1) * n; k += KR_VL) v_store(to + k, v_load(from + k) * by[i]);
+}
+
+/* The same for columns: to[i][k] = from[i][k] by[k]. */
+static inline void scale_columns(float *to, const float *from, int64_t ld, int64_t rows, int64_t cols, const float *by) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < cols; k += KR_VL) v_store(to + i * ld + k, v_load(from + i * ld + k) * v_load(by + k));
 }
 
 /* One head's dt and decays in one chunk; arrays of Qp, zero behind its q steps. */
@@ -46,13 +70,14 @@ typedef struct decays {
     float *raw, *dt;           /* before softplus and clamp (bias added); after */
     float *hi, *lo;            /* cum = hi + lo */
     float *in, *out;           /* exp(cum_i): from the state before to step i; exp(cum_last - cum_j) */
+    float *dt_out;             /* dt out */
     int32_t *from;
     float all;                 /* from the state before to the state after: exp(cum_last) */
 } decays;
-enum { N_DECAYS = 7 };
+enum { N_DECAYS = 8 };
 
 static inline float *decays_place(decays *d, float *at, int64_t Qp) {
-    float **part[] = {&d->raw, &d->dt, &d->hi, &d->lo, &d->in, &d->out};
+    float **part[] = {&d->raw, &d->dt, &d->hi, &d->lo, &d->in, &d->out, &d->dt_out};
     for (int i = 0; i < N_DECAYS - 1; i++, at += Qp) *part[i] = at;
     d->from = (int32_t *)at;
     return at + Qp;
@@ -100,6 +125,7 @@ static inline void decays_fill(const kr_call *c, const ssd_dims *z, int64_t s, i
     for (int64_t i = 0; i < Qp; i++) {
         if (d->from[i] >= 0) d->in[i] = 0;
         if (i < last || i >= q) d->out[i] = 0;
+        d->dt_out[i] = d->dt[i] * d->out[i];
     }
 }
 
@@ -108,6 +134,12 @@ static inline vf decay_row(const decays *d, int64_t i, int64_t j, vf lane) {
     vf step = lane + (float)j;
     vi sees = (step <= (float)i) & (step >= (float)d->from[i]);
     return v_select(sees, decay_exp((d->hi[i] - v_load(d->hi + j)) + (d->lo[i] - v_load(d->lo + j))), (vf){0});
+}
+
+/* Columns of row i that a product with a lower matrix of q rows may touch: whole tiles. */
+static inline int64_t tile_end(int64_t i, int64_t q) {
+    const int64_t width = TILE_V * KR_VL;
+    return ssd_min((i + width) / width * width, ssd_padded(q));
 }
 
 static inline vf lane_numbers(void) {

@@ -24,13 +24,16 @@ typedef enum tile_shape {
     TILE_C_LOWER, /* c[i][j] not wanted for j > i */
 } tile_shape;
 
-/* c [m, n] (+)= a [m, k] b [k, n].  a_trans: a lies as [k, m].  m, n: multiples of SSD_PAD. */
+/* c [m, n] = keep * from + a [m, k] b [k, n].  a_trans: a lies as [k, m].  from lies as c
+ * does, and may be c; NULL: none.  m, n: multiples of SSD_PAD. */
 typedef struct tile_product {
     int64_t m, n, k;
     const float *a, *b;
     float *c;
     int64_t lda, ldb, ldc;
-    bool a_trans, acc;
+    bool a_trans;
+    const float *from;
+    float keep;
     tile_shape shape;
 } tile_product;
 
@@ -40,10 +43,11 @@ static inline __attribute__((always_inline)) void tile_block(const tile_product 
     int64_t a_row = a_trans ? 1 : g->lda, a_step = a_trans ? g->lda : 1;
     const float *a = g->a + i0 * a_row + k0 * a_step, *b = g->b + k0 * g->ldb + j0;
     float *c = g->c + i0 * g->ldc + j0;
+    const float *from = g->from ? g->from + i0 * g->ldc + j0 : NULL;
 #pragma GCC unroll 8
     for (int i = 0; i < TILE_M; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < n_vec; v++) sum[i][v] = g->acc ? v_load(c + i * g->ldc + v * KR_VL) : (vf){0};
+        for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->ldc + v * KR_VL) * g->keep : (vf){0};
     for (int64_t k = k0; k < k1; k++, a += a_step, b += g->ldb) {
         vf row[TILE_V];
 #pragma GCC unroll 4

@@ -35,16 +35,12 @@ static bench bench_at(const ssd_dims *z, float *at) {
     return w;
 }
 
-/* Row i of m for the columns that the product reads: up to the next multiple of SSD_PAD. */
+/* Row i of m for the columns that the product reads: see tile_end. */
 static void mask_scores(const ssd_dims *z, const decays *d, const float *CB, int64_t q, float *m) {
     vf lane = lane_numbers();
     for (int64_t i = 0; i < ssd_padded(q); i++)
-        for (int64_t j = 0; j < ssd_padded(i + 1); j += KR_VL)
+        for (int64_t j = 0; j < tile_end(i, q); j += KR_VL)
             v_store(m + i * z->Qp + j, v_load(CB + i * z->Qp + j) * v_load(d->dt + j) * decay_row(d, i, j, lane));
-}
-
-static void scale(float *a, int64_t n, float by) {
-    for (int64_t i = 0; i < n; i += KR_VL) v_store(a + i, v_load(a + i) * by);
 }
 
 /* y = w + D x, from padded rows to the output. */
@@ -68,19 +64,15 @@ static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, int64_t s,
     const decays *d = &w->decay;
     decays_fill(c, z, s, t0, q, h, &w->decay);
     copy_padded(w->x, P, IN(SSD_X) + row * c->in[SSD_X].pitch + h * z->P, c->in[SSD_X].pitch, q, z->P);
-    for (int64_t i = 0; i < qp; i++) {
-        float by = d->dt[i] * d->out[i];
-        for (int64_t p = 0; p < P; p += KR_VL) v_store(w->x_out + i * P + p, v_load(w->x + i * P + p) * by);
-    }
+    scale_rows(w->x_out, w->x, P, d->dt_out, qp);
     mask_scores(z, d, w->group.CB, q, w->m);
     tile_multiply(&(tile_product){.m = qp, .n = P, .k = z->N, .a = w->group.C, .lda = z->Np, .b = state, .ldb = P, .c = w->y, .ldc = P});
-    for (int64_t i = 0; i < q; i++) scale(w->y + i * P, P, d->in[i]);
+    scale_rows(w->y, w->y, P, d->in, qp);
     tile_multiply(&(tile_product){.m = qp, .n = P, .k = q, .a = w->m, .lda = z->Qp, .b = w->x, .ldb = P, .c = w->y, .ldc = P,
-                                  .acc = true, .shape = TILE_A_LOWER});
+                                  .from = w->y, .keep = 1, .shape = TILE_A_LOWER});
     write_y(c, z, w, row, q, h);
-    if (d->all != 0) scale(state, z->Np * P, d->all);
     tile_multiply(&(tile_product){.m = z->Np, .n = P, .k = q, .a = w->group.B, .lda = z->Np, .a_trans = true, .b = w->x_out, .ldb = P,
-                                  .c = state, .ldc = P, .acc = d->all != 0});
+                                  .c = state, .ldc = P, .from = d->all != 0 ? state : NULL, .keep = d->all});
 }
 
 /* The state between the caller's [P, N] and our padded [N, P]. */

@@ -1,0 +1,389 @@
+/* ssd_bwd_vec.c - ssd backward for CPUs, by chunks.
+ *
+ * First the states h at the start of every chunk are redone, and the gradients g of the
+ * states at their ends come back through time:  g := exp(cum_last) g + sum_i exp(cum_i) dy_i C_i'.
+ * With both at hand the chunks are independent (sequence s, chunk, group):
+ *
+ *   E_ij  = exp(cum_i - cum_j)     M = C B' o E     dM_ij = dy_i . X_j     (X = dt x, j <= i)
+ *   dX_j  = sum_i M_ij dy_i + out_j g B_j           out_j = exp(cum_last - cum_j)
+ *   dB    = (sum_heads dM o E)' C + sum_heads out X g        dC = (sum_heads dM o E) B + sum_heads in dy h
+ *
+ * The gradient of a log decay dt A at step k gathers what crosses it: W = dM o M over all
+ * i >= k > j, dy_i from the state for i >= k, X_j into the state for j < k, and <g, h> across
+ * the chunk.  Each is summed as it stands; the shorter way, through differences of row and
+ * column sums, cancels.
+ *
+ * A group's heads are added in one thread in their order; what is summed over steps (dA, dD,
+ * ddt_bias) is left as one part a chunk, and added up at the end: the same bits for any
+ * number of threads.
+ *
+ * Memory.  States are held for at most SSD_STRETCH chunks; a longer sequence is cut into
+ * stretches, and a first walk leaves the state at the start of each. */
+#include "ops/ssd/ssd_chunk.h"
+
+/* What one thread works in. */
+typedef struct bench {
+    group_work group;
+    float *ct;                 /* [N, Q]: C transposed */
+    float *x, *xt, *xt_out;    /* x as [Q, P] and as [P, Q]; the latter times dt out */
+    float *dy, *dyt_in;        /* [Q, P]; as [P, Q], times in */
+    float *dx;                 /* [Q, P]: of X = dt x */
+    float *m, *dm, *dcb;       /* [Q, Q] */
+    float *dbt, *dct, *t;      /* [N, Q] */
+    float *col, *dla;          /* [Q]; the gradient of the log decays dt A */
+    float *into, *from;        /* [Q]: what X_j gives the state, what y_i takes from it */
+    decays decay;
+} bench;
+
+static bench bench_at(const ssd_dims *z, float *at) {
+    int64_t qp = z->Qp * z->Pp, qq = z->Qp * z->Qp, qn = z->Qp * z->Np;
+    bench w;
+    w.group = group_place(z, &at);
+    w.ct = take(&at, qn);
+    w.x = take(&at, qp), w.xt = take(&at, qp), w.xt_out = take(&at, qp);
+    w.dy = take(&at, qp), w.dyt_in = take(&at, qp), w.dx = take(&at, qp);
+    w.m = take(&at, qq), w.dm = take(&at, qq), w.dcb = take(&at, qq);
+    w.dbt = take(&at, qn), w.dct = take(&at, qn), w.t = take(&at, qn);
+    w.col = take(&at, z->Qp), w.dla = take(&at, z->Qp), w.into = take(&at, z->Qp), w.from = take(&at, z->Qp);
+    decays_place(&w.decay, at, z->Qp);
+    return w;
+}
+
+/* Everything that threads share. */
+typedef struct plan {
+    ssd_dims z;
+    int64_t size;              /* of a state: [N, P], padded */
+    int64_t s0, n_seq;         /* the sequences under way */
+    float *start;              /* [stretch, seq, H]: states where stretches start */
+    float *h, *g;              /* [chunk of the stretch, seq, H] */
+    float *carry;              /* [seq, H]: g on its way to the stretch before */
+    float *part;               /* [S, chunk, H, 3 + P]: dA, ddt_bias, dD, dDhp of each chunk */
+    float *benches;
+} plan;
+
+static plan plan_at(const kr_call *c) {
+    plan k = {.z = ssd_dims_of(c)};
+    float *at = c->scratch;
+    k.size = k.z.Pp * k.z.Np;
+    int64_t one = k.z.n_seq * k.z.H * k.size;
+    k.start = take(&at, k.z.n_stretches * one);
+    k.h = take(&at, k.z.stretch * one);
+    k.g = take(&at, k.z.stretch * one);
+    k.carry = take(&at, one);
+    k.part = take(&at, ssd_bwd_parts(&k.z));
+    k.benches = at;
+    return k;
+}
+static bench my_bench(const plan *k) {
+    return bench_at(&k->z, k->benches + omp_get_thread_num() * ssd_bwd_floats(&k->z));
+}
+/* State of head h of the s-th sequence under way, in the i-th set of `of`. */
+static float *state_of(const plan *k, float *of, int64_t i, int64_t s, int64_t h) {
+    return of + ((i * k->z.n_seq + s) * k->z.H + h) * k->size;
+}
+
+static int64_t chunk_steps(const ssd_dims *z, int64_t chunk) { return ssd_min(z->Q, z->L - chunk * z->Q); }
+
+static void fetch_x(const kr_call *c, const ssd_dims *z, int64_t row, int64_t q, int64_t h, float *x) {
+    int64_t pitch = c->in[SSD_X].pitch;
+    copy_padded(x, z->Pp, IN(SSD_X) + row * pitch + h * z->P, pitch, q, z->P);
+}
+static void fetch_dy(const kr_call *c, const ssd_dims *z, int64_t row, int64_t q, int64_t h, float *dy) {
+    const float *given = c->dout[SSD_Y].data;
+    if (given) copy_padded(dy, z->Pp, given + (row * z->H + h) * z->P, z->H * z->P, q, z->P);
+    else memset(dy, 0, (size_t)(ssd_padded(q) * z->Pp) * sizeof *dy);
+}
+
+/* --- through time: states forwards, their gradients backwards --------------------------- */
+
+/* to = the state after the chunk, from = before.  B [Q, N] of the chunk is in w->group. */
+static void state_forward(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *from,
+                          float *to) {
+    int64_t q = chunk_steps(z, chunk);
+    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
+    fetch_x(c, z, s * z->L + chunk * z->Q, q, h, w->x);
+    scale_rows(w->x, w->x, z->Pp, w->decay.dt_out, q);
+    tile_multiply(&(tile_product){.m = z->Np, .n = z->Pp, .k = q, .a = w->group.B, .lda = z->Np, .a_trans = true, .b = w->x,
+                                  .ldb = z->Pp, .c = to, .ldc = z->Pp, .from = w->decay.all != 0 ? from : NULL,
+                                  .keep = w->decay.all});
+}
+
+/* to = the gradient of the state before the chunk, from = after. */
+static void state_back(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *from,
+                       float *to) {
+    int64_t q = chunk_steps(z, chunk);
+    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
+    fetch_dy(c, z, s * z->L + chunk * z->Q, q, h, w->dy);
+    scale_rows(w->dy, w->dy, z->Pp, w->decay.in, q);
+    tile_multiply(&(tile_product){.m = z->Np, .n = z->Pp, .k = q, .a = w->group.C, .lda = z->Np, .a_trans = true, .b = w->dy,
+                                  .ldb = z->Pp, .c = to, .ldc = z->Pp, .from = w->decay.all != 0 ? from : NULL,
+                                  .keep = w->decay.all});
+}
+
+static void fetch_rows(const kr_call *c, const ssd_dims *z, int slot, int64_t s, int64_t chunk, int64_t g, float *to) {
+    int64_t pitch = c->in[slot].pitch, row = s * z->L + chunk * z->Q;
+    copy_padded(to, z->Np, IN(slot) + row * pitch + g * z->N, pitch, chunk_steps(z, chunk), z->N);
+}
+
+/* A block of heads of one group, in sequence s0 + s. */
+typedef struct heads { int64_t s, g, h0, h1; } heads;
+static heads heads_at(const ssd_dims *z, int64_t i) {
+    int64_t g = i / z->n_blocks % z->G, h0 = g * z->R + i % z->n_blocks * z->block;
+    return (heads){i / (z->n_blocks * z->G), g, h0, ssd_min(h0 + z->block, (g + 1) * z->R)};
+}
+
+/* to = a caller's [P, N] state, as [N, P]; zero if there is none. */
+static void fetch_state(const ssd_dims *z, const float *from, int64_t sh, float *to) {
+    memset(to, 0, (size_t)(z->Np * z->Pp) * sizeof *to);
+    if (from) from += sh * z->P * z->N;
+    for (int64_t p = 0; from && p < z->P; p++)
+        for (int64_t n = 0; n < z->N; n++) to[n * z->Pp + p] = from[p * z->N + n];
+}
+
+/* The first walk: from h0 to the states where stretches start. */
+static void walk_starts(const kr_call *c, const plan *k, bench *w, heads b) {
+    const ssd_dims *z = &k->z;
+    int64_t s = k->s0 + b.s, n = (z->n_stretches - 1) * z->stretch;
+    for (int64_t h = b.h0; h < b.h1; h++) {
+        fetch_state(z, IN(SSD_H0), s * z->H + h, state_of(k, k->start, 0, b.s, h));
+        fetch_state(z, c->dout[SSD_H].data, s * z->H + h, state_of(k, k->carry, 0, b.s, h));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        fetch_rows(c, z, SSD_B, s, i, b.g, w->group.B);
+        for (int64_t h = b.h0; h < b.h1; h++) {
+            float *to = state_of(k, k->start, i / z->stretch + 1, b.s, h);
+            state_forward(c, z, w, s, i, h, i % z->stretch ? to : state_of(k, k->start, i / z->stretch, b.s, h), to);
+        }
+    }
+}
+
+/* h and g of the stretch's chunks, which are first .. first + n - 1. */
+static void walk_stretch(const kr_call *c, const plan *k, bench *w, heads b, int64_t first, int64_t n) {
+    const ssd_dims *z = &k->z;
+    int64_t s = k->s0 + b.s;
+    size_t bytes = (size_t)k->size * sizeof(float);
+    for (int64_t h = b.h0; h < b.h1; h++) {
+        memcpy(state_of(k, k->h, 0, b.s, h), state_of(k, k->start, first / z->stretch, b.s, h), bytes);
+        memcpy(state_of(k, k->g, n - 1, b.s, h), state_of(k, k->carry, 0, b.s, h), bytes);
+    }
+    for (int64_t i = 0; i + 1 < n; i++) {
+        fetch_rows(c, z, SSD_B, s, first + i, b.g, w->group.B);
+        for (int64_t h = b.h0; h < b.h1; h++)
+            state_forward(c, z, w, s, first + i, h, state_of(k, k->h, i, b.s, h), state_of(k, k->h, i + 1, b.s, h));
+    }
+    for (int64_t i = n - 1; i >= 0; i--) {
+        fetch_rows(c, z, SSD_C, s, first + i, b.g, w->group.C);
+        for (int64_t h = b.h0; h < b.h1; h++)
+            state_back(c, z, w, s, first + i, h, state_of(k, k->g, i, b.s, h),
+                       i ? state_of(k, k->g, i - 1, b.s, h) : state_of(k, k->carry, 0, b.s, h));
+    }
+}
+
+static void write_dh0(const kr_call *c, const plan *k) {
+    const ssd_dims *z = &k->z;
+    if (!DIN(SSD_H0)) return;
+    for (int64_t i = 0; i < k->n_seq * z->H; i++) {
+        const float *from = k->carry + i * k->size;
+        float *to = DIN(SSD_H0) + (k->s0 * z->H + i) * z->P * z->N;
+        for (int64_t p = 0; p < z->P; p++)
+            for (int64_t n = 0; n < z->N; n++)
+                to[p * z->N + n] = (c->acc[SSD_H0] ? to[p * z->N + n] : 0) + from[n * z->Pp + p];
+    }
+}
+
+/* --- one chunk -------------------------------------------------------------------------- */
+
+/* From dm = dy x': m = C B' o E, dcb += dt dm o E, and dla[k] = the sum of W over
+ * i >= k > j.  Rows go upwards: col[j] gathers W_ij of the rows so far. */
+static void score_gradients(const ssd_dims *z, bench *w, int64_t q) {
+    const decays *d = &w->decay;
+    vf lane = lane_numbers();
+    memset(w->col, 0, (size_t)z->Qp * sizeof *w->col);
+    for (int64_t i = ssd_padded(q) - 1; i >= 0; i--) {
+        const float *cb = w->group.CB + i * z->Qp, *dm = w->dm + i * z->Qp;
+        float *m = w->m + i * z->Qp, *dcb = w->dcb + i * z->Qp;
+        vf crossing = {0};
+        for (int64_t j = 0; j < tile_end(i, q); j += KR_VL) {
+            vf e = decay_row(d, i, j, lane), score = v_load(cb + j) * e;
+            vf grad = v_load(dm + j) * v_load(d->dt + j), col = v_load(w->col + j) + grad * score;
+            v_store(m + j, score);
+            v_store(dcb + j, v_load(dcb + j) + grad * e);
+            v_store(w->col + j, col);
+            crossing += v_select(lane + (float)j < (float)i, col, (vf){0});
+        }
+        w->dla[i] = v_sum(crossing);
+    }
+}
+
+/* dx (so far out_j g B_j with out_j left off) gets it; into[j] = X_j . out_j g B_j. */
+static void state_to_dx(const ssd_dims *z, bench *w, int64_t q) {
+    for (int64_t j = 0; j < q; j++) {
+        vf sum = {0};
+        for (int64_t p = 0; p < z->Pp; p += KR_VL) {
+            vf v = v_load(w->dx + j * z->Pp + p) * w->decay.out[j];
+            v_store(w->dx + j * z->Pp + p, v);
+            sum += v * v_load(w->x + j * z->Pp + p);
+        }
+        w->into[j] = v_sum(sum) * w->decay.dt[j];
+    }
+}
+
+/* dC' += t = in dy h, transposed; from[i] = t_i . C_i, the part of y_i that came from the
+ * state, times dy_i. */
+static void state_to_dc(const ssd_dims *z, bench *w, int64_t q) {
+    for (int64_t i = 0; i < ssd_padded(q); i += KR_VL) {
+        vf sum = {0};
+        for (int64_t n = 0; n < z->N; n++) {
+            vf t = v_load(w->t + n * z->Qp + i);
+            v_store(w->dct + n * z->Qp + i, v_load(w->dct + n * z->Qp + i) + t);
+            sum += t * v_load(w->ct + n * z->Qp + i);
+        }
+        v_store(w->from + i, sum);
+    }
+}
+
+static double dot(const float *a, const float *b, int64_t n) {
+    vf sum = {0};
+    for (int64_t i = 0; i < n; i += KR_VL) sum += v_load(a + i) * v_load(b + i);
+    return v_sum(sum);
+}
+
+/* ddt and dx to where they belong; dA, ddt_bias, dD, dDhp of this chunk to part. */
+static void write_head(const kr_call *c, const ssd_dims *z, bench *w, int64_t row, int64_t q, int64_t h, float *part) {
+    const ssd_attr *attr = c->attr;
+    const decays *d = &w->decay;
+    float D = IN(SSD_D) ? IN(SSD_D)[h] : 0;
+    double dA = 0, dbias = 0, dD = 0;
+    memset(part + 3, 0, (size_t)z->P * sizeof *part);
+    for (int64_t j = 0; j < q; j++) {
+        const float *dx = w->dx + j * z->Pp, *x = w->x + j * z->Pp, *dy = w->dy + j * z->Pp;
+        float ddt = (float)dot(dx, x, z->Pp) + w->dla[j] * IN(SSD_A)[h];
+        dA += w->dla[j] * d->dt[j];
+        dD += dot(dy, x, z->Pp);
+        for (int64_t p = 0; p < z->P; p++) part[3 + p] += dy[p] * x[p];
+        float slope = attr->dt_softplus ? 1 / (1 + expf(-d->raw[j])) : 1;
+        float free_dt = attr->dt_softplus ? v_softplus(v_set(d->raw[j]))[0] : d->raw[j];
+        ddt = free_dt >= attr->dt_min && free_dt <= attr->dt_max ? ddt * slope : 0;
+        dbias += ddt;
+        if (DIN(SSD_DT)) {
+            float *to = DIN(SSD_DT) + (row + j) * c->din[SSD_DT].pitch + h;
+            *to = (c->acc[SSD_DT] ? *to : 0) + ddt;
+        }
+        if (!DIN(SSD_X)) continue;
+        float *to = DIN(SSD_X) + (row + j) * c->din[SSD_X].pitch + h * z->P;
+        const float *Dhp = IN(SSD_DHP) ? IN(SSD_DHP) + h * z->P : NULL;
+        for (int64_t p = 0; p < z->P; p++)
+            to[p] = (c->acc[SSD_X] ? to[p] : 0) + d->dt[j] * dx[p] + (Dhp ? D + Dhp[p] : D) * dy[p];
+    }
+    part[0] = (float)dA, part[1] = (float)dbias, part[2] = (float)dD;
+}
+
+/* One head in one chunk; dB (transposed), dC and dCB of its group grow. */
+static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *state,
+                       const float *grad, float *part) {
+    int64_t q = chunk_steps(z, chunk), qp = ssd_padded(q), row = s * z->L + chunk * z->Q, P = z->Pp, N = z->Np, Q = z->Qp;
+    const group_work *u = &w->group;
+    const decays *d = &w->decay;
+    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
+    fetch_x(c, z, row, q, h, w->x);
+    fetch_dy(c, z, row, q, h, w->dy);
+    transpose_padded(w->dyt_in, Q, w->dy, P, qp, P);
+    scale_columns(w->dyt_in, w->dyt_in, Q, P, qp, d->in);
+    transpose_padded(w->xt, Q, w->x, P, qp, P);
+    scale_columns(w->xt_out, w->xt, Q, P, qp, d->dt_out);
+
+    tile_multiply(&(tile_product){.m = qp, .n = qp, .k = P, .a = w->dy, .lda = P, .b = w->xt, .ldb = Q, .c = w->dm, .ldc = Q,
+                                  .shape = TILE_C_LOWER});
+    score_gradients(z, w, q);
+    tile_multiply(&(tile_product){.m = qp, .n = P, .k = N, .a = u->B, .lda = N, .b = grad, .ldb = P, .c = w->dx, .ldc = P});
+    state_to_dx(z, w, q);
+    tile_multiply(&(tile_product){.m = qp, .n = P, .k = q, .a = w->m, .lda = Q, .a_trans = true, .b = w->dy, .ldb = P, .c = w->dx,
+                                  .ldc = P, .from = w->dx, .keep = 1, .shape = TILE_A_UPPER});
+    tile_multiply(&(tile_product){.m = N, .n = qp, .k = P, .a = state, .lda = P, .b = w->dyt_in, .ldb = Q, .c = w->t, .ldc = Q});
+    state_to_dc(z, w, q);
+    tile_multiply(&(tile_product){.m = N, .n = qp, .k = P, .a = grad, .lda = P, .b = w->xt_out, .ldb = Q, .c = w->dbt, .ldc = Q,
+                                  .from = w->dbt, .keep = 1});
+    double across = d->all != 0 ? d->all * dot(state, grad, N * P) : 0, before = 0, after = 0;
+    for (int64_t k = 0; k < q; k++) {
+        w->dla[k] += (float)(across + before);
+        before += w->into[k];
+    }
+    for (int64_t k = q - 1; k >= 0; k--) {
+        after += w->from[k];
+        w->dla[k] += (float)after;
+    }
+    write_head(c, z, w, row, q, h, part);
+}
+
+static void write_rows(const kr_call *c, const ssd_dims *z, int slot, int64_t row, int64_t q, int64_t g, const float *from) {
+    if (!DIN(slot)) return;
+    for (int64_t i = 0; i < q; i++) {
+        float *to = DIN(slot) + (row + i) * c->din[slot].pitch + g * z->N;
+        for (int64_t n = 0; n < z->N; n++) to[n] = (c->acc[slot] ? to[n] : 0) + from[i * z->Np + n];
+    }
+}
+
+/* All heads of a group in one chunk: k-th of its stretch. */
+static void group_chunk(const kr_call *c, const plan *pl, bench *w, int64_t s, int64_t chunk, int64_t k, int64_t g) {
+    const ssd_dims *z = &pl->z;
+    int64_t q = chunk_steps(z, chunk), qp = ssd_padded(q), N = z->Np, Q = z->Qp, seq = pl->s0 + s, row = seq * z->L + chunk * z->Q;
+    group_fill(c, z, seq, chunk * z->Q, q, g, &w->group);
+    memset(w->dcb, 0, (size_t)(Q * Q) * sizeof(float)); /* these three are sums over the heads */
+    memset(w->dbt, 0, (size_t)(N * Q) * sizeof(float));
+    memset(w->dct, 0, (size_t)(N * Q) * sizeof(float));
+    transpose_padded(w->ct, Q, w->group.C, N, qp, N);
+    for (int64_t h = g * z->R; h < (g + 1) * z->R; h++)
+        head_chunk(c, z, w, seq, chunk, h, state_of(pl, pl->h, k, s, h), state_of(pl, pl->g, k, s, h),
+                   pl->part + ((seq * z->n_chunks + chunk) * z->H + h) * (3 + z->P));
+    transpose_padded(w->t, N, w->dct, Q, N, qp);
+    tile_multiply(&(tile_product){.m = qp, .n = N, .k = q, .a = w->dcb, .lda = Q, .b = w->group.B, .ldb = N, .c = w->t, .ldc = N,
+                                  .from = w->t, .keep = 1, .shape = TILE_A_LOWER});
+    write_rows(c, z, SSD_C, row, q, g, w->t);
+    transpose_padded(w->t, N, w->dbt, Q, N, qp);
+    tile_multiply(&(tile_product){.m = qp, .n = N, .k = q, .a = w->dcb, .lda = Q, .a_trans = true, .b = w->group.C, .ldb = N,
+                                  .c = w->t, .ldc = N, .from = w->t, .keep = 1, .shape = TILE_A_UPPER});
+    write_rows(c, z, SSD_B, row, q, g, w->t);
+}
+
+/* --- the whole -------------------------------------------------------------------------- */
+
+static void add_part(const kr_call *c, const plan *k, int slot, int64_t i, int64_t h, int64_t at) {
+    const ssd_dims *z = &k->z;
+    double sum = c->acc[slot] ? DIN(slot)[i] : 0;
+    for (int64_t n = 0; n < z->S * z->n_chunks; n++) sum += k->part[(n * z->H + h) * (3 + z->P) + at];
+    DIN(slot)[i] = (float)sum;
+}
+
+void KR_VEC(ssd_bwd)(const kr_call *c) {
+    plan k = plan_at(c);
+    const ssd_dims *z = &k.z;
+    for (; k.s0 < z->S; k.s0 += z->n_seq) {
+        k.n_seq = ssd_min(z->n_seq, z->S - k.s0);
+        int64_t n_blocks = k.n_seq * z->G * z->n_blocks;
+#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
+        for (int64_t i = 0; i < n_blocks; i++) {
+            bench w = my_bench(&k);
+            walk_starts(c, &k, &w, heads_at(z, i));
+        }
+        for (int64_t first = (z->n_stretches - 1) * z->stretch; first >= 0; first -= z->stretch) {
+            int64_t n = ssd_min(z->stretch, z->n_chunks - first);
+#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
+            for (int64_t i = 0; i < n_blocks; i++) {
+                bench w = my_bench(&k);
+                walk_stretch(c, &k, &w, heads_at(z, i), first, n);
+            }
+#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
+            for (int64_t i = 0; i < k.n_seq * n * z->G; i++) {
+                bench w = my_bench(&k);
+                group_chunk(c, &k, &w, i / (n * z->G), first + i / z->G % n, i / z->G % n, i % z->G);
+            }
+        }
+        write_dh0(c, &k);
+    }
+    for (int64_t h = 0; h < z->H; h++) {
+        if (DIN(SSD_A)) add_part(c, &k, SSD_A, h, h, 0);
+        if (DIN(SSD_DT_BIAS)) add_part(c, &k, SSD_DT_BIAS, h, h, 1);
+        if (DIN(SSD_D)) add_part(c, &k, SSD_D, h, h, 2);
+        for (int64_t p = 0; DIN(SSD_DHP) && p < z->P; p++) add_part(c, &k, SSD_DHP, h * z->P + p, h, 3 + p);
+    }
+}

@@ -8,8 +8,9 @@ enum { DROPOUT_X, DROPOUT_KEY };
 enum { DROPOUT_Y };
 typedef struct dropout_attr { double p; } dropout_attr;
 
-/* What decides about element e of [rows, D], counted without any pitch: word e % 4 of
- * Philox block e / 4.  It stays if its word is at least `threshold`. */
+/* What decides about element e of [rows, D], counted without any pitch: 64 elements share
+ * 16 Philox blocks, and e has word e / 16 % 4 of block e / 64 * 16 + e % 16 (so that lanes
+ * need no shuffling).  It stays if that word is at least `threshold`. */
 typedef struct dropout_draw { uint64_t seed, stream; uint32_t threshold; double scale; } dropout_draw;
 static inline dropout_draw dropout_draws(const kr_call *c) {
     const int32_t *key = c->in[DROPOUT_KEY].data; /* seed low, seed high, step, tensor */

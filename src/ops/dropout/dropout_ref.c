@@ -5,8 +5,8 @@
 /* What element e of [rows, D] is multiplied by. */
 static real factor(const dropout_draw *d, int64_t e) {
     uint32_t words[4];
-    kr_philox(d->seed, d->stream, (uint64_t)e / 4, words);
-    return words[e % 4] >= d->threshold ? d->scale : 0;
+    kr_philox(d->seed, d->stream, (uint64_t)(e / 64 * 16 + e % 16), words);
+    return words[e / 16 % 4] >= d->threshold ? d->scale : 0;
 }
 
 void REF(dropout_fwd)(const kr_call *c) {

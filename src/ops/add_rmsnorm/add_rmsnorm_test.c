@@ -8,4 +8,5 @@ OP_TEST(add_rmsnorm, .range = "w .5 1.5", .cases = {
         "*4 D8 -res",       /* the first norm of a stream */
         "*4 D21 -w",
         "*3 D33 -w -res",
-        "*300 D67"})        /* several blocks of rows, several threads' worth */
+        "*300 D67",         /* several blocks of rows, several threads' worth */
+        "*1100 D3"})        /* blocks of more than 16 rows */

@@ -14,4 +14,5 @@ OP_TEST(gated_rmsnorm, .range = "w .5 1.5, z -3 3", .cases = {
         "*3 D67 norm_before_gate=1 eps=.01",
         "*2 D57 group_size=19 norm_before_gate=1 -w",
         "*300 D66 group_size=33",               /* several blocks of rows, several threads' worth */
-        "*300 D66 norm_before_gate=1"})
+        "*300 D66 norm_before_gate=1",
+        "*1100 D4 group_size=2"})               /* blocks of more than 16 rows */

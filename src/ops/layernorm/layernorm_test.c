@@ -11,4 +11,5 @@ OP_TEST(layernorm, .range = "w .5 1.5", .cases = {
         "*4 D8 -w",
         "*4 D21 -b",
         "*3 D33 -w -b",
-        "*300 D67"})       /* several blocks of rows, several threads' worth */
+        "*300 D67",        /* several blocks of rows, several threads' worth */
+        "*1100 D3"})       /* blocks of more than 16 rows */

@@ -6,4 +6,5 @@ OP_TEST(rmsnorm, .range = "w .5 1.5", .cases = {
         "*3,2 D19",        /* a tail, two leading axes */
         "*5 D67 eps=.5",   /* several whole vectors, then a tail; a large eps */
         "*4 D8 -w",        /* no weight */
-        "*300 D16"})       /* several blocks of rows */
+        "*300 D67",        /* several blocks of rows, several threads' worth */
+        "*1100 D3"})       /* blocks of more than 16 rows */

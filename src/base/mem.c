@@ -97,6 +97,10 @@ struct kr_arena_block { struct kr_arena_block *next; size_t used, size; };
 enum { BLOCK = 16384, BLOCK_HEAD = 32 };
 
 void *kr_arena_new(kr_arena *a, size_t bytes) {
+    if (bytes > SIZE_MAX / 2) { /* rounding up would wrap */
+        kr_fail(KR_ERR_NOMEM, "out of memory: %zu bytes wanted", bytes);
+        return NULL;
+    }
     size_t want = (bytes + 15) & ~(size_t)15;
     struct kr_arena_block *b = a->head;
     if (!b || b->size - b->used < want) {

@@ -82,100 +82,74 @@ static float *state_of(const plan *k, float *of, int64_t i, int64_t s, int64_t h
     return of + ((i * k->z.n_seq + s) * k->z.H + h) * k->size;
 }
 
-static int64_t chunk_steps(const ssd_dims *z, int64_t chunk) { return ssd_min(z->Q, z->L - chunk * z->Q); }
-
-static void fetch_x(const kr_call *c, const ssd_dims *z, int64_t row, int64_t q, int64_t h, float *x) {
-    int64_t pitch = c->in[SSD_X].pitch;
-    copy_padded(x, z->Pp, IN(SSD_X) + row * pitch + h * z->P, pitch, q, z->P);
-}
-static void fetch_dy(const kr_call *c, const ssd_dims *z, int64_t row, int64_t q, int64_t h, float *dy) {
+static void fetch_dy(const kr_call *c, const ssd_dims *z, const span *k, int64_t h, float *dy) {
     const float *given = c->dout[SSD_Y].data;
-    if (given) copy_padded(dy, z->Pp, given + (row * z->H + h) * z->P, z->H * z->P, q, z->P);
-    else memset(dy, 0, (size_t)(ssd_padded(q) * z->Pp) * sizeof *dy);
+    if (given) copy_padded(dy, z->Pp, given + (k->row * z->H + h) * z->P, z->H * z->P, k->q, z->P);
+    else memset(dy, 0, (size_t)(k->qp * z->Pp) * sizeof *dy);
 }
 
 /* --- through time: states forwards, their gradients backwards --------------------------- */
 
-/* to = the state after the chunk, from = before.  B [Q, N] of the chunk is in w->group. */
-static void state_forward(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *from,
+/* to = head h's state after the chunk, from = before.  w holds B of the chunk. */
+static void state_forward(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, const float *from,
                           float *to) {
-    int64_t q = chunk_steps(z, chunk);
-    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
-    fetch_x(c, z, s * z->L + chunk * z->Q, q, h, w->x);
-    scale_rows(w->x, w->x, z->Pp, w->decay.dt_out, q);
-    tile_multiply(&(tile_product){.m = z->Np, .n = z->Pp, .k = q, .a = w->group.B, .lda = z->Np, .a_trans = true, .b = w->x,
-                                  .ldb = z->Pp, .c = to, .ldc = z->Pp, .from = w->decay.all != 0 ? from : NULL,
-                                  .keep = w->decay.all});
+    const decays *d = &w->decay;
+    decays_fill(c, k, h, &w->decay);
+    fetch_x(c, z, k, h, w->x);
+    scale_rows(w->x, w->x, z->Pp, d->dt_out, k->q);
+    multiply(&(product){z->Np, z->Pp, k->q, {w->group.B, z->Np}, {w->x, z->Pp}, {to, z->Pp}, .a_trans = true,
+                        .from = d->all != 0 ? from : NULL, .keep = d->all});
 }
 
-/* to = the gradient of the state before the chunk, from = after. */
-static void state_back(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *from,
+/* to = the gradient of head h's state before the chunk, from = after.  w holds C. */
+static void state_back(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, const float *from,
                        float *to) {
-    int64_t q = chunk_steps(z, chunk);
-    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
-    fetch_dy(c, z, s * z->L + chunk * z->Q, q, h, w->dy);
-    scale_rows(w->dy, w->dy, z->Pp, w->decay.in, q);
-    tile_multiply(&(tile_product){.m = z->Np, .n = z->Pp, .k = q, .a = w->group.C, .lda = z->Np, .a_trans = true, .b = w->dy,
-                                  .ldb = z->Pp, .c = to, .ldc = z->Pp, .from = w->decay.all != 0 ? from : NULL,
-                                  .keep = w->decay.all});
-}
-
-static void fetch_rows(const kr_call *c, const ssd_dims *z, int slot, int64_t s, int64_t chunk, int64_t g, float *to) {
-    int64_t pitch = c->in[slot].pitch, row = s * z->L + chunk * z->Q;
-    copy_padded(to, z->Np, IN(slot) + row * pitch + g * z->N, pitch, chunk_steps(z, chunk), z->N);
-}
-
-/* A block of heads of one group, in sequence s0 + s. */
-typedef struct heads { int64_t s, g, h0, h1; } heads;
-static heads heads_at(const ssd_dims *z, int64_t i) {
-    int64_t g = i / z->n_blocks % z->G, h0 = g * z->R + i % z->n_blocks * z->block;
-    return (heads){i / (z->n_blocks * z->G), g, h0, ssd_min(h0 + z->block, (g + 1) * z->R)};
-}
-
-/* to = a caller's [P, N] state, as [N, P]; zero if there is none. */
-static void fetch_state(const ssd_dims *z, const float *from, int64_t sh, float *to) {
-    memset(to, 0, (size_t)(z->Np * z->Pp) * sizeof *to);
-    if (from) from += sh * z->P * z->N;
-    for (int64_t p = 0; from && p < z->P; p++)
-        for (int64_t n = 0; n < z->N; n++) to[n * z->Pp + p] = from[p * z->N + n];
+    const decays *d = &w->decay;
+    decays_fill(c, k, h, &w->decay);
+    fetch_dy(c, z, k, h, w->dy);
+    scale_rows(w->dy, w->dy, z->Pp, d->in, k->q);
+    multiply(&(product){z->Np, z->Pp, k->q, {w->group.C, z->Np}, {w->dy, z->Pp}, {to, z->Pp}, .a_trans = true,
+                        .from = d->all != 0 ? from : NULL, .keep = d->all});
 }
 
 /* The first walk: from h0 to the states where stretches start. */
-static void walk_starts(const kr_call *c, const plan *k, bench *w, heads b) {
-    const ssd_dims *z = &k->z;
-    int64_t s = k->s0 + b.s, n = (z->n_stretches - 1) * z->stretch;
-    for (int64_t h = b.h0; h < b.h1; h++) {
-        fetch_state(z, IN(SSD_H0), s * z->H + h, state_of(k, k->start, 0, b.s, h));
-        fetch_state(z, c->dout[SSD_H].data, s * z->H + h, state_of(k, k->carry, 0, b.s, h));
+static void walk_starts(const kr_call *c, const plan *pl, bench *w, const heads *b) {
+    const ssd_dims *z = &pl->z;
+    int64_t s = pl->s0 + b->s, n = (z->n_stretches - 1) * z->stretch;
+    for (int64_t h = b->h0; h < b->h1; h++) {
+        fetch_state(z, IN(SSD_H0), s * z->H + h, state_of(pl, pl->start, 0, b->s, h));
+        fetch_state(z, c->dout[SSD_H].data, s * z->H + h, state_of(pl, pl->carry, 0, b->s, h));
     }
     for (int64_t i = 0; i < n; i++) {
-        fetch_rows(c, z, SSD_B, s, i, b.g, w->group.B);
-        for (int64_t h = b.h0; h < b.h1; h++) {
-            float *to = state_of(k, k->start, i / z->stretch + 1, b.s, h);
-            state_forward(c, z, w, s, i, h, i % z->stretch ? to : state_of(k, k->start, i / z->stretch, b.s, h), to);
+        span k = span_at(z, s, i);
+        fetch_group(c, z, SSD_B, &k, b->g, w->group.B);
+        for (int64_t h = b->h0; h < b->h1; h++) {
+            float *to = state_of(pl, pl->start, i / z->stretch + 1, b->s, h);
+            state_forward(c, z, w, &k, h, i % z->stretch ? to : state_of(pl, pl->start, i / z->stretch, b->s, h), to);
         }
     }
 }
 
 /* h and g of the stretch's chunks, which are first .. first + n - 1. */
-static void walk_stretch(const kr_call *c, const plan *k, bench *w, heads b, int64_t first, int64_t n) {
-    const ssd_dims *z = &k->z;
-    int64_t s = k->s0 + b.s;
-    size_t bytes = (size_t)k->size * sizeof(float);
-    for (int64_t h = b.h0; h < b.h1; h++) {
-        memcpy(state_of(k, k->h, 0, b.s, h), state_of(k, k->start, first / z->stretch, b.s, h), bytes);
-        memcpy(state_of(k, k->g, n - 1, b.s, h), state_of(k, k->carry, 0, b.s, h), bytes);
+static void walk_stretch(const kr_call *c, const plan *pl, bench *w, const heads *b, int64_t first, int64_t n) {
+    const ssd_dims *z = &pl->z;
+    size_t bytes = (size_t)pl->size * sizeof(float);
+    for (int64_t h = b->h0; h < b->h1; h++) {
+        memcpy(state_of(pl, pl->h, 0, b->s, h), state_of(pl, pl->start, first / z->stretch, b->s, h), bytes);
+        memcpy(state_of(pl, pl->g, n - 1, b->s, h), state_of(pl, pl->carry, 0, b->s, h), bytes);
     }
     for (int64_t i = 0; i + 1 < n; i++) {
-        fetch_rows(c, z, SSD_B, s, first + i, b.g, w->group.B);
-        for (int64_t h = b.h0; h < b.h1; h++)
-            state_forward(c, z, w, s, first + i, h, state_of(k, k->h, i, b.s, h), state_of(k, k->h, i + 1, b.s, h));
+        span k = span_at(z, pl->s0 + b->s, first + i);
+        fetch_group(c, z, SSD_B, &k, b->g, w->group.B);
+        for (int64_t h = b->h0; h < b->h1; h++)
+            state_forward(c, z, w, &k, h, state_of(pl, pl->h, i, b->s, h), state_of(pl, pl->h, i + 1, b->s, h));
     }
     for (int64_t i = n - 1; i >= 0; i--) {
-        fetch_rows(c, z, SSD_C, s, first + i, b.g, w->group.C);
-        for (int64_t h = b.h0; h < b.h1; h++)
-            state_back(c, z, w, s, first + i, h, state_of(k, k->g, i, b.s, h),
-                       i ? state_of(k, k->g, i - 1, b.s, h) : state_of(k, k->carry, 0, b.s, h));
+        span k = span_at(z, pl->s0 + b->s, first + i);
+        fetch_group(c, z, SSD_C, &k, b->g, w->group.C);
+        for (int64_t h = b->h0; h < b->h1; h++)
+            state_back(c, z, w, &k, h, state_of(pl, pl->g, i, b->s, h),
+                       i ? state_of(pl, pl->g, i - 1, b->s, h) : state_of(pl, pl->carry, 0, b->s, h));
     }
 }
 
@@ -215,7 +189,7 @@ static void score_gradients(const ssd_dims *z, bench *w, int64_t q) {
     }
 }
 
-/* dx (so far out_j g B_j with out_j left off) gets it; into[j] = X_j . out_j g B_j. */
+/* dx, so far g B_j, is decayed to step j; into[j] = X_j . dx_j. */
 static void state_to_dx(const ssd_dims *z, bench *w, int64_t q) {
     for (int64_t j = 0; j < q; j++) {
         vf sum = {0};
@@ -242,107 +216,131 @@ static void state_to_dc(const ssd_dims *z, bench *w, int64_t q) {
     }
 }
 
-static double dot(const float *a, const float *b, int64_t n) {
+static float dot(const float *a, const float *b, int64_t n) {
     vf sum = {0};
     for (int64_t i = 0; i < n; i += KR_VL) sum += v_load(a + i) * v_load(b + i);
     return v_sum(sum);
 }
 
-/* ddt and dx to where they belong; dA, ddt_bias, dD, dDhp of this chunk to part. */
-static void write_head(const kr_call *c, const ssd_dims *z, bench *w, int64_t row, int64_t q, int64_t h, float *part) {
+/* What leads from the clamped dt to the given one: the slope of softplus, 0 where clamped. */
+static void dt_slopes(const kr_call *c, const span *k, const decays *d, float *slope) {
     const ssd_attr *attr = c->attr;
-    const decays *d = &w->decay;
-    float D = IN(SSD_D) ? IN(SSD_D)[h] : 0;
-    double dA = 0, dbias = 0, dD = 0;
-    memset(part + 3, 0, (size_t)z->P * sizeof *part);
-    for (int64_t j = 0; j < q; j++) {
-        const float *dx = w->dx + j * z->Pp, *x = w->x + j * z->Pp, *dy = w->dy + j * z->Pp;
-        float ddt = (float)dot(dx, x, z->Pp) + w->dla[j] * IN(SSD_A)[h];
-        dA += w->dla[j] * d->dt[j];
-        dD += dot(dy, x, z->Pp);
-        for (int64_t p = 0; p < z->P; p++) part[3 + p] += dy[p] * x[p];
-        float slope = attr->dt_softplus ? 1 / (1 + expf(-d->raw[j])) : 1;
-        float free_dt = attr->dt_softplus ? v_softplus(v_set(d->raw[j]))[0] : d->raw[j];
-        ddt = free_dt >= attr->dt_min && free_dt <= attr->dt_max ? ddt * slope : 0;
-        dbias += ddt;
-        if (DIN(SSD_DT)) {
-            float *to = DIN(SSD_DT) + (row + j) * c->din[SSD_DT].pitch + h;
-            *to = (c->acc[SSD_DT] ? *to : 0) + ddt;
-        }
-        if (!DIN(SSD_X)) continue;
-        float *to = DIN(SSD_X) + (row + j) * c->din[SSD_X].pitch + h * z->P;
-        const float *Dhp = IN(SSD_DHP) ? IN(SSD_DHP) + h * z->P : NULL;
-        for (int64_t p = 0; p < z->P; p++)
-            to[p] = (c->acc[SSD_X] ? to[p] : 0) + d->dt[j] * dx[p] + (Dhp ? D + Dhp[p] : D) * dy[p];
+    for (int64_t i = 0; i < k->qp; i += KR_VL) {
+        vf raw = v_load(d->raw + i), dt = free_dt(attr, raw);
+        vi inside = (dt >= (float)attr->dt_min) & (dt <= (float)attr->dt_max);
+        v_store(slope + i, v_select(inside, attr->dt_softplus ? v_sigmoid(raw) : v_set(1), (vf){0}));
     }
-    part[0] = (float)dA, part[1] = (float)dbias, part[2] = (float)dD;
 }
 
-/* One head in one chunk; dB (transposed), dC and dCB of its group grow. */
-static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t chunk, int64_t h, const float *state,
-                       const float *grad, float *part) {
-    int64_t q = chunk_steps(z, chunk), qp = ssd_padded(q), row = s * z->L + chunk * z->Q, P = z->Pp, N = z->Np, Q = z->Qp;
-    const group_work *u = &w->group;
+/* ddt, and dA, ddt_bias of this chunk to part[0], [1]. */
+static void write_dt(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, float *part) {
     const decays *d = &w->decay;
-    decays_fill(c, z, s, chunk * z->Q, q, h, &w->decay);
-    fetch_x(c, z, row, q, h, w->x);
-    fetch_dy(c, z, row, q, h, w->dy);
+    double dA = 0, dbias = 0;
+    dt_slopes(c, k, d, w->col);
+    for (int64_t j = 0; j < k->q; j++) {
+        float ddt = dot(w->dx + j * z->Pp, w->x + j * z->Pp, z->Pp) + w->dla[j] * IN(SSD_A)[h];
+        ddt *= w->col[j];
+        dA += w->dla[j] * d->dt[j];
+        dbias += ddt;
+        if (!DIN(SSD_DT)) continue;
+        float *to = DIN(SSD_DT) + (k->row + j) * c->din[SSD_DT].pitch + h;
+        *to = (c->acc[SSD_DT] ? *to : 0) + ddt;
+    }
+    part[0] = (float)dA, part[1] = (float)dbias;
+}
+
+/* dx, and dD, dDhp of this chunk to part[2], [3 ..]. */
+static void write_x(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, float *part) {
+    const float *dt = w->decay.dt, D = IN(SSD_D) ? IN(SSD_D)[h] : 0;
+    double dD = 0;
+    for (int64_t p = 0; p < z->P; p += KR_VL) {
+        int64_t n = ssd_min(z->P - p, KR_VL), pitch = c->din[SSD_X].pitch;
+        vf d = IN(SSD_DHP) ? v_load_n(IN(SSD_DHP) + h * z->P + p, n) + D : v_set(D), sum = {0};
+        float *to = DIN(SSD_X) ? DIN(SSD_X) + k->row * pitch + h * z->P + p : NULL;
+        for (int64_t j = 0; j < k->q; j++) {
+            vf dy = v_load(w->dy + j * z->Pp + p);
+            sum += dy * v_load(w->x + j * z->Pp + p);
+            if (!to) continue;
+            vf dx = v_load(w->dx + j * z->Pp + p) * dt[j] + dy * d;
+            if (c->acc[SSD_X]) dx += v_load_n(to + j * pitch, n);
+            v_store_n(to + j * pitch, dx, n);
+        }
+        v_store_n(part + 3 + p, sum, n);
+        dD += v_sum(sum);
+    }
+    part[2] = (float)dD;
+}
+
+/* One head in one chunk; dB, dC (transposed) and dCB of its group grow. */
+static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, float *state,
+                       float *grad, float *part) {
+    int64_t q = k->q, qp = k->qp, P = z->Pp, N = z->Np, Q = z->Qp;
+    const decays *d = &w->decay;
+    decays_fill(c, k, h, &w->decay);
+    fetch_x(c, z, k, h, w->x);
+    fetch_dy(c, z, k, h, w->dy);
     transpose_padded(w->dyt_in, Q, w->dy, P, qp, P);
     scale_columns(w->dyt_in, w->dyt_in, Q, P, qp, d->in);
     transpose_padded(w->xt, Q, w->x, P, qp, P);
     scale_columns(w->xt_out, w->xt, Q, P, qp, d->dt_out);
 
-    tile_multiply(&(tile_product){.m = qp, .n = qp, .k = P, .a = w->dy, .lda = P, .b = w->xt, .ldb = Q, .c = w->dm, .ldc = Q,
-                                  .shape = TILE_C_LOWER});
+    multiply(&(product){qp, qp, P, {w->dy, P}, {w->xt, Q}, {w->dm, Q}, .shape = TILE_C_LOWER});
     score_gradients(z, w, q);
-    tile_multiply(&(tile_product){.m = qp, .n = P, .k = N, .a = u->B, .lda = N, .b = grad, .ldb = P, .c = w->dx, .ldc = P});
+    multiply(&(product){qp, P, N, {w->group.B, N}, {grad, P}, {w->dx, P}});
     state_to_dx(z, w, q);
-    tile_multiply(&(tile_product){.m = qp, .n = P, .k = q, .a = w->m, .lda = Q, .a_trans = true, .b = w->dy, .ldb = P, .c = w->dx,
-                                  .ldc = P, .from = w->dx, .keep = 1, .shape = TILE_A_UPPER});
-    tile_multiply(&(tile_product){.m = N, .n = qp, .k = P, .a = state, .lda = P, .b = w->dyt_in, .ldb = Q, .c = w->t, .ldc = Q});
+    multiply(&(product){qp, P, q, {w->m, Q}, {w->dy, P}, {w->dx, P}, .a_trans = true, .from = w->dx, .keep = 1,
+                        .shape = TILE_A_UPPER});
+    multiply(&(product){N, qp, P, {state, P}, {w->dyt_in, Q}, {w->t, Q}});
     state_to_dc(z, w, q);
-    tile_multiply(&(tile_product){.m = N, .n = qp, .k = P, .a = grad, .lda = P, .b = w->xt_out, .ldb = Q, .c = w->dbt, .ldc = Q,
-                                  .from = w->dbt, .keep = 1});
+    multiply(&(product){N, qp, P, {grad, P}, {w->xt_out, Q}, {w->dbt, Q}, .from = w->dbt, .keep = 1});
+
     double across = d->all != 0 ? d->all * dot(state, grad, N * P) : 0, before = 0, after = 0;
-    for (int64_t k = 0; k < q; k++) {
-        w->dla[k] += (float)(across + before);
-        before += w->into[k];
-    }
-    for (int64_t k = q - 1; k >= 0; k--) {
-        after += w->from[k];
-        w->dla[k] += (float)after;
-    }
-    write_head(c, z, w, row, q, h, part);
-}
-
-static void write_rows(const kr_call *c, const ssd_dims *z, int slot, int64_t row, int64_t q, int64_t g, const float *from) {
-    if (!DIN(slot)) return;
     for (int64_t i = 0; i < q; i++) {
-        float *to = DIN(slot) + (row + i) * c->din[slot].pitch + g * z->N;
-        for (int64_t n = 0; n < z->N; n++) to[n] = (c->acc[slot] ? to[n] : 0) + from[i * z->Np + n];
+        w->dla[i] += (float)(across + before);
+        before += w->into[i];
+    }
+    for (int64_t i = q - 1; i >= 0; i--) {
+        after += w->from[i];
+        w->dla[i] += (float)after;
+    }
+    write_dt(c, z, w, k, h, part);
+    write_x(c, z, w, k, h, part);
+}
+
+/* dB or dC from padded rows. */
+static void write_group(const kr_call *c, const ssd_dims *z, int slot, const span *k, int64_t g, const float *from) {
+    if (!DIN(slot)) return;
+    for (int64_t i = 0; i < k->q; i++) {
+        float *to = DIN(slot) + (k->row + i) * c->din[slot].pitch + g * z->N;
+        for (int64_t n = 0; n < z->N; n += KR_VL) {
+            int64_t lanes = ssd_min(z->N - n, KR_VL);
+            vf v = v_load(from + i * z->Np + n);
+            v_store_n(to + n, c->acc[slot] ? v + v_load_n(to + n, lanes) : v, lanes);
+        }
     }
 }
 
-/* All heads of a group in one chunk: k-th of its stretch. */
-static void group_chunk(const kr_call *c, const plan *pl, bench *w, int64_t s, int64_t chunk, int64_t k, int64_t g) {
+/* All heads of a group in one chunk, the i-th of its stretch; s counts from s0. */
+static void group_chunk(const kr_call *c, const plan *pl, bench *w, int64_t s, int64_t chunk, int64_t i, int64_t g) {
     const ssd_dims *z = &pl->z;
-    int64_t q = chunk_steps(z, chunk), qp = ssd_padded(q), N = z->Np, Q = z->Qp, seq = pl->s0 + s, row = seq * z->L + chunk * z->Q;
-    group_fill(c, z, seq, chunk * z->Q, q, g, &w->group);
+    int64_t N = z->Np, Q = z->Qp;
+    span k = span_at(z, pl->s0 + s, chunk);
+    group_fill(c, z, &k, g, &w->group);
+    transpose_padded(w->ct, Q, w->group.C, N, k.qp, N);
     memset(w->dcb, 0, (size_t)(Q * Q) * sizeof(float)); /* these three are sums over the heads */
     memset(w->dbt, 0, (size_t)(N * Q) * sizeof(float));
     memset(w->dct, 0, (size_t)(N * Q) * sizeof(float));
-    transpose_padded(w->ct, Q, w->group.C, N, qp, N);
     for (int64_t h = g * z->R; h < (g + 1) * z->R; h++)
-        head_chunk(c, z, w, seq, chunk, h, state_of(pl, pl->h, k, s, h), state_of(pl, pl->g, k, s, h),
-                   pl->part + ((seq * z->n_chunks + chunk) * z->H + h) * (3 + z->P));
-    transpose_padded(w->t, N, w->dct, Q, N, qp);
-    tile_multiply(&(tile_product){.m = qp, .n = N, .k = q, .a = w->dcb, .lda = Q, .b = w->group.B, .ldb = N, .c = w->t, .ldc = N,
-                                  .from = w->t, .keep = 1, .shape = TILE_A_LOWER});
-    write_rows(c, z, SSD_C, row, q, g, w->t);
-    transpose_padded(w->t, N, w->dbt, Q, N, qp);
-    tile_multiply(&(tile_product){.m = qp, .n = N, .k = q, .a = w->dcb, .lda = Q, .a_trans = true, .b = w->group.C, .ldb = N,
-                                  .c = w->t, .ldc = N, .from = w->t, .keep = 1, .shape = TILE_A_UPPER});
-    write_rows(c, z, SSD_B, row, q, g, w->t);
+        head_chunk(c, z, w, &k, h, state_of(pl, pl->h, i, s, h), state_of(pl, pl->g, i, s, h),
+                   pl->part + ((k.s * z->n_chunks + chunk) * z->H + h) * (3 + z->P));
+    transpose_padded(w->t, N, w->dct, Q, N, k.qp);
+    multiply(&(product){k.qp, N, k.q, {w->dcb, Q}, {w->group.B, N}, {w->t, N}, .from = w->t, .keep = 1,
+                        .shape = TILE_A_LOWER});
+    write_group(c, z, SSD_C, &k, g, w->t);
+    transpose_padded(w->t, N, w->dbt, Q, N, k.qp);
+    multiply(&(product){k.qp, N, k.q, {w->dcb, Q}, {w->group.C, N}, {w->t, N}, .a_trans = true, .from = w->t, .keep = 1,
+                        .shape = TILE_A_UPPER});
+    write_group(c, z, SSD_B, &k, g, w->t);
 }
 
 /* --- the whole -------------------------------------------------------------------------- */
@@ -363,14 +361,16 @@ void KR_VEC(ssd_bwd)(const kr_call *c) {
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
         for (int64_t i = 0; i < n_blocks; i++) {
             bench w = my_bench(&k);
-            walk_starts(c, &k, &w, heads_at(z, i));
+            heads b = heads_at(z, i);
+            walk_starts(c, &k, &w, &b);
         }
         for (int64_t first = (z->n_stretches - 1) * z->stretch; first >= 0; first -= z->stretch) {
             int64_t n = ssd_min(z->stretch, z->n_chunks - first);
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
             for (int64_t i = 0; i < n_blocks; i++) {
                 bench w = my_bench(&k);
-                walk_stretch(c, &k, &w, heads_at(z, i), first, n);
+                    heads b = heads_at(z, i);
+                walk_stretch(c, &k, &w, &b, first, n);
             }
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
             for (int64_t i = 0; i < k.n_seq * n * z->G; i++) {

@@ -22,6 +22,20 @@
 #define IN(slot) ((const float *)c->in[slot].data)
 #define DIN(slot) ((float *)c->din[slot].data)
 
+/* The steps of one chunk: q of them (qp padded) from step t of sequence s on, rows row .. row + q - 1. */
+typedef struct span { int64_t s, t, q, qp, row; } span;
+static inline span span_at(const ssd_dims *z, int64_t s, int64_t chunk) {
+    int64_t t = chunk * z->Q, q = ssd_min(z->Q, z->L - t);
+    return (span){s, t, q, ssd_padded(q), s * z->L + t};
+}
+
+/* A block of heads of one group, the i-th of all, of sequence s. */
+typedef struct heads { int64_t s, g, h0, h1; } heads;
+static inline heads heads_at(const ssd_dims *z, int64_t i) {
+    int64_t g = i / z->n_blocks % z->G, h0 = g * z->R + i % z->n_blocks * z->block;
+    return (heads){i / (z->n_blocks * z->G), g, h0, ssd_min(h0 + z->block, (g + 1) * z->R)};
+}
+
 /* to [rows padded, cols padded] = from [rows, cols]; the padding is zero. */
 static inline void copy_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t cols) {
     int64_t whole = cols - cols % KR_VL, width = ssd_padded(cols);
@@ -35,7 +49,8 @@ static inline void copy_padded(float *to, int64_t ldt, const float *from, int64_
 }
 
 /* to [cols, ldt] = from [rows, cols] transposed, by squares of four; both padded. */
-static inline void transpose_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t cols) {
+static inline void transpose_padded(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows,
+                                    int64_t cols) {
     typedef float v4 __attribute__((vector_size(16)));
     for (int64_t r = 0; r < rows; r += 4)
         for (int64_t i = 0; i < cols; i += 4) {
@@ -60,7 +75,8 @@ static inline void scale_rows(float *to, const float *from, int64_t n, const flo
 }
 
 /* The same for columns: to[i][k] = from[i][k] by[k]. */
-static inline void scale_columns(float *to, const float *from, int64_t ld, int64_t rows, int64_t cols, const float *by) {
+static inline void scale_columns(float *to, const float *from, int64_t ld, int64_t rows, int64_t cols,
+                                 const float *by) {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < cols; k += KR_VL) v_store(to + i * ld + k, v_load(from + i * ld + k) * v_load(by + k));
 }
@@ -83,46 +99,49 @@ static inline float *decays_place(decays *d, float *at, int64_t Qp) {
     return at + Qp;
 }
 
-static inline void find_starts(const kr_call *c, int64_t row, bool first, int64_t q, int64_t Qp, int32_t *from) {
+static inline void find_starts(const kr_call *c, const span *k, int32_t *from) {
     const kr_tensor *seq = &c->in[SSD_SEQ_IDX];
-    const int32_t *idx = seq->data;
+    const int32_t *idx = seq->data ? (const int32_t *)seq->data + k->row * seq->pitch : NULL;
     int32_t start = -1;
-    for (int64_t i = 0; i < Qp; i++) {
-        if (idx && i < q && !(first && i == 0) && idx[(row + i) * seq->pitch] != idx[(row + i - 1) * seq->pitch])
-            start = (int32_t)i;
+    for (int64_t i = 0; i < k->qp; i++) {
+        if (idx && i < k->q && k->t + i > 0 && idx[i * seq->pitch] != idx[(i - 1) * seq->pitch]) start = (int32_t)i;
         from[i] = start;
     }
 }
 
+/* dt before the clamp, and after. */
+static inline vf free_dt(const ssd_attr *attr, vf raw) { return attr->dt_softplus ? v_softplus(raw) : raw; }
+static inline vf clamped(const ssd_attr *attr, vf dt) {
+    return v_min(v_max(dt, v_set((float)attr->dt_min)), v_set((float)attr->dt_max));
+}
+
 static inline vf decay_exp(vf x) { return v_select(x < -60.f, (vf){0}, v_exp(x)); }
 
-/* Fills d for the q steps from t0 on of head h, sequence s. */
-static inline void decays_fill(const kr_call *c, const ssd_dims *z, int64_t s, int64_t t0, int64_t q, int64_t h, decays *d) {
+/* Fills d for head h. */
+static inline void decays_fill(const kr_call *c, const span *k, int64_t h, decays *d) {
     const ssd_attr *attr = c->attr;
-    int64_t row = s * z->L + t0, pitch = c->in[SSD_DT].pitch, Qp = ssd_padded(q);
-    const float *given = IN(SSD_DT) + row * pitch + h;
+    int64_t pitch = c->in[SSD_DT].pitch, q = k->q, qp = k->qp;
+    const float *given = IN(SSD_DT) + k->row * pitch + h;
     float bias = IN(SSD_DT_BIAS) ? IN(SSD_DT_BIAS)[h] : 0;
-    for (int64_t i = 0; i < Qp; i++) d->raw[i] = i < q ? given[i * pitch] + bias : 0;
-    for (int64_t i = 0; i < Qp; i += KR_VL) {
-        vf v = v_load(d->raw + i);
-        if (attr->dt_softplus) v = v_softplus(v);
-        v_store(d->dt + i, v_min(v_max(v, v_set((float)attr->dt_min)), v_set((float)attr->dt_max)));
-    }
+    for (int64_t i = 0; i < qp; i++) d->raw[i] = i < q ? given[i * pitch] + bias : 0;
+    for (int64_t i = 0; i < qp; i += KR_VL) v_store(d->dt + i, clamped(attr, free_dt(attr, v_load(d->raw + i))));
     double cum = 0, A = IN(SSD_A)[h];
-    for (int64_t i = 0; i < Qp; i++) {
+    for (int64_t i = 0; i < qp; i++) {
         if (i >= q) d->dt[i] = 0;
         cum += d->dt[i] * A;
         d->hi[i] = (float)cum;
         d->lo[i] = (float)(cum - d->hi[i]);
     }
-    find_starts(c, row, t0 == 0, q, Qp, d->from);
-    int32_t last = d->from[q - 1];
-    for (int64_t i = 0; i < Qp; i += KR_VL) {
-        v_store(d->in + i, decay_exp(v_load(d->hi + i) + v_load(d->lo + i)));
-        v_store(d->out + i, decay_exp((d->hi[q - 1] - v_load(d->hi + i)) + (d->lo[q - 1] - v_load(d->lo + i))));
+    find_starts(c, k, d->from);
+    float hi = d->hi[q - 1], lo = d->lo[q - 1];
+    for (int64_t i = 0; i < qp; i += KR_VL) {
+        vf hi_i = v_load(d->hi + i), lo_i = v_load(d->lo + i);
+        v_store(d->in + i, decay_exp(hi_i + lo_i));
+        v_store(d->out + i, decay_exp((hi - hi_i) + (lo - lo_i)));
     }
+    int32_t last = d->from[q - 1];
     d->all = last < 0 ? d->in[q - 1] : 0;
-    for (int64_t i = 0; i < Qp; i++) {
+    for (int64_t i = 0; i < qp; i++) {
         if (d->from[i] >= 0) d->in[i] = 0;
         if (i < last || i >= q) d->out[i] = 0;
         d->dt_out[i] = d->dt[i] * d->out[i];
@@ -168,12 +187,28 @@ static inline group_work group_place(const ssd_dims *z, float **at) {
     return w;
 }
 
-static inline void group_fill(const kr_call *c, const ssd_dims *z, int64_t s, int64_t t0, int64_t q, int64_t g, const group_work *w) {
-    int64_t row = s * z->L + t0, qp = ssd_padded(q), pb = c->in[SSD_B].pitch, pc = c->in[SSD_C].pitch;
-    copy_padded(w->B, z->Np, IN(SSD_B) + row * pb + g * z->N, pb, q, z->N);
-    copy_padded(w->C, z->Np, IN(SSD_C) + row * pc + g * z->N, pc, q, z->N);
-    transpose_padded(w->Bt, z->Qp, w->B, z->Np, qp, z->Np);
-    tile_multiply(&(tile_product){.m = qp, .n = qp, .k = z->N, .a = w->C, .lda = z->Np, .b = w->Bt, .ldb = z->Qp, .c = w->CB,
-                                  .ldc = z->Qp, .shape = TILE_C_LOWER});
+/* to = rows of B or C. */
+static inline void fetch_group(const kr_call *c, const ssd_dims *z, int slot, const span *k, int64_t g, float *to) {
+    int64_t pitch = c->in[slot].pitch;
+    copy_padded(to, z->Np, IN(slot) + k->row * pitch + g * z->N, pitch, k->q, z->N);
+}
+static inline void group_fill(const kr_call *c, const ssd_dims *z, const span *k, int64_t g, const group_work *w) {
+    fetch_group(c, z, SSD_B, k, g, w->B);
+    fetch_group(c, z, SSD_C, k, g, w->C);
+    transpose_padded(w->Bt, z->Qp, w->B, z->Np, k->qp, z->Np);
+    multiply(&(product){k->qp, k->qp, z->N, {w->C, z->Np}, {w->Bt, z->Qp}, {w->CB, z->Qp}, .shape = TILE_C_LOWER});
+}
+static inline void fetch_x(const kr_call *c, const ssd_dims *z, const span *k, int64_t h, float *x) {
+    int64_t pitch = c->in[SSD_X].pitch;
+    copy_padded(x, z->Pp, IN(SSD_X) + k->row * pitch + h * z->P, pitch, k->q, z->P);
+}
+
+/* to [N, P] padded = head sh of a caller's [.., P, N] states; zero if there are none. */
+static inline void fetch_state(const ssd_dims *z, const float *from, int64_t sh, float *to) {
+    memset(to, 0, (size_t)(z->Np * z->Pp) * sizeof *to);
+    if (!from) return;
+    from += sh * z->P * z->N;
+    for (int64_t p = 0; p < z->P; p++)
+        for (int64_t n = 0; n < z->N; n++) to[n * z->Pp + p] = from[p * z->N + n];
 }
 #endif

@@ -24,31 +24,35 @@ typedef enum tile_shape {
     TILE_C_LOWER, /* c[i][j] not wanted for j > i */
 } tile_shape;
 
+/* Rows of floats, ld apart. */
+typedef struct mat {
+    float *at;
+    int64_t ld;
+} mat;
+
 /* c [m, n] = keep * from + a [m, k] b [k, n].  a_trans: a lies as [k, m].  from lies as c
  * does, and may be c; NULL: none.  m, n: multiples of SSD_PAD. */
-typedef struct tile_product {
+typedef struct product {
     int64_t m, n, k;
-    const float *a, *b;
-    float *c;
-    int64_t lda, ldb, ldc;
+    mat a, b, c;
     bool a_trans;
     const float *from;
     float keep;
     tile_shape shape;
-} tile_product;
+} product;
 
-static inline __attribute__((always_inline)) void tile_block(const tile_product *g, int64_t i0, int64_t j0, int64_t k0,
+static inline __attribute__((always_inline)) void tile_block(const product *g, int64_t i0, int64_t j0, int64_t k0,
                                                              int64_t k1, const int n_vec, const bool a_trans) {
     vf sum[TILE_M][TILE_V];
-    int64_t a_row = a_trans ? 1 : g->lda, a_step = a_trans ? g->lda : 1;
-    const float *a = g->a + i0 * a_row + k0 * a_step, *b = g->b + k0 * g->ldb + j0;
-    float *c = g->c + i0 * g->ldc + j0;
-    const float *from = g->from ? g->from + i0 * g->ldc + j0 : NULL;
+    int64_t a_row = a_trans ? 1 : g->a.ld, a_step = a_trans ? g->a.ld : 1;
+    const float *a = g->a.at + i0 * a_row + k0 * a_step, *b = g->b.at + k0 * g->b.ld + j0;
+    float *c = g->c.at + i0 * g->c.ld + j0;
+    const float *from = g->from ? g->from + i0 * g->c.ld + j0 : NULL;
 #pragma GCC unroll 8
     for (int i = 0; i < TILE_M; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->ldc + v * KR_VL) * g->keep : (vf){0};
-    for (int64_t k = k0; k < k1; k++, a += a_step, b += g->ldb) {
+        for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->c.ld + v * KR_VL) * g->keep : (vf){0};
+    for (int64_t k = k0; k < k1; k++, a += a_step, b += g->b.ld) {
         vf row[TILE_V];
 #pragma GCC unroll 4
         for (int v = 0; v < n_vec; v++) row[v] = v_load(b + v * KR_VL);
@@ -60,10 +64,10 @@ static inline __attribute__((always_inline)) void tile_block(const tile_product 
 #pragma GCC unroll 8
     for (int i = 0; i < TILE_M; i++)
 #pragma GCC unroll 4
-        for (int v = 0; v < n_vec; v++) v_store(c + i * g->ldc + v * KR_VL, sum[i][v]);
+        for (int v = 0; v < n_vec; v++) v_store(c + i * g->c.ld + v * KR_VL, sum[i][v]);
 }
 
-static void tile_multiply(const tile_product *g) {
+static void multiply(const product *g) {
     const int64_t width = TILE_V * KR_VL;
     for (int64_t j = 0; j < g->n; j += width)
         for (int64_t i = 0; i < g->m; i += TILE_M) {

@@ -11,7 +11,8 @@
  * A thread takes a block of a group's heads through all chunks of a sequence, so their
  * states (kept as [N, P]) stay in its cache and none is ever written but the last; there are
  * no barriers.  Scratch does not grow with L, nothing is saved for backward, and no sum
- * depends on who computes it. */
+ * depends on who computes it.  A few steps only (decoding: one) go by the recurrence, which
+ * reads and writes the state once and in place. */
 #include "ops/ssd/ssd_chunk.h"
 
 /* What one thread works in. */
@@ -44,69 +45,127 @@ static void mask_scores(const ssd_dims *z, const decays *d, const float *CB, int
 }
 
 /* y = w + D x, from padded rows to the output. */
-static void write_y(const kr_call *c, const ssd_dims *z, bench *w, int64_t row, int64_t q, int64_t h) {
+static void write_y(const kr_call *c, const ssd_dims *z, const bench *w, const span *k, int64_t h) {
     const float *Dhp = IN(SSD_DHP) ? IN(SSD_DHP) + h * z->P : NULL;
     float D = IN(SSD_D) ? IN(SSD_D)[h] : 0;
-    for (int64_t i = 0; i < q; i++) {
-        float *y = (float *)c->out[SSD_Y].data + ((row + i) * z->H + h) * z->P;
+    for (int64_t i = 0; i < k->q; i++) {
+        float *y = (float *)c->out[SSD_Y].data + ((k->row + i) * z->H + h) * z->P;
         const float *from = w->y + i * z->Pp, *x = w->x + i * z->Pp;
-        int64_t p = 0;
-        for (; p + KR_VL <= z->P; p += KR_VL)
-            v_store(y + p, v_load(from + p) + v_load(x + p) * (Dhp ? v_load(Dhp + p) + D : v_set(D)));
-        for (; p < z->P; p++) y[p] = from[p] + x[p] * (Dhp ? Dhp[p] + D : D);
+        for (int64_t p = 0; p < z->P; p += KR_VL) {
+            int64_t n = ssd_min(z->P - p, KR_VL);
+            vf d = Dhp ? v_load_n(Dhp + p, n) + D : v_set(D);
+            v_store_n(y + p, v_load(from + p) + v_load(x + p) * d, n);
+        }
     }
 }
 
 /* One head through one chunk.  state [N, P] moves from its start to its end. */
-static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t t0, int64_t h,
-                       float *state) {
-    int64_t q = ssd_min(z->Q, z->L - t0), qp = ssd_padded(q), row = s * z->L + t0, P = z->Pp;
+static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, const span *k, int64_t h, float *state) {
+    int64_t q = k->q, P = z->Pp;
     const decays *d = &w->decay;
-    decays_fill(c, z, s, t0, q, h, &w->decay);
-    copy_padded(w->x, P, IN(SSD_X) + row * c->in[SSD_X].pitch + h * z->P, c->in[SSD_X].pitch, q, z->P);
-    scale_rows(w->x_out, w->x, P, d->dt_out, qp);
+    decays_fill(c, k, h, &w->decay);
+    fetch_x(c, z, k, h, w->x);
+    scale_rows(w->x_out, w->x, P, d->dt_out, k->qp);
     mask_scores(z, d, w->group.CB, q, w->m);
-    tile_multiply(&(tile_product){.m = qp, .n = P, .k = z->N, .a = w->group.C, .lda = z->Np, .b = state, .ldb = P, .c = w->y, .ldc = P});
-    scale_rows(w->y, w->y, P, d->in, qp);
-    tile_multiply(&(tile_product){.m = qp, .n = P, .k = q, .a = w->m, .lda = z->Qp, .b = w->x, .ldb = P, .c = w->y, .ldc = P,
-                                  .from = w->y, .keep = 1, .shape = TILE_A_LOWER});
-    write_y(c, z, w, row, q, h);
-    tile_multiply(&(tile_product){.m = z->Np, .n = P, .k = q, .a = w->group.B, .lda = z->Np, .a_trans = true, .b = w->x_out, .ldb = P,
-                                  .c = state, .ldc = P, .from = d->all != 0 ? state : NULL, .keep = d->all});
+    multiply(&(product){k->qp, P, z->N, {w->group.C, z->Np}, {state, P}, {w->y, P}});
+    scale_rows(w->y, w->y, P, d->in, k->qp);
+    multiply(&(product){k->qp, P, q, {w->m, z->Qp}, {w->x, P}, {w->y, P}, .from = w->y, .keep = 1,
+                        .shape = TILE_A_LOWER});
+    write_y(c, z, w, k, h);
+    multiply(&(product){z->Np, P, q, {w->group.B, z->Np}, {w->x_out, P}, {state, P}, .a_trans = true,
+                        .from = d->all != 0 ? state : NULL, .keep = d->all});
 }
 
-/* The state between the caller's [P, N] and our padded [N, P]. */
-static void load_state(const kr_call *c, const ssd_dims *z, int64_t sh, float *state) {
-    const float *from = IN(SSD_H0) ? IN(SSD_H0) + sh * z->P * z->N : NULL;
-    memset(state, 0, (size_t)(z->Np * z->Pp) * sizeof *state);
-    for (int64_t p = 0; from && p < z->P; p++)
-        for (int64_t n = 0; n < z->N; n++) state[n * z->Pp + p] = from[p * z->N + n];
-}
 static void store_state(const kr_call *c, const ssd_dims *z, int64_t sh, const float *state) {
     float *to = (float *)c->out[SSD_H].data + sh * z->P * z->N;
     for (int64_t p = 0; p < z->P; p++)
         for (int64_t n = 0; n < z->N; n++) to[p * z->N + n] = state[n * z->Pp + p];
 }
 
-/* Heads h0 .. h1-1, all of one group, through a sequence. */
-static void block_forward(const kr_call *c, const ssd_dims *z, bench *w, int64_t s, int64_t h0, int64_t h1) {
-    int64_t size = z->Np * z->Pp;
-    for (int64_t h = h0; h < h1; h++) load_state(c, z, s * z->H + h, w->states + (h - h0) * size);
-    for (int64_t t = 0; t < z->L; t += z->Q) {
-        group_fill(c, z, s, t, ssd_min(z->Q, z->L - t), h0 / z->R, &w->group);
-        for (int64_t h = h0; h < h1; h++) head_chunk(c, z, w, s, t, h, w->states + (h - h0) * size);
+/* A block of heads through a sequence. */
+static void heads_forward(const kr_call *c, const ssd_dims *z, bench *w, const heads *b) {
+    int64_t size = z->Np * z->Pp, s = b->s, h0 = b->h0, h1 = b->h1;
+    for (int64_t h = h0; h < h1; h++) fetch_state(z, IN(SSD_H0), s * z->H + h, w->states + (h - h0) * size);
+    for (int64_t i = 0; i < z->n_chunks; i++) {
+        span k = span_at(z, s, i);
+        group_fill(c, z, &k, b->g, &w->group);
+        for (int64_t h = h0; h < h1; h++) head_chunk(c, z, w, &k, h, w->states + (h - h0) * size);
     }
     for (int64_t h = h0; h < h1 && c->out[SSD_H].data; h++)
         store_state(c, z, s * z->H + h, w->states + (h - h0) * size);
 }
 
+/* --- a few steps: the recurrence itself ------------------------------------------------- */
+
+/* What all rows of a head share in one step. */
+typedef struct step {
+    int64_t N;
+    float a, dt;
+    const float *B, *C;
+} step;
+
+/* `rows` rows of a state: to = a from + dt x B', y = to C.  from NULL: zero. */
+static inline __attribute__((always_inline)) void step_rows(const step *k, const int rows, const float *x,
+                                                            const float *from, float *to, float *y) {
+    vf sum[4], x_dt[4];
+    for (int p = 0; p < rows; p++) sum[p] = (vf){0}, x_dt[p] = v_set(x[p] * k->dt);
+    for (int64_t n = 0; n < k->N; n += KR_VL) {
+        int64_t lanes = k->N - n;
+        bool whole = lanes >= KR_VL;
+        vf b = whole ? v_load(k->B + n) : v_load_n(k->B + n, lanes);
+        vf c = whole ? v_load(k->C + n) : v_load_n(k->C + n, lanes);
+#pragma GCC unroll 4
+        for (int p = 0; p < rows; p++) {
+            int64_t i = p * k->N + n;
+            vf h = b * x_dt[p];
+            if (from) h += (whole ? v_load(from + i) : v_load_n(from + i, lanes)) * k->a;
+            if (whole) v_store(to + i, h);
+            else v_store_n(to + i, h, lanes);
+            sum[p] += h * c;
+        }
+    }
+    for (int p = 0; p < rows; p++) y[p] = v_sum(sum[p]);
+}
+
+/* Head h of sequence s, one step after the other, its state where the caller wants it. */
+static void head_steps(const kr_call *c, const ssd_dims *z, int64_t s, int64_t h, float *spare) {
+    const ssd_attr *attr = c->attr;
+    int64_t P = z->P, N = z->N, at = (s * z->H + h) * P * N;
+    float *to = c->out[SSD_H].data ? (float *)c->out[SSD_H].data + at : spare, D = IN(SSD_D) ? IN(SSD_D)[h] : 0;
+    const float *from = IN(SSD_H0) ? IN(SSD_H0) + at : NULL, *Dhp = IN(SSD_DHP) ? IN(SSD_DHP) + h * P : NULL;
+    for (int64_t t = 0; t < z->L; t++, from = to) {
+        span one = {s, t, 1, 1, s * z->L + t};
+        float raw = IN(SSD_DT)[one.row * c->in[SSD_DT].pitch + h] + (IN(SSD_DT_BIAS) ? IN(SSD_DT_BIAS)[h] : 0);
+        const float *x = IN(SSD_X) + one.row * c->in[SSD_X].pitch + h * P;
+        float *y = (float *)c->out[SSD_Y].data + (one.row * z->H + h) * P;
+        int64_t group = h / z->R * N, p = 0;
+        step k = {.N = N, .B = IN(SSD_B) + one.row * c->in[SSD_B].pitch + group};
+        int32_t start;
+        k.C = IN(SSD_C) + one.row * c->in[SSD_C].pitch + group;
+        k.dt = clamped(attr, free_dt(attr, v_set(raw)))[0];
+        k.a = decay_exp(v_set(k.dt * IN(SSD_A)[h]))[0];
+        find_starts(c, &one, &start);
+        if (start == 0) from = NULL;
+        for (; p + 4 <= P; p += 4) step_rows(&k, 4, x + p, from ? from + p * N : NULL, to + p * N, y + p);
+        for (; p < P; p++) step_rows(&k, 1, x + p, from ? from + p * N : NULL, to + p * N, y + p);
+        for (p = 0; p < P; p++) y[p] += x[p] * (Dhp ? Dhp[p] + D : D);
+    }
+}
+
 void KR_VEC(ssd_fwd)(const kr_call *c) {
     ssd_dims z = ssd_dims_of(c);
     float *scratch = c->scratch;
+    bool few = z.L <= SSD_FEW;
+    int64_t n_items = few ? z.S * z.H : z.S * z.G * z.n_blocks;
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
-    for (int64_t i = 0; i < z.S * z.G * z.n_blocks; i++) {
-        bench w = bench_at(&z, scratch + omp_get_thread_num() * ssd_fwd_floats(&z));
-        int64_t g = i / z.n_blocks % z.G, h0 = g * z.R + i % z.n_blocks * z.block;
-        block_forward(c, &z, &w, i / (z.n_blocks * z.G), h0, ssd_min(h0 + z.block, (g + 1) * z.R));
+    for (int64_t i = 0; i < n_items; i++) {
+        float *mine = scratch + omp_get_thread_num() * ssd_fwd_floats(&z);
+        if (few) {
+            head_steps(c, &z, i / z.H, i % z.H, mine);
+        } else {
+            bench w = bench_at(&z, mine);
+            heads b = heads_at(&z, i);
+            heads_forward(c, &z, &w, &b);
+        }
     }
 }

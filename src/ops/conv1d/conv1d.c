@@ -5,7 +5,8 @@
  * Inputs before the first step are x0 (oldest first), or zero without it.  seq_idx packs
  * several sequences into one row: a tap counts only if seq_idx is the same all the way
  * from its step to t.  x0 belongs to the run of the first step: there is no reset at step
- * 0, so a caller whose next chunk opens a new sequence clears the state himself.
+ * 0, so a caller whose next chunk opens a new sequence clears the state himself.  A row
+ * cut in two gives the bits of the whole at any step where seq_idx does not change.
  *
  * x1 is what the next chunk needs as its x0: the last J = K-1 inputs (of x0 too, when L <
  * J), with those of another run than the last step's set to zero. */

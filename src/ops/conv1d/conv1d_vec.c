@@ -65,6 +65,12 @@ INLINE vf tap_sum(const taps *t, const float *const *rows, int64_t i, int64_t n,
     return sum;
 }
 
+/* Below some 20 us of work, as in decoding, a team of threads costs more than it brings. */
+static int team(const kr_call *c, int64_t n_parts) {
+    int64_t work = KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D');
+    return work < 16384 ? 1 : (int)min_i(c->n_threads, n_parts);
+}
+
 /* --- forward ------------------------------------------------------------------------ */
 
 INLINE void lanes_fwd(float *y, const taps *t, const float *const *rows, int64_t i, int64_t n, bool silu, int K) {
@@ -115,7 +121,7 @@ static void carry(const kr_call *c, int64_t s) {
 void KR_VEC(conv1d_fwd)(const kr_call *c) {
     int64_t S = KR_SIZE(c, 'S'), D = KR_SIZE(c, 'D'), n_strips = (D + STRIP - 1) / STRIP;
     conv1d_split g = conv1d_groups(c);
-#pragma omp parallel num_threads(g.n_groups * n_strips > 1 ? c->n_threads : 1)
+#pragma omp parallel num_threads(team(c, g.n_groups * n_strips))
     {
 #pragma omp for collapse(2) schedule(static)
         for (int64_t group = 0; group < g.n_groups; group++)
@@ -246,7 +252,7 @@ static void add_groups(const kr_call *c, int64_t n_groups, int64_t d) {
 void KR_VEC(conv1d_bwd)(const kr_call *c) {
     int64_t D = KR_SIZE(c, 'D'), n_strips = (D + STRIP - 1) / STRIP;
     conv1d_split g = conv1d_groups(c);
-#pragma omp parallel num_threads(c->n_threads)
+#pragma omp parallel num_threads(team(c, g.n_groups * n_strips))
     {
 #pragma omp for collapse(2) schedule(static)
         for (int64_t group = 0; group < g.n_groups; group++)

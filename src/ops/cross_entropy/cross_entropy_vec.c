@@ -10,6 +10,8 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/gemm.h"
 
+enum { MANY = 16384 }; /* logits that pay for a team of threads */
+
 typedef struct slab { /* tokens [r, r + m) by columns [v, v + n) */
     float *l;
     int64_t ld, r, m, v, n;
@@ -85,7 +87,7 @@ void KR_VEC(cross_entropy_fwd)(const kr_call *c) {
             s.n = V - s.v < size.columns ? V - s.v : size.columns;
             s.m = rows - s.r < size.rows ? rows - s.r : size.rows;
             make_logits(c, &s);
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+#pragma omp parallel for num_threads(c->n_threads) schedule(static) if (s.m * s.n > MANY)
             for (int64_t i = 0; i < s.m; i++) row_fwd(c, &s, i, &t[s.r + i]);
         }
     finish_fwd(c, t);
@@ -147,7 +149,7 @@ void KR_VEC(cross_entropy_bwd)(const kr_call *c) {
             s.n = V - s.v < size.columns ? V - s.v : size.columns;
             s.m = rows - s.r < size.rows ? rows - s.r : size.rows;
             make_logits(c, &s);
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+#pragma omp parallel for num_threads(c->n_threads) schedule(static) if (s.m * s.n > MANY)
             for (int64_t i = 0; i < s.m; i++) row_bwd(c, &s, i, d[s.r + i]);
             if (c->din[CROSS_ENTROPY_X].data) add_dx(c, &s);
             if (dw) add_dw(c, &s);

@@ -40,7 +40,7 @@ static kr_status open_task(kr_source *s, const json_t *data, task **out,
     t->fill = fill;
     s->info.vocab_size = t->k.vocab_size;
     s->info.eval_batches = t->k.eval_batches;
-    snprintf(s->info.about, sizeof s->info.about, "%s, length %lld", s->kind->about, (long long)s->info.L);
+    snprintf(s->info.about, sizeof s->info.about, "%s (length %lld)", s->kind->about, (long long)s->info.L);
     *out = t;
     return KR_OK;
 }

@@ -88,6 +88,9 @@ typedef struct kr_graph_memory { size_t inputs, activations, gradients, saved, s
  * together, sharing memory over their lifetimes. */
 kr_graph_memory kr_graph_get_memory(const kr_graph *g);
 kr_status kr_graph_alloc(kr_graph *g);
+/* Before alloc: the states are those of another graph of the same model and S, already
+ * allocated, so that graphs of several lengths continue each other. */
+void kr_graph_share_states(kr_graph *g, kr_graph *with);
 
 typedef enum kr_run { KR_RUN_FORWARD, KR_RUN_ALL } kr_run;
 void kr_graph_run(kr_graph *g, kr_run what);

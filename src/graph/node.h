@@ -64,6 +64,7 @@ struct kr_graph {
     kr_graph_memory memory;
     char *block_data, *fixed, *scratch;
     size_t fixed_bytes;
+    kr_graph *states_of;      /* whose states are used; NULL: its own */
     bool profiling;
     kr_profile *profile;      /* one per step */
 };

@@ -142,6 +142,8 @@ kr_graph_memory kr_graph_get_memory(const kr_graph *g) { return g->memory; }
 
 /* --- alloc: from places to pointers --------------------------------------------- */
 
+void kr_graph_share_states(kr_graph *g, kr_graph *with) { g->states_of = with; }
+
 static void *data_of(const kr_node *n) {
     if (!n) return NULL;
     const kr_node *r = n->root->alias ? n->root->alias : n->root;
@@ -176,8 +178,13 @@ kr_status kr_graph_alloc(kr_graph *g) {
     g->profile = g->scratch ? kr_mem_array((size_t)g->n_steps + 1, sizeof *g->profile) : NULL;
     if (!g->profile) return KR_ERR_NOMEM;
     char *at = g->fixed;
+    int n_states = 0;
     for (kr_node *n = g->nodes; n; n = n->all_next) {
-        if (in_fixed(n)) {
+        if (g->states_of && n->kind == KR_NODE_STATE && n->root == n) {
+            const kr_node *theirs = kr_graph_get_state(g->states_of, n_states++);
+            KR_ASSERT(theirs && node_bytes(theirs) == node_bytes(n));
+            n->data = theirs->data;
+        } else if (in_fixed(n)) {
             n->data = at;
             at += node_bytes(n);
             kr_tensor t = kr_node_shape(n);
@@ -192,6 +199,6 @@ kr_status kr_graph_alloc(kr_graph *g) {
         point_step(&g->steps[k]);
         g->steps[k].call.scratch = g->scratch;
     }
-    kr_graph_reset_states(g, NULL);
+    if (!g->states_of) kr_graph_reset_states(g, NULL);
     return KR_OK;
 }

@@ -1,0 +1,41 @@
+/* head_lm.c - scores of the next token; the loss never makes a [tokens, V] tensor. */
+#include <math.h>
+
+#include "ops/cross_entropy/cross_entropy.h"
+#include "ops/slice_steps/slice_steps.h"
+#include "parts/part.h"
+
+typedef struct lm { double z_loss; } lm;
+static const kr_key keys[] = {
+    KR_KEY_REAL(lm, z_loss, 0, 0, 1, "weight of the squared log of the softmax's denominator in the loss"),
+    KR_KEY_END};
+
+/* The token table under its full name if tied, else a matrix of the head's own. */
+static kr_node *table(kr_build *b) {
+    double r = 1 / sqrt((double)b->d_model);
+    return kr_weight(b->g, b->tied ? "backbone.embeddings.weight" : "lm_head.weight", KR_MATRIX, 2, KR_DIMS(b->vocab_size, b->d_model),
+                     b->tied ? (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL} : (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
+}
+
+static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
+    (void)opt;
+    slice_steps_attr last = {.start = -1, .count = 1};
+    if (!b->all_logits) x = KR_APPLY(b->g, slice_steps, &last, x);
+    kr_node *y = KR_APPLY(b->g, linear, NULL, x, table(b));
+    kr_graph_keep(b->g, y, "logits");
+    return y;
+}
+
+static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
+    const lm *o = opt;
+    cross_entropy_attr a;
+    kr_attr_defaults(&kr_op_cross_entropy, &a);
+    a.z_loss = o->z_loss;
+    kr_node *targets = kr_input(b->g, "targets", KR_I32, 2, KR_DIMS(b->S, b->L)), *out[KR_MAX_OUT];
+    kr_node *y = kr_apply(b->g, &kr_op_cross_entropy, &a, (kr_node *const[KR_MAX_IN]){x, table(b), targets}, out);
+    if (y) kr_graph_keep(b->g, out[CROSS_ENTROPY_NLL], "nll");
+    return y;
+}
+
+const kr_part kr_part_head_lm = {.kind = "head", .name = "lm", .about = "scores of the next token; cross-entropy", .bytes = sizeof(lm),
+                                 .keys = keys, .causal = true, .build = build, .loss = loss};

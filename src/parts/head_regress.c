@@ -1,0 +1,27 @@
+/* head_regress.c - numbers for a whole sequence: pool over the steps, one product. */
+#include "ops/pool/pool.h"
+#include "parts/part.h"
+
+typedef struct regress { int64_t width; int pool; } regress;
+static const kr_key keys[] = {
+    KR_KEY_INT(regress, width, 1, 1, 1 << 20, "numbers to predict for each sequence"),
+    KR_KEY_CHOICE(regress, pool, "last|mean|max", "how the steps become one vector"),
+    KR_KEY_END};
+
+static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
+    static const int kinds[] = {KR_POOL_LAST, KR_POOL_MEAN, KR_POOL_MAX};
+    const regress *o = opt;
+    pool_attr a = {.kind = kinds[o->pool]};
+    kr_node *y = kr_linear(b, KR_APPLY(b->g, pool, &a, x), "head", o->width, true);
+    kr_graph_keep(b->g, y, "prediction");
+    return y;
+}
+
+static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
+    const regress *o = opt;
+    kr_node *target = kr_input(b->g, "y", KR_F32, 2, KR_DIMS(b->S, o->width));
+    return KR_APPLY(b->g, mse, NULL, build(b, opt, x), target);
+}
+
+const kr_part kr_part_head_regress = {.kind = "head", .name = "regress", .about = "numbers for each sequence; mean squared error",
+                                      .bytes = sizeof(regress), .keys = keys, .build = build, .loss = loss};

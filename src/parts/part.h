@@ -1,0 +1,69 @@
+/* part.h - a part: one piece of a model, named by a JSON config.
+ *
+ * A part is one file and one record: its JSON keys with defaults and help, and a function
+ * that adds ops to a graph.  The config names an encoder, an order, a mixer and a head;
+ * model/ puts them together.  A new data kind is a new part, not a new program.
+ *
+ *   encoder   inputs            -> x [S, L, M]
+ *   order     x, a mixer        -> x: in what order the mixer sees the steps
+ *   mixer     x [S, L, M]       -> x [S, L, M]
+ *   head      x                 -> outputs, and a loss
+ *
+ * Builders need no error checks; see graph.h. */
+#ifndef KR_PARTS_PART_H
+#define KR_PARTS_PART_H
+#include "base/keys.h"
+#include "graph/graph.h"
+
+typedef struct kr_part kr_part;
+
+/* What a part knows of the model it is built into. */
+typedef struct kr_build {
+    kr_graph *g;
+    int64_t S, L, d_model, n_layer, vocab_size;
+    int64_t layer;            /* which, from 0 */
+    double norm_eps;
+    kr_node *seq_idx;         /* int32 [S, L]: packed documents; NULL: one each row */
+    bool stateful;            /* states go in and out: decoding, or windows that carry */
+    bool all_logits;          /* the head gives scores of every step, not only of the last */
+    bool tied;                /* the head shares the token table */
+    const kr_part *mixer;     /* for an order */
+    const void *mixer_opt;
+} kr_build;
+
+struct kr_part {
+    const char *kind, *name;  /* "mixer", "mamba2" */
+    const char *about;        /* one line */
+    size_t bytes;             /* of its options */
+    const kr_key *keys;
+    bool causal;              /* a step sees no later one, so it can be decoded step by step */
+    kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);
+    kr_node *(*loss)(kr_build *b, const void *opt, kr_node *x); /* heads */
+};
+
+#define PART(kind, name) extern const kr_part kr_part_##kind##_##name;
+#include "parts/parts.def"
+#undef PART
+
+extern const kr_part *const kr_parts[]; /* NULL ends */
+const kr_part *kr_part_find(const char *kind, const char *name);
+/* Finds the part that object["type"] names and reads its other keys into *opt (from the
+ * arena; texts stay the object's).  object NULL: the part `def` with its defaults. */
+kr_status kr_part_read(const char *kind, const char *def, const json_t *object, const char *where, kr_arena *arena,
+                       const kr_part **part, void **opt);
+
+/* --- the small steps that mixers share -------------------------------------------- */
+/* x W^T (+ b): a parameter NAME.weight [n_out, width of x], U(+-1/sqrt(width)), and
+ * NAME.bias, zero. */
+kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
+/* The same with weights shrunk by sqrt(n_layer), as the last product of a residual branch. */
+kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
+kr_node *kr_act(kr_build *b, kr_node *x, int kind);
+kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
+/* x itself, its elements under [S, L, ...]. */
+kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner);
+/* silu(conv1d(x)) with parameters conv1d.weight [D, K], conv1d.bias; carries its state. */
+kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range);
+/* -exp(A_log): the parameter A_log with this shape and initialisation. */
+kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init);
+#endif

@@ -1,0 +1,93 @@
+/* parts.c - the list of parts, and the steps that mixers share. */
+#include <math.h>
+#include <string.h>
+
+#include "ops/binary/binary.h"
+#include "ops/conv1d/conv1d.h"
+#include "ops/unary/unary.h"
+#include "parts/part.h"
+
+const kr_part *const kr_parts[] = {
+#define PART(kind, name) &kr_part_##kind##_##name,
+#include "parts/parts.def"
+#undef PART
+    NULL};
+
+const kr_part *kr_part_find(const char *kind, const char *name) {
+    for (int i = 0; kr_parts[i]; i++)
+        if (strcmp(kr_parts[i]->kind, kind) == 0 && strcmp(kr_parts[i]->name, name) == 0) return kr_parts[i];
+    return NULL;
+}
+
+kr_status kr_part_read(const char *kind, const char *def, const json_t *object, const char *where, kr_arena *arena,
+                       const kr_part **part, void **opt) {
+    static const char *const also[] = {"type", NULL};
+    const json_t *type = json_object_get(object, "type");
+    const char *name = json_is_string(type) ? json_string_value(type) : def;
+    const kr_part *p = kr_part_find(kind, name);
+    if (!p || (type && !json_is_string(type))) {
+        char known[256] = "";
+        for (int i = 0; kr_parts[i]; i++)
+            if (strcmp(kr_parts[i]->kind, kind) == 0) {
+                if (*known) strncat(known, ", ", sizeof known - strlen(known) - 1);
+                strncat(known, kr_parts[i]->name, sizeof known - strlen(known) - 1);
+            }
+        KR_FAIL(KR_ERR_CONFIG, "%s.type: there is no %s \"%s\"; there are %s", where, kind, p ? "?" : name, known);
+    }
+    void *o = kr_arena_new(arena, p->bytes + 1);
+    if (!o) return KR_ERR_NOMEM;
+    if (p->keys) KR_TRY(kr_keys_read_with(p->keys, object, where, also, o));
+    *part = p;
+    *opt = o;
+    return KR_OK;
+}
+
+static kr_node *linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias, double shrink) {
+    int64_t n_in = kr_node_dim(x, -1);
+    double r = n_in > 0 ? shrink / sqrt((double)n_in) : 0;
+    kr_scope_push(b->g, name);
+    kr_node *W = kr_weight(b->g, "weight", KR_MATRIX, 2, KR_DIMS(n_out, n_in), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
+    kr_node *c = bias ? kr_weight(b->g, "bias", KR_NO_DECAY, 1, &n_out, (kr_init){0}) : NULL;
+    kr_scope_pop(b->g);
+    return KR_APPLY(b->g, linear, NULL, x, W, c);
+}
+
+kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias) {
+    return linear(b, x, name, n_out, bias, 1);
+}
+
+kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias) {
+    return linear(b, x, name, n_out, bias, 1 / sqrt((double)b->n_layer));
+}
+
+kr_node *kr_act(kr_build *b, kr_node *x, int kind) {
+    unary_attr a = {.kind = kind, .alpha = 1};
+    return KR_APPLY(b->g, unary, &a, x);
+}
+
+kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y) {
+    binary_attr a = {.kind = KR_BINARY_ADD};
+    return KR_APPLY(b->g, binary, &a, x, y);
+}
+
+kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner) {
+    return kr_reshape(b->g, x, 4, KR_DIMS(b->S, b->L, outer, inner));
+}
+
+kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range) {
+    int64_t D = kr_node_dim(x, -1);
+    double r = init_range > 0 ? init_range : 1 / sqrt((double)d_conv);
+    kr_init u = {KR_INIT_UNIFORM, -r, r, 0, NULL}, ub = {KR_INIT_UNIFORM, -1 / sqrt((double)d_conv), 1 / sqrt((double)d_conv), 0, NULL};
+    kr_scope_push(b->g, "conv1d");
+    kr_node *w = kr_weight(b->g, "weight", KR_CONV, 2, KR_DIMS(D, d_conv), u);
+    kr_node *c = bias ? kr_weight(b->g, "bias", KR_NO_DECAY, 1, &D, ub) : NULL;
+    kr_scope_pop(b->g);
+    kr_node *x0 = b->stateful ? kr_state(b->g, "conv_state", 3, KR_DIMS(b->S, d_conv - 1, D)) : NULL, *out[KR_MAX_OUT];
+    kr_node *y = kr_apply(b->g, &kr_op_conv1d, NULL, (kr_node *const[KR_MAX_IN]){x, w, c, x0, b->seq_idx}, out);
+    if (y && x0) kr_state_set_next(b->g, x0, out[CONV1D_X1]);
+    return y;
+}
+
+kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init) {
+    return kr_act(b, kr_weight(b->g, "A_log", KR_NO_DECAY, n_dims, dim, init), KR_UNARY_NEG_EXP);
+}

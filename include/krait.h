@@ -1,0 +1,133 @@
+/* krait.h - selective state-space models from C: open, encode, feed, sample.
+ *
+ *     kr_model *m; kr_session *s; int32_t tok[512];
+ *     if (kr_model_open(&m, "model", NULL) < 0) die(kr_error());
+ *     if (kr_session_new(&s, m, NULL) < 0) die(kr_error());
+ *     int64_t n = kr_encode(m, "The krait is", -1, tok, 512);
+ *     kr_session_feed(s, tok, n);
+ *     for (int32_t t; (t = kr_session_sample(s)) != KR_END; kr_session_feed(s, &t, 1))
+ *         fputs(kr_token_text(m, t, NULL), stdout);
+ *
+ * Everywhere in Krait:
+ *   - [S, L, V] is a shape: row major, last axis contiguous.  S sequences, L steps,
+ *     V vocabulary, M model width, H heads, P head width, G groups, N state size;
+ *   - a kr_status is KR_OK (0) or negative, and kr_error() then says why in words;
+ *   - *out is set only on KR_OK; every _free takes NULL;
+ *   - an options struct that is all zero asks for the defaults; NULL is all zero;
+ *   - names end in _bytes, _s (seconds) or _tok where the unit is not plain; n_ starts a
+ *     count;
+ *   - a kr_model never changes once open, so threads may share it; any other object
+ *     belongs to one thread at a time;
+ *   - the library never prints, never exits and installs no signal handlers. */
+#ifndef KRAIT_H
+#define KRAIT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "krait/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+KR_API const char *kr_version(void); /* "0.1.0" */
+
+/* --- models ------------------------------------------------------------------------ */
+
+typedef struct kr_model kr_model; /* weights and what to do with them */
+
+typedef struct kr_model_options {
+    const char *dtype; /* "float32" or "bfloat16": how matrices are held; default float32 */
+} kr_model_options;
+
+/* Opens a folder with config.json and model.safetensors (or its shards), as Hugging Face
+ * and state-spaces publish them and kr_train writes them.
+ * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
+KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);
+KR_API void kr_model_free(kr_model *m); /* after its sessions */
+KR_API int64_t kr_model_vocab_size(const kr_model *m);
+
+/* What a model is and takes, in bytes, for a batch of S rows of L steps. */
+typedef struct kr_model_info {
+    const char *dialect;    /* of its config: "mamba2", "state-spaces", "krait", ... */
+    const char *encoder, *order, *mixer, *head;
+    int64_t d_model, n_layer, vocab_size, n_params;
+    bool causal;            /* can be run step by step */
+    int64_t weights_bytes;
+    int64_t state_bytes;    /* of one sequence while decoding; does not grow */
+    int64_t S, L;           /* what the rest is for */
+    int64_t gradients_bytes, optimizer_bytes;
+    int64_t train_activations_bytes, train_saved_bytes, train_gradients_bytes; /* by kind */
+    int64_t train_block_bytes, train_scratch_bytes, train_inputs_bytes;        /* as really taken */
+    int64_t infer_block_bytes, infer_scratch_bytes;
+} kr_model_info;
+/* From a folder, or from the text of a config.json; takes no memory for the model itself.
+ * `recompute` keeps only the inputs of layers while training. */
+KR_API kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute);
+
+/* The i-th parameter: its name, its shape (n_dims sizes in dim[6]) and whether weight decay
+ * applies; false past the last. */
+KR_API bool kr_model_param(const kr_model *m, int64_t i, const char **name, int *n_dims, int64_t dim[6], bool *decays);
+
+/* --- text and tokens ------------------------------------------------------------------- */
+
+/* Text to token ids.  n_bytes < 0: up to the zero byte.  Returns how many ids the text has
+ * and writes at most cap of them, so a second call can make room.  Negative: a kr_status
+ * (KR_ERR_MISSING: the model has no tokenizer that Krait reads). */
+KR_API int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap);
+/* The bytes of one token, zero terminated, *n_bytes of them (may be NULL); lives as long as
+ * the model.  NULL for an id without text. */
+KR_API const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_bytes);
+
+/* --- sessions: one sequence being read and continued ----------------------------------- */
+
+typedef struct kr_session kr_session;
+
+typedef struct kr_session_options {
+    float temperature;    /* 0: always the likeliest token */
+    int64_t top_k;        /* of the likeliest; 0: all */
+    float top_p;          /* smallest set of at least this probability; 0: all */
+    float min_p;          /* at least this share of the likeliest one's probability; 0: all */
+    float repetition_penalty; /* probabilities of tokens seen before are divided by this; 0 or 1: off */
+    uint64_t seed;        /* same seed, same text, on any number of threads */
+    int64_t prefill_tok;  /* tokens read at once; default 256 */
+    int n_threads;        /* default: all cores this process may use */
+} kr_session_options;
+
+/* All memory a session ever needs is taken here; no later call can run out. */
+KR_API kr_status kr_session_new(kr_session **out, const kr_model *m, const kr_session_options *opt);
+KR_API void kr_session_free(kr_session *s);
+
+/* Reads n tokens, at any length, in memory that does not grow.
+ * KR_ERR_ARG: an id outside [0, V). */
+KR_API kr_status kr_session_feed(kr_session *s, const int32_t *tok, int64_t n);
+/* The next token by the session's options, or KR_END after the model's own end of text.
+ * Reads at least one token before. */
+KR_API int32_t kr_session_sample(kr_session *s);
+enum { KR_END = -1 };
+/* Scores of the next token, float [V]; valid until the next feed. */
+KR_API const float *kr_session_logits(const kr_session *s);
+KR_API int64_t kr_session_n_tok(const kr_session *s); /* fed so far */
+/* Back to the start, as new. */
+KR_API void kr_session_reset(kr_session *s);
+/* The whole state (and the position of the sampler) to a file and back: the sequence goes
+ * on bit for bit.  A file of another model is refused (KR_ERR_FORMAT). */
+KR_API kr_status kr_session_save(const kr_session *s, const char *path);
+KR_API kr_status kr_session_load(kr_session *s, const char *path);
+KR_API int64_t kr_session_state_bytes(const kr_session *s); /* constant */
+
+/* --- evaluation ---------------------------------------------------------------------------- */
+
+typedef struct kr_eval_result {
+    int64_t n_tok, n_bytes;  /* scored */
+    double loss;             /* mean negative log likelihood, nats per token */
+    double perplexity, bits_per_byte, seconds;
+} kr_eval_result;
+/* Scores a text (bytes in memory) as one document, in windows of L with carried state. */
+KR_API kr_status kr_eval_text(const kr_model *m, const char *text, int64_t n_bytes, int64_t L, kr_eval_result *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

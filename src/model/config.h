@@ -1,0 +1,32 @@
+/* config.h - what a model is: its sizes and its parts, read from config.json.
+ *
+ * Three dialects are read: Krait's own (model_type "krait": the parts by name), Hugging
+ * Face's (mamba, falcon_mamba, mamba2) and state-spaces' (ssm_cfg).  The last two are
+ * translated into the first by one table each, and back by the same table, so a model
+ * that Hugging Face can describe is saved as Hugging Face describes it. */
+#ifndef KR_MODEL_CONFIG_H
+#define KR_MODEL_CONFIG_H
+#include "parts/part.h"
+
+typedef struct kr_config {
+    kr_arena arena;
+    json_t *json;                /* in Krait's own dialect */
+    const char *dialect;         /* "krait", "mamba", "falcon_mamba", "mamba2", "state-spaces" */
+    int64_t d_model, n_layer, vocab_size, eos_token_id, bos_token_id;
+    double norm_eps;
+    bool tie_embeddings;
+    const kr_part *encoder, *order, *mixer, *head;
+    void *encoder_opt, *order_opt, *mixer_opt, *head_opt;
+} kr_config;
+
+/* The top-level keys, for help. */
+extern const kr_key kr_config_keys[];
+
+/* Reads any dialect.  `where` names the text in errors.  The caller clears on success. */
+kr_status kr_config_read(kr_config *c, const json_t *json, const char *where);
+kr_status kr_config_load(kr_config *c, const char *path);
+void kr_config_clear(kr_config *c);
+/* The JSON to save: Hugging Face's dialect where it can say the same, else our own.  New
+ * reference. */
+kr_status kr_config_write(const kr_config *c, json_t **out);
+#endif

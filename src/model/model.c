@@ -1,0 +1,109 @@
+/* model.c - from a config to graphs.
+ *
+ *     x = encoder(inputs)
+ *     for each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(mixer)(y)
+ *     head(rmsnorm(mixed + x))
+ *
+ * Names are Hugging Face's: backbone.layers.0.mixer.in_proj.weight. */
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/add_rmsnorm/add_rmsnorm.h"
+#include "ops/dropout/dropout.h"
+
+static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residual, kr_node **sum) {
+    kr_scope_push(b->g, name);
+    kr_node *w = kr_weight(b->g, "weight", KR_NO_DECAY, 1, &b->d_model, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+    kr_scope_pop(b->g);
+    add_rmsnorm_attr a = {.eps = b->norm_eps};
+    kr_node *out[KR_MAX_OUT] = {0};
+    kr_node *y = kr_apply(b->g, &kr_op_add_rmsnorm, &a, (kr_node *const[KR_MAX_IN]){x, residual, w}, out);
+    *sum = out[ADD_RMSNORM_SUM];
+    return y;
+}
+
+static kr_node *dropped(kr_build *b, double p, kr_node *x) {
+    if (p <= 0 || !x) return x;
+    char name[32];
+    snprintf(name, sizeof name, "dropout_key.%lld", (long long)b->layer);
+    dropout_attr a = {.p = p};
+    return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
+}
+
+static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
+    char name[32];
+    kr_scope_push(b->g, "backbone");
+    kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
+    for (b->layer = 0; b->layer < c->n_layer; b->layer++) {
+        snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
+        kr_scope_push(b->g, name);
+        kr_block_begin(b->g);
+        kr_node *y = norm(b, "norm", x, residual, &residual);
+        x = dropped(b, dropout, c->order->build(b, c->order_opt, y));
+        kr_block_end(b->g);
+        kr_scope_pop(b->g);
+    }
+    x = norm(b, "norm_f", x, residual, &residual);
+    kr_scope_pop(b->g);
+    return x;
+}
+
+static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g) {
+    const kr_config *c = &m->config;
+    kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size,
+                  .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings,
+                  .mixer = c->mixer, .mixer_opt = c->mixer_opt};
+    if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
+    kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
+    if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {
+        c->head->build(&b, c->head_opt, x);
+    } else {
+        kr_node *loss = c->head->loss(&b, c->head_opt, x);
+        kr_graph_keep(g, loss, "loss");
+        if (o->mode == KR_MODEL_TRAIN) kr_graph_grad(g, loss);
+    }
+    if (o->states_of) kr_graph_share_states(g, o->states_of);
+    return kr_graph_plan(g);
+}
+
+kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph **out) {
+    kr_graph_options go = {.impl = o->impl == KR_REF ? kr_cpu_best() : o->impl, .n_threads = o->n_threads ? o->n_threads : kr_cpu_threads(),
+                           .training = o->mode == KR_MODEL_TRAIN, .checkpoint = o->checkpoint};
+    kr_graph *g;
+    if (o->S < 1 || o->L < 1) KR_FAIL(KR_ERR_ARG, "a graph over %lld sequences of %lld steps is empty", (long long)o->S, (long long)o->L);
+    KR_TRY(kr_graph_new(&g, m->params, &go));
+    kr_status st = build(m, o, g);
+    if (st != KR_OK) kr_graph_free(g);
+    else *out = g;
+    return st;
+}
+
+kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype) {
+    kr_model *m = kr_mem_new(sizeof *m);
+    if (!m) return KR_ERR_NOMEM;
+    kr_status st = kr_config_read(&m->config, config, where);
+    if (st == KR_OK) st = kr_params_new(&m->params, matrix_dtype);
+    if (st == KR_OK) { /* the smallest graph asks for every parameter */
+        kr_graph *g;
+        kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
+        st = kr_model_graph(m, &o, &g);
+        if (st == KR_OK) kr_graph_free(g);
+        else st = kr_fail_in(st, where);
+    }
+    if (st != KR_OK) kr_model_release(m);
+    else *out = m;
+    return st;
+}
+
+void kr_model_release(kr_model *m) {
+    if (!m) return;
+    kr_params_free(m->params);
+    kr_config_clear(&m->config);
+    kr_mem_free(m);
+}
+
+bool kr_model_is_bytes(const kr_model *m) {
+    return strcmp(m->config.encoder->name, "token") == 0 && strcmp(m->config.head->name, "lm") == 0 && m->config.vocab_size == 256;
+}

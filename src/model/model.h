@@ -1,0 +1,47 @@
+/* model.h - a model: its config, its parameters, and the graphs that compute it. */
+#ifndef KR_MODEL_MODEL_H
+#define KR_MODEL_MODEL_H
+#include "model/config.h"
+
+typedef struct kr_model {
+    kr_config config;
+    kr_params *params;
+} kr_model;
+
+/* Describes a model: every parameter has a name and a shape, none has memory yet. */
+kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype);
+void kr_model_release(kr_model *m);
+
+typedef enum kr_model_mode {
+    KR_MODEL_TRAIN,   /* inputs, targets -> "loss", and gradients */
+    KR_MODEL_LOSS,    /* inputs, targets -> "loss", "nll" */
+    KR_MODEL_ALL,     /* inputs -> "logits" of every step */
+    KR_MODEL_LAST,    /* inputs -> "logits" of the last step */
+} kr_model_mode;
+
+typedef struct kr_model_graph_options {
+    kr_model_mode mode;
+    int64_t S, L;
+    bool stateful;      /* starts from its states and leaves them there */
+    bool packed;        /* takes "seq_idx" */
+    bool checkpoint;    /* recompute each layer in backward */
+    double dropout;     /* of each mixer's output while training; takes "dropout_key" */
+    int n_threads;      /* 0: kr_cpu_threads() */
+    kr_impl impl;       /* KR_REF: kr_cpu_best() */
+    kr_graph *states_of; /* share the states of this graph; may be NULL */
+} kr_model_graph_options;
+
+/* Builds and plans; the caller allocates (kr_params_alloc first, then kr_graph_alloc) and
+ * frees.  Inputs by name: "ids" or "x", "targets" or "y", "seq_idx". */
+kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_graph **out);
+
+/* Reads config.json and the weights of a folder; params are allocated. */
+kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype);
+/* Fills the parameters from model.safetensors (or its shards) in a folder. */
+kr_status kr_model_read_weights(kr_model *m, const char *dir);
+/* Writes config.json and model.safetensors, each atomically; matrices as `dtype`. */
+kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype);
+
+/* Does a text model read bytes?  (256 ids and no tokenizer file) */
+bool kr_model_is_bytes(const kr_model *m);
+#endif

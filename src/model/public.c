@@ -1,0 +1,94 @@
+/* public.c - what krait.h promises of models and bytes. */
+#include <string.h>
+
+#include "base/file.h"
+#include "krait.h"
+#include "model/model.h"
+
+const char *kr_version(void) { return KRAIT_VERSION; }
+
+static kr_status dtype_of(const kr_model_options *opt, kr_dtype *t) {
+    *t = KR_F32;
+    if (!opt || !opt->dtype || strcmp(opt->dtype, "float32") == 0) return KR_OK;
+    *t = KR_BF16;
+    if (strcmp(opt->dtype, "bfloat16") == 0) return KR_OK;
+    KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32 or bfloat16", opt->dtype);
+}
+
+kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt) {
+    kr_dtype t;
+    KR_TRY(dtype_of(opt, &t));
+    return kr_model_load(out, path, false, t);
+}
+
+void kr_model_free(kr_model *m) { kr_model_release(m); }
+int64_t kr_model_vocab_size(const kr_model *m) { return m->config.vocab_size; }
+
+bool kr_model_param(const kr_model *m, int64_t i, const char **name, int *n_dims, int64_t dim[6], bool *decays) {
+    const kr_param *p = m->params->first;
+    while (p && i-- > 0) p = p->next;
+    if (!p) return false;
+    *name = p->name;
+    *n_dims = p->n_dims;
+    memcpy(dim, p->dim, sizeof p->dim);
+    *decays = !p->no_decay;
+    return true;
+}
+
+int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
+    int64_t n = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes;
+    if (!kr_model_is_bytes(m)) return kr_fail(KR_ERR_MISSING, "this model has %lld tokens, and Krait reads bytes only (256)", (long long)m->config.vocab_size);
+    for (int64_t i = 0; i < n && i < cap; i++) tok[i] = (unsigned char)text[i];
+    return n;
+}
+
+const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_bytes) {
+    static char bytes[256][2];
+    if (!kr_model_is_bytes(m) || tok < 0 || tok > 255) return NULL;
+    bytes[tok][0] = (char)tok; /* every writer writes the same */
+    if (n_bytes) *n_bytes = 1;
+    return bytes[tok];
+}
+
+/* --- krait info ----------------------------------------------------------------------------- */
+
+static kr_status plan_memory(kr_model *m, kr_model_graph_options o, kr_graph_memory *out) {
+    kr_graph *g;
+    KR_TRY(kr_model_graph(m, &o, &g));
+    *out = kr_graph_get_memory(g);
+    kr_graph_free(g);
+    return KR_OK;
+}
+
+static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr_model_info *i) {
+    const kr_config *c = &m->config;
+    kr_graph_memory train, infer = {0};
+    *i = (kr_model_info){.dialect = c->dialect, .encoder = c->encoder->name, .order = c->order->name, .mixer = c->mixer->name, .head = c->head->name,
+                         .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size, .n_params = m->params->n_elements,
+                         .causal = c->order->causal, .weights_bytes = (int64_t)kr_params_bytes(m->params), .S = S, .L = L};
+    KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute}, &train));
+    if (c->order->causal && c->head->causal) KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true}, &infer));
+    i->gradients_bytes = 4 * i->n_params;
+    i->optimizer_bytes = (int64_t)kr_params_train_bytes(m->params) - i->gradients_bytes;
+    i->train_activations_bytes = (int64_t)train.activations, i->train_saved_bytes = (int64_t)train.saved;
+    i->train_gradients_bytes = (int64_t)train.gradients, i->train_block_bytes = (int64_t)train.block;
+    i->train_scratch_bytes = (int64_t)train.scratch, i->train_inputs_bytes = (int64_t)train.inputs;
+    i->state_bytes = (int64_t)infer.state, i->infer_block_bytes = (int64_t)infer.block, i->infer_scratch_bytes = (int64_t)infer.scratch;
+    return KR_OK;
+}
+
+kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute) {
+    char file[4096];
+    json_t *j;
+    kr_model *m;
+    if (kr_dir_exists(path)) KR_TRY(kr_path_join(file, sizeof file, path, "config.json"));
+    else if (strlen(path) >= sizeof file) KR_FAIL(KR_ERR_ARG, "the path is too long");
+    else strcpy(file, path);
+    KR_TRY(kr_json_load(&j, file));
+    kr_status st = kr_model_describe(&m, j, file, KR_F32);
+    json_decref(j);
+    KR_TRY(st);
+    st = fill_info(m, S, L, recompute, info);
+    kr_model_release(m);
+    return st;
+}

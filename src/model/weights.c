@@ -1,0 +1,96 @@
+/* weights.c - a model's folder: config.json and model.safetensors, in and out. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "model/model.h"
+#include "model/safetensors.h"
+
+/* The shape in files: convolutions have an axis of 1 in the middle. */
+static int file_dims(const kr_param *p, int64_t dim[KR_MAX_DIMS]) {
+    if (!p->conv) {
+        memcpy(dim, p->dim, sizeof p->dim);
+        return p->n_dims;
+    }
+    dim[0] = p->dim[0], dim[1] = 1, dim[2] = p->dim[1];
+    return 3;
+}
+
+/* Hugging Face's name, or state-spaces' for the token table. */
+static const char *name_in(const kr_st *st, const kr_param *p) {
+    static const char hf[] = "backbone.embeddings.weight", ss[] = "backbone.embedding.weight";
+    return strcmp(p->name, hf) == 0 && !kr_st_find(st, hf) && kr_st_find(st, ss) ? ss : p->name;
+}
+
+static kr_status read_param(kr_param *p, const kr_st *st) {
+    int64_t dim[KR_MAX_DIMS];
+    int n_dims = file_dims(p, dim);
+    const char *name = name_in(st, p);
+    KR_TRY(kr_st_read(st, name, n_dims, dim, p->dtype, p->data));
+    return p->master ? kr_st_read_f32(st, name, n_dims, dim, p->master) : KR_OK;
+}
+
+/* A tensor that the model has no place for means that the config is not that model's. */
+static kr_status all_used(const kr_model *m, const kr_st *st) {
+    for (size_t i = 0; i < kr_st_count(st); i++) {
+        const kr_st_tensor *t = kr_st_at(st, i);
+        bool known = kr_params_find(m->params, t->name) || strcmp(t->name, "backbone.embedding.weight") == 0 ||
+                     (m->config.tie_embeddings && strcmp(t->name, "lm_head.weight") == 0);
+        if (!known) KR_FAIL(KR_ERR_CONFIG, "%s: the tensor %s has no place in the model of config.json", t->file, t->name);
+    }
+    return KR_OK;
+}
+
+kr_status kr_model_read_weights(kr_model *m, const char *dir) {
+    kr_st *st;
+    KR_TRY(kr_st_open(&st, dir));
+    kr_status s = all_used(m, st);
+    for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) s = read_param(p, st);
+    kr_st_close(st);
+    return s;
+}
+
+kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype) {
+    char path[4096];
+    json_t *j;
+    kr_model *m;
+    KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
+    KR_TRY(kr_json_load(&j, path));
+    kr_status st = kr_model_describe(&m, j, path, matrix_dtype);
+    json_decref(j);
+    KR_TRY(st);
+    st = kr_params_alloc(m->params, training);
+    if (st == KR_OK) st = kr_model_read_weights(m, dir);
+    if (st != KR_OK) kr_model_release(m);
+    else *out = m;
+    return st;
+}
+
+static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dtype) {
+    kr_st_writer *w;
+    KR_TRY(kr_st_writer_new(&w));
+    kr_status st = kr_st_writer_metadata(w, "format", "pt");
+    for (const kr_param *p = m->params->first; p && st == KR_OK; p = p->next) {
+        kr_tensor t = {.data = p->master ? (void *)p->master : p->data, .dtype = p->master ? KR_F32 : p->dtype};
+        t.n_dims = file_dims(p, t.dim);
+        st = kr_st_writer_add(w, p->name, &t, p->matrix ? dtype : KR_F32);
+    }
+    if (st == KR_OK) st = kr_st_writer_save(w, path);
+    kr_st_writer_free(w);
+    return st;
+}
+
+kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
+    char path[4096];
+    json_t *j;
+    KR_TRY(kr_dir_make(dir));
+    KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
+    KR_TRY(kr_config_write(&m->config, &j));
+    char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
+    json_decref(j);
+    if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);
+    kr_status st = kr_file_write(path, text, strlen(text));
+    kr_mem_free(text); /* jansson's memory is ours, see json.c */
+    if (st == KR_OK) st = kr_path_join(path, sizeof path, dir, "model.safetensors");
+    return st == KR_OK ? write_weights(m, path, dtype) : st;
+}

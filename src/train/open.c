@@ -1,0 +1,137 @@
+/* open.c - making a run: recipe, data, model, graphs, memory; resuming one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "train/recipe.h"
+#include "train/train.h"
+
+static kr_status open_data(kr_train *t) {
+    kr_source_options o = {.data = json_object_get(t->recipe, "data"), .S = t->opt.batch_size, .L = t->opt.seq_len, .seed = (uint64_t)t->opt.seed};
+    KR_TRY(kr_source_open(&t->source, &o));
+    t->info = kr_source_get_info(t->source);
+    if (t->info->carries && t->info->S > 256) KR_FAIL(KR_ERR_CONFIG, "train.batch_size is %lld; carried state takes at most 256 rows", (long long)t->info->S);
+    return KR_OK;
+}
+
+static kr_status describe_model(kr_train *t) {
+    json_t *config;
+    KR_TRY(kr_recipe_model(t->recipe, t->info, &config));
+    kr_status st = kr_model_describe(&t->model, config, "model", t->opt.dtype ? KR_BF16 : KR_F32);
+    json_decref(config);
+    KR_TRY(st);
+    const kr_config *c = &t->model->config;
+    bool tokens = strcmp(c->encoder->name, "token") == 0;
+    if (tokens != (t->info->vocab_size > 0)) KR_FAIL(KR_ERR_CONFIG, "model.encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, t->info->kind, tokens ? "numbers" : "tokens");
+    if (tokens && c->vocab_size < t->info->vocab_size)
+        KR_FAIL(KR_ERR_CONFIG, "model.vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, t->info->kind, (long long)t->info->vocab_size);
+    if (t->info->carries && !c->order->causal) KR_FAIL(KR_ERR_CONFIG, "data.mode is \"carry\", but the order \"%s\" cannot go step by step", c->order->name);
+    return KR_OK;
+}
+
+static kr_status make_graphs(kr_train *t) {
+    bool packed = t->info->text && t->info->n_train_docs + t->info->n_eval_docs > 1 && t->model->config.order->causal;
+    kr_model_graph_options o = {.mode = KR_MODEL_TRAIN, .S = t->info->S, .L = t->info->L, .stateful = t->info->carries, .packed = packed,
+                                .checkpoint = t->opt.recompute, .dropout = t->opt.dropout, .n_threads = t->n_threads};
+    KR_TRY(kr_model_graph(t->model, &o, &t->graph));
+    t->eval_logits = strcmp(t->info->metric, "accuracy") == 0;
+    o.mode = t->eval_logits ? KR_MODEL_ALL : KR_MODEL_LOSS;
+    if (t->info->eval_batches > 0) KR_TRY(kr_model_graph(t->model, &o, &t->eval));
+    return KR_OK;
+}
+
+static kr_status take_memory(kr_train *t) {
+    size_t rows = (size_t)(t->info->S * t->info->L);
+    KR_TRY(kr_params_alloc(t->model->params, true));
+    KR_TRY(kr_graph_alloc(t->graph));
+    if (t->eval) KR_TRY(kr_graph_alloc(t->eval));
+    if (!(t->targets = kr_mem_array(rows, sizeof *t->targets))) return KR_ERR_NOMEM;
+    if (!(t->y = kr_mem_array((size_t)(t->info->S * (t->info->y_width + 1)), sizeof *t->y))) return KR_ERR_NOMEM;
+    kr_graph_set_loss_scale(t->graph, 1 / (float)t->opt.accumulate);
+    t->loss = kr_graph_data(t->graph, "loss");
+    return KR_OK;
+}
+
+static kr_status start_or_resume(kr_train *t, bool resume) {
+    int64_t last;
+    const char *out = t->opt.out;
+    KR_TRY(kr_checkpoint_last(out, &last));
+    if (resume && last < 0) KR_FAIL(KR_ERR_MISSING, "%s holds no checkpoint to resume from", out);
+    if (resume) {
+        KR_TRY(kr_checkpoint_load_state(out, last, &t->state));
+        KR_TRY(kr_checkpoint_load(out, last, t->model, t->info->carries ? t->graph : NULL));
+        t->evaluated_step = t->saved_step = last;
+        return kr_metrics_open(&t->metrics, out, last);
+    }
+    char path[4096];
+    if (last >= 0 && !t->opt.overwrite)
+        KR_FAIL(KR_ERR_CONFIG, "%s holds a run of %lld steps already; resume it, choose another train.out, or set train.overwrite=true", out, (long long)last);
+    KR_TRY(kr_path_join(path, sizeof path, out, "checkpoints"));
+    KR_TRY(kr_dir_remove(path));
+    KR_TRY(kr_dir_make(out));
+    kr_params_init(t->model->params, (uint64_t)t->opt.seed);
+    t->state = (kr_train_state){.best_step = -1};
+    t->evaluated_step = t->saved_step = -1;
+    return kr_metrics_open(&t->metrics, out, -1);
+}
+
+/* A model folder is also a recipe folder: what made it stands in it. */
+static kr_status write_recipe(const kr_train *t) {
+    char path[4096];
+    KR_TRY(kr_path_join(path, sizeof path, t->opt.out, "recipe.json"));
+    char *text = json_dumps(t->recipe, JSON_INDENT(2));
+    if (!text) KR_FAIL(KR_ERR_NOMEM, "out of memory writing %s", path);
+    kr_status st = kr_file_write(path, text, strlen(text));
+    kr_text_free(text);
+    return st;
+}
+
+static kr_status open_all(kr_train *t, const char *recipe_json, bool resume) {
+    KR_TRY(kr_json_parse(&t->recipe, recipe_json, strlen(recipe_json), "recipe"));
+    KR_TRY(kr_train_options_read(&t->opt, json_object_get(t->recipe, "train")));
+    t->n_threads = t->opt.threads ? (int)t->opt.threads : kr_cpu_threads();
+    KR_TRY(open_data(t));
+    KR_TRY(describe_model(t));
+    KR_TRY(make_graphs(t));
+    KR_TRY(take_memory(t));
+    KR_TRY(start_or_resume(t, resume));
+    if (!t->opt.minutes) t->state.steps = t->opt.steps;
+    return write_recipe(t);
+}
+
+kr_status kr_train_new(kr_train **out, const char *recipe_json, bool resume, const kr_train_hooks *hooks) {
+    kr_train *t = kr_mem_new(sizeof *t);
+    if (!t) return KR_ERR_NOMEM;
+    if (hooks) t->hooks = *hooks;
+    kr_status st = open_all(t, recipe_json, resume);
+    if (st != KR_OK) kr_train_free(t);
+    else *out = t;
+    return st;
+}
+
+void kr_train_free(kr_train *t) {
+    if (!t) return;
+    kr_graph_free(t->graph);
+    kr_graph_free(t->eval);
+    kr_model_release(t->model);
+    kr_source_close(t->source);
+    kr_mem_free(t->targets);
+    kr_mem_free(t->y);
+    json_decref(t->recipe);
+    kr_mem_free(t);
+}
+
+void kr_train_sampling(const kr_train *t, int64_t *n_tok, char *prompt, size_t prompt_size) {
+    *n_tok = t->opt.sample_tok;
+    snprintf(prompt, prompt_size, "%s", t->opt.sample_prompt);
+}
+
+const kr_model *kr_train_model(const kr_train *t) { return t->model; }
+
+void kr_train_get_summary(const kr_train *t, kr_train_summary *out) {
+    kr_graph_memory m = kr_graph_get_memory(t->graph);
+    *out = (kr_train_summary){.out = t->opt.out, .data = t->info->about, .metric_name = t->info->metric, .n_params = t->model->params->n_elements,
+                              .step = t->state.step, .steps = t->state.steps, .params_bytes = (int64_t)kr_params_bytes(t->model->params),
+                              .train_bytes = (int64_t)kr_params_train_bytes(t->model->params), .block_bytes = (int64_t)m.block,
+                              .scratch_bytes = (int64_t)m.scratch, .best_metric = t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
+}

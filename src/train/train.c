@@ -1,0 +1,215 @@
+/* train.c - the training loop.
+ *
+ * A step is a pure function of the weights, the moments, the carried states and the step's
+ * number: batches and dropout come from counters.  So a run that was stopped and resumed
+ * goes through the same bits as one that was not. */
+#include "train/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "train/adamw.h"
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void say(const kr_train *t, const char *sentence) {
+    if (t->hooks.message) t->hooks.message(t->hooks.user, sentence);
+}
+
+/* --- one step --------------------------------------------------------------------------- */
+
+static void reset_rows(const kr_train *t, kr_graph *g, kr_split split, int64_t batch) {
+    bool which[256], any = false;
+    KR_ASSERT(t->info->S <= 256);
+    for (int64_t s = 0; s < t->info->S; s++) any |= which[s] = kr_source_resets(t->source, split, batch, s);
+    if (any) kr_graph_reset_states(g, which);
+}
+
+static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i) {
+    kr_batch b = {.S = t->info->S, .L = t->info->L, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"),
+                  .seq_idx = kr_graph_data(g, "seq_idx"), .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y")};
+    if (!b.targets) b.targets = t->targets; /* the graph of logits has no use for them, the count of hits has */
+    if (!b.y) b.y = t->y;
+    if (t->info->carries) reset_rows(t, g, split, i);
+    return kr_source_batch(t->source, split, i, &b);
+}
+
+static void set_dropout_keys(const kr_train *t, int64_t batch) {
+    char name[32];
+    for (int64_t i = 0; t->opt.dropout > 0 && i < t->model->config.n_layer; i++) {
+        snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
+        int32_t *key = kr_graph_data(t->graph, name);
+        key[0] = (int32_t)(uint32_t)(uint64_t)t->opt.seed, key[1] = (int32_t)((uint64_t)t->opt.seed >> 32);
+        key[2] = (int32_t)batch, key[3] = (int32_t)i;
+    }
+}
+
+static kr_status not_finite(kr_train *t, const char *what) {
+    kr_status found = kr_graph_find_bad(t->graph);
+    KR_FAIL(KR_ERR_NUMERIC, "step %lld: %s is not finite; first seen in %s. Lower train.lr, raise train.warmup_steps or lower "
+            "train.clip, and resume from the last checkpoint", (long long)t->state.step + 1, what, found == KR_OK ? "no single tensor" : kr_error());
+}
+
+/* Gradients of `accumulate` batches, then one update. */
+static kr_status train_step(kr_train *t, double *loss, double *norm) {
+    const kr_train_options *o = &t->opt;
+    kr_params_zero_grad(t->model->params);
+    *loss = 0;
+    for (int64_t a = 0; a < o->accumulate; a++) {
+        int64_t batch = t->state.step * o->accumulate + a;
+        KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch));
+        set_dropout_keys(t, batch);
+        kr_graph_run(t->graph, KR_RUN_ALL);
+        *loss += (double)*t->loss / (double)o->accumulate;
+    }
+    if (!isfinite(*loss)) return not_finite(t, "the loss");
+    *norm = kr_grad_norm(t->model->params, t->n_threads);
+    if (!isfinite(*norm)) return not_finite(t, "the gradient");
+    kr_adamw a = {.lr = kr_train_lr(&(kr_train_options){.steps = t->state.steps, .warmup_steps = o->warmup_steps, .lr = o->lr, .min_lr = o->min_lr,
+                                                        .schedule = o->schedule, .decay_fraction = o->decay_fraction}, t->state.step),
+                  .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay,
+                  .scale = o->clip > 0 && *norm > o->clip ? o->clip / *norm : 1, .step = t->state.step + 1, .n_threads = t->n_threads};
+    kr_adamw_step(t->model->params, &a);
+    t->lr = a.lr;
+    t->state.step++;
+    t->state.n_tok += t->info->S * t->info->L * o->accumulate;
+    return KR_OK;
+}
+
+/* --- evaluation ---------------------------------------------------------------------------- */
+
+typedef struct score { double nll, hits, n; } score;
+
+static void count_tokens(const kr_train *t, score *s) {
+    const int32_t *targets = t->eval_logits ? t->targets : kr_graph_data(t->eval, "targets");
+    const float *nll = kr_graph_data(t->eval, "nll"), *logits = kr_graph_data(t->eval, "logits");
+    int64_t V = t->model->config.vocab_size;
+    for (int64_t i = 0; i < t->info->S * t->info->L; i++) {
+        if (targets[i] < 0) continue;
+        s->n++;
+        if (nll) s->nll += nll[i];
+        if (!logits) continue;
+        const float *x = logits + i * V;
+        int64_t best = 0;
+        double sum = 0;
+        for (int64_t v = 1; v < V; v++)
+            if (x[v] > x[best]) best = v;
+        for (int64_t v = 0; v < V; v++) sum += exp((double)x[v] - x[best]);
+        s->nll += log(sum) + x[best] - x[targets[i]];
+        s->hits += best == targets[i];
+    }
+}
+
+static kr_status evaluate(kr_train *t) {
+    score s = {0};
+    int64_t n = t->opt.eval_batches < t->info->eval_batches ? t->opt.eval_batches : t->info->eval_batches;
+    if (n <= 0) return KR_OK;
+    if (t->info->carries) kr_graph_reset_states(t->eval, NULL);
+    for (int64_t i = 0; i < n; i++) {
+        KR_TRY(load_batch(t, t->eval, KR_SPLIT_EVAL, i));
+        kr_graph_run(t->eval, KR_RUN_FORWARD);
+        if (t->info->vocab_size) count_tokens(t, &s);
+        else s.nll += *(float *)kr_graph_data(t->eval, "loss"), s.n++;
+    }
+    double loss = s.n > 0 ? s.nll / s.n : NAN;
+    bool accuracy = strcmp(t->info->metric, "accuracy") == 0, bits = strcmp(t->info->metric, "bits_per_byte") == 0;
+    double metric = accuracy ? s.hits / s.n : bits ? loss / log(2) : loss;
+    bool best = t->state.best_step < 0 || (accuracy ? metric > t->state.best_metric : metric < t->state.best_metric);
+    if (best) t->state.best_metric = metric, t->state.best_step = t->state.step;
+    t->last_metric = metric;
+    t->best_unsaved |= best;
+    kr_metrics_eval(&t->metrics, t->state.step, t->state.n_tok, loss, t->info->metric, metric);
+    kr_train_eval e = {t->state.step, t->state.n_tok, loss, metric, t->info->metric, best};
+    if (t->hooks.eval) t->hooks.eval(t->hooks.user, &e);
+    return KR_OK;
+}
+
+/* --- saving ---------------------------------------------------------------------------------- */
+
+static kr_status save(kr_train *t) {
+    const char *out = t->opt.out;
+    t->state.seconds += now() - t->clock;
+    t->clock = now();
+    KR_TRY(kr_checkpoint_save(out, t->model, t->info->carries ? t->graph : NULL, &t->state));
+    t->best_unsaved = false;
+    t->saved_step = t->state.step;
+    KR_TRY(kr_checkpoint_prune(out, t->opt.keep_checkpoints, t->state.best_step));
+    KR_TRY(kr_model_save(t->model, out, t->model->params->matrix_dtype));
+    return kr_metrics_chart(&t->metrics, out);
+}
+
+/* A disk that is full now may have room later: training goes on with its state in memory. */
+static void try_save(kr_train *t) {
+    char text[1200];
+    if (save(t) == KR_OK) return;
+    snprintf(text, sizeof text, "could not save a checkpoint at step %lld: %s. Training goes on and will try again; free some space",
+             (long long)t->state.step, kr_error());
+    say(t, text);
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static void progress(kr_train *t, double loss, double norm) {
+    double seconds = t->state.seconds + now() - t->clock, span = now() - t->mark;
+    int64_t tokens = t->state.n_tok - t->mark_tok, steps = t->state.step - t->mark_step;
+    double rate = span > 0 ? (double)tokens / span : 0;
+    kr_train_progress p = {.step = t->state.step, .steps = t->state.steps, .loss = loss, .lr = t->lr, .grad_norm = norm,
+                           .bits = t->info->vocab_size ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
+                           .eta_s = steps > 0 ? (double)(t->state.steps - t->state.step) * span / (double)steps : 0, .n_tok = t->state.n_tok};
+    kr_metrics_step(&t->metrics, &p);
+    if (t->hooks.progress) t->hooks.progress(t->hooks.user, &p);
+    t->mark = now(), t->mark_tok = t->state.n_tok, t->mark_step = t->state.step;
+}
+
+/* train.minutes: the first steps tell how many fit. */
+static void set_steps_by_clock(kr_train *t) {
+    enum { WARM = 3, TIMED = 8 };
+    if (t->opt.minutes <= 0 || t->state.steps) return;
+    if (t->state.step == WARM) t->timed_from = now();
+    if (t->state.step < WARM + TIMED) return;
+    double each = (now() - t->timed_from) / TIMED, n = t->opt.minutes * 60 / each;
+    t->state.steps = n > 2 * (WARM + TIMED) ? (int64_t)n : 2 * (WARM + TIMED);
+}
+
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+static kr_status finish(kr_train *t) {
+    if (t->evaluated_step != t->state.step) KR_TRY(evaluate(t));
+    return save(t);
+}
+
+kr_status kr_train_run(kr_train *t) {
+    const kr_train_options *o = &t->opt;
+    double loss, norm;
+    if (o->minutes <= 0) t->state.steps = o->steps;
+    t->clock = t->mark = now();
+    t->mark_tok = t->state.n_tok, t->mark_step = t->state.step;
+    while (t->state.steps == 0 || t->state.step < t->state.steps) {
+        KR_TRY(train_step(t, &loss, &norm));
+        set_steps_by_clock(t);
+        int64_t step = t->state.step, last = t->state.steps;
+        bool end = last && step >= last;
+        if (due(step, o->log_every) || end || step == 1) progress(t, loss, norm);
+        if (due(step, o->eval_every) && !end) {
+            KR_TRY(evaluate(t));
+            t->evaluated_step = step;
+            t->mark = now(); /* the rate is of training alone */
+        }
+        if (due(step, o->sample_every) && !end && t->hooks.sample) t->hooks.sample(t->hooks.user, t->model, step), t->mark = now();
+        if (t->stop) {
+            KR_TRY(save(t));
+            KR_FAIL(KR_ERR_STOPPED, "stopped after step %lld; saved, and can be resumed", (long long)step);
+        }
+        if (!end && (due(step, o->checkpoint_every) || t->best_unsaved)) try_save(t), t->mark = now();
+        if (t->mark_step != step && t->mark > t->clock) t->mark_tok = t->state.n_tok, t->mark_step = step;
+    }
+    return finish(t);
+}
+
+void kr_train_stop(kr_train *t) { t->stop = 1; }

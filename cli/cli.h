@@ -1,0 +1,41 @@
+/* cli.h - what the commands of krait share. */
+#ifndef KRAIT_CLI_H
+#define KRAIT_CLI_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "krait.h"
+
+/* Exit codes: 0 done; 1 done, but the answer is no (verify beyond tolerance); 2 wrong use;
+ * 3 failed; 130 stopped by Ctrl-C. */
+enum { EXIT_NO = 1, EXIT_USAGE = 2, EXIT_FAILED = 3, EXIT_STOPPED = 130 };
+
+typedef struct command {
+    const char *name, *about;
+    int (*run)(int argc, char **argv);
+} command;
+int cmd_train(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+
+/* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */
+int fail(void);
+/* The same for wrong use: the sentence, and where help is. */
+int misuse(const char *command, const char *fmt, ...);
+/* A number from an option; false (and said) unless it is one in [min, max]. */
+bool number(const char *command, const char *option, const char *text, double min, double max, double *out);
+/* "1.50 GB", "3.2M", "2:05" into a buffer of 32. */
+const char *human_bytes(int64_t n, char to[32]);
+const char *human_count(double n, char to[32]);
+const char *human_time(double seconds, char to[32]);
+/* A whole file, or stdin for "-"; NULL (and said) on failure.  free() it. */
+char *read_all(const char *path, size_t *n);
+/* Ctrl-C sets this; the second one ends the program at once. */
+extern volatile int interrupted;
+void watch_interrupts(void (*also)(void));
+#endif

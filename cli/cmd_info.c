@@ -1,0 +1,81 @@
+/* cmd_info.c - krait info: what a model is and takes. */
+#include <getopt.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char help[] =
+    "usage: krait info MODEL                     (a folder, or a config.json)\n\n"
+    "  --memory        bytes to train and to run, by kind; nothing of it is taken\n"
+    "  --batch N       rows of a training batch (8)\n"
+    "  --length N      steps of a row (1024)\n"
+    "  --recompute     as train.recompute: keep only the inputs of layers\n"
+    "  --tensors       every parameter with its shape (needs the weights)\n";
+
+static void line(const char *name, int64_t bytes, const char *what) {
+    char b[32];
+    printf("  %-26s %12s   %s\n", name, human_bytes(bytes, b), what);
+}
+
+static void print_memory(const kr_model_info *i) {
+    printf("\nto train with batches of %lld x %lld tokens\n", (long long)i->S, (long long)i->L);
+    line("parameters", i->weights_bytes, "the weights");
+    line("gradients", i->gradients_bytes, "of the weights, float32");
+    line("optimiser", i->optimizer_bytes, "AdamW's two moments, float32");
+    line("activations", i->train_activations_bytes, "every tensor of the forward pass, if none shared memory");
+    line("activation gradients", i->train_gradients_bytes, "likewise of the backward pass");
+    line("saved", i->train_saved_bytes, "what scans keep for backward: states at chunk boundaries");
+    line("block", i->train_block_bytes, "what the last three take together, sharing memory over time");
+    line("scratch", i->train_scratch_bytes, "the largest need of one op");
+    line("inputs", i->train_inputs_bytes, "tokens and targets");
+    line("in all", i->weights_bytes + i->gradients_bytes + i->optimizer_bytes + i->train_block_bytes + i->train_scratch_bytes + i->train_inputs_bytes,
+         "parameters + gradients + optimiser + block + scratch + inputs");
+    if (!i->causal) return;
+    printf("\nto run one sequence, token by token\n");
+    line("parameters", i->weights_bytes, "the weights");
+    line("state", i->state_bytes, "all that is kept of any number of tokens read");
+    line("activations", i->infer_block_bytes, "of one token");
+    line("scratch", i->infer_scratch_bytes, "the largest need of one op");
+}
+
+static int print_tensors(const char *path) {
+    kr_model *m;
+    const char *name;
+    int n_dims;
+    int64_t dim[6];
+    bool decays;
+    if (kr_model_open(&m, path, NULL) != KR_OK) return fail();
+    printf("\n");
+    for (int64_t i = 0; kr_model_param(m, i, &name, &n_dims, dim, &decays); i++) {
+        printf("  %-56s [", name);
+        for (int d = 0; d < n_dims; d++) printf("%s%lld", d ? ", " : "", (long long)dim[d]);
+        printf("]%s\n", decays ? "" : "  no weight decay");
+    }
+    kr_model_free(m);
+    return 0;
+}
+
+int cmd_info(int argc, char **argv) {
+    static const struct option options[] = {{"memory", 0, NULL, 'm'}, {"batch", 1, NULL, 'b'}, {"length", 1, NULL, 'l'}, {"recompute", 0, NULL, 'r'},
+                                            {"tensors", 0, NULL, 't'}, {"help", 0, NULL, 'h'}, {0}};
+    double S = 8, L = 1024;
+    bool memory = false, tensors = false, recompute = false;
+    for (int c; (c = getopt_long(argc, argv, "mh", options, NULL)) != -1;) switch (c) {
+        case 'h': return fputs(help, stdout), 0;
+        case 'm': memory = true; break;
+        case 't': tensors = true; break;
+        case 'r': recompute = true; break;
+        case 'b': if (!number("info", "batch", optarg, 1, 1e9, &S)) return EXIT_USAGE; break;
+        case 'l': if (!number("info", "length", optarg, 1, 1e12, &L)) return EXIT_USAGE; break;
+        default: return misuse("info", "wrong option");
+        }
+    if (argc - optind != 1) return misuse("info", "want one model");
+    kr_model_info i;
+    char b[32];
+    if (kr_model_describe_file(&i, argv[optind], (int64_t)S, (int64_t)L, recompute) != KR_OK) return fail();
+    printf("%s\n  config       %s\n  parts        encoder %s, order %s, mixer %s, head %s\n", argv[optind], i.dialect, i.encoder, i.order, i.mixer, i.head);
+    printf("  size         %s parameters: %lld layers of d_model %lld, vocabulary %lld\n", human_count((double)i.n_params, b), (long long)i.n_layer,
+           (long long)i.d_model, (long long)i.vocab_size);
+    if (memory) print_memory(&i);
+    return tensors ? print_tensors(argv[optind]) : 0;
+}

@@ -1,0 +1,102 @@
+/* common.c - messages, numbers and files for the commands. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+int fail(void) {
+    const char *why = kr_error();
+    fprintf(stderr, "krait: %s\n", *why ? why : "failed");
+    return EXIT_FAILED;
+}
+
+int misuse(const char *cmd, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "krait %s: ", cmd);
+    vfprintf(stderr, fmt, ap);
+    fprintf(stderr, "\nTry `krait %s --help`.\n", cmd);
+    va_end(ap);
+    return EXIT_USAGE;
+}
+
+bool number(const char *cmd, const char *option, const char *text, double min, double max, double *out) {
+    char *end;
+    *out = strtod(text, &end);
+    if (end != text && *end == 0 && *out >= min && *out <= max) return true;
+    misuse(cmd, "--%s is \"%s\", want a number from %g to %g", option, text, min, max);
+    return false;
+}
+
+const char *human_bytes(int64_t n, char to[32]) {
+    static const char *const unit[] = {"B", "KB", "MB", "GB", "TB"};
+    double x = (double)n;
+    int i = 0;
+    while (x >= 1000 && i < 4) x /= 1000, i++;
+    snprintf(to, 32, i ? "%.2f %s" : "%.0f %s", x, unit[i]);
+    return to;
+}
+
+const char *human_count(double n, char to[32]) {
+    if (n >= 1e9) snprintf(to, 32, "%.2fG", n / 1e9);
+    else if (n >= 1e6) snprintf(to, 32, "%.2fM", n / 1e6);
+    else if (n >= 1e4) snprintf(to, 32, "%.1fK", n / 1e3);
+    else snprintf(to, 32, "%.0f", n);
+    return to;
+}
+
+const char *human_time(double s, char to[32]) {
+    long t = (long)(s + 0.5);
+    if (s >= 3600) snprintf(to, 32, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+    else snprintf(to, 32, "%ld:%02ld", t / 60, t % 60);
+    return to;
+}
+
+char *read_all(const char *path, size_t *n) {
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    size_t size = 0, got;
+    char *data = NULL;
+    *n = 0;
+    while (f) {
+        if (size - *n < 65536) {
+            char *more = realloc(data, size = size ? 2 * size : 1 << 17);
+            if (!more) break;
+            data = more;
+        }
+        got = fread(data + *n, 1, size - *n - 1, f);
+        *n += got;
+        if (got == 0) {
+            bool bad = ferror(f);
+            if (f != stdin) fclose(f);
+            if (bad) break;
+            data[*n] = 0;
+            return data;
+        }
+    }
+    fprintf(stderr, "krait: %s: %s\n", path, strerror(errno));
+    free(data);
+    return NULL;
+}
+
+volatile int interrupted;
+static void (*on_interrupt)(void);
+
+static void handle(int sig) {
+    if (interrupted) { /* the second one means it */
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    interrupted = 1;
+    if (on_interrupt) on_interrupt();
+}
+
+void watch_interrupts(void (*also)(void)) {
+    struct sigaction a = {.sa_handler = handle};
+    on_interrupt = also;
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}

@@ -1,0 +1,38 @@
+/* main.c - krait: one program that trains, runs and measures Mamba models. */
+#include <string.h>
+
+#include "cli.h"
+
+static const command commands[] = {
+    {"train", "train a model from a recipe: text or synthetic tasks, with checkpoints and resume", cmd_train},
+    {"generate", "let a model write, token by token", cmd_generate},
+    {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
+    {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
+    {"config", "explain the keys of recipes and models", cmd_config},
+    {"verify", "compare with what another implementation computed", cmd_verify},
+    {"bench", "tokens per second, and each op against this machine's roof", cmd_bench},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void usage(FILE *to) {
+    fprintf(to, "krait %s - selective state-space models in C\n\nusage: krait COMMAND [options]\n\n", kr_version());
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].about);
+    fprintf(to,
+            "\n`krait COMMAND --help` teaches a command.  A first run:\n\n"
+            "  krait train --data.paths=book.txt --out=model --minutes=2\n"
+            "  krait generate model --prompt \"It is a truth\"\n\n"
+            "Environment: KRAIT_THREADS (CPU threads), KRAIT_ISA (baseline, avx2, avx512, neon).\n");
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!*name || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        usage(*name ? stdout : stderr);
+        return *name ? 0 : EXIT_USAGE;
+    }
+    if (strcmp(name, "--version") == 0) return printf("krait %s\n", kr_version()), 0;
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "krait: there is no command \"%s\"; `krait --help` lists them\n", name);
+    return EXIT_USAGE;
+}

@@ -62,12 +62,17 @@ static void test_smooth(void **state) {
         kr_columns_add(&k, t * 600, i == N / 2 ? 1000 : y + 0.1 * kr_rng_normal(&r));
     }
     kr_columns_finish(&k);
+    double n = 0, squares = 0;
     assert_true(k.max[300] == 1000);
     for (int j = 0; j < 600; j++) {
         double t = k.x_sum[j] / k.count[j] / 600, want = 1 + 4 * exp(-t * 150) + exp(-t * 3);
         double allowed = j < 8 ? 0.3 : j < 20 ? 0.1 : 0.05; /* the start falls 1 in a column */
         if (fabs(k.smooth[j] - want) > allowed) fail_msg("column %d: %g, want %g", j, k.smooth[j], want);
+        n += k.count[j];
+        if (j >= 50) squares += (k.smooth[j] - want) * (k.smooth[j] - want);
     }
+    assert_true(n == N);
+    assert_true(sqrt(squares / 550) < 0.005); /* the mean of a column alone: 0.017 */
     kr_columns_free(&k);
 }
 

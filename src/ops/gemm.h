@@ -37,12 +37,13 @@ KR_GEMM_DECLARE(baseline) KR_GEMM_DECLARE(avx2) KR_GEMM_DECLARE(avx512) KR_GEMM_
 
 /* Blocking, shared by gemm.c and gemm_vec.c: what one thread keeps packed at a time. */
 enum {
-    KR_GEMM_KC = 256, /* of k, at most */
+    KR_GEMM_KC = 384, /* of k in one block, at most */
+    KR_GEMM_KK = 3,   /* blocks of k of B; C is fetched from memory once for all of them */
     KR_GEMM_MC = 128, /* rows of A */
     KR_GEMM_NC = 512, /* columns of B */
     KR_GEMM_MR = 16,  /* rows of the tallest register tile, or more */
 };
-/* Even blocks: k = 257 is 144 + 113, not 256 + 1. */
+/* Even blocks: k = 400 is 208 + 192, not 384 + 16. */
 static inline int64_t kr_gemm_step(int64_t k) {
     int64_t blocks = (k + KR_GEMM_KC - 1) / KR_GEMM_KC;
     return ((k + blocks - 1) / blocks + 15) / 16 * 16;
@@ -50,10 +51,11 @@ static inline int64_t kr_gemm_step(int64_t k) {
 static inline int64_t kr_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* Floats of packed A (all of k when the rows fit one tile) and of packed B, for one thread. */
 static inline int64_t kr_gemm_a_floats(int64_t m, int64_t k) {
-    int64_t block = kr_gemm_least(m, KR_GEMM_MC) * kr_gemm_least(k, KR_GEMM_KC), strip = kr_gemm_least(m, KR_GEMM_MR) * k;
+    int64_t block = kr_gemm_least(m, KR_GEMM_MC) * kr_gemm_least(k, KR_GEMM_KC);
+    int64_t strip = kr_gemm_least(m, KR_GEMM_MR) * k;
     return ((block > strip ? block : strip) + 31) / 16 * 16; /* 16 more: a last store may be a whole vector */
 }
 static inline int64_t kr_gemm_b_floats(int64_t n, int64_t k) {
-    return (kr_gemm_least(n, KR_GEMM_NC) + 15) / 16 * 16 * kr_gemm_least(k, KR_GEMM_KC);
+    return (kr_gemm_least(n, KR_GEMM_NC) + 15) / 16 * 16 * kr_gemm_least(k, KR_GEMM_KK * KR_GEMM_KC);
 }
 #endif

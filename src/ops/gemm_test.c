@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/rng.h"
 #include "ops/gemm.h"
 #include "tensor/tensor.h"
 
@@ -31,10 +32,9 @@ static const struct isa {
 enum { N_ISA = sizeof isas / sizeof *isas };
 enum { A_TRANS = 1, B_TRANS = 2, BF16 = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
 
-static uint32_t seed = 1;
+static kr_rng rng = {.seed = 1};
 static float draw(void) { /* in [-1, 1) */
-    seed = seed * 1664525u + 1013904223u;
-    return (float)(int32_t)seed / 2147483648.f;
+    return (float)(int32_t)(uint32_t)kr_rng_u64(&rng) / 2147483648.f;
 }
 
 /* A product and its memory.  Blocks end where the matrices end: a sanitizer sees a step past. */
@@ -101,15 +101,16 @@ static void check(const struct isa *isa, job *j, int n_threads) {
     const kr_gemm *g = &j->g;
     memcpy(j->c, j->before, j->c_count * sizeof(float));
     run(isa, g, n_threads);
-    double tol = 1e-6 * (2 + sqrt((double)g->k)); /* rounding of k products of about 1/3 */
+    double tol = 2e-6 * (2 + sqrt((double)g->k)); /* a random walk of roundings, six sigma; a lost product is 1/3 */
     for (int64_t r = 0; g->n > 0 && r < g->m; r++)
         for (int64_t q = 0; q < g->ldc && (r < g->m - 1 || q < g->n); q++) {
             float have = j->c[r * g->ldc + q];
             if (q >= g->n) assert_true(have == j->before[r * g->ldc + q]); /* between the rows */
             else if (!(fabs(have - right(j, r, q)) <= tol))
-                fail_msg("%s %lld x %lld x %lld, a_trans %d b_trans %d bf16 %d acc %d bias %d, %d threads: [%lld, %lld] is %g, want %g",
-                         kr_impl_name(isa->impl), (long long)g->m, (long long)g->n, (long long)g->k, g->a_trans, g->b_trans,
-                         g->b_bf16, g->acc, !!g->bias, n_threads, (long long)r, (long long)q, have, right(j, r, q));
+                fail_msg("%s %lld x %lld x %lld, a_trans %d b_trans %d bf16 %d acc %d bias %d, %d threads: "
+                         "[%lld, %lld] is %.9g, want %.9g", kr_impl_name(isa->impl), (long long)g->m, (long long)g->n,
+                         (long long)g->k, g->a_trans, g->b_trans, g->b_bf16, g->acc, !!g->bias, n_threads, (long long)r,
+                         (long long)q, have, right(j, r, q));
         }
 }
 
@@ -117,7 +118,7 @@ static void sums(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {
         {1, 1, 1}, {0, 5, 4}, {5, 0, 4}, {5, 7, 0}, {1, 40, 33}, {2, 33, 300}, {7, 8, 17}, {14, 32, 16}, {15, 31, 2},
-        {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 513}, {3, 530, 20}, {137, 17, 257}};
+        {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 1300}, {3, 530, 20}, {137, 17, 385}};
     for (int i = 0; i < N_ISA; i++) {
         if (!kr_cpu_has(isas[i].impl)) continue;
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -157,7 +158,7 @@ static void neighbours_do_not_matter(void **state) {
     for (int i = 0; i < N_ISA; i++) {
         if (!kr_cpu_has(isas[i].impl)) continue;
         for (int flags = 0; flags < N_FLAGS; flags++) {
-            job j = make(35, 50, 300, flags);
+            job j = make(35, 50, 400, flags);
             check(&isas[i], &j, 2);
             float *whole = malloc(j.c_count * sizeof *whole);
             memcpy(whole, j.c, j.c_count * sizeof *whole);

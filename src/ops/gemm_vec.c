@@ -46,9 +46,15 @@ INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b,
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
+        for (int j = 0; j < vecs; j += 64 / (int)sizeof(vf)) __builtin_prefetch(to->c + r * to->ldc + j * KR_VL, 1);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (int j = 0; j < vecs; j++) s[r][j] = (vf){0};
     for (int64_t k = 0; k < kc; k++, a += rows, b += vecs * KR_VL) {
         vf y[NV];
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs * KR_VL; j += 16) __builtin_prefetch(b + 16 * vecs * KR_VL + j);
 #pragma GCC unroll 4
         for (int j = 0; j < vecs; j++) y[j] = v_load(b + j * KR_VL);
 #pragma GCC unroll 16
@@ -82,13 +88,16 @@ INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b,
 }
 
 typedef void tile_kernel(int64_t kc, const float *a, const float *b, const place *to);
-#define TILE(r, v) \
-    static void tile_##r##_##v(int64_t kc, const float *a, const float *b, const place *to) { tile(r, v, kc, a, b, to); }
+#define TILE(r, v)                                                                             \
+    static void tile_##r##_##v(int64_t kc, const float *a, const float *b, const place *to) { \
+        tile(r, v, kc, a, b, to);                                                              \
+    }
 #define TILES_4(v) TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v)
 #define NAMES_4(v) tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v
 #if KR_VL == 16
-#define TILES(v) \
-    TILES_4(v) TILE(5, v) TILE(6, v) TILE(7, v) TILE(8, v) TILE(9, v) TILE(10, v) TILE(11, v) TILE(12, v) TILE(13, v) TILE(14, v)
+#define TILES(v)                                                               \
+    TILES_4(v) TILE(5, v) TILE(6, v) TILE(7, v) TILE(8, v) TILE(9, v) TILE(10, v) \
+    TILE(11, v) TILE(12, v) TILE(13, v) TILE(14, v)
 #define NAMES(v)                                                                                                       \
     {NAMES_4(v),  tile_5_##v,  tile_6_##v,  tile_7_##v,  tile_8_##v,                                                   \
      tile_9_##v, tile_10_##v, tile_11_##v, tile_12_##v, tile_13_##v, tile_14_##v}
@@ -182,23 +191,25 @@ static void pack_a_rows(const float *a, int64_t lda, int rows, int64_t kc, float
 }
 
 /* The same from A held as [k, m]: rows are already side by side. */
-static void pack_a_columns(const float *a, int64_t lda, int rows, int64_t kc, float *p) {
-    for (int64_t k = 0; k < kc; k++, a += lda, p += rows) {
-        if (rows == MR) memcpy(p, a, MR * sizeof *p);
-        else if (rows < 4)
-            for (int r = 0; r < rows; r++) p[r] = a[r];
-        else {
-            for (int r = 0; r + 4 < rows; r += 4) memcpy(p + r, a + r, 4 * sizeof *p);
-            memcpy(p + rows - 4, a + rows - 4, 4 * sizeof *p);
+INLINE void copy_rows(const float *a, int rows, float *p) {
+    for (int r = 0; r < rows; r++) p[r] = a[r];
+}
+
+/* m rows of A in strips of `high`, strip after strip. */
+static void pack_a(const kr_gemm *g, int64_t i0, int64_t m, int64_t high, int64_t k, int64_t kc, float *p) {
+    if (!g->a_trans)
+        for (int64_t i = 0; i < m; i += high)
+            pack_a_rows(g->a + (i0 + i) * g->lda + k, g->lda, (int)least(high, m - i), kc, p + i * kc);
+    else
+        for (int64_t at = 0; at < kc; at++) { /* whole rows of memory at a time */
+            const float *a = g->a + (k + at) * g->lda + i0;
+            int64_t i = 0;
+            if (at < kc - 1 && high <= KR_VL) /* as above: the next k mends the spill */
+                for (; i + high <= m && i + KR_VL <= m; i += high) v_store(p + i * kc + at * high, v_load(a + i));
+            for (; i + high <= m; i += high) copy_rows(a + i, (int)high, p + i * kc + at * high);
+            if (i < m) copy_rows(a + i, (int)(m - i), p + i * kc + at * (m - i));
         }
-    }
 }
-
-static void pack_a(const kr_gemm *g, int64_t i, int64_t rows, int64_t k, int64_t kc, float *p) {
-    if (g->a_trans) pack_a_columns(g->a + k * g->lda + i, g->lda, (int)rows, kc, p);
-    else pack_a_rows(g->a + i * g->lda + k, g->lda, (int)rows, kc, p);
-}
-
 /* p[k][j] = b[j][k] for n columns, padded to whole vectors by repeating the last. */
 static void pack_b_rows_f32(const float *b, int64_t ldb, int64_t n, int64_t kc, float *p) {
     int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL;
@@ -243,31 +254,42 @@ static void pack_b_rows_bf16(const uint16_t *b, int64_t ldb, int64_t n, int64_t 
 }
 
 /* From B held as [k, n]: columns are already side by side. */
-static void pack_b_columns(const kr_gemm *g, int64_t j, int64_t n, int64_t k, int64_t kc, float *p) {
-    int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL, whole = n / KR_VL * KR_VL;
-    for (int64_t i = 0; i < kc; i++, p += width) {
-        memset(p + width - KR_VL, 0, KR_VL * sizeof *p);
-        if (g->b_bf16) {
-            const uint16_t *b = (const uint16_t *)g->b + (k + i) * g->ldb + j;
-            for (int64_t c = 0; c < whole; c += KR_VL) {
-                vh h;
-                memcpy(&h, b + c, sizeof h);
-                v_store(p + c, (vf)(__builtin_convertvector(h, vi) << 16));
-            }
-            for (int64_t c = whole; c < n; c++) p[c] = kr_from_bf16(b[c]);
-        } else {
-            const float *b = (const float *)g->b + (k + i) * g->ldb + j;
-            for (int64_t c = 0; c < whole; c += KR_VL) v_store(p + c, v_load(b + c));
-            for (int64_t c = whole; c < n; c++) p[c] = b[c];
+INLINE void copy_columns(const void *b, bool bf16, int64_t n, float *p) {
+    if (n % KR_VL) v_store(p + n / KR_VL * KR_VL, (vf){0});
+    if (bf16) {
+        const uint16_t *from = b;
+        int64_t j = 0;
+        for (; j + KR_VL <= n; j += KR_VL) {
+            vh h;
+            memcpy(&h, from + j, sizeof h);
+            v_store(p + j, (vf)(__builtin_convertvector(h, vi) << 16));
         }
+        for (; j < n; j++) p[j] = kr_from_bf16(from[j]);
+    } else if (n == NR) memcpy(p, b, NR * sizeof *p);
+    else {
+        const float *from = b;
+        for (int64_t j = 0; j < n; j++) p[j] = from[j];
     }
 }
 
-/* One panel: n <= NR columns. */
-static void pack_b(const kr_gemm *g, int64_t j, int64_t n, int64_t k, int64_t kc, float *p) {
-    if (!g->b_trans) pack_b_columns(g, j, n, k, kc, p);
-    else if (g->b_bf16) pack_b_rows_bf16((const uint16_t *)g->b + j * g->ldb + k, g->ldb, n, kc, p);
-    else pack_b_rows_f32((const float *)g->b + j * g->ldb + k, g->ldb, n, kc, p);
+/* n columns of B in panels of NR, panel after panel. */
+static void pack_b(const kr_gemm *g, int64_t j0, int64_t n, int64_t k, int64_t kc, float *p) {
+    int64_t size = g->b_bf16 ? 2 : 4, last = n % NR;
+    if (g->b_trans)
+        for (int64_t j = 0; j < n; j += NR) {
+            const char *b = (const char *)g->b + ((j0 + j) * g->ldb + k) * size;
+            if (g->b_bf16) pack_b_rows_bf16((const uint16_t *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
+            else pack_b_rows_f32((const float *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
+        }
+    else
+        for (int64_t at = 0; at < kc; at++) { /* whole rows of memory at a time */
+            const char *b = (const char *)g->b + ((k + at) * g->ldb + j0) * size;
+            for (int64_t j = 0; j + NR <= n; j += NR) copy_columns(b + j * size, g->b_bf16, NR, p + j * kc + at * NR);
+            if (last) {
+                int64_t width = (last + KR_VL - 1) / KR_VL * KR_VL;
+                copy_columns(b + (n - last) * size, g->b_bf16, last, p + (n - last) * kc + at * width);
+            }
+        }
 }
 
 /* --- the loops around ----------------------------------------------------------------- */
@@ -283,7 +305,7 @@ static void run_tile(const kr_gemm *g, int64_t i, int64_t rows, int64_t j, int64
 /* Rows that fit one tile: A is packed whole, B streams through a panel in L1. */
 static void few_rows(const kr_gemm *g, float *pa, float *pb) {
     int64_t step = kr_gemm_step(g->k);
-    for (int64_t k = 0; k < g->k; k += step) pack_a(g, 0, g->m, k, least(step, g->k - k), pa + k * g->m);
+    for (int64_t k = 0; k < g->k; k += step) pack_a(g, 0, g->m, g->m, k, least(step, g->k - k), pa + k * g->m);
     for (int64_t j = 0; j < g->n; j += NR)
         for (int64_t k = 0; k < g->k; k += step) {
             int64_t kc = least(step, g->k - k), n = least(NR, g->n - j);
@@ -292,22 +314,29 @@ static void few_rows(const kr_gemm *g, float *pa, float *pb) {
         }
 }
 
+/* n in even parts, whole panels, not above KR_GEMM_NC. */
+static int64_t column_block(int64_t n) {
+    int64_t most = KR_GEMM_NC / NR * NR, parts = (n + most - 1) / most;
+    return ((n + parts - 1) / parts + NR - 1) / NR * NR;
+}
+
 static void many_rows(const kr_gemm *g, float *pa, float *pb) {
-    int64_t step = kr_gemm_step(g->k);
+    int64_t step = kr_gemm_step(g->k), steps = KR_GEMM_KK * step;
     int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips; /* even strips, not a thin last one */
-    int64_t mc = KR_GEMM_MC / high * high, nc = KR_GEMM_NC / NR * NR;
+    int64_t mc = KR_GEMM_MC / high * high, nc = column_block(g->n);
     for (int64_t j0 = 0; j0 < g->n; j0 += nc)
-        for (int64_t k = 0; k < g->k; k += step) {
-            int64_t kc = least(step, g->k - k), n0 = least(nc, g->n - j0);
-            for (int64_t j = 0; j < n0; j += NR) pack_b(g, j0 + j, least(NR, n0 - j), k, kc, pb + j * kc);
-            for (int64_t i0 = 0; i0 < g->m; i0 += mc) {
-                int64_t m0 = least(mc, g->m - i0);
-                for (int64_t i = 0; i < m0; i += high) pack_a(g, i0 + i, least(high, m0 - i), k, kc, pa + i * kc);
-                for (int64_t j = 0; j < n0; j += NR)
-                    for (int64_t i = 0; i < m0; i += high)
-                        run_tile(g, i0 + i, least(high, m0 - i), j0 + j, least(NR, n0 - j), k, kc, pa + i * kc,
-                                 pb + j * kc);
-            }
+        for (int64_t k0 = 0; k0 < g->k; k0 += steps) {
+            int64_t n0 = least(nc, g->n - j0), end = least(k0 + steps, g->k), wide = (n0 + KR_VL - 1) / KR_VL * KR_VL;
+            for (int64_t k = k0; k < end; k += step) pack_b(g, j0, n0, k, least(step, end - k), pb + (k - k0) * wide);
+            for (int64_t i0 = 0; i0 < g->m; i0 += mc)
+                for (int64_t k = k0; k < end; k += step) {
+                    int64_t m0 = least(mc, g->m - i0), kc = least(step, end - k);
+                    pack_a(g, i0, m0, high, k, kc, pa);
+                    for (int64_t j = 0; j < n0; j += NR)
+                        for (int64_t i = 0; i < m0; i += high)
+                            run_tile(g, i0 + i, least(high, m0 - i), j0 + j, least(NR, n0 - j), k, kc, pa + i * kc,
+                                     pb + (k - k0) * wide + j * kc);
+                }
         }
 }
 

@@ -1,8 +1,6 @@
 /* linear.c - the dense layer  y = x W^T + b. */
 #include "ops/linear/linear.h"
 
-#include "ops/gemm.h"
-
 KR_REF_DECLARE(linear_fwd);
 KR_REF_DECLARE(linear_bwd);
 KR_VEC_DECLARE(linear_fwd);

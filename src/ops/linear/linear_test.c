@@ -6,6 +6,7 @@ OP_TEST(linear, .cases = {
         "*1 K300 N37",            /* a single row: the path of decoding */
         "*2,3 K19 N5 -b",         /* two leading axes, tails, no bias */
         "*33 K70 N131",           /* several tiles and tails every way */
-        "*40 K260 N66 W@bf16",    /* bfloat16 weights, more than one block of K */
+        "*40 K400 N66 W@bf16",    /* bfloat16 weights, more than one block of K */
+        "*5 K35 N400 W@bf16",     /* a few rows; more than one block of N in dx */
         "*300 K8 N33",            /* several blocks of rows, a small K */
         "*2100 K5 N3"})           /* the rows' blocks grow */

@@ -1,14 +1,17 @@
 /* linear_vec.c - linear for CPUs: three products of gemm.h. */
 #include "base/vec.h"
-#include "ops/gemm.h"
 #include "ops/linear/linear.h"
+
+static void product(const kr_gemm *g, const kr_call *c) {
+    if (!linear_blas(g, c->n_threads)) KR_VEC(kr_gemm_all)(g, c->scratch, c->n_threads);
+}
 
 void KR_VEC(linear_fwd)(const kr_call *c) {
     int64_t N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
     const kr_tensor *x = &c->in[LINEAR_X], *W = &c->in[LINEAR_W];
     kr_gemm g = {.m = c->rows, .n = N, .k = K, .a = x->data, .lda = x->pitch, .b = W->data, .ldb = K, .b_trans = true,
                  .b_bf16 = W->dtype == KR_BF16, .c = c->out[LINEAR_Y].data, .ldc = N, .bias = c->in[LINEAR_B].data};
-    KR_VEC(kr_gemm_all)(&g, c->scratch, c->n_threads);
+    product(&g, c);
 }
 
 /* Column sums of dy: each block of rows by itself, then the blocks in order. */
@@ -36,12 +39,12 @@ void KR_VEC(linear_bwd)(const kr_call *c) {
     if (dx->data) {
         kr_gemm g = {.m = M, .n = K, .k = N, .a = dy, .lda = N, .b = W->data, .ldb = K, .b_bf16 = W->dtype == KR_BF16,
                      .c = dx->data, .ldc = dx->pitch, .acc = c->acc[LINEAR_X]};
-        KR_VEC(kr_gemm_all)(&g, c->scratch, c->n_threads);
+        product(&g, c);
     }
     if (c->din[LINEAR_W].data) {
         kr_gemm g = {.m = N, .n = K, .k = M, .a = dy, .lda = N, .a_trans = true, .b = x->data, .ldb = x->pitch,
                      .c = c->din[LINEAR_W].data, .ldc = K, .acc = c->acc[LINEAR_W]};
-        KR_VEC(kr_gemm_all)(&g, c->scratch, c->n_threads);
+        product(&g, c);
     }
     if (c->din[LINEAR_B].data) sum_rows(c, dy, N, c->din[LINEAR_B].data);
 }

@@ -50,6 +50,12 @@ kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_
     q->n_dims = n_dims;
     memcpy(q->dim, dim, (size_t)n_dims * sizeof *dim);
     q->init = init;
+    if (init.kind == KR_INIT_ROW) {
+        size_t bytes = (size_t)dim[n_dims - 1] * sizeof(float);
+        float *row = kr_arena_new(&p->arena, bytes);
+        if (!row) return NULL;
+        q->init.row = memcpy(row, init.row, bytes);
+    }
     q->dtype = KR_F32;
     *p->last = q;
     p->last = &q->next;
@@ -108,6 +114,7 @@ static float draw(const kr_init *in, kr_rng *r, int64_t column) {
     case KR_INIT_NORMAL: return (float)(in->a * kr_rng_normal(r));
     case KR_INIT_LOG_UNIFORM: return (float)log(in->a + (in->b - in->a) * kr_rng_uniform(r));
     case KR_INIT_LOG_COUNT: return (float)log((double)(column + 1));
+    case KR_INIT_ROW: return in->row[column];
     case KR_INIT_DT_BIAS: {
         double dt = exp(log(in->a) + (log(in->b) - log(in->a)) * kr_rng_uniform(r));
         dt = dt < in->c ? in->c : dt;
@@ -122,11 +129,6 @@ static void init_one(kr_param *q, uint64_t seed) {
     float piece[256];
     kr_rng r = {seed, kr_rng_stream(q->name), 0};
     int64_t n = kr_param_count(q), width = q->dim[q->n_dims - 1];
-    if (q->init.kind == KR_INIT_FILL) {
-        KR_ASSERT(q->dtype == KR_F32);
-        q->init.fill(q->data, q, &r);
-        return;
-    }
     for (int64_t i = 0; i < n; i += 256) {
         int64_t m = n - i < 256 ? n - i : 256;
         for (int64_t j = 0; j < m; j++) piece[j] = draw(&q->init, &r, (i + j) % width);

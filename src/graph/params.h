@@ -20,16 +20,16 @@ typedef enum kr_init_kind {
     KR_INIT_LOG_UNIFORM, /* log U(a, b): Mamba-2's A_log */
     KR_INIT_LOG_COUNT,   /* log(1..N) along the last axis: Mamba-1's A_log */
     KR_INIT_DT_BIAS,     /* inverse softplus of exp U(log a, log b), at least c */
-    KR_INIT_FILL,        /* fill(x, dims, rng) */
+    KR_INIT_ROW,         /* every row along the last axis is `row`, which is copied */
 } kr_init_kind;
 
-typedef struct kr_param kr_param;
 typedef struct kr_init {
     kr_init_kind kind;
     double a, b, c;
-    void (*fill)(float *x, const kr_param *p, kr_rng *rng);
+    const float *row;
 } kr_init;
 
+typedef struct kr_param kr_param;
 struct kr_param {
     const char *name;    /* its Hugging Face name, e.g. "backbone.layers.0.mixer.D" */
     int n_dims;

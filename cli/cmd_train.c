@@ -36,10 +36,11 @@ static void end_line(void) {
 
 static void progress(void *user, const kr_train_progress *p) {
     (void)user;
-    char rate[32], eta[32], line[256], bits[40] = "";
+    char rate[32], eta[32], line[256], steps[24] = "?", bits[40] = "";
+    if (p->steps) snprintf(steps, sizeof steps, "%lld", (long long)p->steps);
     if (!isnan(p->bits)) snprintf(bits, sizeof bits, "  %.3f bits/token", p->bits);
-    int n = snprintf(line, sizeof line, "step %lld%s%lld  loss %.4f%s  |grad| %.2f  lr %.2e  %s tok/s  left %s", (long long)p->step, p->steps ? "/" : " of ",
-                     (long long)p->steps, p->loss, bits, p->grad_norm, p->lr, human_count(p->tokens_per_s, rate), p->steps ? human_time(p->eta_s, eta) : "?");
+    int n = snprintf(line, sizeof line, "step %lld/%s  loss %.4f%s  |grad| %.2f  lr %.2e  %s tok/s  left %s", (long long)p->step, steps,
+                     p->loss, bits, p->grad_norm, p->lr, human_count(p->tokens_per_s, rate), p->steps ? human_time(p->eta_s, eta) : "?");
     if (!live) {
         fprintf(stderr, "%s\n", line);
         return;

@@ -49,8 +49,9 @@ kr_status kr_train_options_read(kr_train_options *o, const json_t *object) {
 
 double kr_train_lr(const kr_train_options *o, int64_t step) {
     double warm = (double)o->warmup_steps, t = (double)step, end = (double)o->steps;
-    if (warm > end / 2) warm = end / 2; /* short runs */
+    if (end > 0 && warm > end / 2) warm = end / 2; /* short runs */
     if (t + 1 < warm) return o->lr * (t + 1) / warm;
+    if (end == 0) return o->lr;
     double p = end > warm ? (t - warm) / (end - warm) : 1, drop = o->lr - o->min_lr; /* progress from 0 to 1 */
     if (p < 0) p = 0;
     switch (o->schedule) {

@@ -18,6 +18,6 @@ extern const kr_key kr_train_keys[];
 kr_status kr_train_options_read(kr_train_options *o, const json_t *object);
 
 /* The learning rate of a step, from 0 to o->steps - 1: warm-up from 0, then the schedule
- * down to min_lr.  WSD holds lr and decays linearly over the last decay_fraction. */
+ * down to min_lr; while o->steps is 0 (not known yet) only the warm-up.  WSD holds lr and decays linearly over the last decay_fraction. */
 double kr_train_lr(const kr_train_options *o, int64_t step);
 #endif

@@ -155,6 +155,9 @@ static void try_save(kr_train *t) {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
+/* From here on the rate is measured. */
+static void mark(kr_train *t) { t->mark = now(), t->mark_tok = t->state.n_tok, t->mark_step = t->state.step; }
+
 static void progress(kr_train *t, double loss, double norm) {
     double seconds = t->state.seconds + now() - t->clock, span = now() - t->mark;
     int64_t tokens = t->state.n_tok - t->mark_tok, steps = t->state.step - t->mark_step;
@@ -164,15 +167,15 @@ static void progress(kr_train *t, double loss, double norm) {
                            .eta_s = steps > 0 ? (double)(t->state.steps - t->state.step) * span / (double)steps : 0, .n_tok = t->state.n_tok};
     kr_metrics_step(&t->metrics, &p);
     if (t->hooks.progress) t->hooks.progress(t->hooks.user, &p);
-    t->mark = now(), t->mark_tok = t->state.n_tok, t->mark_step = t->state.step;
+    mark(t);
 }
 
 /* train.minutes: the first steps tell how many fit. */
 static void set_steps_by_clock(kr_train *t) {
     enum { WARM = 3, TIMED = 8 };
-    if (t->opt.minutes <= 0 || t->state.steps) return;
-    if (t->state.step == WARM) t->timed_from = now();
-    if (t->state.step < WARM + TIMED) return;
+    if (t->opt.minutes <= 0 || t->state.steps || t->state.step < WARM) return;
+    if (t->timed_from == 0) t->timed_from = now(), t->timed_step = t->state.step;
+    if (t->state.step < t->timed_step + TIMED) return;
     double each = (now() - t->timed_from) / TIMED, n = t->opt.minutes * 60 / each;
     t->state.steps = n > 2 * (WARM + TIMED) ? (int64_t)n : 2 * (WARM + TIMED);
 }
@@ -188,8 +191,8 @@ kr_status kr_train_run(kr_train *t) {
     const kr_train_options *o = &t->opt;
     double loss, norm;
     if (o->minutes <= 0) t->state.steps = o->steps;
-    t->clock = t->mark = now();
-    t->mark_tok = t->state.n_tok, t->mark_step = t->state.step;
+    t->clock = now();
+    mark(t);
     while (t->state.steps == 0 || t->state.step < t->state.steps) {
         KR_TRY(train_step(t, &loss, &norm));
         set_steps_by_clock(t);
@@ -199,15 +202,14 @@ kr_status kr_train_run(kr_train *t) {
         if (due(step, o->eval_every) && !end) {
             KR_TRY(evaluate(t));
             t->evaluated_step = step;
-            t->mark = now(); /* the rate is of training alone */
+            mark(t); /* the rate is of training alone */
         }
-        if (due(step, o->sample_every) && !end && t->hooks.sample) t->hooks.sample(t->hooks.user, t->model, step), t->mark = now();
+        if (due(step, o->sample_every) && !end && t->hooks.sample) t->hooks.sample(t->hooks.user, t->model, step), mark(t);
         if (t->stop) {
             KR_TRY(save(t));
             KR_FAIL(KR_ERR_STOPPED, "stopped after step %lld; saved, and can be resumed", (long long)step);
         }
-        if (!end && (due(step, o->checkpoint_every) || t->best_unsaved)) try_save(t), t->mark = now();
-        if (t->mark_step != step && t->mark > t->clock) t->mark_tok = t->state.n_tok, t->mark_step = step;
+        if (!end && (due(step, o->checkpoint_every) || t->best_unsaved)) try_save(t), mark(t);
     }
     return finish(t);
 }

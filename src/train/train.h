@@ -26,7 +26,7 @@ struct kr_train {
     kr_metrics metrics;
     double lr, last_metric;
     double clock, mark, timed_from; /* seconds: since the last save, since the last line, of train.minutes */
-    int64_t mark_tok, mark_step, evaluated_step, saved_step;
+    int64_t mark_tok, mark_step, timed_step, evaluated_step, saved_step;
     bool best_unsaved;
     volatile sig_atomic_t stop;
 };

@@ -31,7 +31,8 @@ static void compare(int64_t L, bool complex, int64_t disc) {
         c.in[i] = (kr_tensor){.dtype = KR_F32, .n_dims = 2, .dim = {D, N}};
         if (i == LTI_U) c.in[i].n_dims = 3, c.in[i].dim[0] = S, c.in[i].dim[1] = L, c.in[i].dim[2] = D;
         if (i == LTI_LOG_DT || i == LTI_D) c.in[i].n_dims = 1;
-        float *p = filled(&c.in[i], i == LTI_LOG_DT ? -7 : i == LTI_ARE ? -1.5 : -1, i == LTI_LOG_DT ? -2.5 : i == LTI_ARE ? -.5 : 1, (uint64_t)i);
+        double lo = i == LTI_LOG_DT ? -7 : i == LTI_ARE ? -1.5 : -1, hi = i == LTI_LOG_DT ? -2.5 : i == LTI_ARE ? -.5 : 1;
+        float *p = filled(&c.in[i], lo, hi, (uint64_t)i);
         for (int64_t k = 0; i == LTI_AIM && k < D * N; k++) p[k] = 3.14159265f * (float)(k % N); /* S4D-Lin */
     }
     assert_int_equal(kr_op_bind(op, &c), KR_OK);
@@ -88,8 +89,10 @@ static void one_step(void **state) {
         lti_mode m = lti_discretise(disc, log(.1), (lti_complex){-1, 0});
         assert_true(fabs(fabs(m.a.re * .5 + m.gain.re - exact) - error[disc]) <= 1e-6);
     }
-    lti_mode near = lti_discretise(LTI_ZOH, 0, (lti_complex){-.1999, .001}), far = lti_discretise(LTI_ZOH, 0, (lti_complex){-.2001, .001});
-    assert_true(fabs(near.gain.re - far.gain.re) < 1e-3 && fabs(near.gain.im - far.gain.im) < 1e-3); /* series meets formula */
+    lti_mode near = lti_discretise(LTI_ZOH, 0, (lti_complex){-.1999, .001}),
+             far = lti_discretise(LTI_ZOH, 0, (lti_complex){-.2001, .001});
+    assert_true(fabs(near.gain.re - far.gain.re) < 1e-3 &&
+                fabs(near.gain.im - far.gain.im) < 1e-3); /* series meets formula */
     assert_true(fabs(lti_discretise(LTI_ZOH, log(.25), (lti_complex){0, 0}).gain.re - .25) < 1e-15);
 }
 
@@ -104,14 +107,16 @@ static void fft_there_and_back(void **state) {
     float x[30], X[32], y[30];
     for (int i = 0; i < 30; i++) x[i] = (float)cos(6.283185307179586 * 3 * i / 30) + 1;
     kr_fft_forward(f, x, X);
-    for (int i = 0; i < 16; i++) assert_true(fabs(hypot(X[2 * i], X[2 * i + 1]) - (i == 0 ? 30 : i == 3 ? 15 : 0)) < 1e-4);
+    for (int i = 0; i < 16; i++)
+        assert_true(fabs(hypot(X[2 * i], X[2 * i + 1]) - (i == 0 ? 30 : i == 3 ? 15 : 0)) < 1e-4);
     kr_fft_back(f, X, y);
     for (int i = 0; i < 30; i++) assert_true(fabs(y[i] / 30 - x[i]) < 1e-6);
     kr_fft_free(f);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(recurrence_is_convolution), cmocka_unit_test(convolution_refuses_state),
-                                       cmocka_unit_test(one_step), cmocka_unit_test(fft_there_and_back)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(recurrence_is_convolution),
+                                       cmocka_unit_test(convolution_refuses_state), cmocka_unit_test(one_step),
+                                       cmocka_unit_test(fft_there_and_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

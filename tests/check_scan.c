@@ -15,7 +15,8 @@
 static const kr_op *const op = &kr_op_selective_scan;
 
 /* Inputs of the wanted sizes, without data: enough to bind. */
-static kr_call shaped(kr_dtype real, int64_t S, int64_t L, int64_t D, int64_t G, int64_t N, const selective_scan_attr *attr) {
+static kr_call shaped(kr_dtype real, int64_t S, int64_t L, int64_t D, int64_t G, int64_t N,
+                      const selective_scan_attr *attr) {
     kr_call c = {.attr = attr, .n_threads = 2, .training = true};
     kr_sig_term t = {0};
     int i = 0;
@@ -39,7 +40,8 @@ static void run_form(int64_t L, int64_t form, double *out) {
     selective_scan_attr attr = {1, form};
     kr_call c = shaped(KR_F64, S, L, D, G, N, &attr);
     assert_int_equal(kr_op_bind(op, &c), KR_OK);
-    for (int i = 0; i < SCAN_SEQ_IDX; i++) fill(&c.in[i], i == SCAN_A ? -4 : i == SCAN_DT ? -3 : -1, i == SCAN_A ? -.1 : 1, (uint64_t)i);
+    for (int i = 0; i < SCAN_SEQ_IDX; i++)
+        fill(&c.in[i], i == SCAN_A ? -4 : i == SCAN_DT ? -3 : -1, i == SCAN_A ? -.1 : 1, (uint64_t)i);
     int32_t *seq = c.in[SCAN_SEQ_IDX].data = kr_mem_array((size_t)(S * L), sizeof *seq);
     for (int64_t i = 0; i < S * L; i++) seq[i] = (int32_t)(i / 23); /* a new sequence every 23 steps */
     c.out[SCAN_Y].data = out;
@@ -79,7 +81,8 @@ static void states_are_never_stored(void **state) {
     static const int64_t shape[][3] = {{1, 512, 16}, {8, 1536, 16}, {4, 256, 64}, {2, 2048, 128}}; /* S, D, N */
     for (size_t k = 0; k < sizeof shape / sizeof *shape; k++) {
         int64_t S = shape[k][0], D = shape[k][1], N = shape[k][2];
-        for (int64_t L = 1024; L <= 1 << 18; L *= 4) assert_true(step_bytes(S, L, D, N) < (double)(S * L * D * N) * 4 / 8);
+        for (int64_t L = 1024; L <= 1 << 18; L *= 4)
+            assert_true(step_bytes(S, L, D, N) < (double)(S * L * D * N) * 4 / 8);
         double a = step_bytes(S, 1 << 14, D, N), b = step_bytes(S, 1 << 15, D, N), d = step_bytes(S, 1 << 16, D, N);
         assert_true(fabs((d - b) - 2 * (b - a)) <= 1e-3 * d);
     }

@@ -13,7 +13,8 @@ static size_t align(size_t n) { return (n + 63) / 64 * 64; }
 
 kr_status kr_fft_new(kr_fft **f, int64_t n) {
     *f = NULL;
-    if (n < 2 || n % 2 != 0 || n > 1 << 30) KR_FAIL(KR_ERR_ARG, "fft: length %lld, want an even one up to 2^30", (long long)n);
+    if (n < 2 || n % 2 != 0 || n > 1 << 30)
+        KR_FAIL(KR_ERR_ARG, "fft: length %lld, want an even one up to 2^30", (long long)n);
     size_t each = 0;
     kiss_fftr_alloc((int)n, 0, NULL, &each); /* asks only for the size */
     char *p = kr_mem_new(align(sizeof **f) + 2 * align(each));

@@ -13,7 +13,8 @@ static const double pi = 3.14159265358979323846;
 void kr_hippo_legs(int64_t n, double *A, double *B) {
     for (int64_t i = 0; i < n; i++) {
         double b = sqrt(2 * (double)i + 1);
-        for (int64_t j = 0; A && j < n; j++) A[i * n + j] = i > j ? -b * sqrt(2 * (double)j + 1) : i == j ? -(double)(i + 1) : 0;
+        for (int64_t j = 0; A && j < n; j++)
+            A[i * n + j] = i > j ? -b * sqrt(2 * (double)j + 1) : i == j ? -(double)(i + 1) : 0;
         if (B) B[i] = b;
     }
 }
@@ -74,7 +75,8 @@ void kr_hermitian_eigenvalues(int64_t n, double *a, double *lambda) {
         double off = 0, all = 0;
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < n; j++) {
-                double square = a[2 * (i * n + j)] * a[2 * (i * n + j)] + a[2 * (i * n + j) + 1] * a[2 * (i * n + j) + 1];
+                double square =
+                    a[2 * (i * n + j)] * a[2 * (i * n + j)] + a[2 * (i * n + j) + 1] * a[2 * (i * n + j) + 1];
                 all += square;
                 off += i == j ? 0 : square;
             }

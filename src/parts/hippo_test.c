@@ -86,7 +86,8 @@ static void legs_eigenvalues(void **state) {
     kr_hippo_legs(N, M, NULL);
     kr_hippo_legs_low_rank(N, P);
     for (int i = 0; i < N * N; i++) M[i] += P[i / N] * P[i % N];
-    for (int i = 0; i < N * N; i++) assert_true(fabs(M[i] + M[i % N * N + i / N] + (i / N == i % N)) < 1e-12); /* skew - 1/2 */
+    for (int i = 0; i < N * N; i++)
+        assert_true(fabs(M[i] + M[i % N * N + i / N] + (i / N == i % N)) < 1e-12); /* skew - 1/2 */
     assert_int_equal(kr_s4d_init(KR_S4D_LEGS, N / 2, 0, re, im), KR_OK);
     for (int k = 0; k < N / 2; k++) {
         assert_true(re[k] == -.5 && im[k] > (k ? im[k - 1] : 0));

@@ -42,7 +42,8 @@ static void make_kernel(const kr_call *c, int64_t d, double *kernel) {
     for (int64_t i = d * N; i < (d + 1) * N; i++) {
         lti_complex A = {at(c, LTI_ARE, i, 0), at(c, LTI_AIM, i, 0)}, B = {at(c, LTI_BRE, i, 1), at(c, LTI_BIM, i, 0)};
         lti_mode m = lti_discretise(((const lti_scan_attr *)c->attr)->disc, at(c, LTI_LOG_DT, d, 0), A);
-        lti_complex p = lti_mul((lti_complex){twice * at(c, LTI_CRE, i, 0), twice * at(c, LTI_CIM, i, 0)}, lti_mul(m.gain, B));
+        lti_complex p =
+            lti_mul((lti_complex){twice * at(c, LTI_CRE, i, 0), twice * at(c, LTI_CIM, i, 0)}, lti_mul(m.gain, B));
         for (int64_t l = 0; l < L; l++, p = lti_mul(p, m.a)) kernel[l] += p.re;
     }
     kernel[0] += at(c, LTI_D, d, 0);
@@ -52,10 +53,12 @@ static void channel(const kr_call *c, int64_t d, int64_t n, const worker *w) {
     int64_t S = KR_SIZE(c, 'S'), L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D');
     float *y = c->out[LTI_Y].data;
     make_kernel(c, d, w->kernel);
-    for (int64_t l = 0; l < n; l++) w->x[l] = l < L ? (float)(w->kernel[l] / (double)n) : 0; /* the way back is n times too large */
+    for (int64_t l = 0; l < n; l++)
+        w->x[l] = l < L ? (float)(w->kernel[l] / (double)n) : 0; /* the way back is n times too large */
     kr_fft_forward(w->fft, w->x, w->K);
     for (int64_t s = 0; s < S; s++) {
-        for (int64_t l = 0; l < n; l++) w->x[l] = l < L ? ((const float *)c->in[LTI_U].data)[(s * L + l) * c->in[LTI_U].pitch + d] : 0;
+        for (int64_t l = 0; l < n; l++)
+            w->x[l] = l < L ? ((const float *)c->in[LTI_U].data)[(s * L + l) * c->in[LTI_U].pitch + d] : 0;
         kr_fft_forward(w->fft, w->x, w->X);
         for (int64_t i = 0; i < n + 2; i += 2) {
             float re = w->X[i] * w->K[i] - w->X[i + 1] * w->K[i + 1];
@@ -69,7 +72,8 @@ static void channel(const kr_call *c, int64_t d, int64_t n, const worker *w) {
 
 kr_status kr_lti_conv(const kr_call *c) {
     int64_t L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D'), n = kr_fft_fast_size(2 * L);
-    if (c->in[LTI_U].dtype != KR_F32) KR_FAIL(KR_ERR_DTYPE, "lti_conv: u is %s, want float32", kr_dtype_text(c->in[LTI_U].dtype));
+    if (c->in[LTI_U].dtype != KR_F32)
+        KR_FAIL(KR_ERR_DTYPE, "lti_conv: u is %s, want float32", kr_dtype_text(c->in[LTI_U].dtype));
     if (c->in[LTI_H0RE].data || c->in[LTI_H0IM].data || c->in[LTI_SEQ_IDX].data)
         KR_FAIL(KR_ERR_ARG, "lti_conv: h0 or seq_idx given, want neither: a convolution begins from zero, once");
     worker *w = kr_mem_array((size_t)c->n_threads, sizeof *w);

@@ -63,7 +63,8 @@ lti_mode lti_discretise(int64_t disc, double log_dt, lti_complex A) {
 }
 
 /* gain = dt f(w): f is 1, q = 1 / (1 - w/2) or phi(w).  For z = f(w): dw = dz conj(f'(w)). */
-void lti_discretise_bwd(int64_t disc, double log_dt, lti_complex A, lti_complex da, lti_complex dgain, double *dlog_dt, lti_complex *dA) {
+void lti_discretise_bwd(int64_t disc, double log_dt, lti_complex A, lti_complex da, lti_complex dgain, double *dlog_dt,
+                        lti_complex *dA) {
     double dt = exp(log_dt);
     lti_complex w = scale(dt, A), one = {1, 0}, da_dw = one, f = one, df_dw = {0, 0};
     if (disc == LTI_ZOH || disc == LTI_MAMBA) da_dw = exp_of(w);

@@ -3,7 +3,10 @@
 #define KR_OPS_LTI_SCAN_H
 #include "ops/op.h"
 
-enum { LTI_U, LTI_LOG_DT, LTI_ARE, LTI_AIM, LTI_BRE, LTI_BIM, LTI_CRE, LTI_CIM, LTI_D, LTI_H0RE, LTI_H0IM, LTI_SEQ_IDX };
+enum {
+    LTI_U, LTI_LOG_DT, LTI_ARE, LTI_AIM, LTI_BRE, LTI_BIM, LTI_CRE, LTI_CIM, LTI_D, LTI_H0RE, LTI_H0IM,
+    LTI_SEQ_IDX
+};
 enum { LTI_Y, LTI_HRE, LTI_HIM };
 enum { LTI_ZOH, LTI_EULER, LTI_BILINEAR, LTI_MAMBA };
 enum { LTI_LANES = 16, LTI_CHUNK = 64 }; /* channels of a tile; steps between the states that forward saves */
@@ -20,7 +23,8 @@ static inline lti_complex lti_mul(lti_complex a, lti_complex b) {
 typedef struct lti_mode { lti_complex a, gain; } lti_mode;
 lti_mode lti_discretise(int64_t disc, double log_dt, lti_complex A);
 /* The gradients of log_dt and A from those of a and gain (each d/d re + i d/d im). */
-void lti_discretise_bwd(int64_t disc, double log_dt, lti_complex A, lti_complex da, lti_complex dgain, double *dlog_dt, lti_complex *dA);
+void lti_discretise_bwd(int64_t disc, double log_dt, lti_complex A, lti_complex da, lti_complex dgain, double *dlog_dt,
+                        lti_complex *dA);
 
 /* Floats of scratch for the fast form: of a thread, and of one tile's sums. */
 int64_t lti_fwd_floats(int64_t N), lti_bwd_floats(int64_t N), lti_part_floats(int64_t N);

@@ -14,13 +14,15 @@ typedef struct work {
 } work;
 static work work_of(float *p, int64_t N) {
     int64_t n_modes = MODE_ARRAYS * N * LTI_LANES, states = 2 * N * LTI_LANES, steps = LTI_CHUNK * LTI_LANES;
-    work w = {.m = mode_lanes_at(p, N), .sum = mode_lanes_at(p + n_modes, N), .chunk = mode_lanes_at(p + 2 * n_modes, N)};
+    work w = {
+        .m = mode_lanes_at(p, N), .sum = mode_lanes_at(p + n_modes, N), .chunk = mode_lanes_at(p + 2 * n_modes, N)};
     w.h = p + 3 * n_modes, w.dh = w.h + states, w.zero = w.dh + states, w.hs = w.zero + states;
     w.u = w.hs + (LTI_CHUNK + 1) * states, w.dy = w.u + steps, w.du = w.dy + steps, w.dskip = w.du + steps;
     return w;
 }
 
-static inline __attribute__((always_inline)) void back_tile(const work *w, int64_t N, bool complex, int64_t n, const unsigned char *begins) {
+static inline __attribute__((always_inline)) void back_tile(const work *w, int64_t N, bool complex, int64_t n,
+                                                            const unsigned char *begins) {
     int64_t W = LTI_LANES, im = N * W;
     const mode_lanes *m = &w->m, *s = &w->chunk;
     float *dh = w->dh;
@@ -40,7 +42,8 @@ static inline __attribute__((always_inline)) void back_tile(const work *w, int64
                 du[v] += re * v_load(m->bre + i);
                 vf da = v_load(s->are + i) + re * was, back = are * re;
                 if (complex) {
-                    vf g = v_load(dh + im + i) - dy[v] * v_load(m->cim + i), aim = v_load(m->aim + i), was_im = v_load(before + im + i);
+                    vf g = v_load(dh + im + i) - dy[v] * v_load(m->cim + i), aim = v_load(m->aim + i),
+                       was_im = v_load(before + im + i);
                     v_store(s->cim + i, v_load(s->cim + i) - dy[v] * v_load(h + im + i));
                     v_store(s->bim + i, v_load(s->bim + i) + g * u[v]);
                     du[v] += g * v_load(m->bim + i);
@@ -61,29 +64,34 @@ static void load_chunk(const kr_call *c, int64_t row, int64_t first, int64_t n_c
     const float *dy = c->dout[LTI_Y].data;
     for (int64_t t = 0; t < n; t++)
         for (int64_t i = 0; i < LTI_LANES; i += KR_VL) {
-            v_store(w->u + t * LTI_LANES + i, load_lanes(in_at(c, LTI_U, (row + t) * c->in[LTI_U].pitch + first), i, n_channels));
-            v_store(w->dy + t * LTI_LANES + i, dy ? load_lanes(dy + (row + t) * KR_SIZE(c, 'D') + first, i, n_channels) : v_set(0));
+            v_store(w->u + t * LTI_LANES + i,
+                    load_lanes(in_at(c, LTI_U, (row + t) * c->in[LTI_U].pitch + first), i, n_channels));
+            v_store(w->dy + t * LTI_LANES + i,
+                    dy ? load_lanes(dy + (row + t) * KR_SIZE(c, 'D') + first, i, n_channels) : v_set(0));
         }
 }
 
 static void store_chunk(const kr_call *c, int64_t row, int64_t first, int64_t n_channels, int64_t n, const work *w) {
     const float *skip = in_at(c, LTI_D, first);
     float *du = c->din[LTI_U].data;
+    float dskip[LTI_LANES] = {0};
     for (int64_t t = 0; t < n; t++)
         for (int64_t i = 0; i < n_channels; i += KR_VL) {
             vf dy = v_load(w->dy + t * LTI_LANES + i), sum = v_load(w->du + t * LTI_LANES + i);
             float *to = du ? du + (row + t) * c->din[LTI_U].pitch + first : NULL;
-            v_store(w->dskip + i, v_load(w->dskip + i) + dy * v_load(w->u + t * LTI_LANES + i));
+            v_store(dskip + i, v_load(dskip + i) + dy * v_load(w->u + t * LTI_LANES + i));
             if (skip) sum += dy * load_lanes(skip, i, n_channels);
             if (to && c->acc[LTI_U]) sum += load_lanes(to, i, n_channels);
             if (to) store_lanes(to, i, n_channels, sum);
         }
+    for (int64_t i = 0; i < n_channels; i++) w->dskip[i] += dskip[i];
 }
 
 /* One tile of one sequence; its sums go to `part`. */
 static void tile_bwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine, float *part) {
     int64_t L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), first = i_tile * LTI_LANES;
-    int64_t n_channels = D - first < LTI_LANES ? D - first : LTI_LANES, states = 2 * N * LTI_LANES, n_modes = 3 * states;
+    int64_t n_channels = D - first < LTI_LANES ? D - first : LTI_LANES, states = 2 * N * LTI_LANES,
+            n_modes = 3 * states;
     int64_t at = (s * D + first) * N, n_saved = (L - 1) / LTI_CHUNK, n_tiles = (D + LTI_LANES - 1) / LTI_LANES;
     bool complex = c->in[LTI_AIM].data;
     const float *dhre = c->dout[LTI_HRE].data, *dhim = c->dout[LTI_HIM].data;
@@ -97,7 +105,9 @@ static void tile_bwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine, f
     for (int64_t k = n_saved; k >= 0; k--) {
         int64_t t0 = k * LTI_CHUNK, n = L - t0 < LTI_CHUNK ? L - t0 : LTI_CHUNK, row = s * L + t0;
         unsigned char begins[LTI_CHUNK];
-        if (k > 0) memcpy(w.h, (const float *)c->saved + ((s * n_tiles + i_tile) * n_saved + k - 1) * states, (size_t)states * sizeof(float));
+        if (k > 0)
+            memcpy(w.h, (const float *)c->saved + ((s * n_tiles + i_tile) * n_saved + k - 1) * states,
+                   (size_t)states * sizeof(float));
         else load_h0(c, s, first, n_channels, w.h);
         memcpy(w.hs, w.h, (size_t)states * sizeof(float));
         memset(w.chunk.are, 0, (size_t)n_modes * sizeof(float));
@@ -135,7 +145,8 @@ static void channel_bwd(const kr_call *c, int64_t d, const float *part, int64_t 
         double g[MODE_ARRAYS] = {0}, dt;
         for (int64_t s = 0; s < S; s++)
             for (int k = 0; k < MODE_ARRAYS; k++) g[k] += part[s * part_floats + (k * N + n) * W + lane];
-        const float *Aim = in_at(c, LTI_AIM, d * N + n), *Bre = in_at(c, LTI_BRE, d * N + n), *Bim = in_at(c, LTI_BIM, d * N + n);
+        const float *Aim = in_at(c, LTI_AIM, d * N + n), *Bre = in_at(c, LTI_BRE, d * N + n),
+                    *Bim = in_at(c, LTI_BIM, d * N + n);
         lti_complex A = {*in_at(c, LTI_ARE, d * N + n), Aim ? *Aim : 0}, conj_B = {Bre ? *Bre : 1, Bim ? -*Bim : 0}, dA;
         lti_complex da = {g[0], g[1]}, db = {g[2], g[3]};
         int64_t disc = ((const lti_scan_attr *)c->attr)->disc;

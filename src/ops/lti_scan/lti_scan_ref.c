@@ -40,7 +40,8 @@ void REF(lti_scan_fwd)(const kr_call *c) {
     real twice = c->in[LTI_AIM].data ? 2 : 1; /* a conjugate pair */
     for (int64_t s = 0; s < S; s++)
         for (int64_t d = 0; d < D; d++) {
-            for (int64_t row = s * L; row < (s + 1) * L; row++) y[row * D + d] = or_else(c, LTI_D, d, 0) * input(c, row, d);
+            for (int64_t row = s * L; row < (s + 1) * L; row++)
+                y[row * D + d] = or_else(c, LTI_D, d, 0) * input(c, row, d);
             for (int64_t n = 0; n < N; n++) {
                 int64_t i = d * N + n, at = (s * D + d) * N + n;
                 lti_mode m = mode_of(c, d, i);
@@ -93,8 +94,8 @@ static void mode_bwd(const kr_call *c, int64_t s, int64_t d, int64_t n, pair *hs
     }
     lti_complex dgain = lti_mul(db, (lti_complex){B.re, -B.im}), dB = lti_mul(db, (lti_complex){m.gain.re, -m.gain.im});
     double dlog_dt;
-    lti_discretise_bwd(((const lti_scan_attr *)c->attr)->disc, ((const real *)c->in[LTI_LOG_DT].data)[d], wide(A), da, dgain,
-                       &dlog_dt, &dA);
+    lti_discretise_bwd(((const lti_scan_attr *)c->attr)->disc, ((const real *)c->in[LTI_LOG_DT].data)[d], wide(A), da,
+                       dgain, &dlog_dt, &dA);
     add_to(c, LTI_LOG_DT, d, dlog_dt);
     add_to(c, LTI_ARE, i, dA.re), add_to(c, LTI_AIM, i, dA.im);
     add_to(c, LTI_BRE, i, dB.re), add_to(c, LTI_BIM, i, dB.im);

@@ -5,7 +5,8 @@
 static void load_inputs(const kr_call *c, int64_t row, int64_t first, int64_t n_channels, int64_t n, float *u) {
     for (int64_t t = 0; t < n; t++)
         for (int64_t i = 0; i < LTI_LANES; i += KR_VL)
-            v_store(u + t * LTI_LANES + i, load_lanes(in_at(c, LTI_U, (row + t) * c->in[LTI_U].pitch + first), i, n_channels));
+            v_store(u + t * LTI_LANES + i,
+                    load_lanes(in_at(c, LTI_U, (row + t) * c->in[LTI_U].pitch + first), i, n_channels));
 }
 
 static void tile_fwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine) {
@@ -18,11 +19,12 @@ static void tile_fwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine) {
     load_modes(c, first, n_channels, &m);
     load_h0(c, s, first, n_channels, h);
     for (int64_t t0 = 0; t0 < L; t0 += LTI_CHUNK) {
-        int64_t n = L - t0 < LTI_CHUNK ? L - t0 : LTI_CHUNK, row = s * L + t0, n_tiles = (D + LTI_LANES - 1) / LTI_LANES;
+        int64_t n = L - t0 < LTI_CHUNK ? L - t0 : LTI_CHUNK, row = s * L + t0,
+                n_tiles = (D + LTI_LANES - 1) / LTI_LANES;
         unsigned char begins[LTI_CHUNK];
         if (c->saved && t0 > 0)
-            memcpy((float *)c->saved + ((s * n_tiles + i_tile) * ((L - 1) / LTI_CHUNK) + t0 / LTI_CHUNK - 1) * states, h,
-                   (size_t)states * sizeof *h);
+            memcpy((float *)c->saved + ((s * n_tiles + i_tile) * ((L - 1) / LTI_CHUNK) + t0 / LTI_CHUNK - 1) * states,
+                   h, (size_t)states * sizeof *h);
         load_inputs(c, row, first, n_channels, n, u);
         find_begins(c, s, t0, n, begins);
         if (complex) scan_tile(&m, N, true, n, u, begins, h, y, NULL);
@@ -43,7 +45,8 @@ static void tile_fwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine) {
 
 /* One channel of one step. */
 static void step(const kr_call *c, int64_t s, int64_t d) {
-    int64_t D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), disc = ((const lti_scan_attr *)c->attr)->disc, at = (s * D + d) * N;
+    int64_t D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), disc = ((const lti_scan_attr *)c->attr)->disc,
+            at = (s * D + d) * N;
     const float *Are = in_at(c, LTI_ARE, d * N), *Aim = in_at(c, LTI_AIM, d * N), *Bre = in_at(c, LTI_BRE, d * N);
     const float *Bim = in_at(c, LTI_BIM, d * N), *Cre = in_at(c, LTI_CRE, d * N), *Cim = in_at(c, LTI_CIM, d * N);
     const float *h0re = in_at(c, LTI_H0RE, at), *h0im = in_at(c, LTI_H0IM, at);
@@ -74,5 +77,6 @@ void KR_VEC(lti_scan_fwd)(const kr_call *c) {
     }
 #pragma omp parallel for num_threads(c->n_threads) schedule(static)
     for (int64_t i = 0; i < S * n_tiles; i++)
-        tile_fwd(c, i / n_tiles, i % n_tiles, (float *)c->scratch + omp_get_thread_num() * lti_fwd_floats(KR_SIZE(c, 'N')));
+        tile_fwd(c, i / n_tiles, i % n_tiles,
+                 (float *)c->scratch + omp_get_thread_num() * lti_fwd_floats(KR_SIZE(c, 'N')));
 }

@@ -88,7 +88,8 @@ static inline void load_modes(const kr_call *c, int64_t first, int64_t n, const 
     int64_t N = KR_SIZE(c, 'N'), disc = ((const lti_scan_attr *)c->attr)->disc;
     bool complex = c->in[LTI_AIM].data;
     float dt[LTI_LANES];
-    for (int64_t i = 0; i < LTI_LANES; i += KR_VL) v_store(dt + i, v_exp(load_lanes(in_at(c, LTI_LOG_DT, first), i, n)));
+    for (int64_t i = 0; i < LTI_LANES; i += KR_VL)
+        v_store(dt + i, v_exp(load_lanes(in_at(c, LTI_LOG_DT, first), i, n)));
     to_lanes(m->are, in_at(c, LTI_ARE, first * N), n, N, 0);
     to_lanes(m->aim, in_at(c, LTI_AIM, first * N), n, N, 0);
     to_lanes(m->bre, in_at(c, LTI_BRE, first * N), n, N, 1);
@@ -121,8 +122,9 @@ static inline void find_begins(const kr_call *c, int64_t s, int64_t t0, int64_t 
 }
 
 /* Runs h over n steps of u[n][lane].  y, if wanted, [n][lane]; hs, if wanted, [n][2][N][lane]. */
-static inline __attribute__((always_inline)) void scan_tile(const mode_lanes *m, int64_t N, bool complex, int64_t n, const float *u,
-                                                            const unsigned char *begins, float *h, float *y, float *hs) {
+static inline __attribute__((always_inline)) void scan_tile(const mode_lanes *m, int64_t N, bool complex, int64_t n,
+                                                            const float *u, const unsigned char *begins, float *h,
+                                                            float *y, float *hs) {
     int64_t W = LTI_LANES, im = N * W;
     for (int64_t t = 0; t < n; t++) {
         vf x[NV], sum[NV];

@@ -23,7 +23,8 @@ static const kr_attr attrs[] = {
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 scan_grid scan_grid_of(const kr_call *c) {
-    scan_grid g = {.S = KR_SIZE(c, 'S'), .L = KR_SIZE(c, 'L'), .D = KR_SIZE(c, 'D'), .G = KR_SIZE(c, 'G'), .N = KR_SIZE(c, 'N')};
+    scan_grid g = {
+        .S = KR_SIZE(c, 'S'), .L = KR_SIZE(c, 'L'), .D = KR_SIZE(c, 'D'), .G = KR_SIZE(c, 'G'), .N = KR_SIZE(c, 'N')};
     g.per_group = g.D / g.G;
     g.shared = g.per_group >= SCAN_LANES;
     g.width = SCAN_LANES;
@@ -49,13 +50,15 @@ int64_t scan_fwd_shared_floats(const scan_grid *g) { return g->n_segs > 1 ? 2 * 
 int64_t scan_fwd_floats(const scan_grid *g) {
     return (2 * g->N + 3 * SCAN_CHUNK) * g->width + 2 * g->N * SCAN_LANES + SCAN_CHUNK;
 }
-int64_t scan_bwd_sum_floats(const scan_grid *g) { return g->shared && g->n_tiles > g->G ? g->n_tiles * g->S * g->L * g->N : 0; }
+int64_t scan_bwd_sum_floats(const scan_grid *g) {
+    return g->shared && g->n_tiles > g->G ? g->n_tiles * g->S * g->L * g->N : 0;
+}
 int64_t scan_bwd_shared_floats(const scan_grid *g) {
     int64_t parts = g->S * g->n_tiles * g->n_segs;
     return 2 * scan_bwd_sum_floats(g) + 3 * segment_floats(g) + 2 * parts * g->width;
 }
 int64_t scan_bwd_floats(const scan_grid *g) {
-    return (4 * g->N + 7 * SCAN_CHUNK + 2) * g->width + (4 * SCAN_CHUNK + 4) * g->N * SCAN_LANES + SCAN_CHUNK;
+    return (4 * g->N + 7 * SCAN_CHUNK + 2) * g->width + (4 * SCAN_CHUNK + 5) * g->N * SCAN_LANES + SCAN_CHUNK;
 }
 
 static kr_status selective_scan_plan(kr_call *c) {
@@ -65,7 +68,8 @@ static kr_status selective_scan_plan(kr_call *c) {
         KR_FAIL(KR_ERR_SHAPE, "selective_scan: S=%lld, L=%lld, D=%lld, G=%lld, N=%lld, want none empty", (long long)S,
                 (long long)L, (long long)D, (long long)G, (long long)N);
     if (D % G != 0)
-        KR_FAIL(KR_ERR_SHAPE, "selective_scan: D=%lld channels do not split into G=%lld groups", (long long)D, (long long)G);
+        KR_FAIL(KR_ERR_SHAPE, "selective_scan: D=%lld channels do not split into G=%lld groups", (long long)D,
+                (long long)G);
     if (form < SCAN_FAST || form > SCAN_CHUNKED)
         KR_FAIL(KR_ERR_ARG, "selective_scan: form is %lld, want 0 to 3", (long long)form);
     scan_grid g = scan_grid_of(c);

@@ -11,6 +11,7 @@
 /* What one thread works with. */
 typedef struct work {
     float *A, *h, *dh, *dA;                     /* [block][N][lane] */
+    float *chunk_dA;                            /* [N][lane]: small terms meet small sums */
     float *dt, *u, *x, *dy, *y, *du, *ddt;      /* [block][step][lane]; y before the gate, dy after it */
     float *a, *hs;                              /* [step][N][lane], of one block; hs[t + 1] follows step t */
     float *dB, *dC;                             /* [step][N][lane], of all blocks */
@@ -31,7 +32,7 @@ static work work_of(const scan_grid *g, float *p) {
     w.y = take(&p, steps), w.du = take(&p, steps), w.ddt = take(&p, steps);
     w.a = take(&p, SCAN_CHUNK * wide), w.hs = take(&p, (SCAN_CHUNK + 1) * wide);
     w.dB = take(&p, SCAN_CHUNK * wide), w.dC = take(&p, SCAN_CHUNK * wide);
-    w.gather = take(&p, 2 * wide), w.zero = take(&p, wide);
+    w.gather = take(&p, 2 * wide), w.zero = take(&p, wide), w.chunk_dA = take(&p, wide);
     w.dskip = take(&p, g->width), w.dbias = take(&p, g->width);
     w.begins = (unsigned char *)p;
     return w;
@@ -86,6 +87,7 @@ static void put(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf
 static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *skip = c->in[SCAN_D].data, *dout = c->dout[SCAN_Y].data;
     bool softplus = ((const selective_scan_attr *)c->attr)->dt_softplus;
+    float dskip[SCAN_MAX_WIDTH] = {0}, dbias[SCAN_MAX_WIDTH] = {0};
     for (int64_t t = 0; t < n; t++) {
         float *du = din_row(c, SCAN_U, row + t, k->first), *ddt = din_row(c, SCAN_DT, row + t, k->first);
         float *dz = din_row(c, SCAN_Z, row + t, k->first);
@@ -97,8 +99,8 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
                 vf raw = load_lanes(in_row(c, SCAN_DT, row + t) + k->first, i, k->n);
                 d *= v_sigmoid(bias ? raw + load_lanes(bias + k->first, i, k->n) : raw);
             }
-            v_store(w->dskip + i, v_load(w->dskip + i) + dy * u);
-            v_store(w->dbias + i, v_load(w->dbias + i) + d);
+            v_store(dskip + i, v_load(dskip + i) + dy * u);
+            v_store(dbias + i, v_load(dbias + i) + d);
             if (du) put(c, SCAN_U, du, i, k->n, v_load(w->du + at) + s * dy);
             if (ddt) put(c, SCAN_DT, ddt, i, k->n, d);
             if (!dz) continue;
@@ -107,12 +109,13 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
             put(c, SCAN_Z, dz, i, k->n, g * (y + s * u) * sig * (1.f + z * (1.f - sig)));
         }
     }
+    for (int64_t i = 0; i < k->n; i++) w->dskip[i] += dskip[i], w->dbias[i] += dbias[i];
 }
 
 /* Back over one block of one chunk: dh and dA go on, du and ddt are set, dB and dC are set by
  * the first block of a tile and added to by the others. */
-static inline __attribute__((always_inline)) void back_block(const block *k, const work *w, int64_t at, float *dh, float *dA,
-                                                             bool shared, bool first) {
+static inline __attribute__((always_inline)) void back_block(const block *k, const work *w, int64_t at, float *dh,
+                                                             float *dA, bool shared, bool first) {
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = k->n - 1; t >= 0; t--) {
         const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
@@ -165,8 +168,8 @@ static void back_state(const block *k, const float *dys, float *dh, bool shared)
 }
 
 /* dB or dC of n rows from the sums of a tile's blocks. */
-static void store_coefficients(const kr_call *c, const scan_grid *g, int slot, int64_t i_tile, const float *lanes, float *parts,
-                               int64_t row, int64_t n) {
+static void store_coefficients(const kr_call *c, const scan_grid *g, int slot, int64_t i_tile, const float *lanes,
+                               float *parts, int64_t row, int64_t n) {
     tile k = tile_of(g, i_tile);
     int64_t N = g->N;
     if (!c->din[slot].data) return;
@@ -187,7 +190,8 @@ static void store_coefficients(const kr_call *c, const scan_grid *g, int slot, i
     }
 }
 
-static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const work *w, int64_t b, int64_t row, int64_t n) {
+static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const work *w, int64_t b, int64_t row,
+                      int64_t n) {
     int64_t at = b * SCAN_CHUNK * SCAN_LANES, N = g->N;
     return (block){.n = n, .N = N, .A = w->A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
                    .B = in_row(c, SCAN_B, row) + k->group * N, .C = in_row(c, SCAN_C, row) + k->group * N,
@@ -196,20 +200,23 @@ static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const
 }
 
 /* One chunk of one tile, whose first state is in w->h. */
-static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64_t i_tile, const work *w, int64_t row, int64_t n) {
+static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64_t i_tile, const work *w, int64_t row,
+                      int64_t n) {
     tile k = tile_of(g, i_tile);
     int64_t states = g->N * SCAN_LANES;
     load_chunk(c, &k, w, row, n, NULL);
     for (int64_t b = 0; b < k.n_blocks; b++) {
         block e_b = block_of(c, g, &k, w, b, row, n);
-        float *h = w->h + b * states, *dh = w->dh + b * states, *dA = w->dA + b * states;
+        float *h = w->h + b * states, *dh = w->dh + b * states, *dA = w->chunk_dA;
         int64_t at = b * SCAN_CHUNK * SCAN_LANES;
         memcpy(w->hs, h, (size_t)states * sizeof *h);
+        memset(dA, 0, (size_t)states * sizeof *dA);
         if (g->shared) scan_block(&e_b, h, w->y + at, w->a, w->hs + states, true);
         else scan_block(&e_b, h, w->y + at, w->a, w->hs + states, false);
         if (!g->shared) back_block(&e_b, w, at, dh, dA, false, true);
         else if (b == 0) back_block(&e_b, w, at, dh, dA, true, true);
         else back_block(&e_b, w, at, dh, dA, true, false);
+        for (int64_t i = 0; i < states; i++) w->dA[b * states + i] += dA[i];
     }
     store_coefficients(c, g, SCAN_B, i_tile, w->dB, e->dB, row, n);
     store_coefficients(c, g, SCAN_C, i_tile, w->dC, e->dC, row, n);
@@ -227,7 +234,8 @@ static void load_states(const kr_call *c, const scan_grid *g, int64_t s, int64_t
 }
 
 /* dh over a segment that begins with none, into w->dh, and the segment's whole decay. */
-static void sum_up(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0, int64_t t1, const work *w, float *product) {
+static void sum_up(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0, int64_t t1,
+                   const work *w, float *product) {
     tile k = tile_of(g, i_tile);
     int64_t states = g->N * SCAN_LANES;
     float total[SCAN_MAX_WIDTH] = {0};
@@ -248,7 +256,8 @@ static void sum_up(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_ti
 }
 
 /* One segment of one tile: wholly if what comes after it is known, else only summed up. */
-static void segment(const kr_call *c, const scan_grid *g, const sums *e, int64_t item, int64_t seg, bool first, float *mine) {
+static void segment(const kr_call *c, const scan_grid *g, const sums *e, int64_t item, int64_t seg, bool first,
+                    float *mine) {
     int64_t s = item / g->n_tiles, i_tile = item % g->n_tiles, states = g->N * g->width, at = item * g->n_segs + seg;
     int64_t t0 = seg * g->seg, t1 = (seg + 1) * g->seg < g->L ? (seg + 1) * g->seg : g->L;
     bool last = seg == g->n_segs - 1;

@@ -7,7 +7,8 @@
 static void step_block(const kr_call *c, int64_t s, int64_t first, int64_t n_channels) {
     int64_t D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), per_group = D / KR_SIZE(c, 'G');
     const float *A = (const float *)c->in[SCAN_A].data + first * N, *bias = c->in[SCAN_DT_BIAS].data;
-    const float *h0 = c->in[SCAN_H0].data, *skip = c->in[SCAN_D].data, *B = in_row(c, SCAN_B, s), *C = in_row(c, SCAN_C, s);
+    const float *h0 = c->in[SCAN_H0].data, *skip = c->in[SCAN_D].data, *B = in_row(c, SCAN_B, s),
+                *C = in_row(c, SCAN_C, s);
     const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, s) + first : NULL, *u = in_row(c, SCAN_U, s) + first;
     float *h1 = c->out[SCAN_H].data, *y = (float *)c->out[SCAN_Y].data + s * D + first;
     float dt[SCAN_LANES], x[SCAN_LANES], sums[SCAN_LANES];

@@ -66,8 +66,8 @@ static void run(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile,
     for (int64_t t = t0; t < t1; t += SCAN_CHUNK) {
         int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = s * g->L + t;
         if (save && t > 0)
-            memcpy((float *)c->saved + ((s * g->n_tiles + i_tile) * (g->n_chunks - 1) + t / SCAN_CHUNK - 1) * states, w->h,
-                   (size_t)states * sizeof *w->h);
+            memcpy((float *)c->saved + ((s * g->n_tiles + i_tile) * (g->n_chunks - 1) + t / SCAN_CHUNK - 1) * states,
+                   w->h, (size_t)states * sizeof *w->h);
         load_chunk(c, &k, w, row, n, product ? total : NULL);
         if (find_begins(c, s, g->L, t, n, w->begins)) forgets = true;
         for (int64_t b = 0; b < k.n_blocks; b++) {
@@ -91,8 +91,8 @@ static void run(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile,
 
 /* One segment of one tile.  ends[item][seg]: first each segment's state from zero, then, once
  * linked, its true beginning.  A first pass does segment 0 wholly and sums the others up. */
-static void segment(const kr_call *c, const scan_grid *g, int64_t item, int64_t seg, bool first, bool outputs, float *ends,
-                    float *products, float *mine) {
+static void segment(const kr_call *c, const scan_grid *g, int64_t item, int64_t seg, bool first, bool outputs,
+                    float *ends, float *products, float *mine) {
     int64_t s = item / g->n_tiles, states = g->N * g->width, at = (item * g->n_segs + seg) * states;
     int64_t t1 = (seg + 1) * g->seg < g->L ? (seg + 1) * g->seg : g->L;
     bool whole = !first || seg == 0, last = seg == g->n_segs - 1;
@@ -103,7 +103,8 @@ static void segment(const kr_call *c, const scan_grid *g, int64_t item, int64_t 
     else if (seg == 0 && c->in[SCAN_H0].data)
         to_lanes(w.h, (const float *)c->in[SCAN_H0].data + (s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
     else memset(w.h, 0, (size_t)states * sizeof *w.h);
-    run(c, g, s, item % g->n_tiles, seg * g->seg, t1, &w, whole && outputs, whole && c->saved, whole ? NULL : products + at);
+    run(c, g, s, item % g->n_tiles, seg * g->seg, t1, &w, whole && outputs, whole && c->saved,
+        whole ? NULL : products + at);
     if (first && g->n_segs > 1) memcpy(ends + at, w.h, (size_t)states * sizeof *w.h);
     float *h = c->out[SCAN_H].data;
     if (whole && last && outputs && h) from_lanes(h + (s * g->D + k.first) * g->N, w.h, k.n, g->N, false);

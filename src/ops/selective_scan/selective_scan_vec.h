@@ -95,7 +95,8 @@ static inline vf coefficient(const float *row, int64_t n, int v, bool shared) {
 
 /* Runs h[N][lane] over the chunk.  y, if wanted: [n][lane], C . h.  a and hs, if wanted:
  * [n][N][lane], every decay and every state. */
-static inline __attribute__((always_inline)) void scan_block(const block *k, float *h, float *y, float *a, float *hs, bool shared) {
+static inline __attribute__((always_inline)) void scan_block(const block *k, float *h, float *y, float *a, float *hs,
+                                                             bool shared) {
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = 0; t < k->n; t++) {
         const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;

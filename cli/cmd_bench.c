@@ -1,7 +1,240 @@
-/* cmd_bench.c - krait bench. */
+/* cmd_bench.c - krait bench: how fast, beside what the machine can do. */
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "cli.h"
+#include "krait/bench.h"
+
+static const char help[] =
+    "usage: krait bench machine                  the roof: arithmetic and memory, measured\n"
+    "       krait bench ops [NAME ...]           each op beside the roof and its scalar reference\n"
+    "       krait bench length                   the scans from 1024 steps up: the cost of a token stays\n"
+    "       krait bench model MODEL              a training step, a prompt, a token\n\n"
+    "MODEL is a config.json, a recipe.json (its model; the data is not opened) or a folder with\n"
+    "either.  Weights and tokens are drawn at random: only the config decides the speed.\n\n"
+    "Every number is the best of several runs after a warm-up, with the median beside it.  On a\n"
+    "busy machine they lie far apart: then believe neither.  \"roof\" is the share of what the\n"
+    "machine can do at most: the time that the flops need in registers, or the bytes from\n"
+    "memory, whichever is longer, over the time taken.  Data that stays in the caches can go\n"
+    "above 100 %.  Backward counts twice the flops of forward, as the field does.\n\n"
+    "  --runs K        timed at least K times (7)\n"
+    "  --seconds T     and for at least T seconds (0.2)\n"
+    "  --threads N     default: all cores this process may use\n"
+    "  --longest L     length: up to L steps (262144)\n"
+    "  --batch N       model: rows of a training batch (8)\n"
+    "  --length N      model: tokens of a row (1024)\n"
+    "  --prompt N      model: tokens of the prompt (1024)\n"
+    "  --only WHAT     model: train or infer\n"
+    "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
+    "  --profile       model: where the time goes, by op\n"
+    "  --json          one JSON object a line\n";
+
+typedef struct settings {
+    kr_bench_options opt;
+    kr_bench_machine machine;
+    double longest, batch, length, prompt;
+    const char *only;
+    bool recompute, profile, json;
+} settings;
+
+/* --- the machine ----------------------------------------------------------------------------- */
+
+static int measure(settings *s) {
+    kr_bench_machine *m = &s->machine;
+    if (isatty(1)) fprintf(stderr, "measuring the machine ...\r");
+    if (kr_bench_measure_machine(m, &s->opt) != KR_OK) return fail();
+    if (s->json)
+        printf("{\"bench\": \"machine\", \"cpu\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"krait\": \"%s\", "
+               "\"fma_gflops\": %.4g, \"gemm_gflops\": %.4g, \"stream_gb_per_s\": %.4g}\n",
+               m->cpu, m->isa, m->n_threads, m->version, m->fma_flops / 1e9, m->gemm_flops / 1e9,
+               m->stream_bytes / 1e9);
+    else
+        printf("machine  %s, %d thread%s, %s; krait %s\n"
+               "roof     %.0f GFLOP/s in registers, %.0f in a product of 1024 x 1024; %.1f GB/s from memory\n\n",
+               m->cpu, m->n_threads, m->n_threads == 1 ? "" : "s", m->isa, m->version, m->fma_flops / 1e9,
+               m->gemm_flops / 1e9, m->stream_bytes / 1e9);
+    return 0;
+}
+
+/* --- ops and lengths --------------------------------------------------------------------------- */
+
+static void op_row(void *user, const kr_bench_op *r) {
+    const settings *s = user;
+    const char *pass = r->backward ? "backward" : "forward";
+    double t = r->time.best_s;
+    char gflops[32] = "-";
+    if (s->json) {
+        printf("{\"bench\": \"op\", \"op\": \"%s\", \"sizes\": \"%s\", \"pass\": \"%s\", \"best_ms\": %.5g, "
+               "\"median_ms\": %.5g, \"runs\": %d, \"gflops\": %.4g, \"gb_per_s\": %.4g, \"roof\": %.3g, "
+               "\"speedup\": %.3g}\n",
+               r->op, r->sizes, pass, t * 1e3, r->time.median_s * 1e3, r->time.n_runs, r->flops / t / 1e9,
+               r->bytes / t / 1e9, r->roof, r->speedup);
+    } else {
+        if (r->flops > 0) snprintf(gflops, sizeof gflops, "%.1f", r->flops / t / 1e9);
+        printf("%-15s %-26s %-8s %9.3f %9.3f %9s %8.2f %5.0f %% %7.1f\n", r->backward ? "" : r->op,
+               r->backward ? "" : r->sizes, pass, t * 1e3, r->time.median_s * 1e3, gflops, r->bytes / t / 1e9,
+               100 * r->roof, r->speedup);
+    }
+    fflush(stdout);
+}
+
+static int bench_ops(settings *s, char **names, int n) {
+    int wrong = measure(s);
+    if (wrong) return wrong;
+    if (!s->json)
+        printf("%-15s %-26s %-8s %9s %9s %9s %8s %7s %7s\n", "op", "sizes", "", "best ms", "median ms", "GFLOP/s",
+               "GB/s", "roof", "x ref");
+    return kr_bench_ops(&s->machine, (const char *const *)names, n, &s->opt, op_row, s) == KR_OK ? 0 : fail();
+}
+
+static void length_row(void *user, const kr_bench_length *r) {
+    const settings *s = user;
+    double L = (double)r->L, f = r->forward.best_s / L * 1e9, b = r->backward.best_s / L * 1e9;
+    char tensors[32], work[32];
+    if (s->json)
+        printf("{\"bench\": \"length\", \"op\": \"%s\", \"sizes\": \"%s\", \"length\": %lld, "
+               "\"forward_ns_per_token\": %.5g, \"backward_ns_per_token\": %.5g, \"tensor_bytes\": %lld, "
+               "\"work_bytes\": %lld}\n",
+               r->op, r->sizes, (long long)r->L, f, b, (long long)r->tensor_bytes, (long long)r->work_bytes);
+    else
+        printf("%-15s %-18s %8lld %12.1f %12.1f %12s %12s %10.0f\n", r->op, r->sizes, (long long)r->L, f, b,
+               human_bytes(r->tensor_bytes, tensors), human_bytes(r->work_bytes, work),
+               (double)(r->tensor_bytes + r->work_bytes) / L);
+    fflush(stdout);
+}
+
+static int bench_length(settings *s) {
+    int wrong = measure(s);
+    if (wrong) return wrong;
+    if (!s->json)
+        printf("one sequence; nanoseconds a token\n%-15s %-18s %8s %12s %12s %12s %12s %10s\n", "op", "sizes", "length",
+               "forward", "backward", "tensors", "scratch", "bytes/tok");
+    return kr_bench_lengths((int64_t)s->longest, &s->opt, length_row, s) == KR_OK ? 0 : fail();
+}
+
+/* --- models --------------------------------------------------------------------------------------- */
+
+static void rate(const settings *s, const char *what, double tokens, const kr_bench_time *t, const char *note) {
+    char best[32], median[32];
+    if (s->json)
+        printf("{\"bench\": \"%s\", \"tokens\": %.0f, \"best_s\": %.6g, \"median_s\": %.6g, \"runs\": %d, "
+               "\"tokens_per_s\": %.6g, \"tokens_per_s_median\": %.6g}\n",
+               what, tokens, t->best_s, t->median_s, t->n_runs, tokens / t->best_s, tokens / t->median_s);
+    else
+        printf("%-8s %9.3f ms best, %9.3f ms median  %9s tokens/s (median %s)  %s\n", what, t->best_s * 1e3,
+               t->median_s * 1e3, human_count(tokens / t->best_s, best), human_count(tokens / t->median_s, median),
+               note);
+    fflush(stdout);
+}
+
+static void parts(const settings *s, const char *what, const kr_bench_part *p, int n) {
+    double all = 0;
+    for (int i = 0; i < n; i++) all += p[i].seconds;
+    if (s->json)
+        for (int i = 0; i < n; i++)
+            printf("{\"bench\": \"profile\", \"of\": \"%s\", \"op\": \"%s\", \"pass\": \"%s\", \"ms\": %.5g, "
+                   "\"calls\": %lld, \"gflops\": %.4g}\n",
+                   what, p[i].what, p[i].backward ? "backward" : "forward", p[i].seconds * 1e3, (long long)p[i].calls,
+                   p[i].seconds > 0 ? p[i].flops / p[i].seconds / 1e9 : 0);
+    if (s->json || n == 0) return;
+    printf("\n  one %-22s %12s %8s %7s %9s\n", what, "ms", "share", "calls", "GFLOP/s");
+    for (int i = 0; i < n; i++) {
+        char gflops[32] = "-";
+        if (p[i].seconds <= 0) continue;
+        if (p[i].flops > 0) snprintf(gflops, sizeof gflops, "%.1f", p[i].flops / p[i].seconds / 1e9);
+        const char *pass = p[i].what[0] == '(' ? "" : p[i].backward ? "backward" : "forward";
+        printf("  %-16s %-9s %12.3f %6.1f %% %7lld %9s\n", p[i].what,
+               pass, p[i].seconds * 1e3, 100 * p[i].seconds / all, (long long)p[i].calls, gflops);
+    }
+    printf("\n");
+}
+
+static int bench_train(settings *s, const char *path) {
+    static kr_bench_train_result r;
+    char bytes[32], flops[32], note[128];
+    if (kr_bench_train(&r, path, (int64_t)s->batch, (int64_t)s->length, s->recompute, &s->opt) != KR_OK) return fail();
+    snprintf(note, sizeof note, "%lld x %lld tokens, %s, %s FLOP/s", (long long)r.S, (long long)r.L,
+             human_bytes(r.bytes, bytes), human_count(r.flops / r.step.best_s, flops));
+    rate(s, "train", (double)(r.S * r.L), &r.step, note);
+    if (s->profile) parts(s, "training step", r.part, r.n_parts);
+    return 0;
+}
+
+static int bench_infer(settings *s, const char *path) {
+    static kr_bench_infer_result r;
+    char bytes[32], note[96];
+    if (kr_bench_infer(&r, path, (int64_t)s->prompt, &s->opt) != KR_OK) return fail();
+    snprintf(note, sizeof note, "a prompt of %lld tokens", (long long)r.prompt_tok);
+    rate(s, "prefill", (double)r.prompt_tok, &r.prefill, note);
+    snprintf(note, sizeof note, "one at a time; state %s", human_bytes(r.state_bytes, bytes));
+    rate(s, "decode", 1, &r.decode, note);
+    if (s->profile)
+        parts(s, "piece of the prompt", r.prefill_part, r.n_prefill), parts(s, "token", r.decode_part, r.n_decode);
+    return 0;
+}
+
+static int bench_model(settings *s, const char *path) {
+    bool train = !s->only || strcmp(s->only, "train") == 0, infer = !s->only || strcmp(s->only, "infer") == 0;
+    if (!train && !infer) return misuse("bench", "--only is \"%s\", want train or infer", s->only);
+    int code = measure(s);
+    if (!code && train) code = bench_train(s, path);
+    if (!code && infer) code = bench_infer(s, path);
+    return code;
+}
 
 int cmd_bench(int argc, char **argv) {
-    (void)argc, (void)argv;
-    return misuse("bench", "is not there yet");
+    static const struct option options[] = {{"runs", 1, NULL, 'r'},
+                                            {"seconds", 1, NULL, 's'},
+                                            {"threads", 1, NULL, 't'},
+                                            {"longest", 1, NULL, 'L'},
+                                            {"batch", 1, NULL, 'b'},
+                                            {"length", 1, NULL, 'l'},
+                                            {"prompt", 1, NULL, 'P'},
+                                            {"only", 1, NULL, 'o'},
+                                            {"recompute", 0, NULL, 'c'},
+                                            {"profile", 0, NULL, 'p'},
+                                            {"json", 0, NULL, 'j'},
+                                            {"help", 0, NULL, 'h'},
+                                            {0}};
+    static settings s = {.longest = 262144, .batch = 8, .length = 1024, .prompt = 1024};
+    double x;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) switch (c) {
+        case 'h': return fputs(help, stdout), 0;
+        case 'r':
+            if (!number("bench", "runs", optarg, 1, 500, &x)) return EXIT_USAGE;
+            s.opt.runs = (int)x;
+            break;
+        case 's':
+            if (!number("bench", "seconds", optarg, 1e-9, 3600, &s.opt.seconds)) return EXIT_USAGE;
+            break;
+        case 't':
+            if (!number("bench", "threads", optarg, 1, 1024, &x)) return EXIT_USAGE;
+            s.opt.n_threads = (int)x;
+            break;
+        case 'L':
+            if (!number("bench", "longest", optarg, 1024, 1e9, &s.longest)) return EXIT_USAGE;
+            break;
+        case 'b':
+            if (!number("bench", "batch", optarg, 1, 1e6, &s.batch)) return EXIT_USAGE;
+            break;
+        case 'l':
+            if (!number("bench", "length", optarg, 1, 1e9, &s.length)) return EXIT_USAGE;
+            break;
+        case 'P':
+            if (!number("bench", "prompt", optarg, 1, 1e9, &s.prompt)) return EXIT_USAGE;
+            break;
+        case 'o': s.only = optarg; break;
+        case 'c': s.recompute = true; break;
+        case 'p': s.profile = true; break;
+        case 'j': s.json = true; break;
+        default: return misuse("bench", "wrong option");
+        }
+    const char *what = optind < argc ? argv[optind] : "";
+    int n = argc - optind - 1;
+    if (strcmp(what, "machine") == 0 && n == 0) return measure(&s);
+    if (strcmp(what, "ops") == 0) return bench_ops(&s, argv + optind + 1, n);
+    if (strcmp(what, "length") == 0 && n == 0) return bench_length(&s);
+    if (strcmp(what, "model") == 0 && n == 1) return bench_model(&s, argv[optind + 1]);
+    return misuse("bench", "want machine, ops [NAME ...], length, or model MODEL");
 }

@@ -1,15 +1,9 @@
 /* run.c - running a planned graph, its states, its profile. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/timing.h"
 #include "graph/node.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static size_t bytes_of(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
@@ -20,12 +14,12 @@ static void run_step(kr_graph *g, int k) {
     kr_step *s = &g->steps[k];
     if (k == g->n_forward && g->loss_grad) *(float *)g->loss_grad->data = g->loss_scale;
     if (s->dead) return;
-    double t0 = g->profiling ? now() : 0;
+    double t0 = g->profiling ? kr_now() : 0;
     for (int i = 0; i < KR_MAX_IN && s->zero[i]; i++) memset(s->zero[i]->data, 0, bytes_of(s->zero[i]));
     if (s->backward) kr_op_backward(s->op, &s->call, g->opt.impl);
     else kr_op_forward(s->op, &s->call, g->opt.impl);
     if (g->profiling) {
-        g->profile[k].seconds += now() - t0;
+        g->profile[k].seconds += kr_now() - t0;
         g->profile[k].calls++;
     }
 }

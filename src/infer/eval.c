@@ -1,15 +1,9 @@
 /* eval.c - how well a model predicts a text: windows with carried state. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/timing.h"
 #include "infer/session.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Window i predicts tok[i L + 1 ... ]; past the end nothing is scored. */
 static void run_window(kr_graph *g, const int32_t *tok, int64_t n, int64_t at, int64_t L, double *nll) {
@@ -35,10 +29,10 @@ kr_status kr_eval_text(const kr_model *m, const char *text, int64_t n_bytes, int
     kr_status st = kr_model_graph((kr_model *)m, &o, &g);
     if (st == KR_OK && (st = kr_graph_alloc(g)) != KR_OK) kr_graph_free(g);
     if (st == KR_OK) {
-        double nll = 0, t0 = now();
+        double nll = 0, t0 = kr_now();
         for (int64_t at = 0; at + 1 < n; at += o.L) run_window(g, tok, n, at, o.L, &nll);
         double loss = nll / (double)(n - 1);
-        *out = (kr_eval_result){.n_tok = n - 1, .n_bytes = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes, .loss = loss, .perplexity = exp(loss), .seconds = now() - t0};
+        *out = (kr_eval_result){.n_tok = n - 1, .n_bytes = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes, .loss = loss, .perplexity = exp(loss), .seconds = kr_now() - t0};
         out->bits_per_byte = nll / log(2) / (double)(out->n_bytes - 1);
         kr_graph_free(g);
     }

@@ -8,15 +8,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/timing.h"
 #include "train/adamw.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void say(const kr_train *t, const char *sentence) {
     if (t->hooks.message) t->hooks.message(t->hooks.user, sentence);
@@ -134,8 +128,8 @@ static kr_status evaluate(kr_train *t) {
 
 static kr_status save(kr_train *t) {
     const char *out = t->opt.out;
-    t->state.seconds += now() - t->clock;
-    t->clock = now();
+    t->state.seconds += kr_now() - t->clock;
+    t->clock = kr_now();
     KR_TRY(kr_checkpoint_save(out, t->model, t->info->carries ? t->graph : NULL, &t->state));
     t->best_unsaved = false;
     t->saved_step = t->state.step;
@@ -156,10 +150,10 @@ static void try_save(kr_train *t) {
 /* --- the loop --------------------------------------------------------------------------------- */
 
 /* From here on the rate is measured. */
-static void mark(kr_train *t) { t->mark = now(), t->mark_tok = t->state.n_tok, t->mark_step = t->state.step; }
+static void mark(kr_train *t) { t->mark = kr_now(), t->mark_tok = t->state.n_tok, t->mark_step = t->state.step; }
 
 static void progress(kr_train *t, double loss, double norm) {
-    double seconds = t->state.seconds + now() - t->clock, span = now() - t->mark;
+    double seconds = t->state.seconds + kr_now() - t->clock, span = kr_now() - t->mark;
     int64_t tokens = t->state.n_tok - t->mark_tok, steps = t->state.step - t->mark_step;
     double rate = span > 0 ? (double)tokens / span : 0;
     kr_train_progress p = {.step = t->state.step, .steps = t->state.steps, .loss = loss, .lr = t->lr, .grad_norm = norm,
@@ -174,9 +168,9 @@ static void progress(kr_train *t, double loss, double norm) {
 static void set_steps_by_clock(kr_train *t) {
     enum { WARM = 3, TIMED = 8 };
     if (t->opt.minutes <= 0 || t->state.steps || t->state.step < WARM) return;
-    if (t->timed_from == 0) t->timed_from = now(), t->timed_step = t->state.step;
+    if (t->timed_from == 0) t->timed_from = kr_now(), t->timed_step = t->state.step;
     if (t->state.step < t->timed_step + TIMED) return;
-    double each = (now() - t->timed_from) / TIMED, n = t->opt.minutes * 60 / each;
+    double each = (kr_now() - t->timed_from) / TIMED, n = t->opt.minutes * 60 / each;
     t->state.steps = n > 2 * (WARM + TIMED) ? (int64_t)n : 2 * (WARM + TIMED);
 }
 
@@ -191,7 +185,7 @@ kr_status kr_train_run(kr_train *t) {
     const kr_train_options *o = &t->opt;
     double loss, norm;
     if (o->minutes <= 0) t->state.steps = o->steps;
-    t->clock = now();
+    t->clock = kr_now();
     mark(t);
     while (t->state.steps == 0 || t->state.step < t->state.steps) {
         KR_TRY(train_step(t, &loss, &norm));

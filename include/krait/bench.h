@@ -1,0 +1,107 @@
+/* bench.h - how fast is it here?  Beside what the machine can do, never by itself.
+ *
+ *     kr_bench_machine m;
+ *     kr_bench_measure_machine(&m, NULL);
+ *     kr_bench_ops(&m, NULL, 0, NULL, print_row, NULL);
+ *
+ * Every time is of work repeated after a warm-up: the best run says what the code can do,
+ * the median what it did.  Weights and tokens are drawn at random; nothing is read but the
+ * config. */
+#ifndef KRAIT_BENCH_H
+#define KRAIT_BENCH_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "krait/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kr_bench_options {
+    int runs;       /* timed at least this often; default 7 */
+    double seconds; /* and for at least this long; default 0.2 */
+    int n_threads;  /* default: all cores this process may use */
+} kr_bench_options;
+
+typedef struct kr_bench_time {
+    double best_s, median_s;
+    int n_runs;
+} kr_bench_time;
+
+/* --- the machine and its roof ----------------------------------------------------------- */
+
+typedef struct kr_bench_machine {
+    char cpu[96];
+    const char *isa, *version; /* the instruction set that is used; Krait's version */
+    int n_threads;
+    double fma_flops;    /* a second: multiply-adds in registers, nothing else; all threads */
+    double gemm_flops;   /* a second: our product of two 1024 x 1024 matrices */
+    double stream_bytes; /* a second: a[i] = b[i] + s c[i] over three arrays of 64 MiB */
+} kr_bench_machine;
+KR_API kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options *opt);
+
+/* --- ops ---------------------------------------------------------------------------------- */
+
+typedef struct kr_bench_op {
+    const char *op, *sizes; /* "ssd", "S8 L1024 H8 ...": one letter an axis, as in its signature */
+    bool backward;
+    kr_bench_time time;
+    double flops, bytes; /* of one call; flops 0: bytes are what counts.  Backward counts twice the flops */
+    double roof;         /* share of the roof: the time that flops or bytes need at least, over the best */
+    double speedup;      /* over the scalar reference, both on one thread, on smaller sizes */
+} kr_bench_op;
+/* Calls row() for each op of the table (forward, then backward).  names: only these.
+ * KR_ERR_ARG: a name that is not in the table. */
+KR_API kr_status kr_bench_ops(const kr_bench_machine *m, const char *const *names, int n_names,
+                              const kr_bench_options *opt, void (*row)(void *user, const kr_bench_op *r), void *user);
+
+typedef struct kr_bench_length {
+    const char *op, *sizes; /* of one sequence, apart from L */
+    int64_t L;
+    kr_bench_time forward, backward;
+    int64_t tensor_bytes; /* inputs, outputs and their gradients */
+    int64_t work_bytes;   /* what the op itself keeps: scratch and saved states */
+} kr_bench_length;
+/* The scans on one sequence of 1024, 4096, ... steps, up to `longest`. */
+KR_API kr_status kr_bench_lengths(int64_t longest, const kr_bench_options *opt,
+                                  void (*row)(void *user, const kr_bench_length *r), void *user);
+
+/* --- models --------------------------------------------------------------------------------- */
+
+/* Where the time of one step goes, by op.  what: "linear", "adamw", ... */
+typedef struct kr_bench_part {
+    const char *what;
+    bool backward;
+    double seconds, flops;
+    int64_t calls;
+} kr_bench_part;
+enum { KR_BENCH_PARTS = 64 };
+
+typedef struct kr_bench_train_result {
+    int64_t S, L, n_params, bytes; /* bytes: weights, gradients, optimiser, activations, scratch */
+    kr_bench_time step;            /* forward, backward, clipping, AdamW */
+    double flops;                  /* of one step, counted as for ops */
+    int n_parts;
+    kr_bench_part part[KR_BENCH_PARTS];
+} kr_bench_train_result;
+/* A training step on batches of S rows of L tokens.  path: a config.json, a recipe.json
+ * (its model), or a folder with either. */
+KR_API kr_status kr_bench_train(kr_bench_train_result *out, const char *path, int64_t S, int64_t L, bool recompute,
+                                const kr_bench_options *opt);
+
+typedef struct kr_bench_infer_result {
+    int64_t n_params, state_bytes, prompt_tok;
+    kr_bench_time prefill; /* of the whole prompt */
+    kr_bench_time decode;  /* of one token, sampling included */
+    int n_prefill, n_decode;
+    kr_bench_part prefill_part[KR_BENCH_PARTS], decode_part[KR_BENCH_PARTS]; /* of one run of the graph */
+} kr_bench_infer_result;
+/* One session: a prompt, then token by token.  KR_ERR_ARG: the model cannot be decoded. */
+KR_API kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t prompt_tok,
+                                const kr_bench_options *opt);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

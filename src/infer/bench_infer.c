@@ -1,0 +1,72 @@
+/* bench_infer.c - how fast a session reads a prompt and continues it. */
+#include "infer/session.h"
+#include "model/bench_model.h"
+
+enum { DECODED = 64 }; /* tokens in one timed run */
+
+typedef struct reader {
+    kr_session *s;
+    int32_t *tok;
+    int64_t n;
+} reader;
+
+static void prefill(void *arg) {
+    reader *r = arg;
+    kr_session_feed(r->s, r->tok, r->n);
+}
+
+static void decode(void *arg) {
+    reader *r = arg;
+    for (int i = 0; i < DECODED; i++) {
+        int32_t t = kr_session_sample(r->s);
+        if (t < 0) t = 0; /* the end of the text is none for the clock */
+        kr_session_feed(r->s, &t, 1);
+    }
+}
+
+static kr_graph *graph_of(const kr_session *s, int64_t length) {
+    for (int i = 0; i < KR_N_LENGTHS; i++)
+        if (s->graph[i] && s->length[i] == length) return s->graph[i];
+    return NULL;
+}
+
+static int profile(reader *r, kr_graph *g, void (*work)(void *arg), int runs, kr_bench_part *part) {
+    if (!g) return 0;
+    kr_graph_set_profile(g, true);
+    work(r);
+    int n = kr_bench_profile(g, runs, part, KR_BENCH_PARTS);
+    kr_graph_set_profile(g, false);
+    return n;
+}
+
+static kr_status bench(reader *r, const kr_model *m, const kr_bench_options *o, kr_bench_infer_result *out) {
+    kr_session_options so = {.n_threads = o->n_threads};
+    KR_TRY(kr_session_new(&r->s, m, &so));
+    if (!(r->tok = kr_mem_array((size_t)r->n, sizeof *r->tok))) return KR_ERR_NOMEM;
+    kr_rng rng = {1, kr_rng_stream("bench"), 0};
+    for (int64_t i = 0; i < r->n; i++) r->tok[i] = (int32_t)kr_rng_below(&rng, m->config.vocab_size);
+    out->state_bytes = kr_session_state_bytes(r->s);
+    out->prefill = kr_time_work(prefill, r, o);
+    out->decode = kr_time_work(decode, r, o);
+    out->decode.best_s /= DECODED, out->decode.median_s /= DECODED;
+    int64_t longest = r->s->length[0];
+    out->n_prefill = profile(r, graph_of(r->s, longest), prefill, r->n / longest > 0 ? (int)(r->n / longest) : 1,
+                             out->prefill_part);
+    out->n_decode = profile(r, graph_of(r->s, 1), decode, DECODED, out->decode_part);
+    return KR_OK;
+}
+
+kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t prompt_tok,
+                         const kr_bench_options *opt) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    kr_model *m;
+    reader r = {.n = prompt_tok};
+    if (prompt_tok < 1) KR_FAIL(KR_ERR_ARG, "the prompt has %lld tokens, want at least one", (long long)prompt_tok);
+    KR_TRY(kr_bench_model_open(&m, path, false));
+    *out = (kr_bench_infer_result){.prompt_tok = prompt_tok, .n_params = m->params->n_elements};
+    kr_status st = bench(&r, m, &o, out);
+    kr_session_free(r.s);
+    kr_mem_free(r.tok);
+    kr_model_release(m);
+    return st;
+}

@@ -1,0 +1,25 @@
+/* bench_call.h - an op with sizes, numbers and memory, ready to be timed. */
+#ifndef KR_MODEL_BENCH_CALL_H
+#define KR_MODEL_BENCH_CALL_H
+#include "base/timing.h"
+#include "ops/op.h"
+
+enum { KR_BENCH_OWNED = 2 * (KR_MAX_IN + KR_MAX_OUT) + 2 };
+
+typedef struct kr_bench_call {
+    const kr_op *op;
+    kr_impl impl;
+    kr_call call;
+    _Alignas(16) char attr[256];
+    void *owned[KR_BENCH_OWNED];
+    int n_owned;
+} kr_bench_call;
+
+/* sizes are words, as in op_test.h: "S8" sets an axis, "*64" the rows, "-h" leaves an input
+ * out or an output unwanted.  The forward has run once.  Freed by the caller even on failure. */
+kr_status kr_bench_call_open(kr_bench_call *b, const char *op, const char *sizes, kr_impl impl, int n_threads);
+void kr_bench_call_close(kr_bench_call *b);
+kr_bench_time kr_bench_call_time(kr_bench_call *b, bool backward, const kr_bench_options *opt);
+/* Bytes that must move: inputs read and outputs written; backward likewise. */
+double kr_bench_call_bytes(const kr_bench_call *b, bool backward);
+#endif

@@ -1,0 +1,92 @@
+/* bench_machine.c - what this machine can do, measured: the roof that times are held against. */
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/bench_call.h"
+#include "ops/roof.h"
+
+static void read_cpu_name(char *to, size_t size) {
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    snprintf(to, size, "unknown CPU");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (!colon || strncmp(line, "model name", 10) != 0) continue;
+        snprintf(to, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+}
+
+typedef struct roof {
+    float (*fma)(int64_t n, int64_t *lanes);
+    void (*triad)(float *a, const float *b, const float *c, int64_t n, int n_threads);
+    int n_threads;
+    int64_t n, lanes;
+    float *a, *b, *c, sum;
+} roof;
+
+static roof roof_of(kr_impl impl) {
+    switch (impl) {
+#if defined(__x86_64__)
+    case KR_AVX2: return (roof){.fma = kr_roof_fma_avx2, .triad = kr_roof_triad_avx2};
+    case KR_AVX512: return (roof){.fma = kr_roof_fma_avx512, .triad = kr_roof_triad_avx512};
+#endif
+#if defined(__aarch64__)
+    default: return (roof){.fma = kr_roof_fma_neon, .triad = kr_roof_triad_neon};
+#else
+    default: return (roof){.fma = kr_roof_fma_baseline, .triad = kr_roof_triad_baseline};
+#endif
+    }
+}
+
+static void run_fma(void *arg) {
+    roof *r = arg;
+    float sum = 0;
+#pragma omp parallel num_threads(r->n_threads) reduction(+ : sum)
+    {
+        int64_t lanes;
+        sum += r->fma(r->n, &lanes);
+#pragma omp single
+        r->lanes = lanes;
+    }
+    r->sum = sum;
+}
+
+static void run_triad(void *arg) {
+    roof *r = arg;
+    r->triad(r->a, r->b, r->c, r->n, r->n_threads);
+}
+
+kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options *opt) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    kr_impl impl = kr_cpu_best();
+    roof r = roof_of(impl);
+    memset(out, 0, sizeof *out);
+    read_cpu_name(out->cpu, sizeof out->cpu);
+    out->isa = kr_impl_name(impl);
+    out->version = KRAIT_VERSION;
+    out->n_threads = r.n_threads = o.n_threads;
+
+    r.n = 1 << 18;
+    double rounds = (double)r.n * KR_ROOF_CHAINS * 2;
+    double t = kr_time_work(run_fma, &r, &o).best_s;
+    out->fma_flops = rounds * (double)(r.lanes * r.n_threads) / t;
+
+    r.n = (64 << 20) / (int64_t)sizeof(float);
+    r.a = kr_mem_array(3 * (size_t)r.n, sizeof *r.a);
+    if (!r.a) return KR_ERR_NOMEM;
+    r.b = r.a + r.n, r.c = r.b + r.n;
+    r.triad(r.b, r.a, r.a, r.n, r.n_threads); /* pages are taken here, each near the thread that will use it */
+    r.triad(r.c, r.a, r.a, r.n, r.n_threads);
+    out->stream_bytes = 3.0 * (double)r.n * sizeof *r.a / kr_time_work(run_triad, &r, &o).best_s;
+    kr_mem_free(r.a);
+
+    kr_bench_call b;
+    kr_status st = kr_bench_call_open(&b, "linear", "*1024 N1024 K1024 -b", impl, o.n_threads);
+    if (st == KR_OK) out->gemm_flops = b.op->flops(&b.call) / kr_bench_call_time(&b, false, &o).best_s;
+    kr_bench_call_close(&b);
+    return st;
+}

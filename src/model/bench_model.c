@@ -1,0 +1,73 @@
+/* bench_model.c - opening models for timing, and where their time goes. */
+#include "model/bench_model.h"
+
+#include "base/file.h"
+
+static kr_status load_config(json_t **out, const char *path) {
+    char file[4096];
+    if (!kr_dir_exists(path)) return kr_json_load(out, path);
+    KR_TRY(kr_path_join(file, sizeof file, path, "config.json"));
+    if (!kr_file_exists(file)) KR_TRY(kr_path_join(file, sizeof file, path, "recipe.json"));
+    return kr_json_load(out, file);
+}
+
+/* The model of a recipe, or the config itself. */
+static kr_status read_config(json_t **out, const char *path) {
+    json_t *j;
+    KR_TRY(load_config(&j, path));
+    bool recipe = !json_object_get(j, "model_type") && !json_object_get(j, "ssm_cfg") &&
+                  json_is_object(json_object_get(j, "model"));
+    if (recipe) {
+        json_t *m = json_deep_copy(json_object_get(j, "model"));
+        json_decref(j);
+        if (!(j = m)) KR_FAIL(KR_ERR_NOMEM, "out of memory for the model of %s", path);
+        if (!json_object_get(j, "model_type") && !json_object_get(j, "ssm_cfg"))
+            json_object_set_new(j, "model_type", json_string("krait"));
+    }
+    *out = j;
+    return KR_OK;
+}
+
+kr_status kr_bench_model_open(kr_model **out, const char *path, bool training) {
+    json_t *config = NULL;
+    kr_model *m;
+    KR_TRY(read_config(&config, path));
+    kr_status st = kr_model_describe(&m, config, path, KR_F32);
+    json_decref(config);
+    KR_TRY(st);
+    st = kr_params_alloc(m->params, training);
+    if (st != KR_OK) return kr_model_release(m), st;
+    kr_params_init(m->params, 1);
+    *out = m;
+    return KR_OK;
+}
+
+void kr_bench_fill_inputs(kr_graph *g, int64_t vocab_size) {
+    static const char *const names[] = {"ids", "targets", "x", "y"};
+    kr_rng rng = {1, kr_rng_stream("bench"), 0};
+    for (int i = 0; i < 4; i++) {
+        kr_node *n = kr_graph_find(g, names[i]);
+        if (!n) continue;
+        kr_tensor t = kr_node_tensor(n);
+        for (int64_t k = 0; k < kr_count(&t); k++) {
+            if (t.dtype == KR_I32) ((int32_t *)t.data)[k] = (int32_t)kr_rng_below(&rng, vocab_size);
+            else ((float *)t.data)[k] = (float)kr_rng_uniform(&rng);
+        }
+    }
+}
+
+int kr_bench_profile(const kr_graph *g, int runs, kr_bench_part *part, int cap) {
+    kr_profile_row rows[KR_BENCH_PARTS];
+    int n = kr_graph_get_profile(g, rows, cap < KR_BENCH_PARTS ? cap : KR_BENCH_PARTS);
+    for (int k = 0; k < n; k++) {
+        kr_bench_part p = {.what = rows[k].op,
+                           .backward = rows[k].backward,
+                           .seconds = rows[k].seconds / runs,
+                           .flops = rows[k].flops / runs,
+                           .calls = rows[k].calls / runs};
+        int i = k;
+        for (; i > 0 && part[i - 1].seconds < p.seconds; i--) part[i] = part[i - 1];
+        part[i] = p;
+    }
+    return n;
+}

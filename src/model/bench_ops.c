@@ -1,0 +1,151 @@
+/* bench_ops.c - each op beside the machine's roof and beside its scalar reference. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/bench_call.h"
+
+/* Flops of a forward where the op has no count of its own: an exp is 20 (its polynomial
+ * and scaling), the rest what the formula says. */
+static double scan_flops(const kr_call *c) {
+    return 26.0 * (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
+}
+static double lti_flops(const kr_call *c) { /* complex: a h is 6, + gain u 4, C h 4 */
+    return 14.0 * (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
+}
+
+/* Sizes are those of a training step: 8 rows of 1024 tokens, d_model 256.  `small` is what
+ * the scalar reference can do in a moment. */
+typedef struct entry {
+    const char *op, *sizes, *small;
+    double (*flops)(const kr_call *c);
+} entry;
+static const entry table[] = {
+    {"linear", "*8192 K256 N1288 -b", "*256 K256 N1288 -b", NULL},
+    {"linear", "*8192 K512 N256 -b", "*256 K512 N256 -b", NULL},
+    {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h", NULL},
+    {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h", scan_flops},
+    {"lti_scan", "S8 L1024 D256 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him",
+     "S1 L512 D32 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him", lti_flops},
+    {"conv1d", "S8 L1024 D768 K4 -x0 -seq_idx -x1", "S1 L1024 D256 K4 -x0 -seq_idx -x1", NULL},
+    {"add_rmsnorm", "*8192 D256", "*1024 D256", NULL},
+    {"gated_rmsnorm", "*8192 D512", "*1024 D512", NULL},
+    {"cross_entropy", "*8192 K256 V256 -nll -lse", "*128 K256 V256 -nll -lse", NULL},
+    {"cross_entropy", "*1024 K256 V50280 -nll -lse", "*8 K256 V50280 -nll -lse", NULL},
+    {"embedding", "S8 L1024 V256 D256", "S1 L1024 V256 D256", NULL},
+    {"unary", "*8192 D512", "*1024 D512", NULL},
+};
+enum { N_TABLE = sizeof table / sizeof *table };
+
+static bool wanted(const char *op, const char *const *names, int n) {
+    bool any = n == 0;
+    for (int i = 0; i < n; i++) any = any || strcmp(op, names[i]) == 0;
+    return any;
+}
+
+static kr_status check_names(const char *const *names, int n) {
+    for (int i = 0; i < n; i++) {
+        bool known = false;
+        for (int k = 0; k < N_TABLE; k++) known = known || strcmp(names[i], table[k].op) == 0;
+        if (known) continue;
+        char all[256] = "";
+        for (int k = 0; k < N_TABLE; k++)
+            if (k == 0 || strcmp(table[k].op, table[k - 1].op) != 0)
+                snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", k ? ", " : "", table[k].op);
+        KR_FAIL(KR_ERR_ARG, "there is no bench of \"%s\"; there are %s", names[i], all);
+    }
+    return KR_OK;
+}
+
+/* Forward and backward times of one implementation on one thread. */
+static kr_status time_small(const entry *e, kr_impl impl, const kr_bench_options *opt, double best[2]) {
+    kr_bench_call b;
+    kr_status st = kr_bench_call_open(&b, e->op, e->small, impl, 1);
+    for (int back = 0; st == KR_OK && back < 2; back++) best[back] = kr_bench_call_time(&b, back, opt).best_s;
+    kr_bench_call_close(&b);
+    return st;
+}
+
+static void print_sizes(const char *words, char *to) { /* without what is left out */
+    size_t n = strcspn(words, "-");
+    while (n > 0 && words[n - 1] == ' ') n--;
+    memcpy(to, words, n);
+    to[n] = 0;
+}
+
+static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr_bench_options *opt,
+                             void (*row)(void *user, const kr_bench_op *r), void *user) {
+    double ref[2], small[2];
+    char sizes[96];
+    kr_bench_call b;
+    kr_bench_options quick = *opt;
+    if (quick.runs > 5) quick.runs = 5;
+    KR_TRY(time_small(e, KR_REF, &quick, ref));
+    KR_TRY(time_small(e, kr_cpu_best(), &quick, small));
+    kr_status st = kr_bench_call_open(&b, e->op, e->sizes, kr_cpu_best(), opt->n_threads);
+    print_sizes(e->sizes, sizes);
+    for (int back = 0; st == KR_OK && back < 2; back++) {
+        double (*flops)(const kr_call *c) = b.op->flops ? b.op->flops : e->flops;
+        kr_bench_op r = {.op = e->op,
+                         .sizes = sizes,
+                         .backward = back,
+                         .time = kr_bench_call_time(&b, back, opt),
+                         .bytes = kr_bench_call_bytes(&b, back),
+                         .flops = flops ? flops(&b.call) * (back ? 2 : 1) : 0,
+                         .speedup = ref[back] / small[back]};
+        double by_flops = r.flops / m->fma_flops, by_bytes = r.bytes / m->stream_bytes;
+        r.roof = (by_flops > by_bytes ? by_flops : by_bytes) / r.time.best_s;
+        row(user, &r);
+    }
+    kr_bench_call_close(&b);
+    return st;
+}
+
+kr_status kr_bench_ops(const kr_bench_machine *m, const char *const *names, int n_names, const kr_bench_options *opt,
+                       void (*row)(void *user, const kr_bench_op *r), void *user) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    KR_TRY(check_names(names, n_names));
+    for (int k = 0; k < N_TABLE; k++)
+        if (wanted(table[k].op, names, n_names)) KR_TRY(bench_entry(&table[k], m, &o, row, user));
+    return KR_OK;
+}
+
+/* --- length: a scan costs the same a token, however long the text --------------------------- */
+
+static kr_status bench_length(const char *op, const char *sizes, int64_t L, const kr_bench_options *opt,
+                              void (*row)(void *user, const kr_bench_length *r), void *user) {
+    char words[128], shown[96];
+    kr_bench_call b;
+    snprintf(words, sizeof words, "S1 L%lld %s", (long long)L, sizes);
+    print_sizes(sizes, shown);
+    kr_status st = kr_bench_call_open(&b, op, words, kr_cpu_best(), opt->n_threads);
+    if (st == KR_OK) {
+        const kr_call *c = &b.call;
+        kr_bench_length r = {.op = op,
+                             .sizes = shown,
+                             .L = L,
+                             .forward = kr_bench_call_time(&b, false, opt),
+                             .backward = kr_bench_call_time(&b, true, opt)};
+        for (int i = 0; i < KR_MAX_IN; i++)
+            r.tensor_bytes += (c->in[i].data ? 4 * kr_count(&c->in[i]) : 0) +
+                              (c->din[i].data ? 4 * kr_count(&c->din[i]) : 0);
+        for (int i = 0; i < KR_MAX_OUT; i++)
+            r.tensor_bytes += (c->out[i].data ? 4 * kr_count(&c->out[i]) : 0) +
+                              (c->dout[i].data ? 4 * kr_count(&c->dout[i]) : 0);
+        r.work_bytes = (int64_t)(c->saved_bytes + (c->fwd_scratch > c->bwd_scratch ? c->fwd_scratch : c->bwd_scratch));
+        row(user, &r);
+    }
+    kr_bench_call_close(&b);
+    return st;
+}
+
+kr_status kr_bench_lengths(int64_t longest, const kr_bench_options *opt,
+                           void (*row)(void *user, const kr_bench_length *r), void *user) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    if (longest < 1024)
+        KR_FAIL(KR_ERR_ARG, "the longest sequence is %lld steps, want 1024 or more", (long long)longest);
+    for (int64_t L = 1024; L <= longest; L *= 4)
+        KR_TRY(bench_length("ssd", "H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", L, &o, row, user));
+    for (int64_t L = 1024; L <= longest; L *= 4)
+        KR_TRY(bench_length("selective_scan", "D512 G1 N16 -h0 -seq_idx -h", L, &o, row, user));
+    return KR_OK;
+}

@@ -1,0 +1,39 @@
+#!/bin/sh
+# check_bench.sh - krait bench runs, prints numbers above zero as JSON, and refuses what it does not know.
+krait=$1/krait
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+fail() { echo "check_bench: $*"; bad=1; }
+quick="--runs 1 --seconds 0.001 --json"
+
+cat >"$tmp/config.json" <<END
+{"model_type": "krait", "d_model": 16, "n_layer": 1, "vocab_size": 19, "mixer": {"type": "mamba2", "headdim": 8, "d_state": 8}}
+END
+printf '{"name": "x", "data": {"kind": "text"}, "model": {"d_model": 64, "n_layer": 1}}' >"$tmp/recipe.json"
+
+# shellcheck disable=SC2086
+lines() { # lines PATTERN ARGUMENTS...: how many lines of output match
+    pattern=$1
+    shift
+    "$krait" bench "$@" $quick >"$tmp/out" || fail "krait bench $* failed"
+    grep -cE "$pattern" "$tmp/out"
+}
+[ "$(lines '"op": "unary".*"best_ms": [0-9.e-]*[1-9]' ops unary)" = 2 ] || fail "no forward and backward of unary"
+[ "$(lines '"bench": "length"' length --longest 1024)" = 2 ] || fail "not two scans"
+[ "$(lines '"bench": "(train|prefill|decode)".*"tokens_per_s": [1-9]' model "$tmp/config.json" --batch 2 --length 20 --prompt 20)" = 3 ] || fail "not three rates"
+[ "$(lines '"of": "training step"' model "$tmp/recipe.json" --only train --batch 1 --length 8 --profile)" -gt 9 ] || fail "no profile"
+[ "$(lines '"of": "token"' model "$tmp" --only infer --prompt 8 --profile)" -gt 5 ] || fail "no profile of a token"
+
+refused() {
+    # shellcheck disable=SC2086
+    "$krait" bench "$@" $quick >"$tmp/out" 2>&1
+    [ $? -ge 2 ] || fail "not refused: krait bench $*"
+}
+refused
+refused ops no_such_op
+refused model
+refused model "$tmp/missing.json"
+refused model "$tmp/config.json" --only nothing
+refused length --longest 5
+exit $bad

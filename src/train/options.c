@@ -13,7 +13,7 @@ const kr_key kr_train_keys[] = {
     INT(steps, 1000, 1, "optimiser steps"),
     REAL(minutes, 0, 1e9, "if above 0: the first steps are timed and `steps` is set to fill this time"),
     INT(batch_size, 8, 1, "rows S of a batch"),
-    INT(seq_len, 256, 1, "steps L of a row"),
+    INT(seq_len, 0, 0, "steps L of a row; 0: data.length"),
     INT(accumulate, 1, 1, "batches whose gradients make one optimiser step"),
     REAL(lr, 1e-3, 1e3, "peak learning rate"),
     REAL(min_lr, 1e-5, 1e3, "learning rate at the end of the schedule"),

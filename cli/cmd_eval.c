@@ -1,15 +1,21 @@
-/* cmd_eval.c - krait eval: how well a model predicts files. */
+/* cmd_eval.c - krait eval: how well a model predicts files, or does a task. */
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
+#include "krait/train.h"
 
 static const char help[] =
-    "usage: krait eval MODEL FILE ...            (\"-\" reads stdin)\n\n"
-    "Scores each file as one document, with state carried from window to window.\n\n"
+    "usage: krait eval MODEL FILE ...            (\"-\" reads stdin)\n"
+    "       krait eval MODEL --data.KEY=VALUE ...\n\n"
+    "Scores each file as one document, with state carried from window to window; or a task,\n"
+    "at any length: keys not given are those the model was trained with (its recipe.json).\n"
+    "  krait eval model --data.length=16384\n\n"
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
+    "  --rows N     held-out rows of the task (256)\n"
     "  --json       one JSON object a file\n";
 
 static int report(const char *path, const kr_eval_result *r, bool json) {
@@ -22,17 +28,60 @@ static int report(const char *path, const kr_eval_result *r, bool json) {
     return 0;
 }
 
+/* --- tasks --------------------------------------------------------------------------------- */
+
+static int report_task(const kr_eval_source_result *r, bool json) {
+    printf(json ? "{\"data\": \"%s\", \"length\": %lld, \"rows\": %lld, \"n_scored\": %lld, \"loss\": %.9g, \"%s\": %.9g, \"seconds\": %.4g}\n"
+                : "%s  %lld steps, %lld rows, %lld answers  loss %.4f  %s %.4f  %.1f s\n",
+           r->data, (long long)r->L, (long long)r->n_rows, (long long)r->n_scored, r->loss, r->metric_name, r->metric, r->seconds);
+    return 0;
+}
+
+/* The recipe of the model's own training with other data, or that data alone. */
+static int eval_task(const char *model, const char *const *override, int n, double rows, bool json) {
+    char path[4200], *recipe;
+    kr_model *m;
+    kr_eval_source_result r;
+    snprintf(path, sizeof path, "%s/recipe.json", model);
+    if (kr_recipe_read(&recipe, access(path, F_OK) == 0 ? path : NULL, override, n) != KR_OK) return fail();
+    int code = 0;
+    if (kr_model_open(&m, model, NULL) == KR_OK) {
+        code = kr_eval_source(m, recipe, (int64_t)rows, &r) == KR_OK ? report_task(&r, json) : fail();
+        kr_model_free(m);
+    } else {
+        code = fail();
+    }
+    kr_text_free(recipe);
+    return code;
+}
+
+/* Takes the --data.KEY=VALUE out of the arguments; how many they are. */
+static int take_overrides(int *argc, char **argv, const char **override, int max) {
+    int n = 0, kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp(argv[i], "--data.", 7) == 0 && n < max) override[n++] = argv[i] + 2;
+        else argv[kept++] = argv[i];
+    }
+    *argc = kept;
+    return n;
+}
+
 int cmd_eval(int argc, char **argv) {
-    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
-    double window = 1024;
+    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
+    const char *override[64];
+    double window = 1024, rows = 256;
     bool json = false;
+    int n_overrides = take_overrides(&argc, argv, override, 64);
     for (int c; (c = getopt_long(argc, argv, "w:jh", options, NULL)) != -1;) {
         if (c == 'h') return fputs(help, stdout), 0;
         else if (c == 'j') json = true;
-        else if (c != 'w') return misuse("eval", "wrong option");
+        else if (c == 'r') {
+            if (!number("eval", "rows", optarg, 1, 1e9, &rows)) return EXIT_USAGE;
+        } else if (c != 'w') return misuse("eval", "wrong option");
         else if (!number("eval", "window", optarg, 1, 1e9, &window)) return EXIT_USAGE;
     }
-    if (argc - optind < 2) return misuse("eval", "want a model and at least one file");
+    if (argc - optind == 1 && n_overrides) return eval_task(argv[optind], override, n_overrides, rows, json);
+    if (argc - optind < 2 || n_overrides) return misuse("eval", "want a model and at least one file, or a model and --data.KEY=VALUE");
     kr_model *m;
     if (kr_model_open(&m, argv[optind], NULL) != KR_OK) return fail();
     int code = 0;

@@ -78,6 +78,20 @@ KR_API void kr_train_get_summary(const kr_train *t, kr_train_summary *out);
 KR_API void kr_train_sampling(const kr_train *t, int64_t *n_tok, char *prompt, size_t prompt_size);
 KR_API const kr_model *kr_train_model(const kr_train *t); /* changes with every step */
 
+/* --- scoring a model on a task ---------------------------------------------------------------- */
+
+typedef struct kr_eval_source_result {
+    char data[200];            /* the task in one line */
+    int64_t L, n_rows, n_scored; /* steps of a row, rows, answers asked for in them */
+    double loss, metric;       /* metric as the source names it */
+    const char *metric_name;
+    double seconds;
+} kr_eval_source_result;
+/* Scores the first `rows` held-out rows (or a few more, to fill the last batch) of a recipe's
+ * task, at its data.length, whatever the model was trained at.  A model that can go step by
+ * step takes memory that does not grow with the length, but for the ids themselves. */
+KR_API kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t rows, kr_eval_source_result *out);
+
 #ifdef __cplusplus
 }
 #endif

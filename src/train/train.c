@@ -11,6 +11,7 @@
 
 #include "base/timing.h"
 #include "train/adamw.h"
+#include "train/score.h"
 
 static void say(const kr_train *t, const char *sentence) {
     if (t->hooks.message) t->hooks.message(t->hooks.user, sentence);
@@ -78,42 +79,19 @@ static kr_status train_step(kr_train *t, double *loss, double *norm) {
 
 /* --- evaluation ---------------------------------------------------------------------------- */
 
-typedef struct score { double nll, hits, n; } score;
-
-static void count_tokens(const kr_train *t, score *s) {
-    const int32_t *targets = t->eval_logits ? t->targets : kr_graph_data(t->eval, "targets");
-    const float *nll = kr_graph_data(t->eval, "nll"), *logits = kr_graph_data(t->eval, "logits");
-    int64_t V = t->model->config.vocab_size;
-    for (int64_t i = 0; i < t->info->S * t->info->L; i++) {
-        if (targets[i] < 0) continue;
-        s->n++;
-        if (nll) s->nll += nll[i];
-        if (!logits) continue;
-        const float *x = logits + i * V;
-        int64_t best = 0;
-        double sum = 0;
-        for (int64_t v = 1; v < V; v++)
-            if (x[v] > x[best]) best = v;
-        for (int64_t v = 0; v < V; v++) sum += exp((double)x[v] - x[best]);
-        s->nll += log(sum) + x[best] - x[targets[i]];
-        s->hits += best == targets[i];
-    }
-}
-
 static kr_status evaluate(kr_train *t) {
-    score s = {0};
+    kr_score s = {0};
     int64_t n = t->opt.eval_batches < t->info->eval_batches ? t->opt.eval_batches : t->info->eval_batches;
     if (n <= 0) return KR_OK;
     if (t->info->carries) kr_graph_reset_states(t->eval, NULL);
     for (int64_t i = 0; i < n; i++) {
         KR_TRY(load_batch(t, t->eval, KR_SPLIT_EVAL, i));
         kr_graph_run(t->eval, KR_RUN_FORWARD);
-        if (t->info->vocab_size) count_tokens(t, &s);
-        else s.nll += *(float *)kr_graph_data(t->eval, "loss"), s.n++;
+        const int32_t *targets = t->eval_logits ? t->targets : kr_graph_data(t->eval, "targets");
+        kr_score_add(&s, t->eval, targets, t->info->S * t->info->L, t->model->config.vocab_size);
     }
-    double loss = s.n > 0 ? s.nll / s.n : NAN;
-    bool accuracy = strcmp(t->info->metric, "accuracy") == 0, bits = strcmp(t->info->metric, "bits_per_byte") == 0;
-    double metric = accuracy ? s.hits / s.n : bits ? loss / log(2) : loss;
+    bool accuracy = strcmp(t->info->metric, "accuracy") == 0;
+    double loss = kr_score_loss(&s), metric = kr_score_metric(&s, t->info->metric);
     bool best = t->state.best_step < 0 || (accuracy ? metric > t->state.best_metric : metric < t->state.best_metric);
     if (best) t->state.best_metric = metric, t->state.best_step = t->state.step;
     t->last_metric = metric;

@@ -1,0 +1,136 @@
+/* eval_source.c - a trained model on a task, at any length in the same memory.
+ *
+ * A row is read in windows whose states carry, so 2^20 steps take no more activations than
+ * 2^11.  Models that look ahead, and answers about a whole row, take it in one piece. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/timing.h"
+#include "data/source.h"
+#include "krait/train.h"
+#include "model/model.h"
+#include "train/options.h"
+#include "train/score.h"
+
+enum { WINDOW = 2048 }; /* steps of all rows together that one run of the graph takes */
+
+typedef struct run {
+    const kr_model *m;
+    kr_source *source;
+    kr_graph *g;
+    kr_batch b;
+    int64_t S, L, W;      /* rows at once, steps of a row, steps of a window */
+    int32_t *targets;     /* of a window, [S, W] */
+    bool tokens, logits;
+} run;
+
+/* `rows` rows are scored whatever the length, so the source is asked for enough batches. */
+static kr_status open_source(run *r, const json_t *data, int64_t rows, int64_t *n_batches) {
+    kr_source_options o = {.data = data, .S = 1};
+    KR_TRY(kr_source_open(&r->source, &o));
+    const kr_source_info *i = kr_source_get_info(r->source);
+    if (i->text) KR_FAIL(KR_ERR_ARG, "data.kind is \"text\", want a task; kr_eval_text scores texts");
+    r->L = i->L;
+    r->S = WINDOW / r->L > 1 ? WINDOW / r->L : 1;
+    if (r->S > rows) r->S = rows;
+    *n_batches = (rows + r->S - 1) / r->S;
+    json_t *more = json_deep_copy(data);
+    if (!more || json_object_set_new(more, "eval_batches", json_integer(*n_batches)) != 0) {
+        json_decref(more);
+        KR_FAIL(KR_ERR_NOMEM, "out of memory for the task");
+    }
+    kr_source_close(r->source), r->source = NULL;
+    o.data = more, o.S = r->S;
+    kr_status st = kr_source_open(&r->source, &o);
+    json_decref(more);
+    return st;
+}
+
+static kr_status check(run *r) {
+    const kr_source_info *i = kr_source_get_info(r->source);
+    const kr_config *c = &r->m->config;
+    r->tokens = i->vocab_size > 0, r->logits = strcmp(i->metric, "accuracy") == 0;
+    if (r->tokens != (strcmp(c->encoder->name, "token") == 0))
+        KR_FAIL(KR_ERR_CONFIG, "the model's encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, i->kind, r->tokens ? "tokens" : "numbers");
+    if (r->tokens && i->vocab_size > c->vocab_size)
+        KR_FAIL(KR_ERR_CONFIG, "the model's vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, i->kind, (long long)i->vocab_size);
+    bool windows = r->tokens && c->order->causal && c->head->causal;
+    r->W = windows && r->L > WINDOW ? WINDOW : r->L;
+    return KR_OK;
+}
+
+static kr_status take_memory(run *r) {
+    const kr_source_info *i = kr_source_get_info(r->source);
+    kr_model_graph_options o = {.mode = r->logits ? KR_MODEL_ALL : KR_MODEL_LOSS, .S = r->S, .L = r->W, .stateful = r->W < r->L};
+    KR_TRY(kr_model_graph((kr_model *)r->m, &o, &r->g));
+    KR_TRY(kr_graph_alloc(r->g));
+    r->b = (kr_batch){.S = r->S, .L = r->L};
+    if (!r->tokens) {
+        r->b.x = kr_graph_data(r->g, "x"), r->b.y = kr_graph_data(r->g, "y");
+        return r->b.x && r->b.y ? KR_OK : kr_fail(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants numbers", r->m->config.head->name, i->kind);
+    }
+    if (!kr_graph_data(r->g, "logits")) KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants tokens", r->m->config.head->name, i->kind);
+    size_t n = (size_t)(r->S * r->L);
+    r->b.ids = kr_mem_array(n, sizeof *r->b.ids), r->b.targets = kr_mem_array(n, sizeof *r->b.targets);
+    r->targets = kr_mem_array((size_t)(r->S * r->W), sizeof *r->targets);
+    return r->b.ids && r->b.targets && r->targets ? KR_OK : KR_ERR_NOMEM;
+}
+
+/* Past the end of the row nothing is scored. */
+static void run_window(run *r, int64_t at, kr_score *s) {
+    int32_t *ids = kr_graph_data(r->g, "ids");
+    for (int64_t i = 0; i < r->S; i++)
+        for (int64_t l = 0; l < r->W; l++) {
+            bool inside = at + l < r->L;
+            ids[i * r->W + l] = inside ? r->b.ids[i * r->L + at + l] : 0;
+            r->targets[i * r->W + l] = inside ? r->b.targets[i * r->L + at + l] : -1;
+        }
+    kr_graph_run(r->g, KR_RUN_FORWARD);
+    kr_score_add(s, r->g, r->targets, r->S * r->W, r->m->config.vocab_size);
+}
+
+static kr_status score_batches(run *r, int64_t n, kr_score *s) {
+    for (int64_t i = 0; i < n; i++) {
+        KR_TRY(kr_source_batch(r->source, KR_SPLIT_EVAL, i, &r->b));
+        if (!r->tokens) {
+            kr_graph_run(r->g, KR_RUN_FORWARD);
+            kr_score_add(s, r->g, NULL, 0, 0);
+            continue;
+        }
+        kr_graph_reset_states(r->g, NULL);
+        for (int64_t at = 0; at < r->L; at += r->W) run_window(r, at, s);
+    }
+    return KR_OK;
+}
+
+static kr_status eval_data(run *r, const json_t *data, int64_t rows, kr_eval_source_result *out) {
+    int64_t n;
+    kr_score s = {0};
+    if (!data) KR_FAIL(KR_ERR_CONFIG, "the recipe has no data, want data.kind");
+    KR_TRY(open_source(r, data, rows, &n));
+    KR_TRY(check(r));
+    KR_TRY(take_memory(r));
+    const kr_source_info *i = kr_source_get_info(r->source);
+    double t0 = kr_now();
+    KR_TRY(score_batches(r, n, &s));
+    *out = (kr_eval_source_result){.L = r->L, .n_rows = n * r->S, .loss = kr_score_loss(&s), .metric = kr_score_metric(&s, i->metric),
+                                   .metric_name = i->metric, .seconds = kr_now() - t0};
+    out->n_scored = r->tokens ? (int64_t)s.n : out->n_rows;
+    snprintf(out->data, sizeof out->data, "%s", i->about);
+    return KR_OK;
+}
+
+kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t rows, kr_eval_source_result *out) {
+    json_t *recipe;
+    run r = {.m = m};
+    if (rows < 1) KR_FAIL(KR_ERR_ARG, "%lld rows, want at least 1", (long long)rows);
+    KR_TRY(kr_json_parse(&recipe, recipe_json, strlen(recipe_json), "recipe"));
+    kr_status st = eval_data(&r, json_object_get(recipe, "data"), rows, out);
+    kr_graph_free(r.g);
+    if (r.tokens) kr_mem_free(r.b.ids), kr_mem_free(r.b.targets);
+    kr_mem_free(r.targets);
+    kr_source_close(r.source);
+    json_decref(recipe);
+    return st;
+}

@@ -22,14 +22,15 @@ static inline int64_t ssd_stride(int64_t L) {
 enum {
     SSD_PAD = 16,   /* the widest vector: rows and columns of working arrays are padded to it */
     SSD_CHUNK = 64, /* steps of a chunk unless told */
-    SSD_STRETCH = 32,
+    SSD_STRETCH = 32, /* most chunks whose states backward holds at once */
     SSD_BLOCK = 16, /* most heads of a block */
-    SSD_FEW = 4     /* up to so many steps the recurrence is quicker than a chunk */
+    SSD_FEW = 24    /* up to so many steps the recurrence is quicker than a chunk (measured: 16 to 32) */
 };
 typedef struct ssd_dims {
     int64_t S, L, H, P, G, N, R; /* R = H / G heads share a group */
     int64_t Q, n_chunks;         /* steps of a chunk; chunks of a sequence */
     int64_t Qp, Pp, Np;          /* padded */
+    bool few;                    /* steps enough only for the recurrence */
     int64_t block, n_blocks;     /* heads of one group that a thread takes at once; blocks of a group */
     int64_t n_seq;               /* sequences under way at once in backward */
     int64_t stretch, n_stretches; /* chunks whose states backward holds at once */
@@ -42,6 +43,7 @@ static inline ssd_dims ssd_dims_of(const kr_call *c) {
     ssd_dims d = {KR_SIZE(c, 'S'), KR_SIZE(c, 'L'), KR_SIZE(c, 'H'), KR_SIZE(c, 'P'), KR_SIZE(c, 'G'), KR_SIZE(c, 'N')};
     int64_t chunk = ((const ssd_attr *)c->attr)->chunk_size;
     d.R = d.H / d.G;
+    d.few = d.L <= SSD_FEW && (!chunk || chunk >= d.L);
     d.Q = ssd_min(d.L, chunk ? chunk : SSD_CHUNK);
     d.n_chunks = (d.L + d.Q - 1) / d.Q;
     d.Qp = ssd_padded(d.Q), d.Pp = ssd_padded(d.P), d.Np = ssd_padded(d.N);

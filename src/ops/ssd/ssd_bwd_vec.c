@@ -172,13 +172,14 @@ static void write_dh0(const kr_call *c, const plan *k) {
 static void score_gradients(const ssd_dims *z, bench *w, int64_t q) {
     const decays *d = &w->decay;
     vf lane = lane_numbers();
+    decay_matrix(d, q, w->m, z->Qp);
     memset(w->col, 0, (size_t)z->Qp * sizeof *w->col);
     for (int64_t i = ssd_padded(q) - 1; i >= 0; i--) {
         const float *cb = w->group.CB + i * z->Qp, *dm = w->dm + i * z->Qp;
         float *m = w->m + i * z->Qp, *dcb = w->dcb + i * z->Qp;
         vf crossing = {0};
         for (int64_t j = 0; j < tile_end(i, q); j += KR_VL) {
-            vf e = decay_row(d, i, j, lane), score = v_load(cb + j) * e;
+            vf e = v_load(m + j), score = v_load(cb + j) * e;
             vf grad = v_load(dm + j) * v_load(d->dt + j), col = v_load(w->col + j) + grad * score;
             v_store(m + j, score);
             v_store(dcb + j, v_load(dcb + j) + grad * e);

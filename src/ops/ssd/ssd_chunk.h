@@ -6,8 +6,9 @@
  * off by 1e-5.  The sum is taken in double and kept as two floats, hi + lo; hi_i - hi_j and
  * lo_i - lo_j are then right to the last bit of the difference itself, in float vectors.
  *
- * A decay below exp(-60) counts as zero: beside float's 6e-8 it is nothing, and products
- * with it would be subnormal, which costs a hundred times the time.
+ * A decay below exp(-60) counts as zero, and so does one below exp(-30) that is a factor of
+ * another: beside float's 6e-8 that is nothing, and products with it would be subnormal, which
+ * costs a hundred times the time.
  *
  * Sequences.  from[i] is the step of the chunk where row i's sequence starts, or -1 if it
  * started before: i sees the steps j >= from[i], and the incoming state only if -1. */
@@ -115,7 +116,7 @@ static inline vf clamped(const ssd_attr *attr, vf dt) {
     return v_min(v_max(dt, v_set((float)attr->dt_min)), v_set((float)attr->dt_max));
 }
 
-static inline vf decay_exp(vf x) { return v_select(x < -60.f, (vf){0}, v_exp(x)); }
+static inline vf decay_exp(vf x, float least) { return v_select(x < least, (vf){0}, v_exp(x)); }
 
 /* Fills d for head h. */
 static inline void decays_fill(const kr_call *c, const span *k, int64_t h, decays *d) {
@@ -136,8 +137,8 @@ static inline void decays_fill(const kr_call *c, const span *k, int64_t h, decay
     float hi = d->hi[q - 1], lo = d->lo[q - 1];
     for (int64_t i = 0; i < qp; i += KR_VL) {
         vf hi_i = v_load(d->hi + i), lo_i = v_load(d->lo + i);
-        v_store(d->in + i, decay_exp(hi_i + lo_i));
-        v_store(d->out + i, decay_exp((hi - hi_i) + (lo - lo_i)));
+        v_store(d->in + i, decay_exp(hi_i + lo_i, -60));
+        v_store(d->out + i, decay_exp((hi - hi_i) + (lo - lo_i), -60));
     }
     int32_t last = d->from[q - 1];
     d->all = last < 0 ? d->in[q - 1] : 0;
@@ -146,13 +147,6 @@ static inline void decays_fill(const kr_call *c, const span *k, int64_t h, decay
         if (i < last || i >= q) d->out[i] = 0;
         d->dt_out[i] = d->dt[i] * d->out[i];
     }
-}
-
-/* exp(cum_i - cum_j) for KR_VL steps j on; zero where i does not see j. */
-static inline vf decay_row(const decays *d, int64_t i, int64_t j, vf lane) {
-    vf step = lane + (float)j;
-    vi sees = (step <= (float)i) & (step >= (float)d->from[i]);
-    return v_select(sees, decay_exp((d->hi[i] - v_load(d->hi + j)) + (d->lo[i] - v_load(d->lo + j))), (vf){0});
 }
 
 /* Columns of row i that a product with a lower matrix of q rows may touch: whole tiles. */
@@ -165,6 +159,33 @@ static inline vf lane_numbers(void) {
     vf v = {0};
     for (int i = 0; i < KR_VL; i++) v[i] = (float)i;
     return v;
+}
+
+/* E [Q, Q]: exp(cum_i - cum_j) where i sees j, else zero; written as far as tile_end.
+ * Left of a block of SSD_PAD rows that starts at r it is exp(cum_i - cum_r) exp(cum_r - cum_j),
+ * a column times a row; only blocks on the diagonal take an exp for every element. */
+static inline void decay_matrix(const decays *d, int64_t q, float *E, int64_t ld) {
+    vf lane = lane_numbers();
+    for (int64_t r = 0; r < ssd_padded(q); r += SSD_PAD) {
+        float down[SSD_PAD];
+        for (int64_t k = 0; k < SSD_PAD; k += KR_VL) {
+            vf v = decay_exp((v_load(d->hi + r + k) - d->hi[r]) + (v_load(d->lo + r + k) - d->lo[r]), -30);
+            v_store(down + k, v);
+        }
+        for (int64_t k = 0; k < SSD_PAD; k++) /* a sequence that starts after r sees nothing left of it */
+            if (d->from[r + k] != d->from[r]) down[k] = 0;
+        for (int64_t j = 0; j < r; j += KR_VL) {
+            vf v = decay_exp((d->hi[r] - v_load(d->hi + j)) + (d->lo[r] - v_load(d->lo + j)), -30);
+            v = v_select(lane + (float)j >= (float)d->from[r], v, (vf){0});
+            for (int64_t k = 0; k < SSD_PAD; k++) v_store(E + (r + k) * ld + j, v * down[k]);
+        }
+        for (int64_t i = r; i < r + SSD_PAD; i++)
+            for (int64_t j = r; j < tile_end(i, q); j += KR_VL) {
+                vf step = lane + (float)j, v = {0};
+                if (j <= i) v = decay_exp((d->hi[i] - v_load(d->hi + j)) + (d->lo[i] - v_load(d->lo + j)), -60);
+                v_store(E + i * ld + j, v_select((step <= (float)i) & (step >= (float)d->from[i]), v, (vf){0}));
+            }
+    }
 }
 
 /* Scratch is floats in rows of 64 bytes. */

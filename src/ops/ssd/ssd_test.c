@@ -12,8 +12,8 @@ OP_TEST(ssd, .range = "dt -3 1, A -4 -.2, seq_idx 0 3", .cases = {
         "S1 L8 H2 P3 G1 N5 chunk_size=3 dt_softplus=0 dt_min=.2 dt_max=.7", /* clamped on both sides */
         "S2 L9 H4 P3 G2 N5 chunk_size=1 -dt_bias",                        /* a chunk of one */
         "S2 L41 H4 P5 G2 N19 chunk_size=8 dt_min=.1 dt_max=.9 -Dhp",      /* sequences packed in a row */
-        "S1 L4 H5 P6 G1 N16 -dt_bias",                                    /* as many steps as the recurrence takes, */
-        "S1 L5 H20 P6 G1 N16",                                            /* one more; many heads of one group */
+        "S1 L24 H5 P6 G1 N16 -dt_bias",                                   /* as many steps as the recurrence takes, */
+        "S1 L25 H20 P6 G1 N16",                                           /* one more; many heads of one group */
         "S2 L103 H2 P3 G1 N5 chunk_size=1 -Dhp -seq_idx",                 /* backward in several stretches */
         "S1 L199 H2 P3 G2 N5 chunk_size=3 -D",
         "S1 L33 H3 P17 G1 N67 -seq_idx -D",                               /* whole vectors, then a tail */

@@ -30,7 +30,7 @@ typedef struct mat {
     int64_t ld;
 } mat;
 
-/* c [m, n] = keep * from + a [m, k] b [k, n].  a_trans: a lies as [k, m].  from lies as c
+/* c [m, n] = keep from + a [m, k] b [k, n].  a_trans: a lies as [k, m].  from lies as c
  * does, and may be c; NULL: none.  m, n: multiples of SSD_PAD. */
 typedef struct product {
     int64_t m, n, k;
@@ -38,6 +38,7 @@ typedef struct product {
     bool a_trans;
     const float *from;
     float keep;
+    const float *keep_rows;   /* instead of keep: one for each row */
     tile_shape shape;
 } product;
 
@@ -49,9 +50,11 @@ static inline __attribute__((always_inline)) void tile_block(const product *g, i
     float *c = g->c.at + i0 * g->c.ld + j0;
     const float *from = g->from ? g->from + i0 * g->c.ld + j0 : NULL;
 #pragma GCC unroll 8
-    for (int i = 0; i < TILE_M; i++)
+    for (int i = 0; i < TILE_M; i++) {
+        float keep = g->keep_rows ? g->keep_rows[i0 + i] : g->keep;
 #pragma GCC unroll 4
-        for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->c.ld + v * KR_VL) * g->keep : (vf){0};
+        for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->c.ld + v * KR_VL) * keep : (vf){0};
+    }
     for (int64_t k = k0; k < k1; k++, a += a_step, b += g->b.ld) {
         vf row[TILE_V];
 #pragma GCC unroll 4

@@ -36,12 +36,14 @@ static bench bench_at(const ssd_dims *z, float *at) {
     return w;
 }
 
-/* Row i of m for the columns that the product reads: see tile_end. */
-static void mask_scores(const ssd_dims *z, const decays *d, const float *CB, int64_t q, float *m) {
-    vf lane = lane_numbers();
+/* m = C B' under its decays, times dt, as far as the product with x reads. */
+static void mask_scores(const ssd_dims *z, const bench *w, int64_t q) {
+    decay_matrix(&w->decay, q, w->m, z->Qp);
     for (int64_t i = 0; i < ssd_padded(q); i++)
-        for (int64_t j = 0; j < tile_end(i, q); j += KR_VL)
-            v_store(m + i * z->Qp + j, v_load(CB + i * z->Qp + j) * v_load(d->dt + j) * decay_row(d, i, j, lane));
+        for (int64_t j = 0; j < tile_end(i, q); j += KR_VL) {
+            float *m = w->m + i * z->Qp + j;
+            v_store(m, v_load(m) * v_load(w->group.CB + i * z->Qp + j) * v_load(w->decay.dt + j));
+        }
 }
 
 /* y = w + D x, from padded rows to the output. */
@@ -66,10 +68,9 @@ static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, const span
     decays_fill(c, k, h, &w->decay);
     fetch_x(c, z, k, h, w->x);
     scale_rows(w->x_out, w->x, P, d->dt_out, k->qp);
-    mask_scores(z, d, w->group.CB, q, w->m);
+    mask_scores(z, w, q);
     multiply(&(product){k->qp, P, z->N, {w->group.C, z->Np}, {state, P}, {w->y, P}});
-    scale_rows(w->y, w->y, P, d->in, k->qp);
-    multiply(&(product){k->qp, P, q, {w->m, z->Qp}, {w->x, P}, {w->y, P}, .from = w->y, .keep = 1,
+    multiply(&(product){k->qp, P, q, {w->m, z->Qp}, {w->x, P}, {w->y, P}, .from = w->y, .keep_rows = d->in,
                         .shape = TILE_A_LOWER});
     write_y(c, z, w, k, h);
     multiply(&(product){z->Np, P, q, {w->group.B, z->Np}, {w->x_out, P}, {state, P}, .a_trans = true,
@@ -143,7 +144,7 @@ static void head_steps(const kr_call *c, const ssd_dims *z, int64_t s, int64_t h
         int32_t start;
         k.C = IN(SSD_C) + one.row * c->in[SSD_C].pitch + group;
         k.dt = clamped(attr, free_dt(attr, v_set(raw)))[0];
-        k.a = decay_exp(v_set(k.dt * IN(SSD_A)[h]))[0];
+        k.a = decay_exp(v_set(k.dt * IN(SSD_A)[h]), -60)[0];
         find_starts(c, &one, &start);
         if (start == 0) from = NULL;
         for (; p + 4 <= P; p += 4) step_rows(&k, 4, x + p, from ? from + p * N : NULL, to + p * N, y + p);
@@ -155,12 +156,11 @@ static void head_steps(const kr_call *c, const ssd_dims *z, int64_t s, int64_t h
 void KR_VEC(ssd_fwd)(const kr_call *c) {
     ssd_dims z = ssd_dims_of(c);
     float *scratch = c->scratch;
-    bool few = z.L <= SSD_FEW;
-    int64_t n_items = few ? z.S * z.H : z.S * z.G * z.n_blocks;
+    int64_t n_items = z.few ? z.S * z.H : z.S * z.G * z.n_blocks;
 #pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
     for (int64_t i = 0; i < n_items; i++) {
         float *mine = scratch + omp_get_thread_num() * ssd_fwd_floats(&z);
-        if (few) {
+        if (z.few) {
             head_steps(c, &z, i / z.H, i % z.H, mine);
         } else {
             bench w = bench_at(&z, mine);

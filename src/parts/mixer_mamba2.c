@@ -72,6 +72,12 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     if (Es % P || Em < 0)
         return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: d_ssm %lld of d_inner %lld is not a number of heads of headdim %lld", (long long)Es, (long long)E, (long long)P);
     if (H % G) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: %lld heads do not split into ngroups %lld", (long long)H, (long long)G);
+    if (o->dt_limit_min > o->dt_limit_max)
+        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: dt_limit_min %g is above dt_limit_max %g", o->dt_limit_min, o->dt_limit_max);
+    if (o->learnable_init_states && b->seq_idx)
+        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states starts a row, not each document packed into it; train on one document");
+    if (o->learnable_init_states && b->stateful && kr_graph_get_options(g)->training)
+        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states learns nothing where state is carried from row to row; set data.mode to random");
 
     kr_node *p = kr_linear(b, u, "in_proj", 2 * Em + Es + W + H, o->bias);
     kr_node *z = kr_columns(g, p, 2 * Em, Es), *dt = kr_columns(g, p, 2 * Em + Es + W, H);

@@ -27,7 +27,7 @@ static kr_node *reverse_index(kr_build *b) {
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     const bidirectional *o = opt;
     if (b->stateful) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a bidirectional order sees the future, so it cannot go step by step");
-    if (b->seq_idx) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a bidirectional order does not take packed documents; set data.packing to random");
+    if (b->seq_idx) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a bidirectional order does not take packed documents");
     kr_node *idx = reverse_index(b);
     kr_scope_push(b->g, "mixer");
     kr_node *forward = b->mixer->build(b, b->mixer_opt, x);

@@ -1,0 +1,383 @@
+/* check_model.c - whole models, of every mixer, order and head.
+ *
+ *   gradient    against central differences of the loss, parameter by parameter
+ *   stateful    7 + 5 + 1 steps with states are the same as 13 at once
+ *   packed      documents in one row are the same as each alone
+ *   recompute   the same bits in less memory
+ *   threads     the same bits for any number
+ *   impl        every instruction set within rounding of every other */
+#include "model_case.h"
+
+enum { L = 13 };
+
+typedef struct model_case {
+    const char *name, *config;
+    bool steps, no_packed; /* can go step by step; takes no packed documents */
+} model_case;
+
+#define TOKENS "'model_type': 'krait', 'd_model': 12, 'n_layer': 2, 'vocab_size': 11, "
+#define M1 "'mixer': {'type': 'mamba1', 'd_state': 3, 'dt_min': 0.1, 'dt_max': 1"
+#define M2 "'mixer': {'type': 'mamba2', 'd_state': 5, 'headdim': 6, 'dt_min': 0.1, 'dt_max': 1"
+
+#define S4 "'mixer': {'type': 's4d', 'd_state': 4, 'dt_min': 0.1, 'dt_max': 0.5"
+
+static const model_case cases[] = {
+    {"mamba1", "{" TOKENS M1 "}}", true},
+    {"mamba1 with everything", "{" TOKENS "'tie_embeddings': false, " M1 ", 'd_conv': 3, 'd_inner': 20, 'dt_rank': 4, 'bias': true,"
+     " 'rms_norm_dt_bc': true, 'dt_init': 'constant'}}", true},
+    {"mamba1 without conv bias", "{" TOKENS M1 ", 'conv_bias': false, 'd_conv': 2}}", true},
+    {"mamba2", "{" TOKENS M2 "}}", true},
+    {"mamba2 in groups", "{" TOKENS "'tie_embeddings': false, " M2 ", 'ngroups': 2, 'chunk_size': 4, 'bias': true}}", true},
+    {"mamba2, one norm for all groups", "{" TOKENS M2 ", 'ngroups': 2, 'group_norm': false, 'norm_before_gate': true}}", true},
+    {"mamba2 beside an MLP", "{" TOKENS M2 ", 'd_ssm': 12, 'D_has_hdim': true}}", true},
+    {"mamba2 beside an MLP, in groups", "{" TOKENS M2 ", 'd_ssm': 12, 'ngroups': 2, 'norm_before_gate': true, 'conv_bias': false}}", true},
+    {"mamba2 with limits", "{" TOKENS M2 ", 'dt_limit_min': 0.3, 'dt_limit_max': 0.9}}", true},
+    {"mamba2 with learnt states", "{" TOKENS M2 ", 'learnable_init_states': true}}", true, true},
+    {"mamba2 without norm", "{" TOKENS M2 ", 'rmsnorm': false, 'd_ssm': 18}}", true},
+    {"s4d", "{" TOKENS S4 "}}", true},
+    {"s4d, real, without convolution", "{" TOKENS S4 ", 'init': 'real', 'd_conv': 0, 'disc': 'euler', 'bias': true}}", true},
+    {"s4d, legs", "{" TOKENS "'tie_embeddings': false, " S4 ", 'init': 'legs', 'disc': 'bilinear', 'd_inner': 20}}", true},
+    {"z loss", "{" TOKENS "'head': {'type': 'lm', 'z_loss': 0.1}, " M1 "}}", true},
+    {"bidirectional s4d", "{" TOKENS "'order': {'type': 'bidirectional'}, " S4 "}}", false},
+    {"bidirectional mamba1", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", false},
+    {"bidirectional mamba2, shared", "{" TOKENS "'order': {'type': 'bidirectional', 'share': true}, " M2 ", 'ngroups': 2}}", false},
+    {"regress, last", "{" TOKENS "'encoder': {'type': 'linear', 'width': 3}, 'head': {'type': 'regress', 'width': 2}, " M1 "}}", false},
+    {"regress, mean", "{" TOKENS "'encoder': {'type': 'linear', 'width': 1}, 'head': {'type': 'regress', 'pool': 'mean'}, " M2 "}}", false},
+    {"regress, max, bidirectional", "{" TOKENS "'encoder': {'type': 'linear', 'width': 2}, 'head': {'type': 'regress', 'width': 3, 'pool': 'max'},"
+     " 'order': {'type': 'bidirectional'}, " M2 ", 'ngroups': 2}}", false},
+};
+enum { N_CASES = sizeof cases / sizeof *cases };
+
+/* --- gradient --------------------------------------------------------------------------- */
+
+static double loss_of(kr_graph *g) {
+    kr_graph_run(g, KR_RUN_FORWARD);
+    return *(float *)kr_graph_data(g, "loss");
+}
+
+/* Moves p by h along d and back; the data is restored exactly. */
+static double loss_at(kr_graph *g, kr_param *p, const float *saved, const float *d, double h) {
+    int64_t n = kr_param_count(p);
+    float *x = p->data;
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(saved[i] + h * d[i]);
+    double y = loss_of(g);
+    memcpy(x, saved, (size_t)n * sizeof *x);
+    return y;
+}
+
+/* The loss is piecewise smooth only (a step size at its limit, the largest of a pool), so
+ * one of three step sizes has to agree; a wrong gradient agrees with none. */
+static void check_direction(const model_case *c, kr_graph *g, kr_param *p, const float *grad, uint64_t k) {
+    int64_t n = kr_param_count(p);
+    float *saved = kr_mem_array((size_t)n, sizeof *saved), *d = kr_mem_array((size_t)n, sizeof *d);
+    kr_rng r = {k, kr_rng_stream(p->name), 0};
+    double norm = 0, size = 0, want = 0, got = 0, rounding = 1e-6 * fmax(1, fabs(loss_of(g)));
+    bool agreed = false;
+    memcpy(saved, p->data, (size_t)n * sizeof *saved);
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = (float)kr_rng_normal(&r);
+        norm += (double)d[i] * d[i];
+        size += (double)grad[i] * grad[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        d[i] = (float)(d[i] / sqrt(norm));
+        want += (double)grad[i] * d[i];
+    }
+    for (double h = 0.03; h > 0.001 && !agreed; h /= 4) { /* fourth-order differences */
+        got = (8 * (loss_at(g, p, saved, d, h) - loss_at(g, p, saved, d, -h)) - (loss_at(g, p, saved, d, 2 * h) - loss_at(g, p, saved, d, -2 * h))) / (12 * h);
+        agreed = fabs(got - want) <= 0.01 * (fabs(want) + sqrt(size / (double)n)) + rounding / h;
+    }
+    if (!agreed) fail_msg("%s: the gradient of %s along direction %llu is %.6g, differences say %.6g", c->name, p->name, (unsigned long long)k, want, got);
+    kr_mem_free(saved);
+    kr_mem_free(d);
+}
+
+static void check_gradient(const model_case *c, bool packed) {
+    enum { S = 2 };
+    kr_model *m = model_of(c->config, 5);
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .packed = packed, .n_threads = 1});
+    fill_inputs(m, g, S, L, 3);
+    int32_t *seq_idx = kr_graph_data(g, "seq_idx");
+    for (int i = 0; packed && i < S * L; i++) seq_idx[i] = i % L / 4;
+    kr_params_zero_grad(m->params);
+    kr_graph_run(g, KR_RUN_ALL);
+    float *all = copy_gradients(m->params), *grad = all;
+    for (kr_param *p = m->params->first; p; grad += kr_param_count(p), p = p->next) {
+        bool any = false;
+        for (int64_t i = 0; i < kr_param_count(p); i++) any |= grad[i] != 0;
+        if (!any) fail_msg("%s: the gradient of %s is zero", c->name, p->name);
+        for (uint64_t k = 0; k < 3; k++) check_direction(c, g, p, grad, k);
+    }
+    kr_mem_free(all);
+    kr_graph_free(g);
+    kr_model_release(m);
+}
+
+static void test_gradient(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) check_gradient(&cases[i], false);
+}
+
+static void test_gradient_packed(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++)
+        if (cases[i].steps && !cases[i].no_packed) check_gradient(&cases[i], true);
+}
+
+/* --- the same in pieces ------------------------------------------------------------------- */
+
+static void run_ids(kr_graph *g, const int32_t *ids, int64_t S, int64_t whole, int64_t at, int64_t n) {
+    int32_t *to = kr_graph_data(g, "ids");
+    for (int64_t s = 0; s < S; s++) memcpy(to + s * n, ids + s * whole + at, (size_t)n * sizeof *ids);
+    kr_graph_run(g, KR_RUN_FORWARD);
+}
+
+/* Twice, with a reset between: the second time must not remember the first. */
+static void test_stateful(void **state) {
+    enum { S = 2, N_PIECES = 3 };
+    static const int64_t piece[N_PIECES] = {7, 5, 1};
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        if (!cases[i].steps) continue;
+        kr_model *m = model_of(cases[i].config, 6);
+        int64_t V = m->config.vocab_size;
+        kr_graph *whole = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = S, .L = L}), *part[N_PIECES];
+        for (int k = 0; k < N_PIECES; k++)
+            part[k] = graph_of(m, (kr_model_graph_options){.mode = k == 2 ? KR_MODEL_LAST : KR_MODEL_ALL, .S = S, .L = piece[k], .stateful = true,
+                                                           .states_of = k ? part[0] : NULL});
+        fill_inputs(m, whole, S, L, 9);
+        const int32_t *ids = kr_graph_data(whole, "ids");
+        const float *want = kr_graph_data(whole, "logits");
+        kr_graph_run(whole, KR_RUN_FORWARD);
+        for (int again = 0; again < 2; again++) {
+            kr_graph_reset_states(part[0], NULL);
+            for (int64_t k = 0, at = 0; k < N_PIECES; at += piece[k++]) {
+                run_ids(part[k], ids, S, L, at, piece[k]);
+                const float *got = kr_graph_data(part[k], "logits");
+                for (int64_t s = 0; s < S; s++) {
+                    double e = difference(got + s * piece[k] * V, want + (s * L + at) * V, piece[k] * V);
+                    if (!(e <= 2e-5)) fail_msg("%s: row %d, piece %d differs by %.3g", cases[i].name, (int)s, (int)k, e);
+                }
+            }
+        }
+        for (int k = N_PIECES - 1; k >= 0; k--) kr_graph_free(part[k]);
+        kr_graph_free(whole);
+        kr_model_release(m);
+    }
+}
+
+/* A reset of one row leaves the other one's past alone. */
+static void test_reset_of_one_row(void **state) {
+    enum { S = 2, N = 5 };
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        if (!cases[i].steps) continue;
+        kr_model *m = model_of(cases[i].config, 6);
+        int64_t V = m->config.vocab_size;
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = S, .L = N, .stateful = true});
+        float *kept[3];
+        for (int run = 0; run < 3; run++) { /* both new; both going on; the second new again */
+            fill_inputs(m, g, S, N, 4);
+            if (run == 2) {
+                kr_graph_reset_states(g, NULL);
+                kr_graph_run(g, KR_RUN_FORWARD);
+                kr_graph_reset_states(g, (const bool[]){false, true});
+            }
+            kr_graph_run(g, KR_RUN_FORWARD);
+            assert_non_null(kept[run] = kr_mem_array((size_t)(S * N * V), sizeof **kept));
+            memcpy(kept[run], kr_graph_data(g, "logits"), (size_t)(S * N * V) * sizeof **kept);
+        }
+        size_t row = (size_t)(N * V);
+        assert_memory_equal(kept[2], kept[1], row * sizeof **kept);
+        assert_memory_equal(kept[2] + row, kept[0] + row, row * sizeof **kept);
+        assert_memory_not_equal(kept[1], kept[0], row * sizeof **kept);
+        for (int run = 0; run < 3; run++) kr_mem_free(kept[run]);
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+}
+
+static void test_packed(void **state) {
+    enum { S = 2, N_DOCS = 4 };
+    static const struct { int64_t row, at, n; } doc[N_DOCS] = {{0, 0, 5}, {0, 5, 1}, {0, 6, 7}, {1, 0, 13}};
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        if (!cases[i].steps || cases[i].no_packed) continue;
+        kr_model *m = model_of(cases[i].config, 7);
+        int64_t V = m->config.vocab_size;
+        kr_graph *packed = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = S, .L = L, .packed = true});
+        fill_inputs(m, packed, S, L, 10);
+        int32_t *seq_idx = kr_graph_data(packed, "seq_idx");
+        for (int d = 0; d < N_DOCS; d++)
+            for (int64_t t = 0; t < doc[d].n; t++) seq_idx[doc[d].row * L + doc[d].at + t] = d;
+        kr_graph_run(packed, KR_RUN_FORWARD);
+        const float *got = kr_graph_data(packed, "logits");
+        for (int d = 0; d < N_DOCS; d++) {
+            kr_graph *alone = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = 1, .L = doc[d].n});
+            int64_t at = doc[d].row * L + doc[d].at;
+            run_ids(alone, kr_graph_data(packed, "ids"), 1, 0, at, doc[d].n);
+            double e = difference(got + at * V, kr_graph_data(alone, "logits"), doc[d].n * V);
+            if (!(e <= 2e-5)) fail_msg("%s: document %d differs by %.3g", cases[i].name, d, e);
+            kr_graph_free(alone);
+        }
+        kr_graph_free(packed);
+        kr_model_release(m);
+    }
+}
+
+/* --- the same bits ---------------------------------------------------------------------------- */
+
+typedef struct result { float loss, *grad; size_t block; } result;
+
+static result train_once(kr_model *m, kr_model_graph_options o) {
+    o.mode = KR_MODEL_TRAIN;
+    kr_graph *g = graph_of(m, o);
+    fill_inputs(m, g, o.S, o.L, 12);
+    kr_params_zero_grad(m->params);
+    kr_graph_run(g, KR_RUN_ALL);
+    result r = {*(float *)kr_graph_data(g, "loss"), copy_gradients(m->params), kr_graph_get_memory(g).block};
+    kr_graph_free(g);
+    return r;
+}
+
+static bool same_bits(const kr_model *m, const result *a, const result *b) {
+    return memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 && memcmp(a->grad, b->grad, (size_t)m->params->n_elements * sizeof *a->grad) == 0;
+}
+
+static void test_recompute(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++)
+        for (int dropout = 0; dropout < 2; dropout++) {
+            kr_model *m = model_of(cases[i].config, 8);
+            kr_model_graph_options o = {.S = 2, .L = L, .dropout = dropout ? 0.3 : 0};
+            result a = train_once(m, o);
+            o.checkpoint = true;
+            result b = train_once(m, o);
+            if (!same_bits(m, &a, &b)) fail_msg("%s%s: recomputing changes bits", cases[i].name, dropout ? " with dropout" : "");
+            kr_mem_free(a.grad);
+            kr_mem_free(b.grad);
+            kr_model_release(m);
+        }
+}
+
+static void test_recompute_memory(void **state) {
+    static const char *const config[] = {
+        "{'model_type': 'krait', 'd_model': 16, 'n_layer': 8, 'vocab_size': 11, 'mixer': {'type': 'mamba1', 'd_state': 4}}",
+        "{'model_type': 'krait', 'd_model': 16, 'n_layer': 8, 'vocab_size': 11, 'mixer': {'type': 's4d', 'd_state': 4}}",
+        "{'model_type': 'krait', 'd_model': 16, 'n_layer': 8, 'vocab_size': 11, 'mixer': {'type': 'mamba2', 'd_state': 8, 'headdim': 8}}"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        kr_model *m = model_of(config[i], 8);
+        kr_model_graph_options o = {.S = 2, .L = 64};
+        result a = train_once(m, o);
+        o.checkpoint = true;
+        result b = train_once(m, o);
+        assert_true(same_bits(m, &a, &b));
+        if (b.block * 2 > a.block) fail_msg("recomputing takes %zu bytes of %zu, want at most half", b.block, a.block);
+        kr_mem_free(a.grad);
+        kr_mem_free(b.grad);
+        kr_model_release(m);
+    }
+}
+
+/* Large enough that every op has work for several threads. */
+static const char *const wide[] = {
+    "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba1', 'd_state': 8}}",
+    "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16, 'ngroups': 2}}",
+    "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 's4d', 'd_state': 8}}",
+    "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'order': {'type': 'bidirectional'}, 'encoder': {'type': 'linear', 'width': 3},"
+    " 'head': {'type': 'regress', 'pool': 'mean'}, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}"};
+
+static void test_threads(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        kr_model *m = model_of(wide[i], 9);
+        kr_model_graph_options o = {.S = 3, .L = 150, .dropout = 0.1, .n_threads = 1};
+        result one = train_once(m, o);
+        assert_true(isfinite(one.loss));
+        for (o.n_threads = 2; o.n_threads <= 3; o.n_threads++) {
+            result more = train_once(m, o);
+            if (!same_bits(m, &one, &more)) fail_msg("%s: %d threads give other bits than one", wide[i], o.n_threads);
+            kr_mem_free(more.grad);
+        }
+        kr_mem_free(one.grad);
+        kr_model_release(m);
+    }
+}
+
+/* Also of a batch of one row: neighbours change nothing. */
+static void test_neighbours(void **state) {
+    enum { S = 3 };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        kr_model *m = model_of(wide[i], 9);
+        int64_t V = m->config.vocab_size, n = 40;
+        kr_graph *all = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = S, .L = n}), *one = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = 1, .L = n});
+        fill_inputs(m, all, S, n, 2);
+        kr_graph_run(all, KR_RUN_FORWARD);
+        const float *got = kr_graph_data(all, "logits");
+        for (int64_t s = 0; s < S; s++) {
+            run_ids(one, kr_graph_data(all, "ids"), 1, 0, s * n, n);
+            if (memcmp(got + s * n * V, kr_graph_data(one, "logits"), (size_t)(n * V) * sizeof *got)) fail_msg("%s: row %d has other bits alone", wide[i], (int)s);
+        }
+        kr_graph_free(all);
+        kr_graph_free(one);
+        kr_model_release(m);
+    }
+}
+
+static void test_instruction_sets(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        kr_model *m = model_of(wide[i], 9);
+        kr_model_graph_options o = {.S = 2, .L = 70};
+        result best = train_once(m, o);
+        for (int impl = KR_BASELINE; impl < KR_CUDA; impl++) {
+            if (!kr_cpu_has((kr_impl)impl)) continue;
+            o.impl = (kr_impl)impl;
+            result other = train_once(m, o);
+            double e = difference(other.grad, best.grad, m->params->n_elements);
+            if (!(e <= 1e-4) || !(fabs((double)other.loss - best.loss) <= 1e-4)) fail_msg("%s: %s differs by %.3g", wide[i], kr_impl_name((kr_impl)impl), e);
+            kr_mem_free(other.grad);
+        }
+        kr_mem_free(best.grad);
+        kr_model_release(m);
+    }
+}
+
+/* What cannot be right is refused, in words. */
+static void test_refusals(void **state) {
+    static const struct { const char *config, *says; kr_model_graph_options o; } refused[] = {
+        {"{" TOKENS M2 ", 'learnable_init_states': true}}", "not each document packed", {.packed = true}},
+        {"{" TOKENS M2 ", 'learnable_init_states': true}}", "where state is carried", {.stateful = true}},
+        {"{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", "does not take packed documents", {.packed = true}},
+        {"{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", "cannot go step by step", {.stateful = true}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        kr_model *m = model_of(refused[i].config, 1);
+        kr_model_graph_options o = refused[i].o;
+        kr_graph *g;
+        o.mode = KR_MODEL_TRAIN, o.S = 1, o.L = L;
+        assert_int_equal(kr_model_graph(m, &o, &g), KR_ERR_CONFIG);
+        if (!strstr(kr_error(), refused[i].says)) fail_msg("said: %s", kr_error());
+        kr_model_release(m);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_gradient_packed),
+        cmocka_unit_test(test_stateful),
+        cmocka_unit_test(test_reset_of_one_row),
+        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_recompute_memory),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_neighbours),
+        cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

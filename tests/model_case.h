@@ -1,0 +1,114 @@
+/* model_case.h - small models for the checks: a config in one line, weights, inputs. */
+#ifndef TESTS_MODEL_CASE_H
+#define TESTS_MODEL_CASE_H
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "model/model.h"
+
+/* JSON with ' for ", so that it can be read in C. */
+static json_t *json_of(const char *text) {
+    char *t = kr_mem_strdup(text);
+    json_t *j = NULL;
+    assert_non_null(t);
+    for (char *p = t; *p; p++)
+        if (*p == '\'') *p = '"';
+    if (kr_json_parse(&j, t, strlen(t), "test") != KR_OK) fail_msg("%s: %s", text, kr_error());
+    kr_mem_free(t);
+    return j;
+}
+
+/* A model with drawn weights; what starts as a constant gets noise, so that nothing hides. */
+static kr_model *model_of(const char *config, uint64_t seed) {
+    json_t *j = json_of(config);
+    kr_model *m;
+    if (kr_model_describe(&m, j, "test", KR_F32) != KR_OK) fail_msg("%s: %s", config, kr_error());
+    json_decref(j);
+    assert_int_equal(kr_params_alloc(m->params, true), KR_OK);
+    kr_params_init(m->params, seed);
+    for (kr_param *p = m->params->first; p; p = p->next) {
+        kr_rng r = {seed + 1, kr_rng_stream(p->name), 0};
+        float *x = p->data;
+        for (int64_t i = 0; i < kr_param_count(p); i++) x[i] += (float)(0.2 * kr_rng_normal(&r));
+    }
+    return m;
+}
+
+static kr_graph *graph_of(kr_model *m, kr_model_graph_options o) {
+    kr_graph *g;
+    if (!o.n_threads) o.n_threads = 1;
+    if (kr_model_graph(m, &o, &g) != KR_OK || kr_graph_alloc(g) != KR_OK) fail_msg("%s", kr_error());
+    return g;
+}
+
+/* Inputs that depend on nothing but the seed.  One target in eight is not scored. */
+static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, uint64_t seed) {
+    static const char *const real[] = {"x", "y"};
+    kr_rng r = {seed, 77, 0};
+    int32_t *ids = kr_graph_data(g, "ids"), *targets = kr_graph_data(g, "targets");
+    for (int64_t i = 0; i < S * L; i++) {
+        int32_t a = (int32_t)kr_rng_below(&r, m->config.vocab_size), b = (int32_t)kr_rng_below(&r, m->config.vocab_size);
+        if (ids) ids[i] = a;
+        if (targets) targets[i] = kr_rng_below(&r, 8) ? b : -1;
+    }
+    for (int k = 0; k < 2; k++) {
+        kr_node *n = kr_graph_find(g, real[k]);
+        if (!n) continue;
+        kr_tensor t = kr_node_tensor(n);
+        for (int64_t i = 0; i < kr_count(&t); i++) ((float *)t.data)[i] = (float)kr_rng_normal(&r);
+    }
+    for (int64_t i = 0; i < m->config.n_layer; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
+        int32_t *key = kr_graph_data(g, name);
+        for (int k = 0; key && k < 4; k++) key[k] = (int32_t)(seed * 4 + (uint64_t)k + 31 * (uint64_t)i);
+    }
+}
+
+/* All gradients one after another; kr_mem_free them. */
+static float *copy_gradients(const kr_params *p) {
+    float *all = kr_mem_array((size_t)p->n_elements, sizeof *all), *to = all;
+    assert_non_null(all);
+    for (const kr_param *q = p->first; q; to += kr_param_count(q), q = q->next) memcpy(to, q->grad, (size_t)kr_param_count(q) * sizeof *to);
+    return all;
+}
+
+/* The largest difference over the largest value. */
+static double difference(const float *a, const float *b, int64_t n) {
+    double d = 0, scale = 1e-30;
+    for (int64_t i = 0; i < n; i++) {
+        double e = fabs((double)a[i] - b[i]);
+        d = e <= d ? d : e; /* NaN goes through */
+        scale = fmax(scale, fabs((double)b[i]));
+    }
+    return d / scale;
+}
+
+/* A new empty folder; its path is valid until the next call but three. */
+static const char *new_folder(void) {
+    static char path[4][64];
+    static int n;
+    char *p = path[n++ % 4];
+    snprintf(p, 64, "/tmp/krait-check-XXXXXX");
+    if (!mkdtemp(p)) fail_msg("mkdtemp failed");
+    return p;
+}
+
+static bool same_file(const char *a, const char *b) {
+    void *x, *y;
+    size_t n, m;
+    if (kr_file_read(&x, &n, a) != KR_OK || kr_file_read(&y, &m, b) != KR_OK) fail_msg("%s", kr_error());
+    bool same = n == m && memcmp(x, y, n) == 0;
+    kr_mem_free(x);
+    kr_mem_free(y);
+    return same;
+}
+#endif

@@ -33,14 +33,16 @@ static const row mamba1_rows[] = {
     {"rms_norm", NULL, NULL}, {"pad_vocab_size_multiple", NULL, NULL}, {"use_falcon_mambapy", NULL, NULL},
     {NULL, NULL, NULL}};
 
+/* Hugging Face always normalises after the gate, whatever rms_norm and norm_before_gate say
+ * (Codestral's config says true and its weights are run like the others'). */
 static const row mamba2_rows[] = {
     COMMON_HF,
     {"layer_norm_epsilon", "mixer.norm_eps", "1e-5"},
     {"tie_word_embeddings", "tie_embeddings", "false"},
     {"state_size", "mixer.d_state", "128"}, {"head_dim", "mixer.headdim", "64"}, {"n_groups", "mixer.ngroups", "8"},
-    {"chunk_size", NULL, NULL}, {"rms_norm", "mixer.rmsnorm", "true"}, {"num_heads", NULL, NULL}, {"time_step_rank", NULL, NULL},
+    {"chunk_size", NULL, NULL}, {"rms_norm", NULL, NULL}, {"num_heads", NULL, NULL}, {"time_step_rank", NULL, NULL},
     {"time_step_limit[0]", "mixer.dt_limit_min", "0.0"}, {"time_step_limit[1]", "mixer.dt_limit_max", "{\"__float__\": \"Infinity\"}"},
-    {"norm_before_gate", "mixer.norm_before_gate", NULL}, {"intermediate_size", NULL, NULL}, {"time_step_scale", NULL, NULL},
+    {"norm_before_gate", NULL, NULL}, {"intermediate_size", NULL, NULL}, {"time_step_scale", NULL, NULL},
     {"time_step_init_scheme", NULL, NULL},
     {NULL, NULL, NULL}};
 
@@ -83,6 +85,17 @@ static json_t *get(const json_t *j, const char *path) {
     return i >= 0 ? json_array_get(v, (size_t)i) : v;
 }
 
+/* The "time_step_limit" of "time_step_limit[0]" has to be a pair, if it is there. */
+static kr_status pair_or_absent(const json_t *j, const char *path, const char *where) {
+    char object[32], member[48], whole[96];
+    int i;
+    take_apart(path, object, member, &i);
+    snprintf(whole, sizeof whole, "%s%s%s", object, *object ? "." : "", member);
+    const json_t *v = get(j, whole);
+    if (i < 0 || !v || json_is_null(v) || json_array_size(v) == 2) return KR_OK;
+    KR_FAIL(KR_ERR_CONFIG, "%s: the key \"%s\" wants an array of two numbers", where, whole);
+}
+
 static kr_status set(json_t *j, const char *path, json_t *value) {
     char object[32], member[48];
     int i;
@@ -120,10 +133,12 @@ static kr_status all_known(const row *rows, const json_t *theirs, const char *pr
 static kr_status translate(const row *rows, const json_t *theirs, const char *where, json_t *own) {
     KR_TRY(all_known(rows, theirs, "", where));
     const json_t *ssm = json_object_get(theirs, "ssm_cfg");
+    if (ssm && !json_is_null(ssm) && !json_is_object(ssm)) KR_FAIL(KR_ERR_CONFIG, "%s: ssm_cfg wants an object: {...}", where);
     if (rows != mamba1_rows && json_is_object(ssm)) KR_TRY(all_known(rows, ssm, "ssm_cfg", where));
     for (const row *r = rows; r->theirs; r++) {
         if (!r->ours) continue;
         json_error_t e;
+        KR_TRY(pair_or_absent(theirs, r->theirs, where));
         json_t *v = json_incref(get(theirs, r->theirs));
         bool unset = !v || json_is_null(v) || (json_is_string(v) && strcmp(json_string_value(v), "auto") == 0);
         if (unset) {
@@ -224,6 +239,7 @@ static json_t *hf_object(const json_t *own, const char *type, const char *archit
         json_error_t e;
         if (!r->ours) continue;
         json_t *v = json_incref(get(own, r->ours));
+        if (json_is_integer(v) && json_integer_value(v) == -1) json_decref(v), v = json_null(); /* no such token id */
         if (!v && r->absent) v = json_loads(r->absent, JSON_DECODE_ANY, &e);
         if (v && set(j, r->theirs, v) != KR_OK) json_decref(j), j = NULL;
         json_decref(v);

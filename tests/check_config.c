@@ -1,0 +1,339 @@
+/* check_config.c - configs and weights, out and in again: nothing of a model is lost. */
+#include "krait.h"
+#include "model/safetensors.h"
+#include "model_case.h"
+
+#define MAMBA                                                                                                            \
+    "{'model_type': 'mamba', 'architectures': ['MambaForCausalLM'], 'hidden_size': 40, 'num_hidden_layers': 2, 'vocab_size': 323," \
+    " 'state_size': 5, 'conv_kernel': 3, 'expand': 3, 'intermediate_size': 120, 'time_step_rank': 3, 'use_bias': true,"     \
+    " 'use_conv_bias': false, 'layer_norm_epsilon': 1e-6, 'tie_word_embeddings': false, 'time_step_min': 0.01,"             \
+    " 'time_step_max': 0.2, 'time_step_floor': 0.001, 'time_step_scale': 2.0, 'time_step_init_scheme': 'constant',"          \
+    " 'bos_token_id': 3, 'eos_token_id': 4, 'hidden_act': 'silu'}"
+#define FALCON                                                                                                            \
+    "{'model_type': 'falcon_mamba', 'hidden_size': 64, 'num_hidden_layers': 2, 'vocab_size': 320, 'state_size': 16, 'mixer_rms_eps': 1e-4," \
+    " 'intermediate_size': 128, 'time_step_rank': 8, 'tie_word_embeddings': true}"
+#define MAMBA2                                                                                                            \
+    "{'model_type': 'mamba2', 'hidden_size': 96, 'num_hidden_layers': 2, 'vocab_size': 320, 'state_size': 24, 'head_dim': 16,"  \
+    " 'num_heads': 12, 'n_groups': 4, 'expand': 2, 'time_step_limit': [0.01, 0.2], 'use_bias': true, 'layer_norm_epsilon': 1e-6," \
+    " 'tie_word_embeddings': false, 'eos_token_id': 2, 'bos_token_id': 0}"
+#define MAMBA2_PLAIN                                                                                                      \
+    "{'model_type': 'mamba2', 'hidden_size': 64, 'num_hidden_layers': 3, 'vocab_size': 320, 'head_dim': 16, 'num_heads': 8,"   \
+    " 'n_groups': 1, 'time_step_limit': [0.0, {'__float__': 'Infinity'}], 'tie_word_embeddings': true}"
+#define STATE_SPACES                                                                                                      \
+    "{'d_model': 32, 'n_layer': 2, 'vocab_size': 50277, 'ssm_cfg': {'layer': 'Mamba2', 'headdim': 16, 'ngroups': 2, 'd_state': 8," \
+    " 'A_init_range': [1, 8], 'dt_limit': [0.0, 0.5]}, 'rms_norm': true, 'residual_in_fp32': true, 'fused_add_norm': true," \
+    " 'pad_vocab_size_multiple': 16, 'tie_embeddings': true}"
+#define STATE_SPACES1 "{'d_model': 32, 'n_layer': 2, 'vocab_size': 50277, 'ssm_cfg': {}, 'rms_norm': true, 'pad_vocab_size_multiple': 8}"
+
+static void read_ok(kr_config *c, const json_t *j) {
+    if (kr_config_read(c, j, "config.json") != KR_OK) fail_msg("%s", kr_error());
+}
+
+static json_t *write_ok(const kr_config *c) {
+    json_t *j;
+    if (kr_config_write(c, &j) != KR_OK) fail_msg("%s", kr_error());
+    return j;
+}
+
+static void same_json(const char *what, const json_t *a, const json_t *b) {
+    bool same = json_is_number(a) && json_is_number(b) ? json_number_value(a) == json_number_value(b) : json_equal(a, b);
+    if (same) return;
+    char *x = json_dumps(a, JSON_ENCODE_ANY), *y = json_dumps(b, JSON_ENCODE_ANY);
+    fail_msg("%s: %s became %s", what, x, y ? y : "nothing");
+}
+
+/* Both describe a model of the same parameters. */
+static void same_parameters(const json_t *a, const json_t *b) {
+    kr_model *m, *n;
+    if (kr_model_describe(&m, a, "a", KR_F32) != KR_OK || kr_model_describe(&n, b, "b", KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    const kr_param *q = n->params->first;
+    for (const kr_param *p = m->params->first; p; p = p->next, q = q->next) {
+        assert_non_null(q);
+        assert_string_equal(p->name, q->name);
+        assert_memory_equal(p->dim, q->dim, sizeof p->dim);
+        assert_int_equal(p->init.kind, q->init.kind);
+    }
+    assert_null(q);
+    assert_int_equal(m->config.vocab_size, n->config.vocab_size);
+    kr_model_release(m);
+    kr_model_release(n);
+}
+
+/* Every key that was there says the same afterwards, and a second round changes nothing. */
+static void round_trip(const char *text) {
+    kr_config c, again;
+    json_t *in = json_of(text), *v;
+    const char *key;
+    read_ok(&c, in);
+    json_t *out = write_ok(&c);
+    json_object_foreach(in, key, v) same_json(key, v, json_object_get(out, key));
+    read_ok(&again, out);
+    json_t *twice = write_ok(&again);
+    same_json(text, out, twice);
+    assert_string_equal(c.dialect, again.dialect);
+    kr_config_clear(&c);
+    kr_config_clear(&again);
+    json_decref(in);
+    json_decref(out);
+    json_decref(twice);
+}
+
+static void test_hugging_face(void **state) {
+    static const char *const all[] = {MAMBA, FALCON, MAMBA2_PLAIN};
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) round_trip(all[i]);
+}
+
+/* Grouped, Hugging Face normalises all channels together, so it is not our default. */
+static void test_hugging_face_groups(void **state) {
+    (void)state;
+    round_trip(MAMBA2);
+    kr_config c;
+    json_t *in = json_of(MAMBA2);
+    read_ok(&c, in);
+    assert_int_equal(c.d_model, 96);
+    assert_int_equal(c.eos_token_id, 2);
+    assert_true(!c.tie_embeddings && c.norm_eps == 1e-6);
+    assert_true(json_is_false(json_object_get(json_object_get(c.json, "mixer"), "group_norm")));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(c.json, "mixer"), "ngroups")), 4);
+    kr_config_clear(&c);
+    json_decref(in);
+}
+
+/* Hugging Face's code looks at neither of these, so nor must we. */
+static void test_hugging_face_norm(void **state) {
+    (void)state;
+    kr_config c;
+    json_t *in = json_of("{'model_type': 'mamba2', 'hidden_size': 64, 'num_hidden_layers': 3, 'vocab_size': 320, 'head_dim': 16, 'num_heads': 8,"
+                         " 'norm_before_gate': true, 'rms_norm': false}");
+    read_ok(&c, in);
+    json_t *mixer = json_object_get(c.json, "mixer"), *out = write_ok(&c);
+    assert_true(!json_is_true(json_object_get(mixer, "norm_before_gate")) && !json_is_false(json_object_get(mixer, "rmsnorm")));
+    same_parameters(in, out);
+    kr_config_clear(&c);
+    json_decref(in);
+    json_decref(out);
+}
+
+/* What has no end-of-text id must not be given one: Hugging Face's default is 0. */
+static void test_no_end_of_text(void **state) {
+    (void)state;
+    kr_config c, again;
+    json_t *in = json_of("{'model_type': 'krait', 'mixer': {'type': 'mamba1'}}");
+    read_ok(&c, in);
+    json_t *out = write_ok(&c);
+    assert_string_equal(json_string_value(json_object_get(out, "model_type")), "mamba");
+    assert_true(json_is_null(json_object_get(out, "eos_token_id")));
+    assert_true(json_is_null(json_object_get(out, "bos_token_id")));
+    read_ok(&again, out);
+    assert_int_equal(again.eos_token_id, -1);
+    kr_config_clear(&c);
+    kr_config_clear(&again);
+    json_decref(in);
+    json_decref(out);
+}
+
+/* state-spaces' configs are saved as Hugging Face's or ours; the model stays the same. */
+static void test_state_spaces(void **state) {
+    static const char *const all[] = {STATE_SPACES, STATE_SPACES1};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        kr_config c, again;
+        json_t *in = json_of(all[i]);
+        read_ok(&c, in);
+        assert_string_equal(c.dialect, "state-spaces");
+        assert_int_equal(c.vocab_size, i ? 50280 : 50288);
+        assert_true(c.tie_embeddings);
+        assert_string_equal(c.mixer->name, i ? "mamba1" : "mamba2");
+        json_t *out = write_ok(&c);
+        same_parameters(in, out);
+        read_ok(&again, out);
+        json_t *twice = write_ok(&again);
+        same_json(all[i], out, twice);
+        kr_config_clear(&c);
+        kr_config_clear(&again);
+        json_decref(in);
+        json_decref(out);
+        json_decref(twice);
+    }
+}
+
+static void test_own(void **state) {
+    static const char *const all[] = {
+        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'd_ssm': 16, 'headdim': 8, 'D_has_hdim': true}}",
+        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'ngroups': 2, 'headdim': 8, 'dt_limit_max': 0.5}}",
+        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'headdim': 8, 'norm_before_gate': true, 'rmsnorm': false}}",
+        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'headdim': 8, 'learnable_init_states': true, 'd_inner': 40}}",
+        "{'model_type': 'krait', 'order': {'type': 'bidirectional', 'share': true}, 'mixer': {'type': 'mamba1', 'd_state': 7}}",
+        "{'model_type': 'krait', 'encoder': {'type': 'linear', 'width': 3}, 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        json_t *in = json_of(all[i]), *v, *w;
+        const char *key, *inner;
+        kr_config c;
+        read_ok(&c, in);
+        json_t *out = write_ok(&c);
+        same_parameters(in, out);
+        assert_string_equal(json_string_value(json_object_get(out, "model_type")), "krait");
+        json_object_foreach(in, key, v) {
+            if (!json_is_object(v)) same_json(key, v, json_object_get(out, key));
+            json_object_foreach(v, inner, w) same_json(inner, w, json_object_get(json_object_get(out, key), inner));
+        }
+        kr_config_clear(&c);
+        json_decref(in);
+        json_decref(out);
+    }
+}
+
+static void test_refusals(void **state) {
+    static const char *const cases[][2] = {
+        {"{'model_type': 'krait', 'd_modell': 3}", "did you mean \"d_model\""},
+        {"{'model_type': 'krait', 'mixer': {'type': 'mamba2', 'dstate': 3}}", "did you mean \"d_state\""},
+        {"{'model_type': 'krait', 'mixer': {'type': 'mamba1', 'headdim': 3}}", "mixer has no key \"headdim\""},
+        {"{'model_type': 'krait', 'mixer': {'type': 'mamba9'}}", "there is no mixer \"mamba9\"; there are "},
+        {"{'model_type': 'krait', 'mixer': {'type': 3}}", "mixer.type"},
+        {"{'model_type': 'krait', 'mixer': 'mamba1'}", "mixer wants an object"},
+        {"{'model_type': 'krait', 'd_model': 0}", "config.d_model is 0, want 1"},
+        {"{'model_type': 'krait', 'd_model': 5, 'mixer': {'type': 'mamba2', 'headdim': 4}}", "is not a number of heads of headdim 4"},
+        {"{'model_type': 'krait', 'd_model': 6, 'mixer': {'type': 'mamba2', 'headdim': 4, 'ngroups': 2}}", "3 heads do not split into ngroups 2"},
+        {"{'model_type': 'krait', 'd_model': 4, 'mixer': {'type': 'mamba2', 'headdim': 4, 'd_ssm': 400}}", "d_ssm 400 of d_inner 8"},
+        {"{'model_type': 'krait', 'd_model': 4, 'mixer': {'type': 'mamba2', 'headdim': 4, 'dt_limit_min': 0.5, 'dt_limit_max': 0.1}}", "dt_limit_min 0.5 is above dt_limit_max 0.1"},
+        {"{'model_type': 'llama'}", "model_type is \"llama\", want one of krait, mamba"},
+        {"{'model_type': 3}", "model_type is"},
+        {"{}", "model_type is \"absent\""},
+        {"[]", "is not a JSON object"},
+        {"{'model_type': 'mamba', 'hidden_size': 8, 'secret': 1}", "the key \"secret\" is not known"},
+        {"{'model_type': 'mamba', 'hidden_size': 8, 'hidden_act': 'relu'}", "hidden_act is \"relu\", want \"silu\""},
+        {"{'model_type': 'mamba', 'hidden_size': 'big'}", "d_model wants a whole number"},
+        {"{'model_type': 'mamba2', 'hidden_size': 64, 'num_heads': 7, 'head_dim': 16}", "num_heads 7 * head_dim 16 is not expand * hidden_size = 128"},
+        {"{'model_type': 'mamba2', 'hidden_size': 64, 'num_heads': 8, 'head_dim': 16, 'time_step_limit': 3}", "time_step_limit"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'ssm_cfg': {'layer': 'Mamba3'}}", "ssm_cfg.layer is \"Mamba3\""},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'ssm_cfg': {'headdin': 3, 'layer': 'Mamba2'}}", "\"ssm_cfg.headdin\" is not known"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'ssm_cfg': 3}", "ssm_cfg"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'rms_norm': false}", "rms_norm is false"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'attn_layer_idx': [3]}", "attention layers"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': -4}", "vocab_size"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t live = kr_mem_get_stats().n_live;
+        json_t *j = json_of(cases[i][0]);
+        kr_model *m;
+        kr_status st = kr_model_describe(&m, j, "config.json", KR_F32);
+        if (st != KR_ERR_CONFIG) fail_msg("%s: status %d", cases[i][0], st);
+        if (!strstr(kr_error(), cases[i][1])) fail_msg("%s: said: %s", cases[i][0], kr_error());
+        if (!strstr(kr_error(), "config.json")) fail_msg("%s: does not name the file: %s", cases[i][0], kr_error());
+        json_decref(j);
+        assert_int_equal(kr_mem_get_stats().n_live, live);
+    }
+}
+
+/* --- weights ------------------------------------------------------------------------------ */
+
+static const char tied[] = "{'model_type': 'krait', 'd_model': 12, 'n_layer': 2, 'vocab_size': 11, 'mixer': {'type': 'mamba2', 'headdim': 6, 'd_state': 5}}";
+static const char untied[] = "{'model_type': 'krait', 'd_model': 12, 'n_layer': 2, 'vocab_size': 11, 'tie_embeddings': false, 'mixer': {'type': 'mamba1', 'd_state': 5}}";
+
+static void same_weights(const kr_model *a, const kr_model *b, bool rounded) {
+    const kr_param *q = b->params->first;
+    for (const kr_param *p = a->params->first; p; p = p->next, q = q->next) {
+        const float *x = p->data, *y = q->data;
+        for (int64_t i = 0; i < kr_param_count(p); i++) {
+            float want = rounded && p->matrix ? kr_from_bf16(kr_to_bf16(x[i])) : x[i];
+            if (want != y[i]) fail_msg("%s[%lld] is %.9g, want %.9g", p->name, (long long)i, y[i], want);
+        }
+    }
+}
+
+static kr_model *load_ok(const char *dir, kr_dtype dtype) {
+    kr_model *m;
+    if (kr_model_load(&m, dir, false, dtype) != KR_OK) fail_msg("%s", kr_error());
+    return m;
+}
+
+static void test_weights(void **state) {
+    static const char *const all[] = {tied, untied};
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            const char *dir = new_folder();
+            kr_model *m = model_of(all[i], 3);
+            if (kr_model_save(m, dir, bf16 ? KR_BF16 : KR_F32) != KR_OK) fail_msg("%s", kr_error());
+            kr_model *again = load_ok(dir, KR_F32);
+            same_weights(m, again, bf16);
+            kr_model_release(m);
+            kr_model_release(again);
+            kr_dir_remove(dir);
+        }
+}
+
+/* Saved, loaded in bfloat16 for training, saved and loaded: still the same. */
+static void test_bf16_training_weights(void **state) {
+    (void)state;
+    const char *dir = new_folder(), *other = new_folder();
+    kr_model *m = model_of(tied, 3), *half;
+    if (kr_model_save(m, dir, KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(kr_model_load(&half, dir, true, KR_BF16), KR_OK);
+    for (const kr_param *p = m->params->first, *q = half->params->first; p; p = p->next, q = q->next)
+        if (p->matrix) assert_memory_equal(p->data, q->master, (size_t)kr_param_count(p) * sizeof(float));
+    if (kr_model_save(half, other, KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    kr_model *again = load_ok(other, KR_F32);
+    same_weights(m, again, false);
+    kr_model_release(m);
+    kr_model_release(half);
+    kr_model_release(again);
+    kr_dir_remove(dir);
+    kr_dir_remove(other);
+}
+
+/* The file of m under other names: the token table by state-spaces' name, and `skip` left out. */
+static void write_as(const kr_model *m, const char *dir, const char *table, const char *skip, const char *extra) {
+    char path[256];
+    kr_st_writer *w;
+    assert_int_equal(kr_st_writer_new(&w), KR_OK);
+    for (const kr_param *p = m->params->first; p; p = p->next) {
+        kr_tensor t = {.data = p->data, .dtype = KR_F32, .n_dims = p->n_dims};
+        memcpy(t.dim, p->dim, sizeof p->dim);
+        if (p->conv) t.n_dims = 3, t.dim[2] = t.dim[1], t.dim[1] = 1;
+        if (strcmp(p->name, skip) == 0) continue;
+        assert_int_equal(kr_st_writer_add(w, strcmp(p->name, "backbone.embeddings.weight") ? p->name : table, &t, KR_F32), KR_OK);
+    }
+    float one = 1;
+    kr_tensor t = {.data = &one, .dtype = KR_F32, .n_dims = 1, .dim = {1}};
+    if (*extra) assert_int_equal(kr_st_writer_add(w, extra, &t, KR_F32), KR_OK);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    if (kr_st_writer_save(w, path) != KR_OK) fail_msg("%s", kr_error());
+    kr_st_writer_free(w);
+}
+
+static void test_other_names(void **state) {
+    (void)state;
+    const char *dir = new_folder();
+    kr_model *m = model_of(tied, 3), *bad;
+    if (kr_model_save(m, dir, KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    write_as(m, dir, "backbone.embedding.weight", "", "");
+    kr_model *again = load_ok(dir, KR_F32);
+    same_weights(m, again, false);
+    kr_model_release(again);
+    write_as(m, dir, "backbone.embeddings.weight", "", "lm_head.weight"); /* tied: not read, as the table is */
+    again = load_ok(dir, KR_F32);
+    same_weights(m, again, false);
+    kr_model_release(again);
+    write_as(m, dir, "backbone.embeddings.weight", "", "backbone.layers.7.mixer.D");
+    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32), KR_ERR_CONFIG);
+    assert_non_null(strstr(kr_error(), "backbone.layers.7.mixer.D"));
+    write_as(m, dir, "backbone.embeddings.weight", "backbone.layers.1.mixer.A_log", "");
+    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32), KR_ERR_MISSING);
+    assert_non_null(strstr(kr_error(), "backbone.layers.1.mixer.A_log"));
+    kr_model_release(m);
+    kr_dir_remove(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hugging_face),  cmocka_unit_test(test_hugging_face_groups), cmocka_unit_test(test_hugging_face_norm), cmocka_unit_test(test_no_end_of_text),
+        cmocka_unit_test(test_state_spaces),  cmocka_unit_test(test_own),                 cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_weights),       cmocka_unit_test(test_bf16_training_weights), cmocka_unit_test(test_other_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

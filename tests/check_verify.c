@@ -1,0 +1,114 @@
+/* check_verify.c - kr_verify says yes to what another implementation computed from a model,
+ * and no once a single weight is another.
+ *
+ * Looks in KRAIT_SHARED/fixtures/hf; exits with 77, which ctest calls skipped, when the
+ * models are not there. */
+#include "krait/verify.h"
+
+#include "model/safetensors.h"
+#include "model_case.h"
+
+static const char *const names[] = {"mamba", "mamba_odd", "falcon_mamba", "mamba2", "mamba2_groups"};
+enum { N_NAMES = sizeof names / sizeof *names };
+
+static const char *folder(const char *name) {
+    static char path[1024];
+    const char *shared = getenv("KRAIT_SHARED");
+    snprintf(path, sizeof path, "%s/fixtures/hf/%s", shared ? shared : KRAIT_SOURCE_DIR "/../shared", name);
+    return path;
+}
+
+typedef struct tally { int rows, logits, gradients, failed; char first[300]; } tally;
+
+static void count(void *user, const kr_verify_row *r) {
+    tally *t = user;
+    t->rows++;
+    t->logits += strcmp(r->what, "logits") == 0;
+    t->gradients += strncmp(r->what, "gradient of ", 12) == 0;
+    if (!r->passed && t->failed++ == 0) snprintf(t->first, sizeof t->first, "%s is off by %g", r->what, r->error);
+}
+
+static void test_models(void **state) {
+    (void)state;
+    for (int i = 0; i < N_NAMES; i++) {
+        tally t = {0};
+        int failed;
+        int64_t live = kr_mem_get_stats().n_live;
+        if (kr_verify(folder(names[i]), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        if (failed || t.failed) fail_msg("%s: %s", names[i], t.first);
+        assert_int_equal(t.logits, 1);
+        assert_true(t.gradients > 10 && t.rows == t.gradients + 3); /* logits, loss, continuation */
+        assert_int_equal(kr_mem_get_stats().n_live, live);
+    }
+}
+
+static void copy(const char *from, const char *to, const char *name) {
+    char path[1024];
+    void *data;
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s", from, name);
+    if (kr_file_read(&data, &n, path) != KR_OK) fail_msg("%s", kr_error());
+    snprintf(path, sizeof path, "%s/%s", to, name);
+    if (kr_file_write(path, data, n) != KR_OK) fail_msg("%s", kr_error());
+    kr_mem_free(data);
+}
+
+/* The largest value of the last norm, moved by a tenth. */
+static void change_one_weight(const char *dir) {
+    char path[1024];
+    kr_st *st;
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    if (kr_st_open(&st, path) != KR_OK) fail_msg("%s", kr_error());
+    const kr_st_tensor *t = kr_st_find(st, "backbone.norm_f.weight");
+    assert_true(t && t->dtype == KR_ST_F32);
+    float x;
+    void *data;
+    size_t n, at = 0;
+    memcpy(&x, t->data, sizeof x);
+    if (kr_file_read(&data, &n, path) != KR_OK) fail_msg("%s", kr_error());
+    while (memcmp((char *)data + at, t->data, t->n_bytes)) at++;
+    kr_st_close(st);
+    x *= 1.1f;
+    memcpy((char *)data + at, &x, sizeof x);
+    if (kr_file_write(path, data, n) != KR_OK) fail_msg("%s", kr_error());
+    kr_mem_free(data);
+}
+
+static void test_corrupted(void **state) {
+    static const char *const files[] = {"config.json", "model.safetensors", "expected.safetensors", "expected_grads.safetensors"};
+    (void)state;
+    for (int i = 0; i < N_NAMES; i++) {
+        const char *dir = new_folder();
+        tally t = {0};
+        int failed;
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy(folder(names[i]), dir, files[k]);
+        change_one_weight(dir);
+        if (kr_verify(dir, count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        assert_true(failed > 0 && failed == t.failed);
+        assert_true(strncmp(t.first, "logits", 6) == 0);
+        kr_dir_remove(dir);
+    }
+}
+
+static void test_not_there(void **state) {
+    (void)state;
+    tally t = {0};
+    int failed;
+    const char *dir = new_folder();
+    assert_int_equal(kr_verify("/nowhere/at/all", count, &t, &failed), KR_ERR_IO);
+    assert_non_null(strstr(kr_error(), "/nowhere/at/all"));
+    copy(folder(names[0]), dir, "config.json");
+    copy(folder(names[0]), dir, "model.safetensors");
+    assert_true(kr_verify(dir, count, &t, &failed) < 0);
+    assert_non_null(strstr(kr_error(), "expected.safetensors"));
+    kr_dir_remove(dir);
+}
+
+int main(void) {
+    if (!kr_dir_exists(folder(names[0]))) {
+        printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", folder(names[0]));
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_not_there)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

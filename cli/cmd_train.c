@@ -87,7 +87,7 @@ static void sample(void *user, const kr_model *m, int64_t step) {
 
 /* A path, or the name of a recipe of the source tree or the installation. */
 static void find_recipe(const char *given, char *to, size_t size) {
-    static const char *const roots[] = {"recipes", "/usr/local/share/krait/recipes", "/usr/share/krait/recipes"};
+    static const char *const roots[] = {"recipes", KRAIT_RECIPES, "/usr/share/krait/recipes"};
     snprintf(to, size, "%s", given);
     for (int i = 0; i < 3 && access(to, F_OK) != 0; i++) snprintf(to, size, "%s/%s", roots[i], given);
     if (access(to, F_OK) != 0) snprintf(to, size, "%s", given); /* the error names what was asked for */

@@ -1,0 +1,59 @@
+#!/bin/sh
+# packages.sh - what a build needs, and how to get it; sourced by the other scripts.
+
+# One line a need: how to see it (a command, or a pkg-config module after "lib:") and its
+# Debian / Ubuntu package.
+krait_needs="
+gcc               gcc
+cmake             cmake
+ninja             ninja-build
+pkg-config        pkg-config
+lib:jansson       libjansson-dev
+lib:kissfft-float libkissfft-dev
+lib:zlib          zlib1g-dev
+lib:cmocka        libcmocka-dev
+"
+
+# Prints the packages that are not there.
+krait_missing() {
+    echo "$krait_needs" | while read -r see package; do
+        case $see in
+            '') ;;
+            lib:*) pkg-config --exists "${see#lib:}" 2>/dev/null || echo "$package" ;;
+            *) command -v "$see" >/dev/null || echo "$package" ;;
+        esac
+    done | tr '\n' ' '
+}
+
+# Installs them, or says in a sentence why it cannot.
+krait_install() {
+    missing=$(krait_missing)
+    [ -z "$missing" ] && return 0
+    sudo=
+    if ! command -v apt-get >/dev/null; then
+        echo "missing, under their Debian names: $missing- this machine has no apt-get, so please install them and run this again." >&2
+        return 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+            sudo=sudo
+        else
+            echo "missing: $missing- not root and no sudo here, so please run: apt-get install $missing" >&2
+            return 1
+        fi
+    fi
+    echo "installing $missing"
+    log=$(mktemp)
+    # shellcheck disable=SC2086
+    # the lists of packages may be stale or absent: fetch them only if the first try fails
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >"$log" 2>&1; then
+        $sudo apt-get update >>"$log" 2>&1
+        if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1; then
+            tail -5 "$log" >&2
+            rm -f "$log"
+            echo "apt-get could not install $missing- see above (is this machine offline?)" >&2
+            return 1
+        fi
+    fi
+    rm -f "$log"
+}

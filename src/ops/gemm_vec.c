@@ -359,14 +359,17 @@ void KR_VEC(kr_gemm_one)(const kr_gemm *g, void *scratch) {
     else many_rows(g, pa, pb);
 }
 
-/* Tiles of C for threads to take: large enough to pay for their packing, four or more a thread. */
+/* Tiles of C for threads to take: four a thread while they are large enough to pay for their
+ * packing, one a thread while they are worth anything. */
 static void choose_tiles(const kr_gemm *g, int n_threads, int64_t *mt, int64_t *nt) {
     int64_t parts_m = (g->m + 1023) / 1024, parts_n = (g->n + KR_GEMM_NC - 1) / KR_GEMM_NC;
-    while (parts_m * parts_n < 4 * n_threads) {
-        int64_t m = g->m / parts_m, n = g->n / parts_n;
-        if (m >= 2 * n && m >= 8 * MR) parts_m++;
-        else if (n >= 4 * NR) parts_n++;
-        else if (m >= 4 * MR) parts_m++;
+    for (int64_t parts; (parts = parts_m * parts_n) < 4 * n_threads;) {
+        int64_t m = g->m / parts_m, n = g->n / parts_n, least_m = 256, least_n = 256;
+        if (g->m <= MR) least_n = 4 * NR; /* nothing is packed twice */
+        else if (parts < n_threads) least_m = 4 * MR, least_n = 2 * NR;
+        if (m >= n && m >= 2 * least_m) parts_m++;
+        else if (n >= 2 * least_n) parts_n++;
+        else if (m >= 2 * least_m) parts_m++;
         else break;
     }
     *mt = (g->m + parts_m - 1) / parts_m;

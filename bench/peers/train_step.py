@@ -2,15 +2,16 @@
 """A training step of Krait and of PyTorch, side by side, on the same machine in the same minutes.
 
     python3 -m venv /opt/peers
-    /opt/peers/bin/pip install torch==2.11.0 transformers==5.23.0 numpy
+    /opt/peers/bin/pip install torch==2.11.0 transformers==5.23.0 mambapy==1.2.0 numpy
     cmake -S . -B build -G Ninja && ninja -C build
     /opt/peers/bin/python bench/peers/train_step.py [--threads 2] [--rounds 3] [mamba2 mamba1]
 
 Both train the model of bench/NAME.json (d_model 256, 8 layers, 256 ids) in float32 on random
 tokens: forward, loss, backward, clipping at norm 1, AdamW.  PyTorch is Hugging Face's
 Mamba2ForCausalLM / MambaForCausalLM as anyone gets them on a CPU: the mamba_ssm kernels need a
-GPU, so transformers runs its own PyTorch code ("slow path").  --compile wraps it in
-torch.compile.  A peer that needs too much memory or time gets a smaller batch with
+GPU, so transformers runs its own PyTorch code ("slow path").  For Mamba-1 that is a loop over
+the steps, minutes a step at length 1024; its quicker option use_mambapy, a parallel scan in
+PyTorch, is what is timed (--no-mambapy: the loop).  A peer that needs too much memory or time gets a smaller batch with
 --peer-batch; tokens a second are compared, and the table says which batch was used.
 
 Rounds alternate, each program alone: Krait, PyTorch, Krait, PyTorch.  The best step of each
@@ -48,11 +49,11 @@ def peer_worker(a, name):
     with open(f"{ROOT}/bench/{name}.json") as f:
         c = json.load(f)
     kind = c.pop("model_type")
+    if kind == "mamba":
+        c["use_mambapy"] = not a.no_mambapy
     config, model = {"mamba": (transformers.MambaConfig, transformers.MambaForCausalLM),
                      "mamba2": (transformers.Mamba2Config, transformers.Mamba2ForCausalLM)}[kind]
     m = model(config(**c, use_cache=False)).train()
-    if a.compile:
-        m = torch.compile(m)
     opt = torch.optim.AdamW(m.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
     ids = torch.randint(0, c["vocab_size"], (a.peer_batch, a.length))
     for _ in range(1 + a.peer_steps):
@@ -67,7 +68,7 @@ def peer_worker(a, name):
 
 def peer_seconds(a, name):
     command = [sys.executable, os.path.abspath(__file__), name, "--worker", "--threads", str(a.threads), "--length", str(a.length), "--batch", str(a.batch),
-               "--peer-batch", str(a.peer_batch), "--peer-steps", str(a.peer_steps)] + (["--compile"] if a.compile else [])
+               "--peer-batch", str(a.peer_batch), "--peer-steps", str(a.peer_steps)] + (["--no-mambapy"] if a.no_mambapy else [])
     r = subprocess.run(command, capture_output=True, text=True)
     if r.returncode:
         sys.exit(f"{name}: the peer failed (out of memory? try --peer-batch 2)\n{r.stderr[-2000:]}")
@@ -86,7 +87,7 @@ def main():
     p.add_argument("--steps", type=int, default=5, help="of Krait in a round")
     p.add_argument("--peer-steps", type=int, default=2, help="of PyTorch in a round, after one to warm up")
     p.add_argument("--peer-batch", type=int, help="default: --batch")
-    p.add_argument("--compile", action="store_true", help="PyTorch through torch.compile")
+    p.add_argument("--no-mambapy", action="store_true", help="Mamba-1 of PyTorch as a loop over the steps")
     p.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     a.peer_batch = a.peer_batch or a.batch

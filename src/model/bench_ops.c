@@ -22,6 +22,8 @@ typedef struct entry {
 static const entry table[] = {
     {"linear", "*8192 K256 N1288 -b", "*256 K256 N1288 -b", NULL},
     {"linear", "*8192 K512 N256 -b", "*256 K512 N256 -b", NULL},
+    {"linear", "*8192 K512 N48 -b", "*256 K512 N48 -b", NULL}, /* Mamba-1's x_proj */
+    {"linear", "*8192 K16 N512 -b", "*256 K16 N512 -b", NULL}, /* and dt_proj */
     {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h", NULL},
     {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h", scan_flops},
     {"lti_scan", "S8 L1024 D256 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him",

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { HEAD = 64 };
 typedef struct head { size_t bytes; void *raw; } head;
@@ -28,6 +29,18 @@ static void count(long long blocks, long long bytes) {
     while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now)) {}
 }
 
+/* Tensors are walked row by row across many pages: large pages spare the processor most of
+ * the look-ups of where a page lies.  Only advice, so what it answers does not matter. */
+static void advise(char *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const size_t page = 4096, large = (size_t)1 << 22;
+    size_t skip = (page - (uintptr_t)p % page) % page;
+    if (bytes >= large) (void)madvise(p + skip, (bytes - skip) / page * page, MADV_HUGEPAGE);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
 static head *head_of(void *p) { return (head *)((char *)p - HEAD); }
 
 void *kr_mem_new(size_t bytes) {
@@ -37,6 +50,7 @@ void *kr_mem_new(size_t bytes) {
         kr_fail(KR_ERR_NOMEM, "out of memory: %zu bytes wanted", bytes);
         return NULL;
     }
+    advise(raw, bytes);
     char *p = (char *)raw + HEAD;
     p += (HEAD - (uintptr_t)p % HEAD) % HEAD;
     *head_of(p) = (head){bytes, raw};

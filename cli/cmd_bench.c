@@ -164,7 +164,9 @@ static int bench_train(settings *s, const char *path) {
 static int bench_infer(settings *s, const char *path) {
     static kr_bench_infer_result r;
     char bytes[32], note[96];
-    if (kr_bench_infer(&r, path, (int64_t)s->prompt, &s->opt) != KR_OK) return fail();
+    kr_status st = kr_bench_infer(&r, path, (int64_t)s->prompt, &s->opt);
+    if (st == KR_ERR_ARG && !s->only) return fprintf(stderr, "krait: %s\n", kr_error()), 0; /* one for training only */
+    if (st != KR_OK) return fail();
     snprintf(note, sizeof note, "a prompt of %lld tokens", (long long)r.prompt_tok);
     rate(s, "prefill", (double)r.prompt_tok, &r.prefill, note);
     snprintf(note, sizeof note, "one at a time; state %s", human_bytes(r.state_bytes, bytes));

@@ -70,6 +70,7 @@ kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options
     out->version = KRAIT_VERSION;
     out->n_threads = r.n_threads = o.n_threads;
 
+    if (o.seconds < 0.5) o.seconds = opt && opt->seconds > 0 ? opt->seconds : 0.5; /* all else is held against it */
     r.n = 1 << 18;
     double rounds = (double)r.n * KR_ROOF_CHAINS * 2;
     double t = kr_time_work(run_fma, &r, &o).best_s;

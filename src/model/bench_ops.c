@@ -94,7 +94,8 @@ static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr
                          .bytes = kr_bench_call_bytes(&b, back),
                          .flops = flops ? flops(&b.call) * (back ? 2 : 1) : 0,
                          .speedup = ref[back] / small[back]};
-        double by_flops = r.flops / m->fma_flops, by_bytes = r.bytes / m->stream_bytes;
+        double most = m->fma_flops > m->gemm_flops ? m->fma_flops : m->gemm_flops; /* on a busy machine either */
+        double by_flops = r.flops / most, by_bytes = r.bytes / m->stream_bytes;
         r.roof = (by_flops > by_bytes ? by_flops : by_bytes) / r.time.best_s;
         row(user, &r);
     }

@@ -84,8 +84,9 @@ static const char *scoped(kr_graph *g, const char *name, char *to, size_t size) 
 kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const int64_t *dim, kr_init init) {
     char full[400];
     if (g->status != KR_OK) return NULL;
-    kr_param *p = kr_params_get(g->params, scoped(g, name, full, sizeof full), n_dims, dim, init);
-    if (!p) return kr_graph_fail(g, KR_ERR_SHAPE, "%s", kr_error());
+    kr_param *p;
+    kr_status st = kr_params_get(&p, g->params, scoped(g, name, full, sizeof full), n_dims, dim, init);
+    if (st != KR_OK) return kr_graph_fail(g, st, "%s", kr_error());
     if (!p->data) {
         p->matrix = (flags & KR_MATRIX) != 0;
         p->no_decay = (flags & KR_NO_DECAY) != 0;

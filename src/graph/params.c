@@ -34,26 +34,23 @@ int64_t kr_param_count(const kr_param *p) {
     return n;
 }
 
-kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init) {
+kr_status kr_params_get(kr_param **out, kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init) {
     kr_param *q = kr_params_find(p, name);
-    if (q) {
-        if (q->n_dims == n_dims && memcmp(q->dim, dim, (size_t)n_dims * sizeof *dim) == 0) return q;
-        kr_fail(KR_ERR_SHAPE, "%s is wanted twice with different shapes", name);
-        return NULL;
-    }
     size_t count;
-    if (!kr_mul_size(&count, n_dims, dim) || count == 0 || count > INT64_MAX / 16) {
-        kr_fail(KR_ERR_SHAPE, "%s has no elements, or too many", name);
-        return NULL;
+    if ((*out = q)) {
+        if (q->n_dims == n_dims && memcmp(q->dim, dim, (size_t)n_dims * sizeof *dim) == 0) return KR_OK;
+        KR_FAIL(KR_ERR_SHAPE, "%s is wanted twice with different shapes", name);
     }
-    if (!(q = kr_arena_new(&p->arena, sizeof *q)) || !(q->name = kr_arena_strdup(&p->arena, name))) return NULL;
+    if (!kr_mul_size(&count, n_dims, dim) || count == 0 || count > INT64_MAX / 16)
+        KR_FAIL(KR_ERR_SHAPE, "%s has no elements, or too many", name);
+    if (!(q = kr_arena_new(&p->arena, sizeof *q)) || !(q->name = kr_arena_strdup(&p->arena, name))) return KR_ERR_NOMEM;
     q->n_dims = n_dims;
     memcpy(q->dim, dim, (size_t)n_dims * sizeof *dim);
     q->init = init;
     if (init.kind == KR_INIT_ROW) {
         size_t bytes = (size_t)dim[n_dims - 1] * sizeof(float);
         float *row = kr_arena_new(&p->arena, bytes);
-        if (!row) return NULL;
+        if (!row) return KR_ERR_NOMEM;
         q->init.row = memcpy(row, init.row, bytes);
     }
     q->dtype = KR_F32;
@@ -61,7 +58,8 @@ kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_
     p->last = &q->next;
     p->n++;
     p->n_elements += (int64_t)count;
-    return q;
+    *out = q;
+    return KR_OK;
 }
 
 static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }

@@ -58,9 +58,8 @@ typedef struct kr_params {
 kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype);
 void kr_params_free(kr_params *p);
 kr_param *kr_params_find(const kr_params *p, const char *name);
-/* Finds or creates.  NULL with the sentence set: out of memory, or it is there with
- * another shape. */
-kr_param *kr_params_get(kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init);
+/* Finds or creates.  KR_ERR_SHAPE: it is there with another shape. */
+kr_status kr_params_get(kr_param **out, kr_params *p, const char *name, int n_dims, const int64_t *dim, kr_init init);
 int64_t kr_param_count(const kr_param *p);
 
 /* Bytes of the weights, and of gradients plus optimiser state. */

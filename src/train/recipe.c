@@ -106,13 +106,17 @@ static kr_status find_key(const char *name, char path[64], const kr_key **key) {
 static kr_status set_at(json_t *recipe, const char *path, const char *member, json_t *v) {
     char name[64];
     json_t *at = recipe;
-    for (const char *p = path; *p; p += strcspn(p, "."), p += *p == '.') {
+    for (const char *p = path; *p && json_is_object(at); p += strcspn(p, "."), p += *p == '.') {
         snprintf(name, sizeof name, "%.*s", (int)strcspn(p, "."), p);
-        json_t *next = json_object_get(at, name);
-        if (!next && json_object_set_new(at, name, next = json_object()) != 0) break;
-        at = json_object_get(at, name);
+        bool there = json_object_get(at, name) || !json_is_object(at) || json_object_set_new(at, name, json_object()) == 0;
+        at = there ? json_object_get(at, name) : NULL;
     }
-    if (json_object_set_new(at, member, v) != 0) KR_FAIL(KR_ERR_CONFIG, "cannot set %s.%s in the recipe", path, member);
+    if (!at || !json_is_object(at)) {
+        json_decref(v);
+        if (!at) KR_FAIL(KR_ERR_NOMEM, "out of memory setting %s.%s", path, member);
+        KR_FAIL(KR_ERR_CONFIG, "%s wants to be an object in the recipe, to set %s in it", name, member);
+    }
+    if (json_object_set_new(at, member, v) != 0) KR_FAIL(KR_ERR_NOMEM, "out of memory setting %s.%s", path, member);
     return KR_OK;
 }
 

@@ -14,8 +14,9 @@ enum {
 
 #define INLINE static inline __attribute__((always_inline)) /* so that K and n become constants */
 
-/* w[j] multiplies the input j steps ago; zeros fill up the last vector. */
-typedef struct taps { float w[CONV1D_MAX_K][STRIP], b[STRIP]; } taps;
+/* w[j] multiplies the input j steps ago; zeros fill up the last vector.  Aligned, for a vector
+ * that lies in two cache lines costs two. */
+typedef struct taps { _Alignas(64) float w[CONV1D_MAX_K][STRIP], b[STRIP]; } taps;
 
 static const float zeros[STRIP];
 
@@ -143,7 +144,7 @@ typedef struct strip_bwd {
     int64_t d0, n;
     bool silu;
     taps taps, sum;                          /* sum: shares of dw and db */
-    float g[CONV1D_MAX_K][STRIP];            /* of step t at t % K */
+    _Alignas(64) float g[CONV1D_MAX_K][STRIP]; /* of step t at t % K */
     int64_t reach[CONV1D_MAX_K];
 } strip_bwd;
 

@@ -177,7 +177,7 @@ kr_status kr_train_run(kr_train *t) {
             mark(t); /* the rate is of training alone */
         }
         if (due(step, o->sample_every) && !end && t->hooks.sample) t->hooks.sample(t->hooks.user, t->model, step), mark(t);
-        if (t->stop) {
+        if (t->stop && !end) {
             KR_TRY(save(t));
             KR_FAIL(KR_ERR_STOPPED, "stopped after step %lld; saved, and can be resumed", (long long)step);
         }

@@ -1,0 +1,188 @@
+#!/bin/sh
+# check_cli.sh - the program from outside: exit codes and messages, a model from text to text,
+# and training that is killed, interrupted or out of disk and still ends with the same bytes.
+krait=$1/krait
+root=$(pwd)
+if [ -w /dev/shm ]; then tmp=$(mktemp -d /dev/shm/krait-cli-XXXXXX); else tmp=$(mktemp -d); fi
+[ -d "$tmp" ] || exit 2
+running=
+mounted=
+cleanup() {
+    [ -z "$running" ] || kill -9 "$running" 2>/dev/null
+    [ -z "$mounted" ] || umount "$tmp/disk" 2>/dev/null
+    rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+cd "$tmp" || exit 2
+export LC_ALL=C KRAIT_THREADS=1
+bad=0
+fail() { echo "check_cli: $*"; bad=1; }
+
+# expect CODE PATTERN ARGUMENTS...: the exit code, and what output and messages together hold
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    "$krait" "$@" >out 2>&1 </dev/null
+    got=$?
+    [ $got = "$code" ] || { fail "krait $*: exit code $got, want $code"; cat out; }
+    grep -q -- "$pattern" out || { fail "krait $*: said nothing like \"$pattern\":"; cat out; }
+}
+same() { cmp -s "$1" "$2" || fail "$3: $1 and $2 have other bytes"; }
+
+# a text of 200 KB, without line ends
+awk 'BEGIN { srand(7); n = split("the krait is a small snake with bands that sleeps by day and hunts at night near water", w, " ")
+             while (size < 200000) { s = w[int(rand() * n) + 1] " "; printf "%s", s; size += length(s) } }' >text.txt
+
+# --- wrong use, and what cannot work ---------------------------------------------------------
+expect 2 'usage: krait COMMAND'
+expect 0 'usage: krait COMMAND' --help
+expect 0 '^krait [0-9]' --version
+expect 2 'no command "trian"' trian
+for c in train generate eval info config verify bench; do expect 0 'usage: krait' $c --help; done
+expect 2 'Try .krait generate --help' generate
+expect 2 'wrong option' generate model --no-such-option
+expect 2 'temperature is "hot"' generate model -t hot
+expect 2 'exclude each other' generate model -p a -f b
+expect 2 'want a model and at least one file' eval model
+expect 2 'want one model' info
+expect 2 'name a folder' verify
+expect 2 'one recipe too many' train a b
+expect 2 'wants a value' train --lr
+expect 3 'did you mean "batch_size"' train --batch_sise=3
+expect 3 'did you mean "d_state"' train --mixer.d_stat=3
+expect 3 'krait config lists all' train --zebra=3
+expect 3 'train.lr is "fast", want a number' train --train.lr=fast
+expect 3 'could be train.eval_batches or data.eval_batches' train --eval_batches=1
+expect 3 'train.steps is 0, want 1' train --steps=0 --data.paths=text.txt
+expect 3 'there is no mixer "mamba9"' train --data.paths=text.txt --mixer.type=mamba9
+expect 3 '/nowhere/a.txt' train --data.paths=/nowhere/a.txt
+expect 3 'no-such-recipe' train no-such-recipe
+expect 3 '/nowhere/model' train --resume /nowhere/model
+expect 3 '/nowhere/model/config.json' generate /nowhere/model
+expect 3 '/nowhere/model' info /nowhere/model
+expect 3 '/nowhere/model' eval /nowhere/model text.txt
+expect 3 '/nowhere/model' verify /nowhere/model
+[ ! -e model ] || fail "a refused run left a folder"
+
+# --- from text to text ------------------------------------------------------------------------
+tiny="--data.paths=text.txt --d_model=16 --n_layer=2 --mixer.type=mamba1 --mixer.d_state=4 --batch_size=4 --seq_len=48"
+run="$tiny --steps=30 --lr=0.02 --warmup_steps=3 --log_every=5 --eval_every=10 --checkpoint_every=10"
+# shellcheck disable=SC2086
+expect 0 'done .*30 steps' train $run --out=model
+grep -q 'step 30/30  loss' out || fail "no line of the last step"
+grep -q 'held-out loss' out || fail "no evaluation"
+if grep -q "$(printf '[\r\033]')" out; then fail "output that is no terminal's holds control characters"; fi
+for f in config.json model.safetensors metrics.jsonl loss.svg recipe.json; do [ -s model/$f ] || fail "no model/$f"; done
+[ "$(grep -c '"loss"' model/metrics.jsonl)" = 7 ] || fail "metrics.jsonl has other than 7 lines of training"
+# shellcheck disable=SC2086
+expect 3 'holds a run of 30 steps already' train $run --out=model
+
+gen() { "$krait" generate model --no-echo --top-k 8 -p 'the krait' "$@" || fail "krait generate $*"; }
+one=$(gen -n 80)
+[ ${#one} -gt 40 ] || fail "it wrote \"$one\""
+[ "$one" = "$(gen -n 80)" ] || fail "the same seed writes another text"
+[ "$one" = "$(KRAIT_THREADS=2 gen -n 80)" ] || fail "two threads write another text"
+[ "$one" != "$(gen -n 80 --seed 2)" ] || fail "another seed writes the same text"
+[ "$one" = "$(gen -n 80 --prefill 2)" ] || fail "read two at a time, the prompt gives another text"
+[ "${one%% *}" = "$(gen -n 80 --stop ' ')" ] || fail "--stop ' ' does not end at the first space"
+rest=${one#????????????}
+three=$(printf %s "$rest" | cut -c1-3)
+[ "${one%%"$three"*}" = "$(gen -n 80 --stop "$three" --stop '~~~~')" ] || fail "--stop '$three' does not end there"
+first=$(gen -n 30 --save state)
+second=$("$krait" generate model --no-echo --top-k 8 --load state -n 50)
+[ "$first$second" = "$one" ] || fail "saved and loaded, the text goes on differently"
+expect 3 'is not a saved session' generate model --load model/model.safetensors
+case $("$krait" generate model -n 5 -p 'the krait') in 'the krait'*) ;; *) fail "the prompt is not printed" ;; esac
+[ "$(printf 'the krait' | "$krait" generate model --no-echo --top-k 8 -f - -n 80)" = "$one" ] || fail "a prompt from stdin gives another text"
+
+expect 0 'bits/byte' eval model text.txt
+expect 0 '"bits_per_byte": [0-4]\.' eval model --json text.txt
+a=$("$krait" eval model --json --window 100 text.txt | sed 's/.*"loss": \([0-9.]*\).*/\1/' | cut -c1-6)
+b=$("$krait" eval model --json --window 999 text.txt | sed 's/.*"loss": \([0-9.]*\).*/\1/' | cut -c1-6)
+[ "$a" = "$b" ] || fail "windows of 100 and 999 give losses of $a and $b"
+expect 3 'missing.txt' eval model missing.txt
+printf x >one.txt
+expect 3 'want at least 2' eval model one.txt
+expect 0 'parameters: 2 layers of d_model 16' info model
+expect 0 'in all .* parameters + gradients + optimiser' info model --memory
+expect 0 'A_log .*no weight decay' info model --tensors
+expect 0 'peak learning rate' config train.lr
+expect 0 'model.mixer.mamba2' config mamba2
+expect 2 'no key contains' config zebra
+expect 3 'expected.safetensors' verify model
+shared=${KRAIT_SHARED:-$root/../shared}/fixtures/hf
+if [ -d "$shared" ]; then expect 0 'ok .*logits' verify "$shared/mamba" "$shared/mamba2"; else echo "skipped verify: there is no $shared"; fi
+
+# --- killed, interrupted, without room: the same bytes in the end ---------------------------------
+long="$tiny --steps=500 --log_every=1 --eval_every=50 --train.eval_batches=1 --dropout=0.1 --data.mode=carry"
+# shellcheck disable=SC2086
+expect 0 'done' train $long --out=straight --checkpoint_every=0
+
+# start LOG ARGUMENTS...: training in the background, and wait until it is on its way
+start() {
+    log=$1
+    shift
+    : >"$log"
+    "$krait" train "$@" >"$log" 2>&1 </dev/null &
+    running=$!
+    while ! grep -q '^step\|^krait:' "$log"; do kill -0 $running 2>/dev/null || break; sleep 0.02; done
+}
+finish() {
+    wait "$running"
+    code=$?
+    running=
+}
+
+round=0
+while [ $round -lt 6 ]; do
+    round=$((round + 1))
+    if [ -n "$(ls killed/checkpoints 2>/dev/null | grep -v part)" ]; then
+        start log --resume killed
+    else
+        # shellcheck disable=SC2086
+        start log $long --out=killed --checkpoint_every=3
+    fi
+    sleep "$(awk -v r=$round 'BEGIN { srand(r); print 0.02 + 0.2 * rand() }')"
+    kill -9 "$running" 2>/dev/null
+    { finish; } 2>/dev/null
+    [ $code = 137 ] || [ $code = 0 ] || { fail "killed in round $round: exit code $code"; cat log; }
+    for c in killed/checkpoints/*[0-9]; do # whatever has its final name is whole
+        [ ! -d "$c" ] || for f in config.json model.safetensors optimizer.safetensors trainer.json; do [ -s "$c/$f" ] || fail "$c has no $f"; done
+    done
+done
+expect 0 'done' train --resume killed
+same straight/model.safetensors killed/model.safetensors "killed and resumed"
+[ -z "$(ls killed/checkpoints | grep part)" ] || fail "half a checkpoint stayed behind"
+
+# shellcheck disable=SC2086
+start log $long --out=stopped --checkpoint_every=0
+kill -INT "$running"
+finish
+[ $code = 130 ] || { fail "Ctrl-C: exit code $code, want 130"; cat log; }
+grep -q 'krait train --resume stopped' log || fail "Ctrl-C: does not say how to go on"
+mv stopped moved
+expect 0 'done' train --resume moved
+same straight/model.safetensors moved/model.safetensors "interrupted, moved and resumed"
+
+mkdir disk
+if mount -t tmpfs -o size=1m none disk 2>/dev/null; then
+    mounted=1
+    # shellcheck disable=SC2086
+    start log $long --out=disk/run --checkpoint_every=3
+    dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null
+    while ! grep -q 'could not save' log; do kill -0 "$running" 2>/dev/null || break; sleep 0.02; done
+    rm disk/filler
+    finish
+    grep -q 'could not save a checkpoint at step .*Training goes on' log || { fail "a full disk is not reported"; tail -3 log; }
+    if [ $code != 0 ]; then # it ended before there was room again
+        [ $code = 3 ] || fail "a full disk: exit code $code"
+        expect 0 'done' train --resume disk/run
+    fi
+    same straight/model.safetensors disk/run/model.safetensors "out of disk for a while"
+    umount disk
+    mounted=
+else
+    echo "skipped the full disk: cannot mount a tmpfs here"
+fi
+exit $bad

@@ -149,16 +149,16 @@ static inline vf v_log_series_(vf k, vf f) {
 }
 /* log to 1.1 ulp; -inf at 0, NaN below.  Subnormals count as 0. */
 static inline vf v_log(vf x) {
-    vi e = ((vi)x - 0x3f3504f3) >> 23;
-    vf y = v_log_series_(__builtin_convertvector(e, vf), (vf)((vi)x - (e << 23)) - 1.f);
+    vi bits = (vi)v_abs(x), d = bits - 0x3f3504f3; /* from the bits of sqrt(1/2): its upper part is k */
+    vf y = v_log_series_(__builtin_convertvector(d >> 23, vf), (vf)(bits - (d & ~0x7fffff)) - 1.f);
     y = v_select(x < 1.17549435e-38f, v_select(x < 0.f, v_set(__builtin_nanf("")), v_set(-__builtin_inff())), y);
     return v_select(x < __builtin_inff(), y, x); /* inf and NaN stay */
 }
 /* log(1 + x) for x in [0, 2e38], to 1.5 ulp: what 1 + x rounds off is given back to f. */
 static inline vf v_log1p(vf x) {
     vf u = 1.f + x, lost = x - (u - 1.f);
-    vi e = ((vi)u - 0x3f3504f3) >> 23;
-    vf f = ((vf)((vi)u - (e << 23)) - 1.f) + lost * (vf)((127 - e) << 23);
+    vi d = (vi)u - 0x3f3504f3, e = d >> 23;
+    vf f = ((vf)((vi)u - (d & ~0x7fffff)) - 1.f) + lost * (vf)((127 - e) << 23);
     return v_log_series_(__builtin_convertvector(e, vf), f);
 }
 static inline vf v_sigmoid(vf x) { return 1.f / (1.f + v_exp(-x)); }

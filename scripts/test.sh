@@ -1,0 +1,51 @@
+#!/bin/sh
+# test.sh - installs what is missing, builds, and runs every test: optimised, then under
+# the address and undefined-behaviour sanitizers.  The last line is "N passed, N failed".
+#
+#   scripts/test.sh [preset ...]     default: default debug-san; "tsan" needs clang and libomp
+cd "$(dirname "$0")/.." || exit 2
+. scripts/packages.sh
+passed=0 failed=0
+start=$(date +%s)
+jobs=$(nproc 2>/dev/null || echo 2)
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+    exit
+}
+broken() { # broken WHAT LOG: a pass that could not run counts as one failure
+    tail -40 "$2"
+    echo "$1 failed; all of it is in $2"
+    failed=$((failed + 1))
+}
+attribute() { sed -n "s/.*[ \t]$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -1; }
+
+run() { # run PRESET
+    dir=build/$1 began=$(date +%s) only=
+    mkdir -p "$dir"
+    echo "== $1: building in $dir"
+    launcher=$(command -v ccache) # a compiler cache if there is one
+    cmake --preset "$1" ${launcher:+-DCMAKE_C_COMPILER_LAUNCHER="$launcher"} >"$dir/configure.log" 2>&1 ||
+        { broken "configure ($1)" "$dir/configure.log"; return; }
+    cmake --build "$dir" -j "$jobs" >"$dir/build.log" 2>&1 || { broken "build ($1)" "$dir/build.log"; return; }
+    grep 'warning:' "$dir/build.log"
+    built=$(date +%s)
+    echo "== $1: built in $((built - began)) s; testing"
+    [ "$1" = tsan ] && only='-R check_ops'
+    rm -f "$dir/tests.xml"
+    # shellcheck disable=SC2086
+    ctest --test-dir "$dir" -j "$jobs" --timeout 600 --output-on-failure --output-junit tests.xml $only >"$dir/test.log" 2>&1
+    [ -s "$dir/tests.xml" ] || { broken "ctest ($1)" "$dir/test.log"; return; }
+    n=$(attribute tests "$dir/tests.xml") bad=$(attribute failures "$dir/tests.xml")
+    skipped=$(($(attribute skipped "$dir/tests.xml") + $(attribute disabled "$dir/tests.xml")))
+    good=$((n - bad - skipped))
+    [ "$bad" = 0 ] || grep -vE '^ *(Start +[0-9]+:|[0-9]+/[0-9]+ Test .*(Passed|Skipped))' "$dir/test.log"
+    echo "== $1: $good passed, $bad failed, $skipped skipped, $(($(date +%s) - built)) s"
+    passed=$((passed + good)) failed=$((failed + bad))
+}
+
+krait_install || { failed=1; finish; }
+# shellcheck disable=SC2048
+for preset in ${*:-default debug-san}; do run "$preset"; done
+echo "$(($(date +%s) - start)) s in all"
+finish

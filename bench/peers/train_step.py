@@ -32,8 +32,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def krait_seconds(a, name):
     """Best seconds of a step, from `krait bench model`."""
     out = subprocess.run(
-        [a.krait, "bench", "model", f"{ROOT}/bench/{name}.json", "--only", "train", "--batch", str(a.batch), "--length", str(a.length),
-         "--threads", str(a.threads), "--runs", str(a.steps), "--seconds", "0.001", "--json"], check=True, capture_output=True, text=True).stdout
+        [a.krait, "bench", "model", f"{ROOT}/bench/{name}.json", "--only", "train", "--batch", str(a.batch),
+         "--length", str(a.length), "--threads", str(a.threads), "--runs", str(a.steps), "--seconds", "0.001", "--json"],
+        check=True, capture_output=True, text=True).stdout
     row = next(r for r in map(json.loads, out.splitlines()) if r["bench"] == "train")
     return row["best_s"], row["median_s"]
 
@@ -67,8 +68,9 @@ def peer_worker(a, name):
 
 
 def peer_seconds(a, name):
-    command = [sys.executable, os.path.abspath(__file__), name, "--worker", "--threads", str(a.threads), "--length", str(a.length), "--batch", str(a.batch),
-               "--peer-batch", str(a.peer_batch), "--peer-steps", str(a.peer_steps)] + (["--no-mambapy"] if a.no_mambapy else [])
+    command = [sys.executable, os.path.abspath(__file__), name, "--worker", "--threads", str(a.threads),
+               "--length", str(a.length), "--batch", str(a.batch), "--peer-batch", str(a.peer_batch),
+               "--peer-steps", str(a.peer_steps)] + (["--no-mambapy"] if a.no_mambapy else [])
     r = subprocess.run(command, capture_output=True, text=True)
     if r.returncode:
         sys.exit(f"{name}: the peer failed (out of memory? try --peer-batch 2)\n{r.stderr[-2000:]}")
@@ -98,10 +100,12 @@ def main():
         for i in range(a.rounds):
             k, t = krait_seconds(a, name), peer_seconds(a, name)
             ours.append(k[0]), theirs.append(t[0])
-            print(f"{name} round {i + 1}: krait {k[0]:.3f} s (median {k[1]:.3f}) for {a.batch} x {a.length}, PyTorch {t[0]:.3f} s (median {t[1]:.3f}) "
-                  f"for {a.peer_batch} x {a.length} in {t[2] / 1e9:.1f} GB; load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"{name} round {i + 1}: krait {k[0]:.3f} s (median {k[1]:.3f}) for {a.batch} x {a.length}, "
+                  f"PyTorch {t[0]:.3f} s (median {t[1]:.3f}) for {a.peer_batch} x {a.length} in {t[2] / 1e9:.1f} GB; "
+                  f"load {os.getloadavg()[0]:.1f}", flush=True)
         k, t = a.batch * a.length / min(ours), a.peer_batch * a.length / min(theirs)
-        print(f"{name}: krait {k:.0f} tokens/s, PyTorch {t:.0f} tokens/s on {a.threads} threads: {k / t:.2f} x", flush=True)
+        print(f"{name}: krait {k:.0f} tokens/s, PyTorch {t:.0f} tokens/s on {a.threads} threads: {k / t:.2f} x",
+              flush=True)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ finish() {
 round=0
 while [ $round -lt 6 ]; do
     round=$((round + 1))
-    if [ -n "$(ls killed/checkpoints 2>/dev/null | grep -v part)" ]; then
+    if find killed/checkpoints -name '0*[0-9]' 2>/dev/null | grep -q .; then
         start log --resume killed
     else
         # shellcheck disable=SC2086
@@ -153,7 +153,7 @@ while [ $round -lt 6 ]; do
 done
 expect 0 'done' train --resume killed
 same straight/model.safetensors killed/model.safetensors "killed and resumed"
-[ -z "$(ls killed/checkpoints | grep part)" ] || fail "half a checkpoint stayed behind"
+find killed/checkpoints -name '*.part' | grep -q . && fail "half a checkpoint stayed behind"
 
 # shellcheck disable=SC2086
 start log $long --out=stopped --checkpoint_every=0

@@ -155,10 +155,14 @@ expect 0 'done' train --resume killed
 same straight/model.safetensors killed/model.safetensors "killed and resumed"
 find killed/checkpoints -name '*.part' | grep -q . && fail "half a checkpoint stayed behind"
 
-# shellcheck disable=SC2086
-start log $long --out=stopped --checkpoint_every=0
-kill -INT "$running"
-finish
+for _ in 1 2 3 4 5; do # on a busy machine the signal may come after the end
+    rm -rf stopped
+    # shellcheck disable=SC2086
+    start log $long --out=stopped --checkpoint_every=0
+    kill -INT "$running" 2>/dev/null
+    finish
+    [ $code = 0 ] || break
+done
 [ $code = 130 ] || { fail "Ctrl-C: exit code $code, want 130"; cat log; }
 grep -q 'krait train --resume stopped' log || fail "Ctrl-C: does not say how to go on"
 mv stopped moved
@@ -168,12 +172,16 @@ same straight/model.safetensors moved/model.safetensors "interrupted, moved and 
 mkdir disk
 if mount -t tmpfs -o size=1m none disk 2>/dev/null; then
     mounted=1
-    # shellcheck disable=SC2086
-    start log $long --out=disk/run --checkpoint_every=3
-    dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null
-    while ! grep -q 'could not save' log; do kill -0 "$running" 2>/dev/null || break; sleep 0.02; done
-    rm disk/filler
-    finish
+    for _ in 1 2 3 4 5; do # likewise
+        rm -rf disk/run
+        # shellcheck disable=SC2086
+        start log $long --out=disk/run --checkpoint_every=3
+        dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null
+        while ! grep -q 'could not save' log; do kill -0 "$running" 2>/dev/null || break; sleep 0.02; done
+        rm disk/filler
+        finish
+        ! grep -q 'could not save' log || break
+    done
     grep -q 'could not save a checkpoint at step .*Training goes on' log || { fail "a full disk is not reported"; tail -3 log; }
     if [ $code != 0 ]; then # it ended before there was room again
         [ $code = 3 ] || fail "a full disk: exit code $code"

@@ -138,6 +138,10 @@ static void progress(kr_train *t, double loss, double norm) {
                            .bits = t->info->vocab_size ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
                            .eta_s = steps > 0 ? (double)(t->state.steps - t->state.step) * span / (double)steps : 0, .n_tok = t->state.n_tok};
     kr_metrics_step(&t->metrics, &p);
+    if (t->metrics.status != KR_OK && !t->metrics_lost) { /* once: the run itself is not harmed */
+        t->metrics_lost = true;
+        say(t, "metrics.jsonl could not be written, so lines of it are missing; training goes on");
+    }
     if (t->hooks.progress) t->hooks.progress(t->hooks.user, &p);
     mark(t);
 }

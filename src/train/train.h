@@ -24,6 +24,7 @@ struct kr_train {
     int n_threads;
     kr_train_state state;
     kr_metrics metrics;
+    bool metrics_lost;           /* said so already */
     double lr, last_metric;
     double clock, mark, timed_from; /* seconds: since the last save, since the last line, of train.minutes */
     int64_t mark_tok, mark_step, timed_step, evaluated_step, saved_step;

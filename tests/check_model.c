@@ -2,6 +2,7 @@
  *
  *   gradient    against central differences of the loss, parameter by parameter
  *   stateful    7 + 5 + 1 steps with states are the same as 13 at once
+ *   carried     a row goes on from its state or, reset, from learnt values
  *   packed      documents in one row are the same as each alone
  *   recompute   the same bits in less memory
  *   threads     the same bits for any number
@@ -197,6 +198,45 @@ static void test_reset_of_one_row(void **state) {
     }
 }
 
+/* Learnt states where rows carry: a row that was reset starts from them and teaches them as
+ * a row by itself does, a row that goes on does neither. */
+static void test_learnt_and_carried(void **state) {
+    enum { S = 2, N = 9 };
+    (void)state;
+    kr_model *m = model_of("{" TOKENS M2 ", 'learnable_init_states': true}}", 6);
+    const kr_param *p = kr_params_find(m->params, "backbone.layers.1.mixer.init_states");
+    int64_t n = kr_param_count(p), bytes = S * N * (int64_t)sizeof(int32_t);
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = N, .stateful = true});
+    kr_graph *whole = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = N});
+    float *want = kr_mem_array((size_t)n, sizeof *want);
+    for (int run = 0; run < 4; run++) { /* new; going on; the second new again, the first not scored; both new */
+        int32_t *targets = kr_graph_data(whole, "targets");
+        fill_inputs(m, whole, S, N, 4);
+        for (int i = 0; run == 2 && i < N; i++) targets[i] = -1;
+        memcpy(kr_graph_data(g, "ids"), kr_graph_data(whole, "ids"), (size_t)bytes);
+        memcpy(kr_graph_data(g, "targets"), targets, (size_t)bytes);
+        kr_params_zero_grad(m->params);
+        kr_graph_run(whole, KR_RUN_ALL);
+        memcpy(want, p->grad, (size_t)n * sizeof *want);
+        if (run == 2) kr_graph_reset_states(g, (const bool[]){false, true});
+        if (run == 3) kr_graph_reset_states(g, NULL);
+        kr_params_zero_grad(m->params);
+        kr_graph_run(g, KR_RUN_ALL);
+        double loss = *(float *)kr_graph_data(g, "loss"), alone = *(float *)kr_graph_data(whole, "loss");
+        if (run == 1) {
+            for (int64_t i = 0; i < n; i++) assert_true(((float *)p->grad)[i] == 0);
+            assert_true(fabs(loss - alone) > 1e-4);
+        } else {
+            double e = difference(p->grad, want, n);
+            if (!(e <= 1e-5) || !(fabs(loss - alone) <= 1e-5)) fail_msg("run %d: gradient differs by %.3g, loss by %.3g", run, e, loss - alone);
+        }
+    }
+    kr_mem_free(want);
+    kr_graph_free(whole);
+    kr_graph_free(g);
+    kr_model_release(m);
+}
+
 static void test_packed(void **state) {
     enum { S = 2, N_DOCS = 4 };
     static const struct { int64_t row, at, n; } doc[N_DOCS] = {{0, 0, 5}, {0, 5, 1}, {0, 6, 7}, {1, 0, 13}};
@@ -348,8 +388,7 @@ static void test_instruction_sets(void **state) {
 /* What cannot be right is refused, in words. */
 static void test_refusals(void **state) {
     static const struct { const char *config, *says; kr_model_graph_options o; } refused[] = {
-        {"{" TOKENS M2 ", 'learnable_init_states': true}}", "not each document packed", {.packed = true}},
-        {"{" TOKENS M2 ", 'learnable_init_states': true}}", "where state is carried", {.stateful = true}},
+        {"{" TOKENS M2 ", 'learnable_init_states': true}}", "each further document packed", {.packed = true}},
         {"{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", "does not take packed documents", {.packed = true}},
         {"{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", "cannot go step by step", {.stateful = true}},
     };
@@ -371,6 +410,7 @@ int main(void) {
         cmocka_unit_test(test_gradient_packed),
         cmocka_unit_test(test_stateful),
         cmocka_unit_test(test_reset_of_one_row),
+        cmocka_unit_test(test_learnt_and_carried),
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_recompute),
         cmocka_unit_test(test_recompute_memory),

@@ -80,11 +80,14 @@ static void same_result(const char *what, const char *a, const char *b) {
 
 #define M1 "'mixer': {'type': 'mamba1', 'd_state': 3}"
 #define M2 "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 6}"
+#define M2_LEARNT "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 6, 'learnable_init_states': true}"
 static const struct { const char *name, *model, *data, *train; } runs[] = {
     {"mamba1", M1, "", ""},
     {"mamba2", M2, "'mode': 'packed'", ""},
     {"carry", M1, "'mode': 'carry'", ""},
     {"carry, documents", M2, "'mode': 'carry', 'separator': '. '", "'accumulate': 2"},
+    {"learnt states", M2_LEARNT, "'mode': 'packed'", ""},
+    {"carry, learnt states", M2_LEARNT, "'mode': 'carry'", ""},
     {"bfloat16", M2, "", "'dtype': 'bfloat16'"},
     {"bfloat16, carry, dropout", M1, "'mode': 'carry'", "'dtype': 'bfloat16', 'dropout': 0.2"},
     {"dropout, accumulate", M1, "'separator': '. '", "'dropout': 0.2, 'accumulate': 2"},

@@ -7,6 +7,7 @@
  *   out = [silu(z0) * x0, y] W_out */
 #include "ops/binary/binary.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
+#include "ops/linear/linear.h"
 #include "ops/ssd/ssd.h"
 #include "ops/unary/unary.h"
 #include "parts/part.h"
@@ -40,22 +41,38 @@ static const kr_key keys[] = {
     KR_KEY_REAL(mamba2, conv_init, 0, 0, 1e3, "range of conv1d.weight at initialisation; 0: d_conv^-0.5"),
     KR_KEY_BOOL(mamba2, bias, false, "in_proj and out_proj have a bias"),
     KR_KEY_BOOL(mamba2, conv_bias, true, "the convolution has a bias"),
-    KR_KEY_BOOL(mamba2, learnable_init_states, false, "the state starts from learnt values, not from zero"),
+    KR_KEY_BOOL(mamba2, learnable_init_states, false, "the state starts from learnt values, not from zero; not for several documents in a row"),
     KR_KEY_INT(mamba2, chunk_size, 0, 0, 1 << 16, "steps computed as one block; 0: what is fastest here; the result is the same"),
     KR_KEY_END};
 
+/* state + fresh learnt: a row that was reset (its state is zero then) starts from the learnt
+ * values, and only such rows send a gradient to them.  A reset puts 0 into `carried`, too. */
+static kr_node *learnt_where_fresh(kr_build *b, kr_node *state, kr_node *learnt, int64_t n) {
+    unary_attr exp = {.kind = KR_UNARY_EXP};
+    binary_attr sub = {.kind = KR_BINARY_SUB};
+    kr_node *one = KR_APPLY(b->g, unary, &exp, kr_input(b->g, "zero", KR_F32, 2, KR_DIMS(b->S, 1))); /* inputs start as zeros */
+    kr_node *carried = kr_state(b->g, "ssm_carried", 2, KR_DIMS(b->S, 1));
+    kr_state_set_next(b->g, carried, one);
+    kr_node *fresh = KR_APPLY(b->g, binary, &sub, one, carried);
+    return kr_add(b, state, KR_APPLY(b->g, linear, NULL, fresh, kr_reshape(b->g, learnt, 2, KR_DIMS(n, 1))));
+}
+
 static kr_node *initial_state(kr_build *b, const mamba2 *o, int64_t H, int64_t P, int64_t N, kr_node **state) {
-    kr_node *learnt = NULL;
+    kr_node *learnt = NULL, *h0;
     *state = NULL;
     if (o->learnable_init_states) learnt = kr_weight(b->g, "init_states", KR_NO_DECAY, 3, KR_DIMS(H, P, N), (kr_init){0});
-    if (b->stateful) {
-        *state = kr_state(b->g, "ssm_state", 4, KR_DIMS(b->S, H, P, N));
-        if (learnt) kr_state_set_start(b->g, *state, learnt);
+    if (b->stateful) *state = kr_state(b->g, "ssm_state", 4, KR_DIMS(b->S, H, P, N));
+    if (!learnt) return *state;
+    if (b->stateful && !kr_graph_get_options(b->g)->training) {
+        kr_state_set_start(b->g, *state, learnt);
         return *state;
     }
-    if (!learnt) return NULL;
-    kr_node *zero = kr_input(b->g, "zero_state", KR_F32, 2, KR_DIMS(b->S, H * P * N)); /* inputs start as zeros */
-    kr_node *h0 = KR_APPLY(b->g, binary_row, NULL, zero, kr_reshape(b->g, learnt, 1, KR_DIMS(H * P * N)));
+    if (b->stateful) {
+        h0 = learnt_where_fresh(b, kr_reshape(b->g, *state, 2, KR_DIMS(b->S, H * P * N)), learnt, H * P * N);
+    } else {
+        kr_node *zero = kr_input(b->g, "zero_state", KR_F32, 2, KR_DIMS(b->S, H * P * N));
+        h0 = KR_APPLY(b->g, binary_row, NULL, zero, kr_reshape(b->g, learnt, 1, KR_DIMS(H * P * N)));
+    }
     return kr_reshape(b->g, h0, 4, KR_DIMS(b->S, H, P, N));
 }
 
@@ -75,9 +92,8 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     if (o->dt_limit_min > o->dt_limit_max)
         return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: dt_limit_min %g is above dt_limit_max %g", o->dt_limit_min, o->dt_limit_max);
     if (o->learnable_init_states && b->seq_idx)
-        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states starts a row, not each document packed into it; train on one document");
-    if (o->learnable_init_states && b->stateful && kr_graph_get_options(g)->training)
-        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states learns nothing where state is carried from row to row; set data.mode to random");
+        return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states starts a row, but ssd starts each further document packed into it "
+                             "from zero; train on one document, or set learnable_init_states to false");
 
     kr_node *p = kr_linear(b, u, "in_proj", 2 * Em + Es + W + H, o->bias);
     kr_node *z = kr_columns(g, p, 2 * Em, Es), *dt = kr_columns(g, p, 2 * Em + Es + W, H);

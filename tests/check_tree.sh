@@ -8,10 +8,11 @@ sh scripts/check-layers || bad=1
 # breaks FILE TEXT: this line in this file must be refused; no file: the tree as it is must not
 breaks() {
     rm -rf "${tmp:?}"/*
-    mkdir -p "$tmp/include/krait" "$tmp/src/base" "$tmp/src/ops/a" "$tmp/src/graph" "$tmp/cli"
+    mkdir -p "$tmp/include/krait" "$tmp/src/base" "$tmp/src/ops/a" "$tmp/src/cuda" "$tmp/src/graph" "$tmp/cli"
     echo "OP(a)" >"$tmp/src/ops/ops.def"
     : >"$tmp/src/ops/a/a.h"
     : >"$tmp/src/graph/graph.h"
+    : >"$tmp/src/cuda/backend.h"
     : >"$tmp/include/krait/ok.h"
     : >"$tmp/src/base/ok.h"
     if [ $# = 0 ]; then
@@ -31,6 +32,7 @@ breaks src/parts/mixer_x.c '#include "parts/mixer_y.h"'
 breaks src/graph/x.c 'void *p(void) { return malloc(3); }'
 breaks src/graph/x.c 'void p(void) { printf("x"); }'
 breaks src/graph/x.c '#include <cuda_runtime.h>'
+breaks src/tensor/x.c '#include "cuda/backend.h"'
 breaks src/graph/x.c '#include <sys/socket.h>'
 breaks src/graph/x.c '#include <mpi.h>'
 breaks cli/x.c '#include "graph/graph.h"'

@@ -8,8 +8,11 @@
  *   - a letter means the same size wherever it stands;
  *   - '*' first stands for any leading axes (rows), the same wherever it stands;
  *   - '?' after a name makes an input optional: n_dims == 0 says it is not there;
- *   - '@i' is int32, '@w' a weight (float32 or bfloat16); all else is real: float32, or
- *     float64 for the reference in double.
+ *   - '@i' is int32, '@w' a weight (float32 or bfloat16), '@f' float32 whatever happens:
+ *     decays, biases, states, the residual stream, losses; all else has the precision of
+ *     activations, c->real: float32 on a CPU, float32 or bfloat16 on a GPU.
+ *   - the reference in double has doubles for '@f' and for all else that is no integer.
+ * A gradient has the type of its value, but that of a weight is float32.
  * From this one string come the shape checks and their messages, the output shapes, the
  * test cases and docs/ops.md.
  *
@@ -33,6 +36,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "cuda/backend.h"
 #include "tensor/tensor.h"
 
 #ifdef __cplusplus
@@ -41,7 +45,7 @@ extern "C" {
 
 enum { KR_MAX_IN = 12, KR_MAX_OUT = 4 };
 
-typedef struct kr_call {
+struct kr_call {
     const void *attr;                 /* the op's own options, or NULL if it has none */
     int64_t size[26];                 /* bound axis letters, 'A'..'Z'; -1: unbound */
     int64_t rows;                     /* product of the '*' axes; 1 if there is none */
@@ -51,16 +55,16 @@ typedef struct kr_call {
     kr_tensor din[KR_MAX_IN];         /* gradients to make; data NULL: unwanted */
     kr_tensor dout[KR_MAX_OUT];       /* gradients given; data NULL: zero */
     bool acc[KR_MAX_IN];              /* add into din[i] instead of setting it */
+    kr_dtype real;                    /* set before bind: of activations; KR_F32, or on CUDA KR_BF16 */
+    kr_impl impl;                     /* set before bind: KR_CUDA plans for its kernels, all else for a CPU's */
     int n_threads;                    /* set before bind; at least 1 */
     bool training;                    /* set before bind: backward will follow */
     void *scratch;                    /* 64-byte aligned, contents undefined */
     size_t fwd_scratch, bwd_scratch;  /* bytes this call needs there; plan sets them */
     void *saved;                      /* written by forward, read by backward; NULL unless training */
     size_t saved_bytes;               /* plan sets it */
-    void *stream;
-} kr_call;
-
-typedef void kr_kernel(const kr_call *c);
+    void *stream;                     /* of the device; kernels launch on it */
+}; /* kr_call, and kr_kernel: void (const kr_call *c) */
 
 /* One option of an op: int64_t, double or bool-as-int64_t in the op's attr struct. */
 typedef enum kr_attr_type { KR_ATTR_INT, KR_ATTR_REAL } kr_attr_type;
@@ -118,7 +122,7 @@ void kr_op_forward(const kr_op *op, const kr_call *c, kr_impl best);
 void kr_op_backward(const kr_op *op, const kr_call *c, kr_impl best);
 
 /* One tensor of a signature: walk with  for (s = op->sig; kr_sig_next(&s, &t);) */
-typedef enum kr_slot_kind { KR_SLOT_REAL, KR_SLOT_INT, KR_SLOT_WEIGHT } kr_slot_kind;
+typedef enum kr_slot_kind { KR_SLOT_REAL, KR_SLOT_INT, KR_SLOT_WEIGHT, KR_SLOT_F32 } kr_slot_kind;
 typedef struct kr_sig_term {
     char name[16], axes[KR_MAX_DIMS + 1]; /* axes without the '*' */
     bool optional, output, star;
@@ -126,6 +130,13 @@ typedef struct kr_sig_term {
     int n_row_axes;                       /* leading S and L axes, or those of '*' (then -1) */
 } kr_sig_term;
 bool kr_sig_next(const char **sig, kr_sig_term *t);
+/* The type of a slot's gradient, where activations are `real`. */
+static inline kr_dtype kr_grad_dtype(const kr_sig_term *t, kr_dtype real) {
+    return t->kind == KR_SLOT_REAL || real == KR_F64 ? real : KR_F32;
+}
+
+/* What libkrait_cuda has for an op; NULL: nothing, or it is not loaded. */
+const kr_cuda_op *kr_op_cuda(const kr_op *op);
 
 /* A slot's index by name in c->in or c->out; -1 if there is none. */
 int kr_op_slot(const kr_op *op, const char *name, bool output);

@@ -39,7 +39,8 @@ bool kr_sig_next(const char **sig, kr_sig_term *t) {
         t->axes[n++] = *p;
     }
     if (*p == '@') {
-        t->kind = p[1] == 'i' ? KR_SLOT_INT : KR_SLOT_WEIGHT;
+        KR_ASSERT(p[1] == 'i' || p[1] == 'w' || p[1] == 'f');
+        t->kind = p[1] == 'i' ? KR_SLOT_INT : p[1] == 'w' ? KR_SLOT_WEIGHT : KR_SLOT_F32;
         p += 2;
     }
     if (t->star) t->n_row_axes = -1;
@@ -76,11 +77,16 @@ static kr_status misfit(const kr_op *op, const kr_tensor *x, const kr_sig_term *
     KR_FAIL(KR_ERR_SHAPE, "%s: %s is [%s], want [%s]", op->name, t->name, got, exp);
 }
 
+/* What a slot holds where activations are `real`. */
+static kr_dtype slot_dtype(const kr_sig_term *t, kr_dtype real) {
+    if (t->kind == KR_SLOT_INT) return KR_I32;
+    return t->kind == KR_SLOT_F32 && real != KR_F64 ? KR_F32 : real;
+}
+
 static kr_status bind_dtype(const kr_op *op, const kr_tensor *x, const kr_sig_term *t, kr_dtype real) {
-    bool ok = t->kind == KR_SLOT_INT ? x->dtype == KR_I32 : x->dtype == real || (t->kind == KR_SLOT_WEIGHT && x->dtype == KR_BF16);
-    if (ok) return KR_OK;
-    KR_FAIL(KR_ERR_DTYPE, "%s: %s is %s, want %s", op->name, t->name, kr_dtype_text(x->dtype),
-            t->kind == KR_SLOT_INT ? "int32" : kr_dtype_text(real));
+    kr_dtype want = slot_dtype(t, real);
+    if (x->dtype == want || (t->kind == KR_SLOT_WEIGHT && (x->dtype == KR_BF16 || (x->dtype == KR_F32 && real == KR_BF16)))) return KR_OK;
+    KR_FAIL(KR_ERR_DTYPE, "%s: %s is %s, want %s", op->name, t->name, kr_dtype_text(x->dtype), kr_dtype_text(want));
 }
 
 static kr_status bind_input(const kr_op *op, kr_call *c, kr_tensor *x, const kr_sig_term *t) {
@@ -118,15 +124,31 @@ static bool is_f64(const kr_call *c) {
     return false;
 }
 
+const kr_cuda_op *kr_op_cuda(const kr_op *op) {
+    const kr_cuda_api *api = kr_cuda();
+    for (int i = 0; api && i < api->n_ops; i++)
+        if (kr_ops[i] == op) return api->ops[i];
+    return NULL;
+}
+
+/* The op's plan was for a CPU; these kernels need other memory. */
+static kr_status plan_cuda(const kr_op *op, kr_call *c) {
+    const kr_cuda_op *cuda = kr_op_cuda(op);
+    if (!cuda) KR_FAIL(KR_ERR_MISSING, "%s: there is no CUDA version of this op%s", op->name, kr_cuda() ? "" : " before a device is open");
+    c->fwd_scratch = c->bwd_scratch = c->saved_bytes = 0;
+    return cuda->plan ? cuda->plan(c) : KR_OK;
+}
+
 kr_status kr_op_bind(const kr_op *op, kr_call *c) {
     kr_sig_term t = {0};
     int n_in = 0, n_out = 0;
-    kr_dtype real = is_f64(c) ? KR_F64 : KR_F32;
+    kr_dtype real = is_f64(c) ? KR_F64 : c->real;
     for (int i = 0; i < 26; i++) c->size[i] = -1;
     c->n_star = -1;
     c->rows = 1;
     c->fwd_scratch = c->bwd_scratch = c->saved_bytes = 0;
     if (c->n_threads < 1) c->n_threads = 1;
+    if (real == KR_BF16 && c->impl != KR_CUDA) KR_FAIL(KR_ERR_DTYPE, "%s: activations in bfloat16 need a GPU", op->name);
     for (const char *s = op->sig; kr_sig_next(&s, &t) && !t.output;) {
         kr_tensor *x = &c->in[n_in++];
         if (x->n_dims == 0) {
@@ -139,12 +161,13 @@ kr_status kr_op_bind(const kr_op *op, kr_call *c) {
     if (c->n_star < 0) c->n_star = 0;
     for (int i = 0; i < c->n_star; i++) c->rows *= c->star[i];
     if (op->plan) KR_TRY(op->plan(c));
+    if (c->impl == KR_CUDA) KR_TRY(plan_cuda(op, c));
     t = (kr_sig_term){0};
     for (const char *s = op->sig; kr_sig_next(&s, &t);) {
         if (!t.output) continue;
         kr_tensor *y = &c->out[n_out++];
         void *data = y->data;
-        *y = (kr_tensor){.data = data, .dtype = t.kind == KR_SLOT_INT ? KR_I32 : real};
+        *y = (kr_tensor){.data = data, .dtype = slot_dtype(&t, real)};
         if (t.star)
             for (int i = 0; i < c->n_star; i++) y->dim[y->n_dims++] = c->star[i];
         for (const char *a = t.axes; *a; a++) {
@@ -166,15 +189,19 @@ void kr_attr_defaults(const kr_op *op, void *attr) {
     }
 }
 
-static kr_kernel *pick(kr_kernel *const k[], kr_impl best) {
-    if (best == KR_CUDA) return k[KR_CUDA]; /* device memory: no CPU can step in */
+static kr_kernel *pick(const kr_op *op, bool backward, kr_impl best) {
+    kr_kernel *const *k = backward ? op->bwd : op->fwd;
+    if (best == KR_CUDA) { /* device memory: no CPU can step in */
+        const kr_cuda_op *cuda = kr_op_cuda(op);
+        return !cuda ? NULL : backward ? cuda->bwd : cuda->fwd;
+    }
     for (int i = (int)best; i > KR_REF; i--)
         if (k[i]) return k[i];
     return k[KR_REF];
 }
 
 void kr_op_forward(const kr_op *op, const kr_call *c, kr_impl best) {
-    kr_kernel *k = is_f64(c) ? op->fwd_f64 : pick(op->fwd, best);
+    kr_kernel *k = is_f64(c) ? op->fwd_f64 : pick(op, false, best);
     KR_ASSERT(k != NULL);
     k(c);
 }
@@ -187,7 +214,7 @@ static void clear(const kr_tensor *d, int64_t n_rows, size_t elem) {
 }
 
 void kr_op_backward(const kr_op *op, const kr_call *c, kr_impl best) {
-    kr_kernel *k = is_f64(c) ? op->bwd_f64 : pick(op->bwd, best);
+    kr_kernel *k = is_f64(c) ? op->bwd_f64 : pick(op, true, best);
     KR_ASSERT(k != NULL);
     if (k == op->bwd_f64 || k == op->bwd[KR_REF]) {
         kr_sig_term t = {0};

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { KR_MAX_DIMS = 6 };
 
 /* X(name, bytes, text): F64 serves the references, I32 ids and indices, BF16 and F16 storage. */
@@ -66,4 +70,8 @@ float kr_from_f16(uint16_t h);
 uint16_t kr_to_f16(float f);
 /* n elements from any of F32, F64, BF16, F16 to another. */
 void kr_convert(void *to, kr_dtype to_type, const void *from, kr_dtype from_type, int64_t n);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

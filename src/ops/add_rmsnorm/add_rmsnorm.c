@@ -25,7 +25,7 @@ static kr_status add_rmsnorm_plan(kr_call *c) {
 
 const kr_op kr_op_add_rmsnorm = {
     .name = "add_rmsnorm",
-    .sig = "x:*D res?:*D w?:D -> y:*D sum:*D",
+    .sig = "x:*D res?:*D@f w?:D@f -> y:*D sum:*D@f",
     .about = "x + res, and that over its root mean square, times w",
     .attr_bytes = sizeof(add_rmsnorm_attr),
     .attrs = attrs,

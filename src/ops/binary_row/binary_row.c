@@ -23,7 +23,7 @@ static kr_status binary_row_plan(kr_call *c) {
 
 const kr_op kr_op_binary_row = {
     .name = "binary_row",
-    .sig = "a:*D b:D -> y:*D",
+    .sig = "a:*D b:D@f -> y:*D",
     .about = "sum, product or difference of every row with one vector (kind)",
     .attr_bytes = sizeof(binary_row_attr),
     .attrs = attrs,

@@ -37,7 +37,7 @@ static kr_status conv1d_plan(kr_call *c) {
 
 const kr_op kr_op_conv1d = {
     .name = "conv1d",
-    .sig = "x:SLD w:DK b?:D x0?:SJD seq_idx?:SL@i -> y:SLD x1:SJD",
+    .sig = "x:SLD w:DK@f b?:D@f x0?:SJD@f seq_idx?:SL@i -> y:SLD x1:SJD@f",
     .about = "depthwise causal convolution over the steps, then SiLU",
     .attr_bytes = sizeof(conv1d_attr),
     .attrs = attrs,

@@ -49,7 +49,7 @@ static double cross_entropy_flops(const kr_call *c) {
 
 const kr_op kr_op_cross_entropy = {
     .name = "cross_entropy",
-    .sig = "x:*K W:VK@w targets:*@i -> loss:T nll:* lse:*",
+    .sig = "x:*K W:VK@w targets:*@i -> loss:T@f nll:*@f lse:*@f",
     .about = "mean of -log softmax(x W^T)[target] over the tokens whose target is an id",
     .attr_bytes = sizeof(cross_entropy_attr),
     .attrs = attrs,

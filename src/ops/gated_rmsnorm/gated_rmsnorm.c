@@ -31,7 +31,7 @@ static kr_status gated_rmsnorm_plan(kr_call *c) {
 
 const kr_op kr_op_gated_rmsnorm = {
     .name = "gated_rmsnorm",
-    .sig = "x:*D z:*D w?:D -> y:*D",
+    .sig = "x:*D z:*D w?:D@f -> y:*D",
     .about = "x times silu(z), over its root mean square by groups, times w",
     .attr_bytes = sizeof(gated_rmsnorm_attr),
     .attrs = attrs,

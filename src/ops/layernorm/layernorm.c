@@ -23,7 +23,7 @@ static kr_status layernorm_plan(kr_call *c) {
 
 const kr_op kr_op_layernorm = {
     .name = "layernorm",
-    .sig = "x:*D w?:D b?:D -> y:*D",
+    .sig = "x:*D w?:D@f b?:D@f -> y:*D",
     .about = "x less its mean, over its standard deviation, times w plus b",
     .attr_bytes = sizeof(layernorm_attr),
     .attrs = attrs,

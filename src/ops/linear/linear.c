@@ -20,7 +20,7 @@ static double linear_flops(const kr_call *c) { return 2.0 * (double)c->rows * (d
 
 const kr_op kr_op_linear = {
     .name = "linear",
-    .sig = "x:*K W:NK@w b?:N -> y:*N",
+    .sig = "x:*K W:NK@w b?:N@f -> y:*N",
     .about = "the dense layer x W^T + b",
     .plan = linear_plan,
     .fwd = {[KR_REF] = linear_fwd_ref_f32, KR_VEC_IMPLS(linear_fwd)},

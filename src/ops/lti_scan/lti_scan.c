@@ -110,8 +110,8 @@ static kr_status lti_scan_plan(kr_call *c) {
 
 const kr_op kr_op_lti_scan = {
     .name = "lti_scan",
-    .sig = "u:SLD log_dt:D Are:DN Aim?:DN Bre?:DN Bim?:DN Cre:DN Cim?:DN D?:D h0re?:SDN h0im?:SDN seq_idx?:SL@i "
-           "-> y:SLD hre:SDN him:SDN",
+    .sig = "u:SLD log_dt:D@f Are:DN@f Aim?:DN@f Bre?:DN@f Bim?:DN@f Cre:DN@f Cim?:DN@f D?:D@f h0re?:SDN@f h0im?:SDN@f "
+           "seq_idx?:SL@i -> y:SLD hre:SDN@f him:SDN@f",
     .about = "the diagonal time-invariant SSM of S4D, real or in conjugate pairs",
     .attr_bytes = sizeof(lti_scan_attr),
     .attrs = attrs,

@@ -16,7 +16,7 @@ static kr_status mse_plan(kr_call *c) {
 
 const kr_op kr_op_mse = {
     .name = "mse",
-    .sig = "x:*D target:*D -> loss:T",
+    .sig = "x:*D target:*D@f -> loss:T@f",
     .about = "mean squared error over all elements; T = 1",
     .plan = mse_plan,
     .fwd = {[KR_REF] = mse_fwd_ref_f32, KR_VEC_IMPLS(mse_fwd)},

@@ -23,7 +23,7 @@ static kr_status rmsnorm_plan(kr_call *c) {
 
 const kr_op kr_op_rmsnorm = {
     .name = "rmsnorm",
-    .sig = "x:*D w?:D -> y:*D",
+    .sig = "x:*D w?:D@f -> y:*D",
     .about = "x over its root mean square, times w",
     .attr_bytes = sizeof(rmsnorm_attr),
     .attrs = attrs,

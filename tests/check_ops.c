@@ -5,7 +5,11 @@
  * contract (acc, absent tensors, column slices, threads, declared reads, state carried
  * along L, ...) is compared bit for bit against a plain run of the same implementation.
  *
- *   check_ops [-v] [op ...]     runs all ops, or these; -v prints what was measured */
+ *   check_ops [-v] [--device cuda] [op ...]
+ *
+ * runs all ops, or these, on a CPU or on a GPU; -v prints what was measured.  On a GPU float32
+ * keeps to the tolerances of the CPU, and bfloat16 to 3e-3 of the reference on the same
+ * rounded numbers. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +29,16 @@ static const kr_op_test *const tests[] = {
 #undef OP
 };
 
-enum { DOUBLE = KR_N_IMPL, N_WAYS }; /* ways to run: every kr_impl, and the reference in double */
-static const char *way_name(int way) { return way == DOUBLE ? "double" : kr_impl_name((kr_impl)way); }
-static how way_how(int way) { return (how){.f64 = way == DOUBLE, .impl = way == DOUBLE ? KR_REF : (kr_impl)way}; }
+/* ways to run: every kr_impl, the reference in double, CUDA on bfloat16 */
+enum { DOUBLE = KR_N_IMPL, CUDA_BF16, N_WAYS };
+static const char *way_name(int way) {
+    return way == DOUBLE ? "double" : way == CUDA_BF16 ? "cuda-bf16" : kr_impl_name((kr_impl)way);
+}
+static how way_how(int way) {
+    if (way == CUDA_BF16) return (how){.impl = KR_CUDA, .real = KR_BF16};
+    return (how){.f64 = way == DOUBLE, .impl = way == DOUBLE ? KR_REF : (kr_impl)way};
+}
+static kr_device *device; /* NULL: the ways of a CPU are checked, else those of CUDA */
 
 static int64_t n_passed, n_failed;
 static double worst[N_WAYS][2]; /* of the current op: forward, backward */
@@ -162,8 +173,13 @@ static void check_differences(const op_case *k) {
 
 /* --- one implementation against the double reference ------------------------------------- */
 
-static double tol_fwd(const op_case *k, int way) { return way == DOUBLE ? 1e-12 : k->test->tol_fwd ? k->test->tol_fwd : 1e-5; }
+static const double bf16_tol = 3e-3; /* what is stored in bfloat16 is off by 1.1e-3 already */
+
+static double tol_fwd(const op_case *k, int way) {
+    return way == DOUBLE ? 1e-12 : way == CUDA_BF16 ? bf16_tol : k->test->tol_fwd ? k->test->tol_fwd : 1e-5;
+}
 static double tol_bwd(const op_case *k, int way) {
+    if (way == CUDA_BF16) return bf16_tol;
     double tol = k->test->tol_bwd ? k->test->tol_bwd : 1e-5;
     return way == DOUBLE ? 1e-12 : way == KR_REF ? 4 * tol : tol; /* a reference adds up in the naive order */
 }
@@ -198,8 +214,7 @@ static void check_acc(const op_case *k, int way, const kr_call *base, unsigned m
         start[i] = own((size_t)v.n * sizeof(double), "start", 0);
         for (int64_t e = 0; e < v.n; e++) {
             double x = rms * (double)((e * 37 + 11) % 64 - 31) / 64;
-            if (h.f64) *(double *)view_at(&v, &c.din[i], e) = x;
-            else *(float *)view_at(&v, &c.din[i], e) = (float)x;
+            view_put(&v, &c.din[i], e, x);
             start[i][e] = view_get(&v, &c.din[i], e);
         }
     }
@@ -274,14 +289,15 @@ static bool padding_kept(const op_case *k, int i, const kr_call *c) {
     return true;
 }
 
-static void check_pitched(const op_case *k, int way, const kr_call *base) {
+static void check_pitched(const op_case *k, int way, const kr_call *base, bool even) {
     for (int only = -1; only < k->n_in; only++) { /* all inputs, then each alone to name the culprit */
         int mark = own_mark();
         int64_t before = n_failed;
         char what[64];
         how h = way_how(way);
         h.pitched = only < 0 ? ~0u : 1u << only;
-        snprintf(what, sizeof what, "column slices (%s):", only < 0 ? "all" : k->in_term[only].name);
+        h.even = even;
+        snprintf(what, sizeof what, "%scolumn slices (%s):", even ? "aligned " : "", only < 0 ? "all" : k->in_term[only].name);
         kr_call c = run_both(k, &h);
         same_outputs(k, way, what, base, &c);
         same_gradients(k, way, what, base, &c);
@@ -317,7 +333,8 @@ static void check_contract(const op_case *k, int way, const kr_call *base) {
         h = plain, h.inference = true, h.alias = 1u << o;
         if (alias_input(k, o) >= 0) check_same(k, way, base, "output in its input's place:", h);
     }
-    check_pitched(k, way, base);
+    check_pitched(k, way, base, false);
+    if (way == KR_CUDA || way == CUDA_BF16) check_pitched(k, way, base, true);
     check_absent(k, way, base);
     if (k->op->bwd_f64) {
         kr_rng rng = {.seed = 3, .stream = kr_rng_stream(k->text)};
@@ -464,7 +481,23 @@ static void check_refusals(const op_case *k) {
 
 static bool can_run(const kr_op *op, int way) {
     if (way == DOUBLE) return op->fwd_f64 != NULL;
-    return way != KR_CUDA && kr_cpu_has((kr_impl)way) && (op->fwd[way] || op->bwd[way]);
+    if (way == KR_CUDA || way == CUDA_BF16) return device && kr_op_cuda(op);
+    return !device && kr_cpu_has((kr_impl)way) && (op->fwd[way] || op->bwd[way]);
+}
+
+/* One way to run a case, held against the reference in double. */
+static void check_way(const op_case *k, int way, const kr_call *want) {
+    int mark = own_mark();
+    how h = way_how(way);
+    kr_call base = run_both(k, &h);
+    check_memory(k, way, "plain run:", mark);
+    check_values(k, way, want, &base);
+    check_contract(k, way, &base);
+    check_split(k, way, &base);
+    check_neighbours(k, way, &base);
+    for (h.n_threads = 2; h.n_threads <= 3; h.n_threads++)
+        check_same(k, way, &base, h.n_threads == 2 ? "two threads:" : "three threads:", h);
+    own_release(mark);
 }
 
 static void check_case(const kr_op_test *t, const char *text) {
@@ -474,24 +507,18 @@ static void check_case(const kr_op_test *t, const char *text) {
         own_release(0);
         return;
     }
-    check_refusals(&k);
-    check_differences(&k);
-    int mark = own_mark();
     how h = way_how(DOUBLE);
+    if (!device) {
+        check_refusals(&k);
+        check_differences(&k);
+    }
     kr_call want = run_both(&k, &h);
-    for (int way = N_WAYS; way-- > 0;) {
-        if (!can_run(t->op, way)) continue;
-        int here = own_mark();
-        h = way_how(way);
-        kr_call base = run_both(&k, &h);
-        check_memory(&k, way, "plain run:", mark);
-        check_values(&k, way, &want, &base);
-        check_contract(&k, way, &base);
-        check_split(&k, way, &base);
-        check_neighbours(&k, way, &base);
-        for (h.n_threads = 2; h.n_threads <= 3; h.n_threads++)
-            check_same(&k, way, &base, h.n_threads == 2 ? "two threads:" : "three threads:", h);
-        own_release(here);
+    for (int way = CUDA_BF16; way-- > 0;)
+        if (can_run(t->op, way) && !(way == DOUBLE && device)) check_way(&k, way, &want);
+    if (can_run(t->op, CUDA_BF16)) {
+        op_case r = case_rounded(&k);
+        want = run_both(&r, &h);
+        check_way(&r, CUDA_BF16, &want);
     }
     own_release(0);
 }
@@ -500,6 +527,10 @@ static void check_op(const kr_op_test *t, bool verbose) {
     int64_t passed = n_passed, failed = n_failed;
     double start = seconds();
     memset(worst, 0, sizeof worst);
+    if (device && !kr_op_cuda(t->op)) {
+        printf("%s: no CUDA version yet\n", t->op->name);
+        return;
+    }
     if (!t->op->fwd_f64 || !t->op->fwd[KR_REF] || !t->cases[0]) {
         printf("FAIL %s: no reference or no cases\n", t->op->name);
         n_failed++;
@@ -508,25 +539,31 @@ static void check_op(const kr_op_test *t, bool verbose) {
     for (int i = 0; i < (int)(sizeof t->cases / sizeof *t->cases) && t->cases[i]; i++) check_case(t, t->cases[i]);
     if (!verbose) return;
     printf("%s: %lld passed, %lld failed, %.2f s;", t->op->name, (long long)(n_passed - passed), (long long)(n_failed - failed), seconds() - start);
-    for (int way = 0; way < DOUBLE; way++)
-        if (can_run(t->op, way)) printf(" %s %.1e/%.1e", way_name(way), worst[way][0], worst[way][1]);
+    for (int way = 0; way < N_WAYS; way++)
+        if (way != DOUBLE && can_run(t->op, way)) printf(" %s %.1e/%.1e", way_name(way), worst[way][0], worst[way][1]);
     printf("\n");
 }
 
 int main(int argc, char **argv) {
     bool verbose = false;
+    int n_named = 0;
     /* threads that spin while they wait would make a loaded machine crawl */
     if (!getenv("OMP_WAIT_POLICY") && setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv("/proc/self/exe", argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-v") == 0) verbose = true;
-        else if (!kr_op_find(argv[i])) return fprintf(stderr, "check_ops: no op %s\n", argv[i]), 2;
+        else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc) {
+            if (kr_device_open(&device, argv[++i]) != KR_OK) return printf("check_ops: skipped: %s\n", kr_error()), 77;
+            case_set_device(device);
+        } else if (!kr_op_find(argv[i])) return fprintf(stderr, "check_ops: no op %s\n", argv[i]), 2;
+        else n_named++;
     }
     for (size_t j = 0; j < sizeof tests / sizeof *tests; j++) {
-        bool wanted = argc - verbose == 1;
+        bool wanted = n_named == 0;
         for (int i = 1; i < argc; i++) wanted |= strcmp(argv[i], tests[j]->op->name) == 0;
         if (wanted) check_op(tests[j], verbose);
     }
     printf("check_ops: %lld passed, %lld failed\n", (long long)n_passed, (long long)n_failed);
+    kr_device_close(device);
     return n_failed != 0;
 }

@@ -17,9 +17,13 @@ typedef struct block {
     uint64_t sum;
     bool frozen;
     const char *what;
+    char *twin;          /* on the device; NULL: not there yet */
 } block;
 static block blocks[MAX_BLOCKS];
 static int n_blocks;
+
+static kr_device *device;
+void case_set_device(kr_device *d) { device = d; }
 
 void *own(size_t bytes, const char *what, size_t off) {
     KR_ASSERT(n_blocks < MAX_BLOCKS);
@@ -58,7 +62,56 @@ void freeze(void *p) {
 void thaw(void *p) { block_of(p)->frozen = false; }
 int own_mark(void) { return n_blocks; }
 void own_release(int mark) {
-    while (n_blocks > mark) free(blocks[--n_blocks].raw);
+    while (n_blocks > mark) {
+        block *b = &blocks[--n_blocks];
+        if (b->twin) kr_cuda()->free(device, b->twin);
+        free(b->raw);
+    }
+}
+
+/* --- on a device: every buffer of a call goes there and comes back ----------------- */
+
+static size_t block_bytes(const block *b) { return b->lead + b->bytes + GUARD; }
+
+/* Where a buffer lies on the device.  `used` lists the blocks of a call, each once. */
+static void to_twin(void *pointer, block *used[], int *n_used) {
+    unsigned char *p;
+    memcpy(&p, pointer, sizeof p); /* pointer: the address of some pointer */
+    if (!p) return;
+    for (int i = n_blocks; i-- > 0;) {
+        block *b = &blocks[i];
+        if (p < b->raw || p > b->raw + block_bytes(b)) continue;
+        if (!b->twin && kr_cuda()->alloc(device, (void **)&b->twin, block_bytes(b)) != KR_OK) {
+            printf("%s\n", kr_error());
+            exit(1);
+        }
+        int known = 0;
+        while (known < *n_used && used[known] != b) known++;
+        if (known == *n_used) used[(*n_used)++] = b;
+        p = (unsigned char *)b->twin + (p - b->raw);
+        memcpy(pointer, &p, sizeof p);
+        return;
+    }
+    KR_ASSERT(!"a buffer of ours");
+}
+
+static void run_on_device(const kr_op *op, const kr_call *c, bool backward) {
+    block *used[4 * KR_MAX_IN + 8];
+    int n = 0;
+    kr_call d = *c;
+    const kr_cuda_api *api = kr_cuda();
+    for (int i = 0; i < KR_MAX_IN; i++) to_twin(&d.in[i].data, used, &n), to_twin(&d.din[i].data, used, &n);
+    for (int o = 0; o < KR_MAX_OUT; o++) to_twin(&d.out[o].data, used, &n), to_twin(&d.dout[o].data, used, &n);
+    to_twin(&d.scratch, used, &n);
+    to_twin(&d.saved, used, &n);
+    d.stream = api->stream(device);
+    for (int i = 0; i < n; i++) api->upload(device, used[i]->twin, used[i]->raw, block_bytes(used[i]));
+    if (backward) kr_op_backward(op, &d, KR_CUDA);
+    else kr_op_forward(op, &d, KR_CUDA);
+    for (int i = 0; i < n; i++) api->download(device, used[i]->raw, used[i]->twin, block_bytes(used[i]));
+    if (api->sync(device) == KR_OK) return;
+    printf("FAIL %s: %s\n", op->name, kr_error()); /* the device is lost */
+    exit(1);
 }
 
 const char *own_check(int mark) {
@@ -165,7 +218,7 @@ static void read_range(const op_case *k, const char *name, double *lo, double *h
 
 kr_tensor case_input_shape(const op_case *k, int i, kr_dtype real) {
     const kr_sig_term *t = &k->in_term[i];
-    kr_tensor x = {.dtype = t->kind == KR_SLOT_INT ? KR_I32 : real};
+    kr_tensor x = {.dtype = t->kind == KR_SLOT_INT ? KR_I32 : t->kind == KR_SLOT_F32 && real == KR_BF16 ? KR_F32 : real};
     if (t->star)
         for (int d = 0; d < k->n_star; d++) x.dim[x.n_dims++] = k->star[d];
     for (const char *a = t->axes; *a; a++) x.dim[x.n_dims++] = k->size[*a - 'A'];
@@ -223,6 +276,29 @@ bool case_read(op_case *k, const kr_op_test *t, const char *text) {
     return true;
 }
 
+static double *rounded(const double *x, int64_t n) {
+    double *y = own((size_t)n * sizeof *y, "case", 0);
+    for (int64_t e = 0; e < n; e++) y[e] = kr_from_bf16(kr_to_bf16((float)x[e]));
+    return y;
+}
+
+op_case case_rounded(const op_case *k) {
+    op_case r = *k;
+    kr_call c = {.attr = r.attr};
+    for (int i = 0; i < k->n_in; i++) {
+        kr_slot_kind kind = k->in_term[i].kind;
+        if (k->absent >> i & 1) continue;
+        c.in[i] = case_input_shape(k, i, KR_F64);
+        if (kind != KR_SLOT_REAL && kind != KR_SLOT_WEIGHT) continue;
+        r.in[i] = rounded(k->in[i], kr_count(&c.in[i]));
+        if (kind == KR_SLOT_WEIGHT) r.bf16 |= 1u << i;
+    }
+    if (kr_op_bind(k->op, &c) != KR_OK) KR_ASSERT(!"a case that was read binds again");
+    for (int o = 0; o < k->n_out; o++)
+        if (k->out_term[o].kind == KR_SLOT_REAL) r.dout[o] = rounded(k->dout[o], kr_count(&c.out[o]));
+    return r;
+}
+
 /* --- calls --------------------------------------------------------------------------- */
 
 bool wants_grad(const op_case *k, int i) {
@@ -240,7 +316,7 @@ static int64_t rows_of(const kr_sig_term *t, const kr_tensor *x, int n_star) {
     for (int a = 0; a < (t->n_row_axes < 0 ? n_star : t->n_row_axes); a++) rows *= x->dim[a];
     return rows;
 }
-static void put(kr_tensor *x, const view *v, int64_t i, double value) {
+void view_put(const view *v, kr_tensor *x, int64_t i, double value) {
     void *p = view_at(v, x, i);
     switch (x->dtype) {
     case KR_F64: *(double *)p = value; break;
@@ -249,36 +325,45 @@ static void put(kr_tensor *x, const view *v, int64_t i, double value) {
     default: *(float *)p = (float)value;
     }
 }
-/* Memory for x, one element off every vector alignment. */
-static void place(kr_tensor *x, int64_t rows, const char *what) {
+/* How far past the guard a buffer lies: on a CPU one element off every vector alignment; on
+ * a device aligned to 256 bytes, but a column slice one element off, or 16 bytes. */
+static size_t offset(const how *h, bool slice, size_t elem) {
+    if (h->impl != KR_CUDA) return elem;
+    return 256 - GUARD + (!slice ? 0 : h->even ? 16 : elem);
+}
+/* Memory for x. */
+static void place(kr_tensor *x, int64_t rows, const how *h, bool slice, const char *what) {
     int64_t elements = x->pitch ? rows * x->pitch : kr_count(x);
-    x->data = own((size_t)elements * kr_dtype_bytes(x->dtype), what, kr_dtype_bytes(x->dtype));
+    size_t elem = kr_dtype_bytes(x->dtype);
+    x->data = own((size_t)elements * elem, what, offset(h, slice, elem));
 }
 
 static void place_input(const op_case *k, const how *h, kr_call *c, int i) {
     const kr_sig_term *t = &k->in_term[i];
-    kr_dtype real = h->f64 ? KR_F64 : KR_F32;
+    kr_dtype real = h->f64 ? KR_F64 : h->real;
     kr_tensor x = case_input_shape(k, i, real);
     int n_rows = t->n_row_axes < 0 ? k->n_star : t->n_row_axes;
-    int64_t rows = rows_of(t, &x, k->n_star);
-    if (h->pitched >> i & 1 && n_rows > 0) x.pitch = kr_count(&x) / (rows ? rows : 1) + 1 + (5 * i + 2) % 9;
+    int64_t rows = rows_of(t, &x, k->n_star), width = kr_count(&x) / (rows ? rows : 1);
+    bool slice = h->pitched >> i & 1 && n_rows > 0;
+    if (slice) x.pitch = h->even ? (width + 15) / 8 * 8 : width + 1 + (5 * i + 2) % 9;
     kr_tensor dx = x;
     if (k->bf16 >> i & 1 && !h->f64) x.dtype = KR_BF16;
-    place(&x, rows, t->name);
+    place(&x, rows, h, slice, t->name);
     kr_call stars = {.n_star = k->n_star};
     view v = tensor_view(t, &stars, &x);
-    for (int64_t e = 0; e < v.n; e++) put(&x, &v, e, k->in[i][e]);
+    for (int64_t e = 0; e < v.n; e++) view_put(&v, &x, e, k->in[i][e]);
     freeze(x.data);
     c->in[i] = x;
     if (!wants_grad(k, i) || h->no_din >> i & 1 || !k->op->bwd_f64) return;
     dx.pitch = v.pitch;
-    place(&dx, rows, "a gradient");
+    dx.dtype = kr_grad_dtype(t, real);
+    place(&dx, rows, h, slice, "a gradient");
     c->acc[i] = h->acc >> i & 1;
     c->din[i] = dx;
 }
 
 kr_call case_call(const op_case *k, const how *h) {
-    kr_call c = {.attr = k->attr, .n_threads = h->n_threads ? h->n_threads : 1, .training = !h->inference};
+    kr_call c = {.attr = k->attr, .real = h->real, .impl = h->impl, .n_threads = h->n_threads ? h->n_threads : 1, .training = !h->inference};
     for (int i = 0; i < k->n_in; i++)
         if (!(k->absent >> i & 1)) place_input(k, h, &c, i);
     if (kr_op_bind(k->op, &c) != KR_OK) {
@@ -290,20 +375,21 @@ kr_call case_call(const op_case *k, const how *h) {
         int a = h->alias >> o & 1 ? alias_input(k, o) : -1;
         c.dout[o] = *y;
         if (a >= 0) y->data = c.in[a].data, thaw(y->data);
-        else if (!(h->no_out >> o & 1)) place(y, rows_of(&k->out_term[o], y, c.n_star), k->out_term[o].name);
+        else if (!(h->no_out >> o & 1)) place(y, rows_of(&k->out_term[o], y, c.n_star), h, false, k->out_term[o].name);
         if (h->no_dout >> o & 1 || y->dtype == KR_I32) continue;
-        c.dout[o].data = own((size_t)kr_count(y) * kr_dtype_bytes(y->dtype), k->out_term[o].name, kr_dtype_bytes(y->dtype));
+        place(&c.dout[o], rows_of(&k->out_term[o], y, c.n_star), h, false, k->out_term[o].name);
         view v = tensor_view(&k->out_term[o], &c, &c.dout[o]);
-        for (int64_t e = 0; e < v.n; e++) put(&c.dout[o], &v, e, h->zero_dout >> o & 1 || !k->dout[o] ? 0 : k->dout[o][e]);
+        for (int64_t e = 0; e < v.n; e++) view_put(&v, &c.dout[o], e, h->zero_dout >> o & 1 || !k->dout[o] ? 0 : k->dout[o][e]);
         freeze(c.dout[o].data);
     }
-    if (c.training) c.saved = own(c.saved_bytes, "saved", 0);
+    if (c.training) c.saved = own(c.saved_bytes, "saved", h->impl == KR_CUDA ? 256 - GUARD : 0);
     return c;
 }
 
 void case_forward(const op_case *k, const how *h, kr_call *c) {
-    c->scratch = own(c->fwd_scratch, "forward scratch", 0);
-    kr_op_forward(k->op, c, h->impl);
+    c->scratch = own(c->fwd_scratch, "forward scratch", h->impl == KR_CUDA ? 256 - GUARD : 0);
+    if (h->impl == KR_CUDA) run_on_device(k->op, c, false);
+    else kr_op_forward(k->op, c, h->impl);
     for (int o = 0; o < k->n_out; o++)
         if (c->out[o].data && !(h->alias >> o & 1)) freeze(c->out[o].data);
     if (c->saved) freeze(c->saved);
@@ -321,8 +407,9 @@ void case_backward(const op_case *k, const how *h, kr_call *c) {
         if (!(k->op->bwd_in >> i & 1)) poison(&c->in[i], &k->in_term[i], c);
     for (int o = 0; o < k->n_out && h->poison; o++)
         if (!(k->op->bwd_out >> o & 1)) poison(&c->out[o], &k->out_term[o], c);
-    c->scratch = own(c->bwd_scratch, "backward scratch", 0);
-    kr_op_backward(k->op, c, h->impl);
+    c->scratch = own(c->bwd_scratch, "backward scratch", h->impl == KR_CUDA ? 256 - GUARD : 0);
+    if (h->impl == KR_CUDA) run_on_device(k->op, c, true);
+    else kr_op_backward(k->op, c, h->impl);
 }
 
 /* --- slices of a case ------------------------------------------------------------------ */

@@ -2,7 +2,10 @@
  *
  * A case owns values in double that float holds exactly.  case_call() turns them into a
  * bound kr_call in either precision, with every buffer between guard words, filled with
- * NaN where a kernel has no right to look, and off any vector alignment. */
+ * NaN where a kernel has no right to look, and off any vector alignment.
+ *
+ * On a device every buffer, guard words and all, is copied there before a run and back
+ * after it.  There tensors are aligned as a graph aligns them; column slices are not. */
 #ifndef KR_TESTS_OP_CASE_H
 #define KR_TESTS_OP_CASE_H
 #include "ops/op_test.h"
@@ -23,6 +26,8 @@ typedef struct op_case {
 typedef struct how {
     bool f64, inference;             /* inference: training is off and nothing is saved */
     kr_impl impl;
+    kr_dtype real;                   /* of activations: KR_F32, or KR_BF16 on CUDA */
+    bool even;                       /* column slices start and step by multiples of 16 bytes */
     int n_threads;                   /* 0: one */
     unsigned pitched;                /* bit i: in[i] and din[i] are column slices, NaN around them */
     unsigned no_out, no_din, no_dout, zero_dout, acc;
@@ -32,6 +37,10 @@ typedef struct how {
 
 /* Parses the words and draws the numbers; false after printing why it cannot. */
 bool case_read(op_case *k, const kr_op_test *t, const char *text);
+/* The same with activations and weights that bfloat16 holds exactly. */
+op_case case_rounded(const op_case *k);
+/* Where KR_CUDA runs. */
+void case_set_device(kr_device *d);
 /* A call in its own memory.  The forward has not run; din holds NaN. */
 kr_call case_call(const op_case *k, const how *h);
 void case_forward(const op_case *k, const how *h, kr_call *c);
@@ -49,6 +58,7 @@ bool axis_split(const op_case *k, const kr_sig_term *t, const kr_tensor *x, char
 typedef struct view { int64_t n, width, pitch; } view;
 view tensor_view(const kr_sig_term *t, const kr_call *c, const kr_tensor *x);
 double view_get(const view *v, const kr_tensor *x, int64_t i);
+void view_put(const view *v, kr_tensor *x, int64_t i, double value);
 void *view_at(const view *v, const kr_tensor *x, int64_t i);
 bool same_bits(const kr_sig_term *t, const kr_call *a, const kr_tensor *x, const kr_call *b, const kr_tensor *y);
 

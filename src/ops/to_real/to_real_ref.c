@@ -1,0 +1,16 @@
+/* to_real_ref.c - the definition of to_real. */
+#include "ops/to_real/to_real.h"
+#include "ops/ref.h"
+
+void REF(to_real_fwd)(const kr_call *c) {
+    int64_t D = KR_SIZE(c, 'D');
+    for (int64_t r = 0; r < c->rows; r++)
+        memcpy((real *)c->out[TO_REAL_Y].data + r * D, (const real *)c->in[TO_REAL_X].data + r * c->in[TO_REAL_X].pitch, (size_t)D * sizeof(real));
+}
+
+void REF(to_real_bwd)(const kr_call *c) {
+    int64_t D = KR_SIZE(c, 'D');
+    for (int64_t r = 0; r < c->rows && c->din[TO_REAL_X].data && c->dout[TO_REAL_Y].data; r++)
+        for (int64_t i = 0; i < D; i++)
+            ((real *)c->din[TO_REAL_X].data)[r * c->din[TO_REAL_X].pitch + i] += ((const real *)c->dout[TO_REAL_Y].data)[r * D + i];
+}

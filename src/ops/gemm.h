@@ -37,13 +37,14 @@ KR_GEMM_DECLARE(baseline) KR_GEMM_DECLARE(avx2) KR_GEMM_DECLARE(avx512) KR_GEMM_
 
 /* Blocking, shared by gemm.c and gemm_vec.c: what one thread keeps packed at a time. */
 enum {
-    KR_GEMM_KC = 384, /* of k in one block, at most */
-    KR_GEMM_KK = 3,   /* blocks of k of B; C is fetched from memory once for all of them */
+    KR_GEMM_KC = 256, /* of k in one block, at most */
+    KR_GEMM_KK = 4,   /* blocks of k of B; C is fetched from memory once for all of them */
     KR_GEMM_MC = 128, /* rows of A */
-    KR_GEMM_NC = 512, /* columns of B */
+    KR_GEMM_NC = 768, /* columns of B */
     KR_GEMM_MR = 16,  /* rows of the tallest register tile, or more */
+    KR_GEMM_FLIP = 16, /* so few columns may change sides with the rows */
 };
-/* Even blocks: k = 400 is 208 + 192, not 384 + 16. */
+/* Even blocks: k = 300 is 160 + 140, not 256 + 44. */
 static inline int64_t kr_gemm_step(int64_t k) {
     int64_t blocks = (k + KR_GEMM_KC - 1) / KR_GEMM_KC;
     return ((k + blocks - 1) / blocks + 15) / 16 * 16;
@@ -57,5 +58,10 @@ static inline int64_t kr_gemm_a_floats(int64_t m, int64_t k) {
 }
 static inline int64_t kr_gemm_b_floats(int64_t n, int64_t k) {
     return (kr_gemm_least(n, KR_GEMM_NC) + 15) / 16 * 16 * kr_gemm_least(k, KR_GEMM_KK * KR_GEMM_KC);
+}
+static inline int64_t kr_gemm_floats(int64_t m, int64_t n, int64_t k) {
+    int64_t plain = kr_gemm_a_floats(m, k) + kr_gemm_b_floats(n, k);
+    int64_t flipped = n > KR_GEMM_FLIP ? 0 : kr_gemm_a_floats(n, k) + kr_gemm_b_floats(m, k);
+    return plain > flipped ? plain : flipped;
 }
 #endif

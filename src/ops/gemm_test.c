@@ -118,7 +118,7 @@ static void sums(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {
         {1, 1, 1}, {0, 5, 4}, {5, 0, 4}, {5, 7, 0}, {1, 40, 33}, {2, 33, 300}, {7, 8, 17}, {14, 32, 16}, {15, 31, 2},
-        {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 1300}, {3, 530, 20}, {137, 17, 385}};
+        {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 1300}, {3, 530, 20}, {137, 17, 385}, {150, 9, 530}, {81, 16, 1100}};
     for (int i = 0; i < N_ISA; i++) {
         if (!kr_cpu_has(isas[i].impl)) continue;
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -137,8 +137,8 @@ static void threads_do_not_matter(void **state) {
     for (int i = 0; i < N_ISA; i++) {
         if (!kr_cpu_has(isas[i].impl)) continue;
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-            for (int flags = 0; flags < 8; flags++) {
-                job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags | ACC | BIAS);
+            for (int flags = 0; flags < 16; flags++) {
+                job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags | ACC | (flags & ACC ? BIAS : 0));
                 check(&isas[i], &j, 0);
                 float *first = malloc(j.c_count * sizeof *first);
                 memcpy(first, j.c, j.c_count * sizeof *first);
@@ -158,11 +158,11 @@ static void neighbours_do_not_matter(void **state) {
     for (int i = 0; i < N_ISA; i++) {
         if (!kr_cpu_has(isas[i].impl)) continue;
         for (int flags = 0; flags < N_FLAGS; flags++) {
-            job j = make(35, 50, 400, flags);
+            job j = make(66, 24, 400, flags);
             check(&isas[i], &j, 2);
             float *whole = malloc(j.c_count * sizeof *whole);
             memcpy(whole, j.c, j.c_count * sizeof *whole);
-            for (int64_t step = 1; step < 35; step += step / 2 + 1) {
+            for (int64_t step = 1; step < 66; step += step / 2 + 1) {
                 memcpy(j.c, j.before, j.c_count * sizeof(float));
                 for (int64_t r = 0; r < j.g.m; r += step) {
                     kr_gemm g = j.g;

@@ -36,33 +36,44 @@ typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
 
 typedef struct place { /* where a tile goes, and what its first block adds to */
     float *c;
-    int64_t ldc, n;    /* n: columns that exist */
+    int64_t ldc, step; /* from row to row, from column to column */
+    int64_t n;         /* columns that exist */
     const float *bias; /* NULL: none */
     bool load;         /* c holds something to add to */
+    uintptr_t ahead;   /* lines to fetch into L2 meanwhile, */
+    int64_t ahead_by, burst; /* so many bytes apart, so many at once */
 } place;
 
+/* A CPU waits for some dozen lines at a time, so what comes from afar (C, and lines ahead) is asked
+ * for in small portions all along: as many as rows, and two more for the last to arrive. */
 INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b, const place *to) {
     vf s[MR][NV];
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < vecs; j += 64 / (int)sizeof(vf)) __builtin_prefetch(to->c + r * to->ldc + j * KR_VL, 1);
+    uintptr_t ahead = to->ahead;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int j = 0; j < vecs; j++) s[r][j] = (vf){0};
-    for (int64_t k = 0; k < kc; k++, a += rows, b += vecs * KR_VL) {
-        vf y[NV];
+    int64_t portion = (kc + rows + 1) / (rows + 2), k = 0;
+    if (portion < 16) portion = 16;
+    for (int i = 0; i < rows + 2; i++) {
+        const float *c = to->c + least(i, rows - 1) * to->ldc;
 #pragma GCC unroll 4
-        for (int j = 0; j < vecs * KR_VL; j += 16) __builtin_prefetch(b + 16 * vecs * KR_VL + j);
+        for (int j = 0; j < vecs; j += 64 / (int)sizeof(vf)) __builtin_prefetch(c + j * KR_VL, 1);
+        for (int64_t f = 0; f < to->burst; f++, ahead += (uintptr_t)to->ahead_by)
+            __builtin_prefetch((const void *)ahead, 0, 2);
+        for (int64_t end = least(k + portion, kc); k < end; k++, a += rows, b += vecs * KR_VL) {
+            vf y[NV];
 #pragma GCC unroll 4
-        for (int j = 0; j < vecs; j++) y[j] = v_load(b + j * KR_VL);
+            for (int j = 0; j < vecs * KR_VL; j += 16) __builtin_prefetch(b + 16 * vecs * KR_VL + j);
+#pragma GCC unroll 4
+            for (int j = 0; j < vecs; j++) y[j] = v_load(b + j * KR_VL);
 #pragma GCC unroll 16
-        for (int r = 0; r < rows; r++)
+            for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-            for (int j = 0; j < vecs; j++) s[r][j] += a[r] * y[j];
+                for (int j = 0; j < vecs; j++) s[r][j] += a[r] * y[j];
+        }
     }
-    if (to->n == vecs * KR_VL) {
+    if (to->n == vecs * KR_VL && to->step == 1) {
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
@@ -81,7 +92,7 @@ INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b,
         for (int j = 0; j < vecs; j++) v_store(part[r] + j * KR_VL, s[r][j]);
     for (int r = 0; r < rows; r++)
         for (int64_t j = 0; j < to->n && j < vecs * KR_VL; j++) {
-            float *c = to->c + r * to->ldc + j, base = to->load ? *c : 0;
+            float *c = to->c + r * to->ldc + j * to->step, base = to->load ? *c : 0;
             if (to->bias) base += to->bias[j];
             *c = base + part[r][j];
         }
@@ -292,26 +303,95 @@ static void pack_b(const kr_gemm *g, int64_t j0, int64_t n, int64_t k, int64_t k
         }
 }
 
+/* --- what comes next -------------------------------------------------------------------- */
+
+/* Packing waits for memory: a strided read of a few lines a row is no stream that the CPU would
+ * see coming.  So while one block is multiplied, the tiles fetch the next one's lines. */
+typedef struct region { /* rows of lines of 64 bytes, ld bytes apart */
+    uintptr_t at;
+    int64_t ld, rows, lines;
+} region;
+typedef struct ahead {
+    region of[2];       /* of A and of B */
+    int64_t i, row, line; /* the next to take: rows of one line, then of the next */
+    int64_t burst;
+} ahead;
+
+static region region_of(const void *at, int64_t ld, int64_t rows, int64_t row_bytes) {
+    int64_t skip = (int64_t)((uintptr_t)at % 64);
+    return (region){(uintptr_t)at - (uintptr_t)skip, ld, rows, (skip + row_bytes + 63) / 64};
+}
+
+/* Lets a tile of so many rows fetch the next lines. */
+static void fetch_ahead(ahead *f, int64_t rows, place *to) {
+    if (f->line >= f->of[f->i].lines && f->i == 0) f->i = 1, f->line = 0;
+    const region *r = &f->of[f->i];
+    if (f->line >= r->lines) return; /* no more */
+    to->ahead = r->at + (uintptr_t)(f->row * r->ld + f->line * 64), to->ahead_by = r->ld, to->burst = f->burst;
+    f->row += (rows + 2) * f->burst;
+    if (f->row >= r->rows) f->row = 0, f->line++;
+}
+
 /* --- the loops around ----------------------------------------------------------------- */
 
+/* A product, and whether it stands for its transpose: c'[j][i] is made. */
+typedef struct job { kr_gemm g; bool flip; } job;
+
 /* One tile: rows [i, i + rows) by columns [j, j + n), block of k at k. */
-static void run_tile(const kr_gemm *g, int64_t i, int64_t rows, int64_t j, int64_t n, int64_t k, int64_t kc,
-                     const float *a, const float *b) {
-    place to = {.c = g->c + i * g->ldc + j, .ldc = g->ldc, .n = n, .bias = k || !g->bias ? NULL : g->bias + j,
-                .load = k || g->acc};
+static void run_tile(const job *w, int64_t i, int64_t rows, int64_t j, int64_t n, int64_t k, int64_t kc,
+                     const float *a, const float *b, ahead *next) {
+    const kr_gemm *g = &w->g;
+    int64_t ldc = w->flip ? 1 : g->ldc, step = w->flip ? g->ldc : 1;
+    place to = {.c = g->c + i * ldc + j * step, .ldc = ldc, .step = step, .n = n,
+                .bias = k || !g->bias ? NULL : g->bias + j, .load = k || g->acc};
+    fetch_ahead(next, rows, &to);
     tiles[(n + KR_VL - 1) / KR_VL - 1][rows - 1](kc, a, b, &to);
 }
 
 /* Rows that fit one tile: A is packed whole, B streams through a panel in L1. */
-static void few_rows(const kr_gemm *g, float *pa, float *pb) {
+static void few_rows(const job *w, float *pa, float *pb) {
+    const kr_gemm *g = &w->g;
     int64_t step = kr_gemm_step(g->k);
+    ahead none = {0};
     for (int64_t k = 0; k < g->k; k += step) pack_a(g, 0, g->m, g->m, k, least(step, g->k - k), pa + k * g->m);
     for (int64_t j = 0; j < g->n; j += NR)
         for (int64_t k = 0; k < g->k; k += step) {
             int64_t kc = least(step, g->k - k), n = least(NR, g->n - j);
             pack_b(g, j, n, k, kc, pb);
-            run_tile(g, 0, g->m, j, n, k, kc, pa + k * g->m, pb);
+            run_tile(w, 0, g->m, j, n, k, kc, pa + k * g->m, pb, &none);
         }
+}
+
+/* A block of A, rows i .. i + m by k .. k + kc, and the block of B it meets, columns j .. j + n.
+ * From the inside outwards: the k of one packed B (k0 and on), i, k0, j. */
+typedef struct block { int64_t j, k0, i, k, n, m, kc; } block;
+typedef struct steps { int64_t j, i, k, k0; } steps;
+
+static void cut(const kr_gemm *g, const steps *by, block *b) {
+    b->n = least(by->j, g->n - b->j), b->m = least(by->i, g->m - b->i), b->kc = least(by->k, g->k - b->k);
+}
+static bool next_block(const kr_gemm *g, const steps *by, block *b) {
+    if ((b->k += by->k) >= g->k || b->k >= b->k0 + by->k0) b->k = b->k0, b->i += by->i;
+    if (b->i >= g->m) b->i = 0, b->k = b->k0 += by->k0;
+    if (b->k0 >= g->k) b->k = b->k0 = 0, b->j += by->j;
+    if (b->j >= g->n) return false;
+    cut(g, by, b);
+    return true;
+}
+
+/* What will be packed for b, to be fetched by n_tiles of so many rows. */
+static ahead ahead_of(const kr_gemm *g, const block *b, int64_t n_tiles, int64_t rows) {
+    int64_t size = g->b_bf16 ? 2 : 4, lda = g->lda * 4, ldb = g->ldb * size;
+    const char *at = g->b;
+    ahead f = {0};
+    f.of[0] = g->a_trans ? region_of(g->a + b->k * g->lda + b->i, lda, b->kc, b->m * 4)
+                         : region_of(g->a + b->i * g->lda + b->k, lda, b->m, b->kc * 4);
+    if (b->i == 0)
+        f.of[1] = g->b_trans ? region_of(at + b->j * ldb + b->k * size, ldb, b->n, b->kc * size)
+                             : region_of(at + b->k * ldb + b->j * size, ldb, b->kc, b->n * size);
+    int64_t lines = f.of[0].rows * f.of[0].lines + f.of[1].rows * f.of[1].lines;
+    f.burst = least((lines + lines / 8) / (n_tiles * (rows + 2)) + 1, 8);
+    return f;
 }
 
 /* n in even parts, whole panels, not above KR_GEMM_NC. */
@@ -320,24 +400,27 @@ static int64_t column_block(int64_t n) {
     return ((n + parts - 1) / parts + NR - 1) / NR * NR;
 }
 
-static void many_rows(const kr_gemm *g, float *pa, float *pb) {
-    int64_t step = kr_gemm_step(g->k), steps = KR_GEMM_KK * step;
+static void many_rows(const job *w, float *pa, float *pb) {
+    const kr_gemm *g = &w->g;
     int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips; /* even strips, not a thin last one */
-    int64_t mc = KR_GEMM_MC / high * high, nc = column_block(g->n);
-    for (int64_t j0 = 0; j0 < g->n; j0 += nc)
-        for (int64_t k0 = 0; k0 < g->k; k0 += steps) {
-            int64_t n0 = least(nc, g->n - j0), end = least(k0 + steps, g->k), wide = (n0 + KR_VL - 1) / KR_VL * KR_VL;
-            for (int64_t k = k0; k < end; k += step) pack_b(g, j0, n0, k, least(step, end - k), pb + (k - k0) * wide);
-            for (int64_t i0 = 0; i0 < g->m; i0 += mc)
-                for (int64_t k = k0; k < end; k += step) {
-                    int64_t m0 = least(mc, g->m - i0), kc = least(step, end - k);
-                    pack_a(g, i0, m0, high, k, kc, pa);
-                    for (int64_t j = 0; j < n0; j += NR)
-                        for (int64_t i = 0; i < m0; i += high)
-                            run_tile(g, i0 + i, least(high, m0 - i), j0 + j, least(NR, n0 - j), k, kc, pa + i * kc,
-                                     pb + (k - k0) * wide + j * kc);
-                }
-        }
+    steps by = {column_block(g->n), KR_GEMM_MC / high * high, kr_gemm_step(g->k), g->k};
+    /* C is fetched once if all of k can be packed; else B leaves room in L2, the more the smaller C */
+    if (g->k > KR_GEMM_KK * KR_GEMM_KC) by.k0 = g->m * by.j <= 150000 ? by.k : 2 * by.k;
+    block now = {0}, next;
+    cut(g, &by, &now);
+    for (bool more = true; more; now = next) {
+        next = now;
+        more = next_block(g, &by, &next);
+        int64_t n_tiles = (now.n + NR - 1) / NR * ((now.m + high - 1) / high);
+        ahead f = more ? ahead_of(g, &next, n_tiles, least(high, now.m)) : (ahead){0};
+        float *b = pb + (now.k - now.k0) * ((now.n + KR_VL - 1) / KR_VL * KR_VL);
+        if (now.i == 0) pack_b(g, now.j, now.n, now.k, now.kc, b);
+        pack_a(g, now.i, now.m, high, now.k, now.kc, pa);
+        for (int64_t j = 0; j < now.n; j += NR)
+            for (int64_t i = 0; i < now.m; i += high)
+                run_tile(w, now.i + i, least(high, now.m - i), now.j + j, least(NR, now.n - j), now.k, now.kc,
+                         pa + i * now.kc, b + j * now.kc, &f);
+    }
 }
 
 static void no_sum(const kr_gemm *g) {
@@ -348,15 +431,23 @@ static void no_sum(const kr_gemm *g) {
         }
 }
 
+/* A [k, m] by B [k, n] with few columns: as its transpose, which copies A in long rows, not in strips. */
+static bool flips(const kr_gemm *g) {
+    return g->a_trans && !g->b_trans && !g->b_bf16 && !g->bias && g->n <= KR_GEMM_FLIP && g->m >= 4 * KR_GEMM_FLIP;
+}
+
+static void multiply(const kr_gemm *g, bool flip, float *scratch) {
+    job w = {*g, flip};
+    if (flip) w.g.m = g->n, w.g.n = g->m, w.g.a = g->b, w.g.lda = g->ldb, w.g.b = g->a, w.g.ldb = g->lda;
+    float *pa = scratch, *pb = pa + kr_gemm_a_floats(w.g.m, w.g.k);
+    if (w.g.m <= MR) few_rows(&w, pa, pb);
+    else many_rows(&w, pa, pb);
+}
+
 void KR_VEC(kr_gemm_one)(const kr_gemm *g, void *scratch) {
     if (g->m <= 0 || g->n <= 0) return;
-    if (g->k <= 0) {
-        no_sum(g);
-        return;
-    }
-    float *pa = scratch, *pb = pa + kr_gemm_a_floats(g->m, g->k);
-    if (g->m <= MR) few_rows(g, pa, pb);
-    else many_rows(g, pa, pb);
+    if (g->k <= 0) no_sum(g);
+    else multiply(g, flips(g), scratch);
 }
 
 /* Tiles of C for threads to take: four a thread while they are large enough to pay for their
@@ -383,10 +474,11 @@ void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
         KR_VEC(kr_gemm_one)(g, scratch);
         return;
     }
+    bool flip = flips(g); /* the whole decides: scratch is sized by it */
     int64_t mt, nt;
     choose_tiles(g, n_threads, &mt, &nt);
     int64_t rows = (g->m + mt - 1) / mt, columns = (g->n + nt - 1) / nt;
-    int64_t own = kr_gemm_a_floats(mt, g->k) + kr_gemm_b_floats(nt, g->k);
+    int64_t own = kr_gemm_floats(mt, nt, g->k);
 #pragma omp parallel num_threads(n_threads)
     {
         float *mine = (float *)scratch + omp_get_thread_num() * own;
@@ -400,7 +492,7 @@ void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
             part.b = (const char *)g->b + skip * (g->b_bf16 ? 2 : 4);
             part.c += i * g->ldc + j;
             if (g->bias) part.bias += j;
-            KR_VEC(kr_gemm_one)(&part, mine);
+            multiply(&part, flip, mine);
         }
     }
 }

@@ -39,6 +39,8 @@ typedef struct kr_model kr_model; /* weights and what to do with them */
 
 typedef struct kr_model_options {
     const char *dtype; /* "float32" or "bfloat16": how matrices are held; default float32 */
+    const char *device; /* "cpu", "cuda", "cuda:N": where it runs; default "cpu".  On a GPU bfloat16
+                           holds for activations too, and sessions of one model share one thread */
 } kr_model_options;
 
 /* Opens a folder with config.json and model.safetensors (or its shards), as Hugging Face

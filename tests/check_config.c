@@ -45,7 +45,7 @@ static void same_json(const char *what, const json_t *a, const json_t *b) {
 /* Both describe a model of the same parameters. */
 static void same_parameters(const json_t *a, const json_t *b) {
     kr_model *m, *n;
-    if (kr_model_describe(&m, a, "a", KR_F32) != KR_OK || kr_model_describe(&n, b, "b", KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_model_describe(&m, a, "a", KR_F32, NULL) != KR_OK || kr_model_describe(&n, b, "b", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
     const kr_param *q = n->params->first;
     for (const kr_param *p = m->params->first; p; p = p->next, q = q->next) {
         assert_non_null(q);
@@ -220,7 +220,7 @@ static void test_refusals(void **state) {
         int64_t live = kr_mem_get_stats().n_live;
         json_t *j = json_of(cases[i][0]);
         kr_model *m;
-        kr_status st = kr_model_describe(&m, j, "config.json", KR_F32);
+        kr_status st = kr_model_describe(&m, j, "config.json", KR_F32, NULL);
         if (st != KR_ERR_CONFIG) fail_msg("%s: status %d", cases[i][0], st);
         if (!strstr(kr_error(), cases[i][1])) fail_msg("%s: said: %s", cases[i][0], kr_error());
         if (!strstr(kr_error(), "config.json")) fail_msg("%s: does not name the file: %s", cases[i][0], kr_error());
@@ -247,7 +247,7 @@ static void same_weights(const kr_model *a, const kr_model *b, bool rounded) {
 
 static kr_model *load_ok(const char *dir, kr_dtype dtype) {
     kr_model *m;
-    if (kr_model_load(&m, dir, false, dtype) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_model_load(&m, dir, false, dtype, NULL) != KR_OK) fail_msg("%s", kr_error());
     return m;
 }
 
@@ -273,7 +273,7 @@ static void test_bf16_training_weights(void **state) {
     const char *dir = new_folder(), *other = new_folder();
     kr_model *m = model_of(tied, 3), *half;
     if (kr_model_save(m, dir, KR_F32) != KR_OK) fail_msg("%s", kr_error());
-    assert_int_equal(kr_model_load(&half, dir, true, KR_BF16), KR_OK);
+    assert_int_equal(kr_model_load(&half, dir, true, KR_BF16, NULL), KR_OK);
     for (const kr_param *p = m->params->first, *q = half->params->first; p; p = p->next, q = q->next)
         if (p->matrix) assert_memory_equal(p->data, q->master, (size_t)kr_param_count(p) * sizeof(float));
     if (kr_model_save(half, other, KR_F32) != KR_OK) fail_msg("%s", kr_error());
@@ -320,10 +320,10 @@ static void test_other_names(void **state) {
     same_weights(m, again, false);
     kr_model_release(again);
     write_as(m, dir, "backbone.embeddings.weight", "", "backbone.layers.7.mixer.D");
-    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32), KR_ERR_CONFIG);
+    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32, NULL), KR_ERR_CONFIG);
     assert_non_null(strstr(kr_error(), "backbone.layers.7.mixer.D"));
     write_as(m, dir, "backbone.embeddings.weight", "backbone.layers.1.mixer.A_log", "");
-    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32), KR_ERR_MISSING);
+    assert_int_equal(kr_model_load(&bad, dir, false, KR_F32, NULL), KR_ERR_MISSING);
     assert_non_null(strstr(kr_error(), "backbone.layers.1.mixer.A_log"));
     kr_model_release(m);
     kr_dir_remove(dir);

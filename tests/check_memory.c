@@ -114,7 +114,7 @@ static kr_status open_hugging_face(void *user) {
     kr_model *m;
     kr_config c;
     json_t *out;
-    KR_TRY(kr_model_describe(&m, user, "config.json", KR_F32));
+    KR_TRY(kr_model_describe(&m, user, "config.json", KR_F32, NULL));
     kr_status st = kr_config_write(&m->config, &out);
     if (st == KR_OK) {
         st = kr_config_read(&c, out, "config.json");

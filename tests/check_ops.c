@@ -85,6 +85,23 @@ static const char *grad_name(const op_case *k, int i) {
     return name;
 }
 
+static const double bf16_tol = 3e-3; /* what is stored in bfloat16 is off by 1.6e-3 already */
+
+/* A tolerance where x was rounded that often.  One number is off by up to 3.9e-3, many
+ * together by much less. */
+static double rounded(double tol, const kr_tensor *x, int times) {
+    return x->dtype == KR_BF16 ? tol * times * (kr_count(x) < 64 ? 2 : 1) : tol;
+}
+
+static double tol_fwd(const op_case *k, int way) {
+    return way == DOUBLE ? 1e-12 : way == CUDA_BF16 ? bf16_tol : k->test->tol_fwd ? k->test->tol_fwd : 1e-5;
+}
+static double tol_bwd(const op_case *k, int way) {
+    if (way == CUDA_BF16) return bf16_tol;
+    double tol = k->test->tol_bwd ? k->test->tol_bwd : 1e-5;
+    return way == DOUBLE ? 1e-12 : way == KR_REF ? 4 * tol : tol; /* a reference adds up in the naive order */
+}
+
 static kr_call run_both(const op_case *k, const how *h) {
     kr_call c = case_call(k, h);
     case_forward(k, h, &c);
@@ -95,10 +112,16 @@ static void check_memory(const op_case *k, int way, const char *when, int mark) 
     const char *bad = own_check(mark);
     must(k, way, when, bad ? bad : "memory", !bad);
 }
+/* On a GPU a step of decoding may have kernels of its own, so training and inference (a, b)
+ * may differ in the last bits. */
 static void same_outputs(const op_case *k, int way, const char *what, const kr_call *a, const kr_call *b) {
-    for (int o = 0; o < k->n_out; o++)
-        if (a->out[o].data && b->out[o].data)
-            must(k, way, what, k->out_term[o].name, same_bits(&k->out_term[o], a, &a->out[o], b, &b->out[o]));
+    bool bits = !device || a->training == b->training;
+    for (int o = 0; o < k->n_out; o++) {
+        const kr_sig_term *t = &k->out_term[o];
+        if (!a->out[o].data || !b->out[o].data) continue;
+        if (bits) must(k, way, what, t->name, same_bits(t, a, &a->out[o], b, &b->out[o]));
+        else verdict(k, way, what, t->name, rel_err(t, a, &a->out[o], b, &b->out[o]), rounded(tol_fwd(k, way), &b->out[o], 2));
+    }
 }
 static void same_gradients(const op_case *k, int way, const char *what, const kr_call *a, const kr_call *b) {
     for (int i = 0; i < k->n_in; i++)
@@ -173,28 +196,17 @@ static void check_differences(const op_case *k) {
 
 /* --- one implementation against the double reference ------------------------------------- */
 
-static const double bf16_tol = 3e-3; /* what is stored in bfloat16 is off by 1.1e-3 already */
-
-static double tol_fwd(const op_case *k, int way) {
-    return way == DOUBLE ? 1e-12 : way == CUDA_BF16 ? bf16_tol : k->test->tol_fwd ? k->test->tol_fwd : 1e-5;
-}
-static double tol_bwd(const op_case *k, int way) {
-    if (way == CUDA_BF16) return bf16_tol;
-    double tol = k->test->tol_bwd ? k->test->tol_bwd : 1e-5;
-    return way == DOUBLE ? 1e-12 : way == KR_REF ? 4 * tol : tol; /* a reference adds up in the naive order */
-}
-
 static void check_values(const op_case *k, int way, const kr_call *want, const kr_call *got) {
     for (int o = 0; o < k->n_out; o++) {
         double err = rel_err(&k->out_term[o], want, &want->out[o], got, &got->out[o]);
         worst[way][0] = fmax(worst[way][0], err);
-        verdict(k, way, "forward", k->out_term[o].name, err, tol_fwd(k, way));
+        verdict(k, way, "forward", k->out_term[o].name, err, rounded(tol_fwd(k, way), &got->out[o], 1));
     }
     for (int i = 0; i < k->n_in; i++) {
         if (!want->din[i].data) continue;
         double err = rel_err(&k->in_term[i], want, &want->din[i], got, &got->din[i]);
         worst[way][1] = fmax(worst[way][1], err);
-        verdict(k, way, "backward", grad_name(k, i), err, tol_bwd(k, way));
+        verdict(k, way, "backward", grad_name(k, i), err, rounded(tol_bwd(k, way), &got->din[i], 1));
     }
 }
 
@@ -229,7 +241,8 @@ static void check_acc(const op_case *k, int way, const kr_call *base, unsigned m
                 double want = start[i][e] + times * view_get(&w, &base->din[i], e);
                 num += pow(view_get(&v, &c.din[i], e) - want, 2), den += want * want;
             }
-            verdict(k, way, times == 1 ? "acc" : "acc, second backward", grad_name(k, i), sqrt(num / den), tol_bwd(k, way));
+            verdict(k, way, times == 1 ? "acc" : "acc, second backward", grad_name(k, i), sqrt(num / den),
+                    rounded(tol_bwd(k, way), &c.din[i], 1 + times));
         }
         same_gradients(k, way, "beside an acc:", base, &c);
     }
@@ -247,7 +260,7 @@ static void check_absent(const op_case *k, int way, const kr_call *base) {
             for (int i = 0; i < k->n_in; i++)
                 if (zero.din[i].data)
                     verdict(k, way, "absent output gradient:", grad_name(k, i),
-                            rel_err(&k->in_term[i], &zero, &zero.din[i], &none, &none.din[i]), tol_bwd(k, way));
+                            rel_err(&k->in_term[i], &zero, &zero.din[i], &none, &none.din[i]), rounded(tol_bwd(k, way), &none.din[i], 1));
         }
         check_memory(k, way, "absent output gradient:", mark);
         own_release(mark);
@@ -394,9 +407,9 @@ static void check_split_at(const op_case *k, int way, const kr_call *base, int64
     case_forward(&two, &h, &c2);
     for (int o = 0; o < k->n_out; o++) {
         double err = slice_err(k, o, 'L', base, &c1, 0, &has);
-        if (has) verdict(k, way, what, k->out_term[o].name, err, tol);
+        if (has) verdict(k, way, what, k->out_term[o].name, err, rounded(tol, &c1.out[o], 2));
         err = slice_err(k, o, 'L', base, &c2, at, &has);
-        if (has) verdict(k, way, what, k->out_term[o].name, err, tol);
+        if (has) verdict(k, way, what, k->out_term[o].name, err, rounded(tol, &c2.out[o], 2));
     }
     for (int s = 0; s < 2 && k->op->state[s].in; s++) {
         int o = k->op->state[s].out - 1;
@@ -414,7 +427,7 @@ static void check_split(const op_case *k, int way, const kr_call *base) {
 }
 
 /* A sequence (or row) alone gives the bits that it gives among others. */
-static void check_neighbours(const op_case *k, int way, const kr_call *base) {
+static void check_neighbours(const op_case *k, int way) {
     for (int pass = 0; pass < 2; pass++) {
         char letter = pass ? '*' : 'S';
         if (pass ? k->n_star == 0 || k->star[0] < 2 : k->size['S' - 'A'] < 2) continue;
@@ -422,11 +435,12 @@ static void check_neighbours(const op_case *k, int way, const kr_call *base) {
         how h = way_how(way);
         h.inference = true;
         op_case one = case_slice(k, letter, 1, 1);
-        kr_call c = case_call(&one, &h);
+        kr_call c = case_call(&one, &h), all = case_call(k, &h);
         case_forward(&one, &h, &c);
+        case_forward(k, &h, &all);
         for (int o = 0; o < k->n_out; o++) {
             bool has;
-            double err = slice_err(k, o, letter, base, &c, 1, &has);
+            double err = slice_err(k, o, letter, &all, &c, 1, &has);
             if (has) verdict(k, way, "without its neighbours:", k->out_term[o].name, err, 0);
         }
         check_memory(k, way, "without its neighbours:", mark);
@@ -494,7 +508,7 @@ static void check_way(const op_case *k, int way, const kr_call *want) {
     check_values(k, way, want, &base);
     check_contract(k, way, &base);
     check_split(k, way, &base);
-    check_neighbours(k, way, &base);
+    check_neighbours(k, way);
     for (h.n_threads = 2; h.n_threads <= 3; h.n_threads++)
         check_same(k, way, &base, h.n_threads == 2 ? "two threads:" : "three threads:", h);
     own_release(mark);
@@ -529,6 +543,11 @@ static void check_op(const kr_op_test *t, bool verbose) {
     memset(worst, 0, sizeof worst);
     if (device && !kr_op_cuda(t->op)) {
         printf("%s: no CUDA version yet\n", t->op->name);
+        return;
+    }
+    if (device && t->op->bwd_f64 && !kr_op_cuda(t->op)->bwd) {
+        printf("FAIL %s: its CUDA version has no backward\n", t->op->name);
+        n_failed++;
         return;
     }
     if (!t->op->fwd_f64 || !t->op->fwd[KR_REF] || !t->cases[0]) {

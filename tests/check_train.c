@@ -384,7 +384,7 @@ static void time_step(const kr_model *m, const char *name, double lo, double hi)
 static kr_model *drawn(const char *config) {
     json_t *j = json_of(config);
     kr_model *m;
-    if (kr_model_describe(&m, j, "test", KR_F32) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_model_describe(&m, j, "test", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
     json_decref(j);
     assert_int_equal(kr_params_alloc(m->params, false), KR_OK);
     kr_params_init(m->params, 1);

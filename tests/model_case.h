@@ -31,7 +31,7 @@ static json_t *json_of(const char *text) {
 static kr_model *model_of(const char *config, uint64_t seed) {
     json_t *j = json_of(config);
     kr_model *m;
-    if (kr_model_describe(&m, j, "test", KR_F32) != KR_OK) fail_msg("%s: %s", config, kr_error());
+    if (kr_model_describe(&m, j, "test", KR_F32, NULL) != KR_OK) fail_msg("%s: %s", config, kr_error());
     json_decref(j);
     assert_int_equal(kr_params_alloc(m->params, true), KR_OK);
     kr_params_init(m->params, seed);

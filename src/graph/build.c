@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "graph/node.h"
+#include "ops/to_float/to_float.h"
+#include "ops/to_real/to_real.h"
 
 kr_status kr_graph_new(kr_graph **out, kr_params *params, const kr_graph_options *opt) {
     kr_graph *g = kr_mem_new(sizeof *g);
@@ -11,6 +13,9 @@ kr_status kr_graph_new(kr_graph **out, kr_params *params, const kr_graph_options
     g->params = params;
     g->opt = *opt;
     if (g->opt.n_threads < 1) g->opt.n_threads = 1;
+    g->device = params->device;
+    g->real = g->device && params->matrix_dtype == KR_BF16 ? KR_BF16 : KR_F32;
+    if (g->device) g->opt.impl = KR_CUDA;
     g->nodes_end = &g->nodes;
     g->block = -1;
     g->loss_scale = 1;
@@ -21,9 +26,13 @@ kr_status kr_graph_new(kr_graph **out, kr_params *params, const kr_graph_options
 void kr_graph_free(kr_graph *g) {
     if (!g) return;
     kr_mem_free(g->steps);
-    kr_mem_free(g->block_data);
-    kr_mem_free(g->fixed);
-    kr_mem_free(g->scratch);
+    if (g->device) {
+        kr_on_device_free(g);
+    } else {
+        kr_mem_free(g->block_data);
+        kr_mem_free(g->fixed);
+        kr_mem_free(g->scratch);
+    }
     kr_mem_free(g->profile);
     kr_arena_clear(&g->arena);
     kr_mem_free(g);
@@ -98,6 +107,7 @@ kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const i
     kr_node *n = kr_node_new(g, KR_NODE_PARAM, full, p->dtype, n_dims, dim);
     if (!n) return NULL;
     n->param = p;
+    n->from_params = true;
     n->needs_grad = g->opt.training;
     return n;
 }
@@ -171,7 +181,42 @@ static bool rows_fit(const kr_op *op, const kr_call *c, kr_node *const *in, cons
     return true;
 }
 
-kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const *in, kr_node **out) {
+/* --- two precisions (on a device) ------------------------------------------------ */
+
+static kr_node *cast(kr_graph *g, const kr_op *op, kr_node *x) { return kr_apply(g, op, NULL, (kr_node *const[KR_MAX_IN]){x}, NULL); }
+
+/* The precision an op computes in: that of the graph, or float32 if all it reads comes from
+ * parameters (a decay rate loses too much in bfloat16). */
+static kr_dtype real_of(const kr_graph *g, const kr_op *op, kr_node *const *in) {
+    kr_sig_term t = {0};
+    bool any = false, activation = false;
+    int i = 0;
+    for (const char *s = op->sig; kr_sig_next(&s, &t) && !t.output; i++) {
+        if (!in[i] || t.kind != KR_SLOT_REAL) continue;
+        any = true;
+        activation = activation || !in[i]->from_params;
+    }
+    return any && !activation && op != &kr_op_to_real ? KR_F32 : g->real;
+}
+
+/* Puts a cast before every slot that wants another precision. */
+static void fit_inputs(kr_graph *g, const kr_op *op, kr_dtype real, kr_node *const *in, kr_node **to) {
+    kr_sig_term t = {0};
+    int i = 0;
+    for (const char *s = op->sig; kr_sig_next(&s, &t) && !t.output; i++) {
+        to[i] = in[i];
+        if (!in[i] || g->real == KR_F32) continue;
+        if (t.kind == KR_SLOT_F32 && in[i]->dtype == KR_BF16) to[i] = cast(g, &kr_op_to_float, in[i]);
+        if (t.kind == KR_SLOT_REAL && in[i]->dtype == KR_F32 && real == KR_BF16) to[i] = cast(g, &kr_op_to_real, in[i]);
+        if (t.kind == KR_SLOT_REAL && in[i]->dtype == KR_BF16 && real == KR_F32) to[i] = cast(g, &kr_op_to_float, in[i]);
+    }
+}
+
+kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const *given, kr_node **out) {
+    if (g->status != KR_OK) return NULL;
+    kr_node *in[KR_MAX_IN] = {0};
+    kr_dtype real = real_of(g, op, given);
+    fit_inputs(g, op, real, given, in);
     kr_step *s = kr_step_new(g);
     if (!s) return NULL;
     if (op->attr_bytes) {
@@ -185,8 +230,10 @@ kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const
     s->call.attr = s->attr;
     s->call.n_threads = g->opt.n_threads;
     s->call.training = g->opt.training;
+    s->call.real = real;
+    s->call.impl = g->opt.impl;
     kr_sig_term t = {0};
-    bool any_grad = false;
+    bool any_grad = false, from_params = true;
     int n_in = 0, n_out = 0;
     for (const char *p = op->sig; kr_sig_next(&p, &t);) {
         if (t.output) {
@@ -196,6 +243,7 @@ kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const
         int i = n_in++;
         if (!(s->in[i] = in[i])) continue;
         s->call.in[i] = kr_node_shape(in[i]);
+        from_params = from_params && in[i]->from_params;
         any_grad = any_grad || (in[i]->needs_grad && !(op->no_grad >> i & 1));
     }
     const char *which;
@@ -209,6 +257,7 @@ kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const
         if (!n) return NULL;
         n->needs_grad = any_grad && y->dtype != KR_I32;
         n->width = y->pitch;
+        n->from_params = from_params;
         g->steps[g->n_steps - 1].out[o] = n;
         if (out) out[o] = n;
     }
@@ -224,6 +273,7 @@ static kr_node *view(kr_graph *g, kr_node *x, int n_dims, const int64_t *dim) {
     v->pitch = x->pitch;
     v->needs_grad = x->needs_grad;
     v->param = x->param;
+    v->from_params = x->from_params;
     return v;
 }
 
@@ -278,6 +328,7 @@ void kr_block_end(kr_graph *g) { g->block = -1; }
 
 void kr_graph_keep(kr_graph *g, kr_node *n, const char *name) {
     if (g->status != KR_OK || !n) return;
+    if (n->dtype == KR_BF16 && !(n = cast(g, &kr_op_to_float, n))) return; /* who reads it knows floats */
     n->root->keep = true;
     n->keep = true;
     if (!(n->name = kr_arena_strdup(&g->arena, name))) failed(g, KR_ERR_NOMEM);

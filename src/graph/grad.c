@@ -18,7 +18,7 @@
 static kr_node *grad_root(kr_graph *g, kr_node *x) {
     kr_node *r = x->root;
     if (!r->grad) {
-        r->grad = kr_node_new(g, KR_NODE_GRAD, NULL, KR_F32, r->n_dims, r->dim);
+        r->grad = kr_node_new(g, KR_NODE_GRAD, NULL, r->param ? KR_F32 : r->dtype, r->n_dims, r->dim);
         if (r->grad) r->grad->param = r->param;
     }
     return r->grad;
@@ -39,7 +39,7 @@ static bool has_grad(const kr_step *s) {
 static void add_backward(kr_graph *g, int f, int r) {
     const kr_op *op = g->steps[f].op;
     if (!has_grad(&g->steps[f])) return;
-    if (!op->bwd[KR_REF]) {
+    if (!op->bwd[KR_REF] || (g->device && !kr_op_cuda(op)->bwd)) {
         kr_graph_fail(g, KR_ERR_CONFIG, "%s has no gradient", op->name);
         return;
     }

@@ -9,6 +9,14 @@
  *     kr_graph_alloc(g);                    ... and taken here (kr_params_alloc before)
  *     memcpy(kr_graph_data(g, "x"), ...); kr_graph_run(g, KR_RUN_ALL);
  *
+ * On a device.  A graph runs where its parameters are (kr_params_new).  There kr_graph_run only
+ * queues the work, and what kr_graph_data and kr_node_tensor give is a mirror in the host's
+ * memory: inputs go from it to the device at each run, kept tensors come back into it, and
+ * kr_graph_data waits for that.  The second run of a kind is recorded and repeated from then
+ * on, so a run is one launch.  Over parameters whose matrices are bfloat16, activations are
+ * bfloat16 too, but for what a signature marks @f; casts are put in where the two meet, and
+ * kept tensors are float32.
+ *
  * A builder needs no error checks: the graph keeps its first failure, ignores what
  * follows (nodes are then NULL, and every call takes NULL), and kr_graph_plan returns it.
  *
@@ -94,11 +102,13 @@ void kr_graph_share_states(kr_graph *g, kr_graph *with);
 
 typedef enum kr_run { KR_RUN_FORWARD, KR_RUN_ALL } kr_run;
 void kr_graph_run(kr_graph *g, kr_run what);
+/* Until what was run is done; a failure of the device is told here.  At once on a CPU. */
+kr_status kr_graph_wait(const kr_graph *g);
 /* Forward again, looking at every output: the first tensor that is not finite is named in
  * the sentence of KR_ERR_NUMERIC. */
 kr_status kr_graph_find_bad(kr_graph *g);
 
-/* The memory of an input, a kept tensor or a state; NULL if there is none of that name. */
+/* The memory of an input, a kept tensor or a state (waits, see above); NULL if there is none of that name. */
 void *kr_graph_data(const kr_graph *g, const char *name);
 kr_node *kr_graph_find(const kr_graph *g, const char *name);
 kr_tensor kr_node_tensor(const kr_node *n);
@@ -107,6 +117,9 @@ kr_tensor kr_node_tensor(const kr_node *n);
 int kr_graph_n_states(const kr_graph *g);
 kr_node *kr_graph_get_state(const kr_graph *g, int i);
 const char *kr_node_name(const kr_node *n);
+/* All states into the memory that kr_node_tensor shows, and from there; for a CPU they are there. */
+kr_status kr_graph_fetch_states(kr_graph *g);
+kr_status kr_graph_push_states(kr_graph *g);
 /* Zero (or the learnt start) for the sequences where which[s] is set; NULL: all. */
 void kr_graph_reset_states(kr_graph *g, const bool *which);
 

@@ -17,6 +17,7 @@ struct kr_node {
     kr_node *root;
     int64_t offset, width, pitch;
     bool needs_grad, keep;
+    bool from_params;      /* a function of parameters alone: stays float32 */
     kr_node *grad;         /* roots only: an ACT root's gradient */
     kr_param *param;
     kr_node *next, *start; /* of a state */
@@ -25,7 +26,7 @@ struct kr_node {
     int first, last, n_uses;
     size_t bytes, at;
     kr_node *alias;        /* shares this root's memory instead (state in place) */
-    void *data;
+    void *data, *host;     /* host: its mirror, on a device */
     kr_node *all_next;     /* every node, in order of creation */
 };
 
@@ -45,8 +46,24 @@ typedef struct kr_step {
 enum { KR_MAX_SCOPES = 16 };
 typedef struct kr_profile { double seconds; int64_t calls; } kr_profile;
 
+/* device.c: what a graph on a device has besides. */
+typedef struct kr_on_device {
+    char *memory;             /* one block there: fixed, block, scratch */
+    char *mirror;             /* here: fixed as there, then kept tensors */
+    size_t in_bytes;          /* of fixed that go there at each run */
+    kr_capture *recorded[2];  /* of each kr_run */
+    int n_runs[2];
+    bool refused;             /* recording failed once */
+    bool pending;
+    kr_status status;
+    char error[512];
+} kr_on_device;
+
 struct kr_graph {
     kr_graph_options opt;
+    kr_device *device;        /* that of the parameters; NULL: the CPU */
+    kr_on_device *on;         /* NULL on a CPU */
+    kr_dtype real;            /* of activations */
     kr_params *params;
     kr_arena arena;
     kr_status status;
@@ -74,4 +91,14 @@ kr_node *kr_node_new(kr_graph *g, kr_node_kind kind, const char *name, kr_dtype 
 kr_node *kr_node_view_as(kr_graph *g, kr_node *root, const kr_node *like);
 kr_step *kr_step_new(kr_graph *g); /* NULL: failed */
 kr_tensor kr_node_shape(const kr_node *n); /* a tensor without data */
+size_t kr_node_bytes(const kr_node *n);    /* as it is laid out */
+bool kr_node_in_block(const kr_node *n);
+
+/* device.c */
+enum { KR_SCALE_BYTES = 256 };             /* before the inputs: the factor of the loss */
+kr_status kr_on_device_alloc(kr_graph *g); /* sets fixed, block_data, scratch */
+void kr_on_device_free(kr_graph *g);
+void kr_on_device_run(kr_graph *g, kr_run what, void (*steps)(kr_graph *g, kr_run what));
+/* Is every element finite?  Waits, and copies from the device. */
+kr_status kr_on_device_finite(kr_graph *g, const void *data, kr_dtype dtype, int64_t n, bool *finite);
 #endif

@@ -5,10 +5,14 @@
 
 #include "base/error.h"
 
-kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype) {
+kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype, kr_device *device) {
     kr_params *p = kr_mem_new(sizeof *p);
-    if (!p) return KR_ERR_NOMEM;
+    if (!p) {
+        kr_device_close(device);
+        return KR_ERR_NOMEM;
+    }
     p->last = &p->first;
+    p->device = device;
     p->matrix_dtype = matrix_dtype;
     *out = p;
     return KR_OK;
@@ -16,6 +20,12 @@ kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype) {
 
 void kr_params_free(kr_params *p) {
     if (!p) return;
+    if (p->device) {
+        if (p->adamw) kr_cuda()->adamw_free(p->device, p->adamw);
+        if (p->dev_block) kr_cuda()->free(p->device, p->dev_block);
+        if (p->dev_weights) kr_cuda()->free(p->device, p->dev_weights);
+        kr_device_close(p->device);
+    }
     kr_mem_free(p->block);
     kr_mem_free(p->weights);
     kr_arena_clear(&p->arena);
@@ -62,7 +72,7 @@ kr_status kr_params_get(kr_param **out, kr_params *p, const char *name, int n_di
     return KR_OK;
 }
 
-static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; } /* a device's vectors want it */
 static size_t weight_bytes(const kr_param *q) { return padded((size_t)kr_param_count(q) * kr_dtype_bytes(q->dtype)); }
 
 size_t kr_params_bytes(const kr_params *p) {
@@ -78,25 +88,70 @@ size_t kr_params_train_bytes(const kr_params *p) {
     return n;
 }
 
+static size_t float_bytes(const kr_param *q) { return padded((size_t)kr_param_count(q) * sizeof(float)); }
+
+/* Grads, both moments, masters: each kind in one piece, so that clearing is one stroke. */
+static void lay_out_training(kr_params *p) {
+    char *at = (char *)p->block;
+    for (kr_param *q = p->first; q; at += float_bytes(q), q = q->next) q->grad = (float *)at;
+    for (kr_param *q = p->first; q; at += float_bytes(q), q = q->next) q->m = (float *)at;
+    for (kr_param *q = p->first; q; at += float_bytes(q), q = q->next) q->v = (float *)at;
+    for (kr_param *q = p->first; q; q = q->next) {
+        if (q->dtype == KR_F32) continue;
+        q->master = (float *)at;
+        at += float_bytes(q);
+    }
+}
+
+static kr_status alloc_device(kr_params *p, bool training) {
+    const kr_cuda_api *api = kr_cuda();
+    KR_TRY(api->alloc(p->device, (void **)&p->dev_weights, kr_params_bytes(p)));
+    if (!training) return KR_OK;
+    KR_TRY(api->alloc(p->device, (void **)&p->dev_block, kr_params_train_bytes(p)));
+    kr_adamw_item *item = kr_mem_array((size_t)p->n, sizeof *item), *i = item;
+    if (!item) return KR_ERR_NOMEM;
+    for (kr_param *q = p->first; q; q = q->next)
+        *i++ = (kr_adamw_item){.x = kr_params_place(p, q->master ? q->master : q->data), .grad = kr_params_place(p, q->grad),
+                               .m = kr_params_place(p, q->m), .v = kr_params_place(p, q->v),
+                               .low = q->master ? kr_params_place(p, q->data) : NULL, .n = kr_param_count(q), .decay = !q->no_decay};
+    kr_status st = api->adamw_new(p->device, &p->adamw, item, p->n);
+    kr_mem_free(item);
+    return st == KR_OK ? kr_params_push(p) : st;
+}
+
 kr_status kr_params_alloc(kr_params *p, bool training) {
     KR_ASSERT(!p->weights);
     char *w = kr_mem_new(kr_params_bytes(p));
     if (!w) return KR_ERR_NOMEM;
     p->weights = w;
     if (training && !(p->block = kr_mem_new(kr_params_train_bytes(p)))) return KR_ERR_NOMEM;
-    char *at = (char *)p->block;
-    for (kr_param *q = p->first; q; q = q->next) {
-        size_t bytes = padded((size_t)kr_param_count(q) * sizeof(float));
-        q->data = w;
-        w += weight_bytes(q);
-        if (!training) continue;
-        q->grad = (float *)at;
-        q->m = (float *)(at + bytes);
-        q->v = (float *)(at + 2 * bytes);
-        if (q->dtype != KR_F32) q->master = (float *)(at + 3 * bytes);
-        at += bytes * (q->dtype == KR_F32 ? 3 : 4);
-    }
-    return KR_OK;
+    for (kr_param *q = p->first; q; w += weight_bytes(q), q = q->next) q->data = w;
+    if (training) lay_out_training(p);
+    return p->device ? alloc_device(p, training) : KR_OK;
+}
+
+/* --- the device's side ---------------------------------------------------------------- */
+
+void *kr_params_place(const kr_params *p, const void *host) {
+    const char *x = host, *weights = p->weights, *block = (const char *)p->block;
+    if (!p->device || !x) return (void *)host;
+    if (block && x >= block && x < block + kr_params_train_bytes(p)) return p->dev_block + (x - block);
+    KR_ASSERT(x >= weights && x < weights + kr_params_bytes(p));
+    return p->dev_weights + (x - weights);
+}
+
+kr_status kr_params_push(kr_params *p) {
+    if (!p->device) return KR_OK;
+    kr_cuda()->upload(p->device, p->dev_weights, p->weights, kr_params_bytes(p));
+    if (p->block) kr_cuda()->upload(p->device, p->dev_block, p->block, kr_params_train_bytes(p));
+    return kr_cuda()->sync(p->device);
+}
+
+kr_status kr_params_fetch(kr_params *p) {
+    if (!p->device) return KR_OK;
+    kr_cuda()->download(p->device, p->weights, p->dev_weights, kr_params_bytes(p));
+    if (p->block) kr_cuda()->download(p->device, p->block, p->dev_block, kr_params_train_bytes(p));
+    return kr_cuda()->sync(p->device);
 }
 
 void kr_param_set(kr_param *p, const float *x) {
@@ -140,6 +195,12 @@ void kr_params_init(kr_params *p, uint64_t seed) {
 }
 
 void kr_params_zero_grad(kr_params *p) {
+    if (p->device && p->block) {
+        size_t bytes = 0;
+        for (kr_param *q = p->first; q; q = q->next) bytes += float_bytes(q);
+        kr_cuda()->fill(p->device, p->dev_block, 0, bytes);
+        return;
+    }
     for (kr_param *q = p->first; q; q = q->next)
         if (q->grad) memset(q->grad, 0, (size_t)kr_param_count(q) * sizeof(float));
 }

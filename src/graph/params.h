@@ -3,13 +3,18 @@
  * A builder asks for a parameter by name.  The first asking creates it with a shape, an
  * initialisation and its weight-decay rule; later graphs over the same model (a training
  * graph, a decoding graph) find it again.  Memory is taken by kr_params_alloc, so a
- * model can be described and measured before any is. */
+ * model can be described and measured before any is.
+ *
+ * On a device the pointers below stay those of the host: a mirror that kr_params_push sends
+ * to the device and kr_params_fetch fills from there.  What only training touches costs the
+ * host nothing until it is fetched. */
 #ifndef KR_GRAPH_PARAMS_H
 #define KR_GRAPH_PARAMS_H
 #include <stdint.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "cuda/backend.h"
 #include "tensor/tensor.h"
 
 typedef enum kr_init_kind {
@@ -51,11 +56,15 @@ typedef struct kr_params {
     kr_param *first, **last;
     int64_t n, n_elements;
     kr_dtype matrix_dtype; /* F32 or BF16, for new matrices */
-    float *block;          /* grads, moments and masters */
+    float *block;          /* all grads, then moments and masters */
     void *weights;
+    kr_device *device;     /* where graphs over these run; NULL: the CPU */
+    char *dev_weights, *dev_block; /* there, laid out as block and weights here */
+    kr_adamw_plan *adamw;
 } kr_params;
 
-kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype);
+/* The device (NULL: the CPU) is the parameters' from here on, and closed with them. */
+kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype, kr_device *device);
 void kr_params_free(kr_params *p);
 kr_param *kr_params_find(const kr_params *p, const char *name);
 /* Finds or creates.  KR_ERR_SHAPE: it is there with another shape. */
@@ -72,4 +81,10 @@ void kr_params_init(kr_params *p, uint64_t seed);
 /* Sets the values of one parameter (and its master) from floats. */
 void kr_param_set(kr_param *p, const float *x);
 void kr_params_zero_grad(kr_params *p);
+
+/* Where a pointer into the mirror lies on the device; itself on a CPU. */
+void *kr_params_place(const kr_params *p, const void *host);
+/* The whole mirror to the device, and back.  Nothing to do on a CPU. */
+kr_status kr_params_push(kr_params *p);
+kr_status kr_params_fetch(kr_params *p);
 #endif

@@ -11,14 +11,15 @@
 
 #include "graph/node.h"
 
-static size_t padded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+/* A multiple of what the widest vectors of a device want. */
+static size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
-static size_t node_bytes(const kr_node *n) {
+size_t kr_node_bytes(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
     return padded((size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
 }
 
-static bool in_block(const kr_node *n) {
+bool kr_node_in_block(const kr_node *n) {
     return n->root == n && !n->alias && n->first >= 0 && !n->param &&
            (n->kind == KR_NODE_ACT || n->kind == KR_NODE_GRAD || n->kind == KR_NODE_SAVED);
 }
@@ -80,14 +81,14 @@ static void find_aliases(kr_graph *g) {
 /* Largest first, each at the lowest place where nothing that lives at the same time lies. */
 static kr_status place(kr_graph *g) {
     int n = 0;
-    for (kr_node *x = g->nodes; x; x = x->all_next) n += in_block(x);
+    for (kr_node *x = g->nodes; x; x = x->all_next) n += kr_node_in_block(x);
     if (n == 0) return KR_OK;
     kr_node **all = kr_mem_array((size_t)n, 2 * sizeof *all), **by_place = all + n;
     if (!all) return KR_ERR_NOMEM;
     n = 0;
     for (kr_node *x = g->nodes; x; x = x->all_next) {
-        if (!in_block(x)) continue;
-        x->bytes = node_bytes(x);
+        if (!kr_node_in_block(x)) continue;
+        x->bytes = kr_node_bytes(x);
         int i = n++;
         for (; i > 0 && all[i - 1]->bytes < x->bytes; i--) all[i] = all[i - 1];
         all[i] = x;
@@ -116,8 +117,8 @@ static kr_status place(kr_graph *g) {
 static void measure(kr_graph *g) {
     kr_graph_memory *m = &g->memory;
     for (kr_node *n = g->nodes; n; n = n->all_next) {
-        if (in_block(n)) *(n->kind == KR_NODE_ACT ? &m->activations : n->kind == KR_NODE_GRAD ? &m->gradients : &m->saved) += n->bytes;
-        if (in_fixed(n)) *(n->kind == KR_NODE_STATE ? &m->state : &m->inputs) += node_bytes(n);
+        if (kr_node_in_block(n)) *(n->kind == KR_NODE_ACT ? &m->activations : n->kind == KR_NODE_GRAD ? &m->gradients : &m->saved) += n->bytes;
+        if (in_fixed(n)) *(n->kind == KR_NODE_STATE ? &m->state : &m->inputs) += kr_node_bytes(n);
     }
     for (int k = 0; k < g->n_steps; k++) {
         const kr_step *s = &g->steps[k];
@@ -150,13 +151,13 @@ static void *data_of(const kr_node *n) {
     return r->data ? (char *)r->data + (size_t)n->offset * kr_dtype_bytes(n->dtype) : NULL;
 }
 
-static void point_step(kr_step *s) {
+static void point_step(kr_graph *g, kr_step *s) {
     kr_call *c = &s->call;
     for (int i = 0; i < KR_MAX_IN; i++) {
         c->in[i].data = data_of(s->in[i]);
         if (!s->din[i]) continue;
         c->din[i] = c->in[i];
-        c->din[i].dtype = KR_F32;
+        c->din[i].dtype = s->din[i]->dtype;
         c->din[i].data = data_of(s->din[i]);
         c->acc[i] = s->acc[i];
     }
@@ -167,38 +168,52 @@ static void point_step(kr_step *s) {
         c->dout[o].data = data_of(s->dout[o]);
     }
     c->saved = data_of(s->saved);
+    c->scratch = g->scratch;
+    c->stream = g->device ? kr_cuda()->stream(g->device) : NULL;
+}
+
+/* Inputs and constants first, states behind them. */
+static void place_fixed(kr_graph *g) {
+    size_t at = g->on ? KR_SCALE_BYTES : 0;
+    int n_states = 0;
+    for (int states = 0; states < 2; states++)
+        for (kr_node *n = g->nodes; n; n = n->all_next) {
+            if (!in_fixed(n) || (n->kind == KR_NODE_STATE) != states) continue;
+            if (g->states_of && states) {
+                const kr_node *theirs = kr_graph_get_state(g->states_of, n_states++);
+                KR_ASSERT(theirs && kr_node_bytes(theirs) == kr_node_bytes(n));
+                n->data = theirs->data;
+                n->host = theirs->host;
+                continue;
+            }
+            kr_tensor t = kr_node_shape(n);
+            n->data = g->fixed + at;
+            n->host = g->on ? g->on->mirror + at : NULL;
+            if (n->init) memcpy(n->host ? n->host : n->data, n->init, (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
+            at += kr_node_bytes(n);
+        }
+}
+
+static kr_status take_memory(kr_graph *g) {
+    g->fixed_bytes = g->memory.inputs + g->memory.state;
+    if (g->device) return kr_on_device_alloc(g);
+    g->fixed = kr_mem_new(g->fixed_bytes + 64);
+    g->block_data = g->fixed ? kr_mem_new(g->memory.block + 64) : NULL;
+    g->scratch = g->block_data ? kr_mem_new(g->memory.scratch + 64) : NULL;
+    return g->scratch ? KR_OK : KR_ERR_NOMEM;
 }
 
 kr_status kr_graph_alloc(kr_graph *g) {
     KR_ASSERT(g->planned && !g->fixed);
-    g->fixed_bytes = g->memory.inputs + g->memory.state;
-    g->fixed = kr_mem_new(g->fixed_bytes + 64);
-    g->block_data = g->fixed ? kr_mem_new(g->memory.block + 64) : NULL;
-    g->scratch = g->block_data ? kr_mem_new(g->memory.scratch + 64) : NULL;
-    g->profile = g->scratch ? kr_mem_array((size_t)g->n_steps + 1, sizeof *g->profile) : NULL;
-    if (!g->profile) return KR_ERR_NOMEM;
-    char *at = g->fixed;
-    int n_states = 0;
+    if (!(g->profile = kr_mem_array((size_t)g->n_steps + 1, sizeof *g->profile))) return KR_ERR_NOMEM;
+    KR_TRY(take_memory(g));
+    place_fixed(g);
     for (kr_node *n = g->nodes; n; n = n->all_next) {
-        if (g->states_of && n->kind == KR_NODE_STATE && n->root == n) {
-            const kr_node *theirs = kr_graph_get_state(g->states_of, n_states++);
-            KR_ASSERT(theirs && node_bytes(theirs) == node_bytes(n));
-            n->data = theirs->data;
-        } else if (in_fixed(n)) {
-            n->data = at;
-            at += node_bytes(n);
-            kr_tensor t = kr_node_shape(n);
-            if (n->init) memcpy(n->data, n->init, (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
-        } else if (in_block(n)) {
-            n->data = g->block_data + n->at;
-        } else if (n->param && n->root == n) {
-            n->data = n->kind == KR_NODE_GRAD ? (void *)n->param->grad : n->param->data;
-        }
+        if (kr_node_in_block(n)) n->data = g->block_data + n->at;
+        else if (n->param && n->root == n)
+            n->data = kr_params_place(g->params, n->kind == KR_NODE_GRAD ? (void *)n->param->grad : n->param->data);
     }
-    for (int k = 0; k < g->n_steps; k++) {
-        point_step(&g->steps[k]);
-        g->steps[k].call.scratch = g->scratch;
-    }
+    for (int k = 0; k < g->n_steps; k++) point_step(g, &g->steps[k]);
     if (!g->states_of) kr_graph_reset_states(g, NULL);
     return KR_OK;
 }

@@ -67,6 +67,7 @@ kr_status kr_session_feed(kr_session *s, const int32_t *tok, int64_t n) {
         while (!s->graph[k] || s->length[k] > n) k++;
         memcpy(kr_graph_data(s->graph[k], "ids"), tok, (size_t)s->length[k] * sizeof *tok);
         kr_graph_run(s->graph[k], KR_RUN_FORWARD);
+        KR_TRY(kr_graph_wait(s->graph[k]));
         s->logits = kr_graph_data(s->graph[k], "logits");
         for (int64_t i = 0; i < s->length[k]; i++) s->seen[tok[i]] = 1;
         s->n_tok += s->length[k];

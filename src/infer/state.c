@@ -10,6 +10,7 @@ static kr_status add_states(const kr_session *s, kr_st_writer *w) {
     const kr_graph *g = s->graph[0];
     int64_t V = s->model->config.vocab_size;
     char text[96];
+    KR_TRY(kr_graph_fetch_states(s->graph[0]));
     for (int i = 0; i < kr_graph_n_states(g); i++) {
         kr_tensor t = kr_node_tensor(kr_graph_get_state(g, i));
         KR_TRY(kr_st_writer_add(w, kr_node_name(kr_graph_get_state(g, i)), &t, KR_F32));
@@ -57,7 +58,7 @@ static kr_status read_states(kr_session *s, const kr_st *st, const char *path) {
     s->rng.seed = seed, s->rng.index = index;
     s->n_tok = n_tok;
     s->logits = logits;
-    return KR_OK;
+    return kr_graph_push_states(s->graph[0]);
 }
 
 kr_status kr_session_load(kr_session *s, const char *path) {

@@ -32,12 +32,15 @@ kr_status kr_bench_model_open(kr_model **out, const char *path, bool training) {
     json_t *config = NULL;
     kr_model *m;
     KR_TRY(read_config(&config, path));
-    kr_status st = kr_model_describe(&m, config, path, KR_F32);
+    kr_status st = kr_model_describe(&m, config, path, KR_F32, NULL);
     json_decref(config);
     KR_TRY(st);
     st = kr_params_alloc(m->params, training);
+    if (st == KR_OK) {
+        kr_params_init(m->params, 1);
+        st = kr_params_push(m->params);
+    }
     if (st != KR_OK) return kr_model_release(m), st;
-    kr_params_init(m->params, 1);
     *out = m;
     return KR_OK;
 }

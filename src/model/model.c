@@ -69,7 +69,8 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
 }
 
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph **out) {
-    kr_graph_options go = {.impl = o->impl == KR_REF ? kr_cpu_best() : o->impl, .n_threads = o->n_threads ? o->n_threads : kr_cpu_threads(),
+    kr_impl impl = m->params->device ? KR_CUDA : o->impl == KR_REF ? kr_cpu_best() : o->impl;
+    kr_graph_options go = {.impl = impl, .n_threads = o->n_threads ? o->n_threads : kr_cpu_threads(),
                            .training = o->mode == KR_MODEL_TRAIN, .checkpoint = o->checkpoint};
     kr_graph *g;
     if (o->S < 1 || o->L < 1) KR_FAIL(KR_ERR_ARG, "a graph over %lld sequences of %lld steps is empty", (long long)o->S, (long long)o->L);
@@ -80,18 +81,23 @@ kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph 
     return st;
 }
 
-kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype) {
+/* The smallest graph asks for every parameter. */
+static kr_status ask_for_parameters(kr_model *m) {
+    kr_graph *g;
+    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
+    KR_TRY(kr_model_graph(m, &o, &g));
+    kr_graph_free(g);
+    return KR_OK;
+}
+
+kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype, const char *device) {
     kr_model *m = kr_mem_new(sizeof *m);
+    kr_device *d = NULL;
     if (!m) return KR_ERR_NOMEM;
     kr_status st = kr_config_read(&m->config, config, where);
-    if (st == KR_OK) st = kr_params_new(&m->params, matrix_dtype);
-    if (st == KR_OK) { /* the smallest graph asks for every parameter */
-        kr_graph *g;
-        kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
-        st = kr_model_graph(m, &o, &g);
-        if (st == KR_OK) kr_graph_free(g);
-        else st = kr_fail_in(st, where);
-    }
+    if (st == KR_OK) st = kr_device_open(&d, device);
+    if (st == KR_OK) st = kr_params_new(&m->params, matrix_dtype, d);
+    if (st == KR_OK && (st = ask_for_parameters(m)) != KR_OK) st = kr_fail_in(st, where);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;

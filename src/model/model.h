@@ -8,8 +8,9 @@ typedef struct kr_model {
     kr_params *params;
 } kr_model;
 
-/* Describes a model: every parameter has a name and a shape, none has memory yet. */
-kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype);
+/* Describes a model: every parameter has a name and a shape, none has memory yet.  device:
+ * "cuda", "cuda:1", ...; NULL or "cpu": the CPU. */
+kr_status kr_model_describe(kr_model **out, const json_t *config, const char *where, kr_dtype matrix_dtype, const char *device);
 void kr_model_release(kr_model *m);
 
 typedef enum kr_model_mode {
@@ -27,7 +28,7 @@ typedef struct kr_model_graph_options {
     bool checkpoint;    /* recompute each layer in backward */
     double dropout;     /* of each mixer's output while training; takes "dropout_key" */
     int n_threads;      /* 0: kr_cpu_threads() */
-    kr_impl impl;       /* KR_REF: kr_cpu_best() */
+    kr_impl impl;       /* KR_REF: kr_cpu_best(); on a device there is one */
     kr_graph *states_of; /* share the states of this graph; may be NULL */
 } kr_model_graph_options;
 
@@ -36,7 +37,7 @@ typedef struct kr_model_graph_options {
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_graph **out);
 
 /* Reads config.json and the weights of a folder; params are allocated. */
-kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype);
+kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */
 kr_status kr_model_read_weights(kr_model *m, const char *dir);
 /* Writes config.json and model.safetensors, each atomically; matrices as `dtype`. */

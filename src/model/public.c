@@ -18,7 +18,7 @@ static kr_status dtype_of(const kr_model_options *opt, kr_dtype *t) {
 kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt) {
     kr_dtype t;
     KR_TRY(dtype_of(opt, &t));
-    return kr_model_load(out, path, false, t);
+    return kr_model_load(out, path, false, t, opt ? opt->device : NULL);
 }
 
 void kr_model_free(kr_model *m) { kr_model_release(m); }
@@ -85,7 +85,7 @@ kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t 
     else if (strlen(path) >= sizeof file) KR_FAIL(KR_ERR_ARG, "the path is too long");
     else strcpy(file, path);
     KR_TRY(kr_json_load(&j, file));
-    kr_status st = kr_model_describe(&m, j, file, KR_F32);
+    kr_status st = kr_model_describe(&m, j, file, KR_F32, NULL);
     json_decref(j);
     KR_TRY(st);
     st = fill_info(m, S, L, recompute, info);

@@ -146,7 +146,7 @@ static kr_status verify(run *r, const char *dir) {
     char path[4096];
     int64_t S, L;
     int32_t *ids;
-    KR_TRY(kr_model_load(&r->m, dir, true, KR_F32));
+    KR_TRY(kr_model_load(&r->m, dir, true, KR_F32, NULL));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected.safetensors"));
     KR_TRY(kr_st_open(&r->want, path));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected_grads.safetensors"));

@@ -47,16 +47,16 @@ kr_status kr_model_read_weights(kr_model *m, const char *dir) {
     kr_status s = all_used(m, st);
     for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) s = read_param(p, st);
     kr_st_close(st);
-    return s;
+    return s == KR_OK ? kr_params_push(m->params) : s;
 }
 
-kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype) {
+kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
     char path[4096];
     json_t *j;
     kr_model *m;
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_json_load(&j, path));
-    kr_status st = kr_model_describe(&m, j, path, matrix_dtype);
+    kr_status st = kr_model_describe(&m, j, path, matrix_dtype, device);
     json_decref(j);
     KR_TRY(st);
     st = kr_params_alloc(m->params, training);
@@ -83,6 +83,7 @@ static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dty
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     char path[4096];
     json_t *j;
+    KR_TRY(kr_params_fetch(m->params));
     KR_TRY(kr_dir_make(dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));

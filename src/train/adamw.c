@@ -48,3 +48,21 @@ void kr_adamw_step(kr_params *p, const kr_adamw *o) {
         for (int64_t b = 0; b < n_blocks; b++) update(q, o, b * BLOCK, (b + 1) * BLOCK < n ? (b + 1) * BLOCK : n);
     }
 }
+
+static kr_status on_device(kr_params *p, const kr_adamw *o, double clip, double *norm) {
+    kr_adamw_rates r = {.lr = (float)o->lr, .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->eps,
+                        .weight_decay = (float)(o->lr * o->weight_decay), .correct1 = (float)(1 / (1 - pow(o->beta1, (double)o->step))),
+                        .correct2 = (float)(1 / (1 - pow(o->beta2, (double)o->step))), .clip = (float)clip};
+    kr_cuda()->adamw_run(p->device, p->adamw, &r, norm);
+    return kr_cuda()->sync(p->device);
+}
+
+kr_status kr_adamw_clipped(kr_params *p, const kr_adamw *o, double clip, double *norm) {
+    if (p->device) return on_device(p, o, clip, norm);
+    *norm = kr_grad_norm(p, o->n_threads);
+    if (!isfinite(*norm)) return KR_OK;
+    kr_adamw scaled = *o;
+    scaled.scale = clip > 0 && *norm > clip ? clip / *norm : 1;
+    kr_adamw_step(p, &scaled);
+    return KR_OK;
+}

@@ -76,8 +76,10 @@ static kr_status write_all(const char *dir, const kr_model *m, const kr_graph *g
     return save_state(dir, s);
 }
 
-kr_status kr_checkpoint_save(const char *out, const kr_model *m, const kr_graph *g, const kr_train_state *s) {
+kr_status kr_checkpoint_save(const char *out, const kr_model *m, kr_graph *g, const kr_train_state *s) {
     char final[PATH], temporary[PATH + 16];
+    KR_TRY(kr_params_fetch(m->params));
+    if (g) KR_TRY(kr_graph_fetch_states(g));
     KR_TRY(step_folder(final, out, s->step));
     snprintf(temporary, sizeof temporary, "%s.part", final);
     KR_TRY(kr_dir_remove(temporary));
@@ -139,7 +141,8 @@ kr_status kr_checkpoint_load(const char *out, int64_t step, kr_model *m, kr_grap
     KR_TRY(kr_st_open(&st, path));
     kr_status s = walk(m, g, fetch, st);
     kr_st_close(st);
-    return s;
+    if (s == KR_OK) s = kr_params_push(m->params);
+    return s == KR_OK && g ? kr_graph_push_states(g) : s;
 }
 
 kr_status kr_checkpoint_prune(const char *out, int64_t keep, int64_t best_step) {

@@ -15,7 +15,7 @@ typedef struct kr_train_state {
 } kr_train_state;
 
 /* g: the training graph, whose carried states belong to the checkpoint (NULL: none). */
-kr_status kr_checkpoint_save(const char *out, const kr_model *m, const kr_graph *g, const kr_train_state *s);
+kr_status kr_checkpoint_save(const char *out, const kr_model *m, kr_graph *g, const kr_train_state *s);
 /* The last step of which there is a checkpoint; -1: none. */
 kr_status kr_checkpoint_last(const char *out, int64_t *step);
 /* The shape of a run: read before its graphs are made. */

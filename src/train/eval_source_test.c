@@ -17,7 +17,7 @@ static kr_model *new_model(const char *config) {
     json_t *j;
     kr_model *m;
     assert_int_equal(kr_json_parse(&j, config, strlen(config), "config"), KR_OK);
-    assert_int_equal(kr_model_describe(&m, j, "config", KR_F32), KR_OK);
+    assert_int_equal(kr_model_describe(&m, j, "config", KR_F32, NULL), KR_OK);
     json_decref(j);
     assert_int_equal(kr_params_alloc(m->params, false), KR_OK);
     kr_params_init(m->params, 3);

@@ -17,7 +17,7 @@ static kr_status open_data(kr_train *t) {
 static kr_status describe_model(kr_train *t) {
     json_t *config;
     KR_TRY(kr_recipe_model(t->recipe, t->info, &config));
-    kr_status st = kr_model_describe(&t->model, config, "model", t->opt.dtype ? KR_BF16 : KR_F32);
+    kr_status st = kr_model_describe(&t->model, config, "model", t->opt.dtype ? KR_BF16 : KR_F32, t->opt.device);
     json_decref(config);
     KR_TRY(st);
     const kr_config *c = &t->model->config;
@@ -49,7 +49,6 @@ static kr_status take_memory(kr_train *t) {
     if (!(t->targets = kr_mem_array(rows, sizeof *t->targets))) return KR_ERR_NOMEM;
     if (!(t->y = kr_mem_array((size_t)(t->info->S * (t->info->y_width + 1)), sizeof *t->y))) return KR_ERR_NOMEM;
     kr_graph_set_loss_scale(t->graph, 1 / (float)t->opt.accumulate);
-    t->loss = kr_graph_data(t->graph, "loss");
     return KR_OK;
 }
 
@@ -71,6 +70,7 @@ static kr_status start_or_resume(kr_train *t, bool resume) {
     KR_TRY(kr_dir_remove(path));
     KR_TRY(kr_dir_make(out));
     kr_params_init(t->model->params, (uint64_t)t->opt.seed);
+    KR_TRY(kr_params_push(t->model->params));
     t->state = (kr_train_state){.best_step = -1};
     t->evaluated_step = t->saved_step = -1;
     return kr_metrics_open(&t->metrics, out, -1);

@@ -51,6 +51,14 @@ static kr_status not_finite(kr_train *t, const char *what) {
             "train.clip, and resume from the last checkpoint", (long long)t->state.step + 1, what, found == KR_OK ? "no single tensor" : kr_error());
 }
 
+static double loss_of(const kr_train *t) { return (double)*(const float *)kr_graph_data(t->graph, "loss") / (double)t->opt.accumulate; }
+
+static double learning_rate(const kr_train *t) {
+    const kr_train_options *o = &t->opt;
+    return kr_train_lr(&(kr_train_options){.steps = t->state.steps, .warmup_steps = o->warmup_steps, .lr = o->lr, .min_lr = o->min_lr,
+                                           .schedule = o->schedule, .decay_fraction = o->decay_fraction}, t->state.step);
+}
+
 /* Gradients of `accumulate` batches, then one update. */
 static kr_status train_step(kr_train *t, double *loss, double *norm) {
     const kr_train_options *o = &t->opt;
@@ -61,17 +69,17 @@ static kr_status train_step(kr_train *t, double *loss, double *norm) {
         KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch));
         set_dropout_keys(t, batch);
         kr_graph_run(t->graph, KR_RUN_ALL);
-        *loss += (double)*t->loss / (double)o->accumulate;
+        if (a + 1 < o->accumulate) *loss += loss_of(t);
     }
+    /* on a device this queues behind the last batch before its loss is waited for */
+    kr_adamw adamw = {.lr = learning_rate(t), .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay,
+                      .step = t->state.step + 1, .n_threads = t->n_threads};
+    KR_TRY(kr_adamw_clipped(t->model->params, &adamw, o->clip, norm));
+    KR_TRY(kr_graph_wait(t->graph));
+    *loss += loss_of(t);
     if (!isfinite(*loss)) return not_finite(t, "the loss");
-    *norm = kr_grad_norm(t->model->params, t->n_threads);
     if (!isfinite(*norm)) return not_finite(t, "the gradient");
-    kr_adamw a = {.lr = kr_train_lr(&(kr_train_options){.steps = t->state.steps, .warmup_steps = o->warmup_steps, .lr = o->lr, .min_lr = o->min_lr,
-                                                        .schedule = o->schedule, .decay_fraction = o->decay_fraction}, t->state.step),
-                  .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .weight_decay = o->weight_decay,
-                  .scale = o->clip > 0 && *norm > o->clip ? o->clip / *norm : 1, .step = t->state.step + 1, .n_threads = t->n_threads};
-    kr_adamw_step(t->model->params, &a);
-    t->lr = a.lr;
+    t->lr = adamw.lr;
     t->state.step++;
     t->state.n_tok += t->info->S * t->info->L * o->accumulate;
     return KR_OK;

@@ -20,7 +20,7 @@ struct kr_train {
     kr_graph *graph, *eval;
     bool eval_logits;            /* eval makes scores: the metric counts right answers */
     int32_t *targets;            /* [S, L], for that count */
-    float *y, *loss;
+    float *y;
     int n_threads;
     kr_train_state state;
     kr_metrics metrics;

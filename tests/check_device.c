@@ -1,0 +1,196 @@
+/* check_device.c - a GPU does what a CPU does: training, resuming, sessions, saved states.
+ *
+ * Run on the fake device of fake_cuda.c (the same bits as the CPU, since its kernels are the
+ * CPU's) and, where KRAIT_CUDA_LIB is not set, on a GPU (float32 to 1e-4). */
+#include "krait.h"
+#include "krait/train.h"
+#include "model_case.h"
+
+static bool fake; /* the device computes as the CPU does */
+
+typedef struct watch {
+    kr_train *t;
+    int64_t stop_at;       /* 0: never */
+    double loss[64];       /* by step */
+} watch;
+
+static void progress(void *user, const kr_train_progress *p) {
+    watch *w = user;
+    if (p->step < 64) w->loss[p->step] = p->loss;
+    if (w->stop_at && p->step == w->stop_at) kr_train_stop(w->t);
+}
+
+static const char *text_file(void) {
+    static char path[128];
+    if (*path) return path;
+    kr_rng r = {1, 2, 0};
+    char text[6000];
+    snprintf(path, sizeof path, "%s/text.txt", new_folder());
+    for (size_t i = 0; i < sizeof text; i++) text[i] = "etaoin shrdlu, cmfwyp. "[kr_rng_below(&r, 23)];
+    if (kr_file_write(path, text, sizeof text) != KR_OK) fail_msg("%s", kr_error());
+    return path;
+}
+
+/* 12 steps; `model`, `data` and `train` are more members, in single quotes. */
+static void run(const char *out, const char *model, const char *data, const char *train, const char *device, bool resume, int64_t stop_at, watch *w) {
+    char text[3000];
+    snprintf(text, sizeof text,
+             "{'model': {'model_type': 'krait', 'd_model': 16, 'n_layer': 2%s%s}, 'data': {%s%s%s},"
+             " 'train': {'out': '%s', 'steps': 12, 'batch_size': 2, 'seq_len': 24, 'warmup_steps': 3, 'log_every': 1, 'eval_every': 5,"
+             " 'eval_batches': 2, 'checkpoint_every': 4, 'lr': 0.01, 'threads': 1, 'device': '%s'%s%s}}",
+             *model ? ", " : "", model, data, strstr(data, "kind") ? "" : *data ? ", 'kind': 'text', 'paths': '" : "'kind': 'text', 'paths': '",
+             strstr(data, "kind") ? "" : text_file(), out, device, *train ? ", " : "", train);
+    if (!strstr(data, "kind")) { /* close the quote that the path opened */
+        char *at = strstr(text, text_file()) + strlen(text_file());
+        memmove(at + 1, at, strlen(at) + 1);
+        *at = '\'';
+    }
+    json_t *j = json_of(text);
+    size_t n = json_dumpb(j, text, sizeof text - 1, 0);
+    text[n] = 0;
+    json_decref(j);
+    kr_train_hooks hooks = {.user = w, .progress = progress};
+    w->stop_at = stop_at;
+    kr_status st = kr_train_new(&w->t, text, resume, &hooks);
+    if (st == KR_OK) {
+        st = kr_train_run(w->t);
+        kr_train_free(w->t);
+    }
+    if (st != (stop_at ? KR_ERR_STOPPED : KR_OK)) fail_msg("%s: %s", model, kr_error());
+}
+
+#define M1 "'mixer': {'type': 'mamba1', 'd_state': 3}"
+#define M2 "'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}"
+static const struct { const char *name, *model, *data, *train; } runs[] = {
+    {"mamba1", M1, "", ""},
+    {"mamba2", M2, "'mode': 'packed'", "'accumulate': 2"},
+    {"carry", M1, "'mode': 'carry'", "'dropout': 0.2"},
+    {"recompute", M2, "'mode': 'carry'", "'recompute': true"},
+    {"s4d", "'mixer': {'type': 's4d', 'd_state': 4}", "", ""},
+    {"both ways", M2 ", 'order': {'type': 'bidirectional'}", "'kind': 'selective_copying', 'n_tokens': 6", ""},
+    {"numbers", M1 ", 'encoder': {'type': 'linear'}, 'head': {'type': 'regress'}", "'kind': 'adding', 'length': 24", ""},
+};
+enum { N_RUNS = sizeof runs / sizeof *runs };
+
+static bool same_run_file(const char *a, const char *b, const char *name) {
+    char x[200], y[200];
+    snprintf(x, sizeof x, "%s/%s", a, name);
+    snprintf(y, sizeof y, "%s/%s", b, name);
+    return same_file(x, y);
+}
+
+static void same_result(const char *what, const char *a, const char *b) {
+    static const char *const files[] = {"model.safetensors", "checkpoints/000000012/optimizer.safetensors"};
+    for (int i = 0; i < 2; i++)
+        if (!same_run_file(a, b, files[i])) fail_msg("%s: %s has other bytes", what, files[i]);
+}
+
+static void test_training_as_on_a_cpu(void **state) {
+    (void)state;
+    for (int i = 0; i < N_RUNS; i++) {
+        watch cpu = {0}, gpu = {0};
+        const char *a = new_folder(), *b = new_folder();
+        run(a, runs[i].model, runs[i].data, runs[i].train, "cpu", false, 0, &cpu);
+        run(b, runs[i].model, runs[i].data, runs[i].train, "cuda", false, 0, &gpu);
+        for (int s = 1; s <= 12; s++)
+            if (!(fabs(cpu.loss[s] - gpu.loss[s]) <= (fake ? 0 : 1e-4 * cpu.loss[s])))
+                fail_msg("%s: the loss of step %d is %.9g, on a CPU %.9g", runs[i].name, s, gpu.loss[s], cpu.loss[s]);
+        if (fake && !strstr(runs[i].train, "bfloat16")) same_result(runs[i].name, a, b);
+        kr_dir_remove(a);
+        kr_dir_remove(b);
+    }
+}
+
+/* bfloat16 activations learn as float32 does, to about their precision. */
+static void test_bfloat16(void **state) {
+    (void)state;
+    for (int i = 0; i < N_RUNS; i++) {
+        char train[200];
+        watch full = {0}, low = {0};
+        const char *a = new_folder(), *b = new_folder();
+        snprintf(train, sizeof train, "%s%s'dtype': 'bfloat16'", runs[i].train, *runs[i].train ? ", " : "");
+        run(a, runs[i].model, runs[i].data, runs[i].train, "cuda", false, 0, &full);
+        run(b, runs[i].model, runs[i].data, train, "cuda", false, 0, &low);
+        double want = 0, got = 0; /* step by step they drift apart, as two seeds would */
+        for (int s = 1; s <= 12; s++) want += full.loss[s] / 12, got += low.loss[s] / 12;
+        if (!(fabs(got - want) <= 0.05 * want)) fail_msg("%s: the mean loss is %.6g in bfloat16, %.6g in float32", runs[i].name, got, want);
+        kr_dir_remove(a);
+        kr_dir_remove(b);
+    }
+}
+
+static void test_resume(void **state) {
+    static const char *const more[] = {"", "'dtype': 'bfloat16'"};
+    (void)state;
+    for (int i = 0; i < 2 * N_RUNS; i++) {
+        char train[200];
+        watch w = {0};
+        const char *a = new_folder(), *b = new_folder(), *first = runs[i / 2].train, *then = more[i % 2];
+        snprintf(train, sizeof train, "%s%s%s", first, *first && *then ? ", " : "", then);
+        run(a, runs[i / 2].model, runs[i / 2].data, train, "cuda", false, 0, &w);
+        run(b, runs[i / 2].model, runs[i / 2].data, train, "cuda", false, 5, &w);
+        run(b, runs[i / 2].model, runs[i / 2].data, train, "cuda", true, 0, &w);
+        same_result(runs[i / 2].name, a, b);
+        kr_dir_remove(a);
+        kr_dir_remove(b);
+    }
+}
+
+/* A trained model reads and writes on both; its state goes through a file. */
+static void test_session(void **state) {
+    (void)state;
+    watch w = {0};
+    const char *dir = new_folder();
+    char path[200];
+    run(dir, M2, "", "", "cpu", false, 0, &w);
+    snprintf(path, sizeof path, "%s/state", dir);
+    for (int low = 0; low < 2; low++) {
+        int32_t said[2][48], prompt[300];
+        for (int i = 0; i < 300; i++) prompt[i] = "the quick brown fox "[i % 20];
+        for (int k = 0; k < 2; k++) {
+            kr_model *m;
+            kr_session *s;
+            kr_model_options o = {.dtype = low ? "bfloat16" : "float32", .device = k || low ? "cuda" : "cpu"};
+            if (kr_model_open(&m, dir, &o) != KR_OK || kr_session_new(&s, m, NULL) != KR_OK) fail_msg("%s", kr_error());
+            assert_int_equal(kr_session_feed(s, prompt, 300), KR_OK);
+            for (int i = 0; i < 48; i++) {
+                if (k && i == 20) { /* another session goes on from a file */
+                    assert_int_equal(kr_session_save(s, path), KR_OK);
+                    kr_session_free(s);
+                    assert_int_equal(kr_session_new(&s, m, NULL), KR_OK);
+                    assert_int_equal(kr_session_load(s, path), KR_OK);
+                }
+                said[k][i] = kr_session_sample(s);
+                assert_int_equal(kr_session_feed(s, &said[k][i], 1), KR_OK);
+            }
+            kr_session_free(s);
+            kr_model_free(m);
+        }
+        if (fake || low) assert_memory_equal(said[0], said[1], sizeof said[0]);
+    }
+    kr_dir_remove(dir);
+}
+
+static void test_what_is_not_there(void **state) {
+    (void)state;
+    static const struct { const char *device, *says; } bad[] = {{"tpu", "want cpu, cuda or cuda:N"}, {"cuda:", "want cpu"}, {"cuda:x", "want cpu"},
+                                                                {"cuda:77", "no device cuda:77"}, {"cuda:-1", "want cpu"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        kr_device *d;
+        assert_int_not_equal(kr_device_open(&d, bad[i].device), KR_OK);
+        if (!strstr(kr_error(), bad[i].says)) fail_msg("%s: %s", bad[i].device, kr_error());
+    }
+}
+
+int main(void) {
+    kr_device *d;
+    kr_device_info info;
+    if (kr_device_open(&d, "cuda") != KR_OK) return printf("check_device: skipped: %s\n", kr_error()), 77;
+    assert_int_equal(kr_cuda()->info(d, &info), KR_OK);
+    fake = strcmp(info.name, "fake") == 0;
+    printf("check_device: %s, compute capability %d.%d\n", info.name, info.major, info.minor);
+    kr_device_close(d);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
+                                       cmocka_unit_test(test_session), cmocka_unit_test(test_what_is_not_there)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,130 @@
+/* rows.cuh - what the row-wise CUDA kernels share: loads and stores of a few elements at a
+ * time, sums over the threads of a row, and sums over rows that always run in one order.
+ *
+ * A thread always owns the same elements of a row, whether it may load them as vectors
+ * (FAST: rows aligned and whole) or one by one: both give the same bits. */
+#ifndef KR_OPS_ROWS_CUH
+#define KR_OPS_ROWS_CUH
+#include "cuda/kernel.cuh"
+#include "ops/op.h"
+
+/* N elements as they lie in memory, loaded by as few instructions as can be. */
+template <typename T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) lanes {
+    T v[N];
+    __device__ __forceinline__ float operator[](int i) const { return cu_float(v[i]); }
+};
+
+/* N elements at p, of which `left` exist (any number <= 0: none); zeros for the others. */
+template <int N, bool FAST, typename T> static __device__ __forceinline__ lanes<T, N> get(const T *p, int left) {
+    lanes<T, N> x;
+    if (FAST) {
+        if (left > 0) return *(const lanes<T, N> *)p;
+#pragma unroll
+        for (int i = 0; i < N; i++) x.v[i] = cu_as<T>(0);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) x.v[i] = i < left ? p[i] : cu_as<T>(0);
+    }
+    return x;
+}
+
+/* p = v, or p += v; of N elements the `left` that exist. */
+template <int N, bool FAST, typename T>
+static __device__ __forceinline__ void put(T *p, const float (&v)[N], bool add, int left) {
+    lanes<T, N> y;
+    if (left <= 0) return;
+    if (add) {
+        lanes<T, N> old = get<N, FAST>(p, left);
+#pragma unroll
+        for (int i = 0; i < N; i++) y.v[i] = cu_as<T>(old[i] + v[i]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) y.v[i] = cu_as<T>(v[i]);
+    }
+    if (FAST) *(lanes<T, N> *)p = y;
+    else {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            if (i < left) p[i] = y.v[i];
+    }
+}
+
+/* Whether vectors of n elements may be loaded from every row; absent counts as yes. */
+static inline bool rows_aligned(const void *data, int64_t pitch, size_t elem, int n) {
+    return !data || cu_aligned(data, pitch, elem, elem * (size_t)n < 16 ? elem * (size_t)n : 16);
+}
+/* For rates that need no more than float's accuracy near 1e-6. */
+static __device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+
+/* --- sums over the threads of a row ---------------------------------------------------- */
+
+enum { ROW_THREADS = 512, ROW_WARPS = ROW_THREADS / 32 }; /* at most in a block */
+
+/* How a block works on rows: `threads` (whole warps) each, `at_once` rows. */
+typedef struct row_split { int threads, at_once; } row_split;
+static inline row_split row_split_for(int64_t chunks, int per_thread) {
+    int threads = (int)((chunks + per_thread * 32 - 1) / (per_thread * 32)) * 32;
+    row_split s = {threads < 32 ? 32 : threads, threads <= 128 ? 256 / (threads < 32 ? 32 : threads) : 1};
+    return s;
+}
+static inline unsigned row_block(row_split s) { return (unsigned)(s.threads * s.at_once); }
+
+/* v summed over the threads of this thread's row, the same bits in each of them.  All
+ * threads of the block call it together.  `turn` counts the calls: buffers alternate, so
+ * that one barrier is enough. */
+template <int N>
+static __device__ __forceinline__ void row_sum(float (&v)[N], int threads, float (&buffer)[2][ROW_WARPS][N], int turn) {
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int d = 16; d; d /= 2) v[n] += __shfl_xor_sync(~0u, v[n], d);
+    if (threads == 32) return;
+    int warp = (int)threadIdx.x / 32, first = (int)threadIdx.x / threads * (threads / 32);
+    if (threadIdx.x % 32 == 0)
+#pragma unroll
+        for (int n = 0; n < N; n++) buffer[turn & 1][warp][n] = v[n];
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+        v[n] = 0;
+        for (int w = 0; w < threads / 32; w++) v[n] += buffer[turn & 1][first + w][n];
+    }
+}
+
+/* --- sums over rows ------------------------------------------------------------------------ */
+
+/* Blocks that share the rows of a backward, at most `most`: a constant, never the number of
+ * multiprocessors, so that a sum has the same bits wherever it runs. */
+static inline int64_t row_blocks(int64_t rows, int at_once, int64_t most) {
+    int64_t n = (rows + at_once - 1) / at_once;
+    return n < 1 ? 1 : n < most ? n : most;
+}
+
+/* Sum over b of part[b * stride + i] for the 32 columns i from blockIdx.x * 32 on, by 32 x 32
+ * threads: warp y gets column y.  Its first thread has the sum, and true. */
+static __device__ __forceinline__ bool part_sum(const float *part, int64_t n_parts, int64_t stride, int64_t width, int64_t *column,
+                                                float *sum) {
+    __shared__ float shares[32][33];
+    int64_t i = blockIdx.x * (int64_t)32 + threadIdx.x;
+    float v = 0;
+#pragma unroll 4
+    for (int64_t b = threadIdx.y; b < n_parts; b += 32) v += i < width ? part[b * stride + i] : 0;
+    shares[threadIdx.y][threadIdx.x] = v;
+    __syncthreads();
+    *sum = cu_warp_sum(shares[threadIdx.x][threadIdx.y]);
+    *column = blockIdx.x * (int64_t)32 + threadIdx.y;
+    return threadIdx.x == 0 && *column < width;
+}
+
+/* d = or += the sum over n_parts rows of part. */
+static __global__ void __launch_bounds__(1024) sum_parts_kernel(float *d, bool add, const float *part, int64_t n_parts,
+                                                                int64_t stride, int64_t width) {
+    int64_t i;
+    float sum;
+    if (part_sum(part, n_parts, stride, width, &i, &sum)) d[i] = add ? d[i] + sum : sum;
+}
+static inline void sum_parts(const kr_call *c, float *d, bool add, const float *part, int64_t n_parts, int64_t stride,
+                             int64_t width) {
+    if (d) cu_launch(sum_parts_kernel, cu_blocks(width, 32), dim3(32, 32), 0, c->stream, d, add, part, n_parts, stride, width);
+}
+#endif

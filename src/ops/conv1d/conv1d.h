@@ -11,6 +11,7 @@ enum {
 };
 typedef struct conv1d_attr { int64_t silu; } conv1d_attr;
 
+#ifndef __cplusplus /* how the CPU's kernels cut the work */
 /* Units in order make groups, whose shares of dw and db are summed in order: at most 64
  * groups, none of them small.  None of this depends on the number of threads. */
 typedef struct conv1d_split { int64_t per_sequence, n_units, per_group, n_groups; } conv1d_split;
@@ -35,4 +36,5 @@ static inline int64_t conv1d_reach(const kr_call *c, int64_t s, int64_t t) {
         if (p[0] != p[-id->pitch]) return j;
     return J;
 }
+#endif
 #endif

@@ -1,5 +1,6 @@
 /* check_memory.c - a step and a token allocate nothing; when memory runs out anywhere on
  * the way there, a status with a sentence comes back and nothing is lost. */
+#include "base/mem_test.h"
 #include "data/source.h"
 #include "krait/train.h"
 #include "model_case.h"
@@ -70,22 +71,6 @@ static void test_tokens(void **state) {
 }
 
 /* --- the n-th allocation fails, and all after it ------------------------------------------ */
-
-/* Runs f with less and less failing until it succeeds; returns how many times that took. */
-static int until_it_works(kr_status (*f)(void *user), void *user) {
-    for (int n = 1; n < 20000; n++) {
-        int64_t live = kr_mem_get_stats().n_live;
-        kr_mem_fail_at(n);
-        kr_status st = f(user);
-        kr_mem_fail_at(0);
-        if (kr_mem_get_stats().n_live != live) fail_msg("allocation %d fails: %lld blocks are lost (%s)", n, (long long)(kr_mem_get_stats().n_live - live), kr_error());
-        if (st == KR_OK) return n;
-        if (st != KR_ERR_NOMEM) fail_msg("allocation %d fails: status %d: %s", n, st, kr_error());
-        if (!strstr(kr_error(), "memory")) fail_msg("allocation %d fails: said: %s", n, kr_error());
-    }
-    fail_msg("it never works");
-    return 0;
-}
 
 static kr_status open_and_sample(void *user) {
     kr_model *m;

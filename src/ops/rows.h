@@ -44,6 +44,9 @@ static inline rows_tile rows_get(const rows_tiles *t, int64_t k) {
 }
 
 #ifdef KR_VL /* for *_vec.c */
+#include <math.h>
+#include <string.h>
+
 #include "base/vec.h"
 
 /* n elements are left at p: a whole vector, or the n there are. */
@@ -64,6 +67,21 @@ static inline vf v_keep(vf v, int64_t n) {
     if (n >= KR_VL) return v;
     v_store_n(t, v, n);
     return v_load(t);
+}
+
+/* 1 / sqrt(mean of squares + eps) */
+static inline float row_inverse_rms(vf squares, int64_t n, double eps) { return (float)(1 / sqrt(v_sum(squares) / (double)n + eps)); }
+
+/* row(c, r, part) for each row, part being the `width` floats, zero at first, in which the
+ * rows of its block add up (block b: parts + b * width); parts NULL: there is nothing to add. */
+static inline void rows_each(const kr_call *c, float *parts, int64_t width, void (*row)(const kr_call *c, int64_t r, float *part)) {
+    int64_t rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
+#pragma omp parallel for num_threads(rows_threads(c, rows * width)) schedule(static)
+    for (int64_t b = 0; b < n_blocks; b++) {
+        float *part = parts ? parts + b * width : NULL;
+        if (part) memset(part, 0, (size_t)width * sizeof *part);
+        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row(c, r, part);
+    }
 }
 
 /* d = or += the sum over blocks of part[b * stride + i], in the order of b. */

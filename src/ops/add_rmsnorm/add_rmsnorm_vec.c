@@ -1,12 +1,8 @@
 /* add_rmsnorm_vec.c - add_rmsnorm for CPUs: lanes over D, threads over rows.
  *
  * Memory sets the pace: a row is read once, and the second pass finds it in the cache. */
-#include <math.h>
-
 #include "ops/add_rmsnorm/add_rmsnorm.h"
 #include "ops/rows.h"
-
-static float inverse_rms(vf squares, int64_t D, double eps) { return (float)(1 / sqrt(v_sum(squares) / (double)D + eps)); }
 
 void KR_VEC(add_rmsnorm_fwd)(const kr_call *c) {
     int64_t D = KR_SIZE(c, 'D'), rows = c->rows;
@@ -24,7 +20,7 @@ void KR_VEC(add_rmsnorm_fwd)(const kr_call *c) {
             v_put(sum + i, s, D - i);
             squares += s * s;
         }
-        float inv = inverse_rms(squares, D, eps);
+        float inv = row_inverse_rms(squares, D, eps);
         for (int64_t i = 0; i < D; i += KR_VL) {
             vf s = v_get(sum + i, D - i) * inv;
             v_put(y + i, w ? s * v_get(w + i, D - i) : s, D - i);
@@ -44,7 +40,7 @@ static void row_bwd(const kr_call *c, int64_t r, float *dw) {
         squares += v * v;
         dots += g * v;
     }
-    float inv = inverse_rms(squares, D, ((const add_rmsnorm_attr *)c->attr)->eps);
+    float inv = row_inverse_rms(squares, D, ((const add_rmsnorm_attr *)c->attr)->eps);
     float k = inv * inv * inv * v_sum(dots) / (float)D;
     for (int64_t i = 0; i < D; i += KR_VL) {
         vf d = dsum ? v_get(dsum + i, D - i) : (vf){0};
@@ -60,13 +56,8 @@ static void row_bwd(const kr_call *c, int64_t r, float *dw) {
 }
 
 void KR_VEC(add_rmsnorm_bwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
-    float *part = c->din[ADD_RMSNORM_W].data ? c->scratch : NULL;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        float *dw = part ? part + b * D : NULL;
-        if (dw) memset(dw, 0, (size_t)D * sizeof *dw);
-        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row_bwd(c, r, dw);
-    }
-    rows_reduce(c, c->din[ADD_RMSNORM_W].data, c->acc[ADD_RMSNORM_W], part, D, D);
+    int64_t D = KR_SIZE(c, 'D');
+    float *dw = c->din[ADD_RMSNORM_W].data, *parts = dw ? c->scratch : NULL;
+    rows_each(c, parts, D, row_bwd);
+    rows_reduce(c, dw, c->acc[ADD_RMSNORM_W], parts, D, D);
 }

@@ -32,13 +32,8 @@ static void row_bwd(const kr_call *c, int64_t r, float *db) {
 }
 
 void KR_VEC(binary_row_bwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
-    float *part = c->din[BINARY_ROW_B].data ? c->scratch : NULL;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t k = 0; k < n_blocks; k++) {
-        float *db = part ? part + k * D : NULL;
-        if (db) memset(db, 0, (size_t)D * sizeof *db);
-        for (int64_t r = k * step; r < rows && r < (k + 1) * step; r++) row_bwd(c, r, db);
-    }
-    rows_reduce(c, c->din[BINARY_ROW_B].data, c->acc[BINARY_ROW_B], part, D, D);
+    int64_t D = KR_SIZE(c, 'D');
+    float *db = c->din[BINARY_ROW_B].data, *parts = db ? c->scratch : NULL;
+    rows_each(c, parts, D, row_bwd);
+    rows_reduce(c, db, c->acc[BINARY_ROW_B], parts, D, D);
 }

@@ -2,12 +2,8 @@
  *
  * The exponential is what costs: forward parks x silu(z) in y between its two passes, and
  * backward parks sigmoid(z) in a row of scratch, so each is computed once. */
-#include <math.h>
-
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/rows.h"
-
-static float inverse_rms(vf squares, int64_t n, double eps) { return (float)(1 / sqrt(v_sum(squares) / (double)n + eps)); }
 
 static void group_fwd(const gated_rmsnorm_attr *a, int64_t n, const float *x, const float *z, const float *w, float *y) {
     bool gate_first = !a->norm_before_gate;
@@ -18,7 +14,7 @@ static void group_fwd(const gated_rmsnorm_attr *a, int64_t n, const float *x, co
         if (gate_first) v = gated;
         squares += v * v;
     }
-    float inv = inverse_rms(squares, n, a->eps);
+    float inv = row_inverse_rms(squares, n, a->eps);
     for (int64_t i = 0; i < n; i += KR_VL) {
         vf v = v_get(y + i, n - i) * inv;
         v_put(y + i, w ? v * v_get(w + i, n - i) : v, n - i);
@@ -54,7 +50,7 @@ static inline __attribute__((always_inline)) void group_bwd(const group_ptrs *p,
         squares += gate_first ? gated * gated : v * v;
         dots += g * gated;
     }
-    float inv = inverse_rms(squares, n, eps), k = inv * inv * inv * v_sum(dots) / (float)n;
+    float inv = row_inverse_rms(squares, n, eps), k = inv * inv * inv * v_sum(dots) / (float)n;
     for (int64_t i = 0; i < n; i += KR_VL) {
         vf z = v_get(p->z + i, n - i), sig = v_get(p->sig + i, n - i), s = z * sig, slope = sig + s * (1 - sig);
         vf v = v_get(p->x + i, n - i), g = v_get(p->dy + i, n - i);
@@ -72,8 +68,9 @@ static inline __attribute__((always_inline)) void group_bwd(const group_ptrs *p,
     }
 }
 
-static void row_bwd(const kr_call *c, int64_t r, float *dw, float *sig) {
+static void row_bwd(const kr_call *c, int64_t r, float *part) { /* [dw, sigmoid(z)][D] */
     int64_t D = KR_SIZE(c, 'D'), group = gated_rmsnorm_group(c);
+    float *dw = c->din[GATED_RMSNORM_W].data ? part : NULL, *sig = part + D;
     const gated_rmsnorm_attr *a = c->attr;
     const float *w = c->in[GATED_RMSNORM_W].data;
     float *dx = row_at(&c->din[GATED_RMSNORM_X], r), *dz = row_at(&c->din[GATED_RMSNORM_Z], r);
@@ -88,14 +85,7 @@ static void row_bwd(const kr_call *c, int64_t r, float *dw, float *sig) {
 }
 
 void KR_VEC(gated_rmsnorm_bwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
-    float *part = c->scratch; /* [block][dw, sigmoid(z)][D] */
-    bool want_w = c->din[GATED_RMSNORM_W].data;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        float *dw = part + b * 2 * D;
-        if (want_w) memset(dw, 0, (size_t)D * sizeof *dw);
-        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row_bwd(c, r, want_w ? dw : NULL, dw + D);
-    }
-    rows_reduce(c, c->din[GATED_RMSNORM_W].data, c->acc[GATED_RMSNORM_W], part, 2 * D, D);
+    int64_t D = KR_SIZE(c, 'D');
+    rows_each(c, c->scratch, 2 * D, row_bwd);
+    rows_reduce(c, c->din[GATED_RMSNORM_W].data, c->acc[GATED_RMSNORM_W], c->scratch, 2 * D, D);
 }

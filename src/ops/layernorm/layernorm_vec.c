@@ -1,6 +1,4 @@
 /* layernorm_vec.c - layernorm for CPUs: lanes over D, threads over rows. */
-#include <math.h>
-
 #include "ops/layernorm/layernorm.h"
 #include "ops/rows.h"
 
@@ -14,7 +12,7 @@ static void moments(const kr_call *c, const float *x, float *mean, float *inv) {
         vf v = v_keep(v_get(x + i, D - i) - *mean, D - i);
         squares += v * v;
     }
-    *inv = (float)(1 / sqrt(v_sum(squares) / (double)D + ((const layernorm_attr *)c->attr)->eps));
+    *inv = row_inverse_rms(squares, D, ((const layernorm_attr *)c->attr)->eps);
 }
 
 void KR_VEC(layernorm_fwd)(const kr_call *c) {
@@ -34,8 +32,9 @@ void KR_VEC(layernorm_fwd)(const kr_call *c) {
     }
 }
 
-static void row_bwd(const kr_call *c, int64_t r, float *dw, float *db) {
+static void row_bwd(const kr_call *c, int64_t r, float *part) { /* [dw, db][D] */
     int64_t D = KR_SIZE(c, 'D');
+    float *dw = c->din[LAYERNORM_W].data ? part : NULL, *db = c->din[LAYERNORM_B].data ? part + D : NULL;
     const float *w = c->in[LAYERNORM_W].data, *x = row_at(&c->in[LAYERNORM_X], r);
     const float *dy = row_of(&c->dout[LAYERNORM_Y], r, D);
     float *dx = row_at(&c->din[LAYERNORM_X], r), mean, inv;
@@ -58,15 +57,9 @@ static void row_bwd(const kr_call *c, int64_t r, float *dw, float *db) {
 }
 
 void KR_VEC(layernorm_bwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows, step = rows_step(rows), n_blocks = rows_blocks(rows);
-    float *part = c->scratch; /* [block][dw, db][D] */
-    bool want_w = c->din[LAYERNORM_W].data, want_b = c->din[LAYERNORM_B].data;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        float *dw = part + b * 2 * D, *db = dw + D;
-        if (want_w || want_b) memset(dw, 0, (size_t)D * 2 * sizeof *dw);
-        for (int64_t r = b * step; r < rows && r < (b + 1) * step; r++) row_bwd(c, r, want_w ? dw : NULL, want_b ? db : NULL);
-    }
-    rows_reduce(c, c->din[LAYERNORM_W].data, c->acc[LAYERNORM_W], part, 2 * D, D);
-    rows_reduce(c, c->din[LAYERNORM_B].data, c->acc[LAYERNORM_B], part + D, 2 * D, D);
+    int64_t D = KR_SIZE(c, 'D');
+    float *dw = c->din[LAYERNORM_W].data, *db = c->din[LAYERNORM_B].data;
+    rows_each(c, dw || db ? c->scratch : NULL, 2 * D, row_bwd);
+    rows_reduce(c, dw, c->acc[LAYERNORM_W], c->scratch, 2 * D, D);
+    rows_reduce(c, db, c->acc[LAYERNORM_B], (float *)c->scratch + D, 2 * D, D);
 }

@@ -30,11 +30,18 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 mkdir "$tmp/text" "$tmp/deb" "$tmp/root"
 
+updated=
+# download PACKAGE: for root, whose lists of packages may be absent, fetches those once if need be
+download() {
+    (cd "$tmp/deb" && apt-get -q download "$1") >"$tmp/log" 2>&1 && return
+    [ "$(id -u)" = 0 ] && [ -z "$updated" ] || return 1
+    updated=yes
+    apt-get -q update >/dev/null 2>&1 && (cd "$tmp/deb" && apt-get -q download "$1") >"$tmp/log" 2>&1
+}
 # unpack PACKAGE...: downloads and unpacks into $tmp/root, without installing
 unpack() {
     for package; do
-        (cd "$tmp/deb" && apt-get -q download "$package") >"$tmp/log" 2>&1 &&
-            dpkg-deb -x "$tmp/deb/$package"_*.deb "$tmp/root" >>"$tmp/log" 2>&1 && continue
+        download "$package" && dpkg-deb -x "$tmp/deb/$package"_*.deb "$tmp/root" >>"$tmp/log" 2>&1 && continue
         say "the package $package cannot be had: $(grep -m1 '^E:' "$tmp/log" || tail -n 1 "$tmp/log")"
         return 1
     done
@@ -60,7 +67,10 @@ austen() {
 
 bible_text() {
     unpack bible-kjv bible-kjv-text || return 1
-    "$tmp/root/usr/bin/bible" -p "$tmp/root/usr/lib" -f -l 80 gen1:1-rev22:21 >"$tmp/text/kjv.txt" 2>"$tmp/log" || {
+    # a bare system does not have the one library it needs; the package's name depends on the release
+    unpack libreadline8t64 >/dev/null || unpack libreadline8 >/dev/null
+    lib=$(find "$tmp/root" -name libreadline.so.8)
+    LD_LIBRARY_PATH=${lib%/*} "$tmp/root/usr/bin/bible" -p "$tmp/root/usr/lib" -f -l 80 gen1:1-rev22:21 >"$tmp/text/kjv.txt" 2>"$tmp/log" || {
         say "bible does not run here (it needs libreadline8): $(tail -n 1 "$tmp/log")"
         return 1
     }

@@ -3,12 +3,13 @@
 # pkg-config (shared and static) and by find_package, after the tree was moved.
 set -eu
 build=$1
-if grep -q '^KRAIT_SANITIZE:[A-Z]*=..*' "$build/CMakeCache.txt"; then
-    echo "check_install: skipped: a sanitized library cannot be linked by others"
+if grep -q -e '^KRAIT_SANITIZE:[A-Z]*=..*' -e '--coverage' "$build/CMakeCache.txt"; then
+    echo "check_install: skipped: an instrumented library cannot be linked by others"
     exit 77
 fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$build/CMakeCache.txt") # there may be no other
 cmake --install "$build" --prefix "$tmp/first" >"$tmp/log"
 mv "$tmp/first" "$tmp/prefix"
 PKG_CONFIG_PATH=$(dirname "$(find "$tmp/prefix" -name krait.pc)")
@@ -52,7 +53,7 @@ find_package(krait 0.1 REQUIRED COMPONENTS static)
 add_executable(main main.c)
 target_link_libraries(main krait::$kind)
 C
-    if ! cmake -S "$tmp" -B "$tmp/build" -DCMAKE_PREFIX_PATH="$tmp/prefix" >"$tmp/log" 2>&1 ||
+    if ! cmake -S "$tmp" -B "$tmp/build" -G "$generator" -DCMAKE_PREFIX_PATH="$tmp/prefix" >"$tmp/log" 2>&1 ||
         ! cmake --build "$tmp/build" >>"$tmp/log" 2>&1; then
         cat "$tmp/log"
         exit 1

@@ -1,8 +1,8 @@
 #!/bin/sh
 # packages.sh - what a build needs, and how to get it; sourced by the other scripts.
 
-# One line a need: how to see it (a command, or a pkg-config module after "lib:") and its
-# Debian / Ubuntu package.
+# One line a need: how to see it (a command, a pkg-config module after "lib:", an installed
+# package after "deb:") and its Debian / Ubuntu package.
 krait_needs="
 gcc               gcc
 cmake             cmake
@@ -20,6 +20,7 @@ krait_missing() {
         case $see in
             '') ;;
             lib:*) pkg-config --exists "${see#lib:}" 2>/dev/null || echo "$package" ;;
+            deb:*) [ "$(dpkg-query -W -f '${db:Status-Status}' "${see#deb:}" 2>/dev/null)" = installed ] || echo "$package" ;;
             *) command -v "$see" >/dev/null || echo "$package" ;;
         esac
     done | tr '\n' ' '
@@ -29,23 +30,29 @@ krait_missing() {
 krait_install() {
     missing=$(krait_missing)
     [ -z "$missing" ] && return 0
-    sudo=
+    sudo='' foreign=''
     if ! command -v apt-get >/dev/null; then
         echo "missing, under their Debian names: $missing- this machine has no apt-get, so please install them and run this again." >&2
         return 1
     fi
+    case $missing in
+        *:arm64*) dpkg --print-foreign-architectures | grep -qx arm64 || foreign="dpkg --add-architecture arm64" ;;
+    esac
     if [ "$(id -u)" != 0 ]; then
         if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
             sudo=sudo
         else
-            echo "missing: $missing- not root and no sudo here, so please run: apt-get install $missing" >&2
+            echo "missing: $missing- not root, and no sudo that works unasked, so please run as root:" \
+                "${foreign:+$foreign && }apt-get update && apt-get install $missing" >&2
             return 1
         fi
     fi
     echo "installing $missing"
     log=$(mktemp)
     # shellcheck disable=SC2086
+    [ -z "$foreign" ] || $sudo $foreign
     # the lists of packages may be stale or absent: fetch them only if the first try fails
+    # shellcheck disable=SC2086
     if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >"$log" 2>&1; then
         $sudo apt-get update >>"$log" 2>&1
         if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1; then

@@ -44,7 +44,7 @@ static void same_json(const char *what, const json_t *a, const json_t *b) {
 
 /* Both describe a model of the same parameters. */
 static void same_parameters(const json_t *a, const json_t *b) {
-    kr_model *m, *n;
+    kr_model *m, *n = NULL;
     if (kr_model_describe(&m, a, "a", KR_F32, NULL) != KR_OK || kr_model_describe(&n, b, "b", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
     const kr_param *q = n->params->first;
     for (const kr_param *p = m->params->first; p; p = p->next, q = q->next) {

@@ -50,7 +50,7 @@ static void test_tokens(void **state) {
     for (int i = 0; i < N_MIXERS; i++) {
         const char *dir = new_folder();
         kr_model *m;
-        kr_session *s;
+        kr_session *s = NULL;
         int32_t tok[700];
         for (int k = 0; k < 700; k++) tok[k] = k % 256;
         save(mixers[i], dir);

@@ -325,8 +325,8 @@ static const char *const wide[] = {
     "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba1', 'd_state': 8}}",
     "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16, 'ngroups': 2}}",
     "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 's4d', 'd_state': 8}}",
-    "{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'order': {'type': 'bidirectional'}, 'encoder': {'type': 'linear', 'width': 3},"
-    " 'head': {'type': 'regress', 'pool': 'mean'}, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}"};
+    ("{'model_type': 'krait', 'd_model': 48, 'n_layer': 2, 'order': {'type': 'bidirectional'}, 'encoder': {'type': 'linear', 'width': 3},"
+     " 'head': {'type': 'regress', 'pool': 'mean'}, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}")};
 
 static void test_threads(void **state) {
     (void)state;

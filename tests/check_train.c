@@ -291,8 +291,8 @@ static bool decays(const char *name) {
 
 static const char *const zoo[] = {
     "{'model_type': 'krait', 'd_model': 12, 'n_layer': 2, 'vocab_size': 11, 'tie_embeddings': false, " M1 "}",
-    "{'model_type': 'krait', 'd_model': 12, 'n_layer': 1, 'vocab_size': 11, 'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 6, 'bias': true,"
-    " 'learnable_init_states': true}}",
+    ("{'model_type': 'krait', 'd_model': 12, 'n_layer': 1, 'vocab_size': 11, 'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 6, 'bias': true,"
+     " 'learnable_init_states': true}}"),
     "{'model_type': 'krait', 'd_model': 12, 'n_layer': 1, 'encoder': {'type': 'linear', 'width': 3}, 'head': {'type': 'regress'}, 'mixer': {'type': 's4d'}}",
 };
 

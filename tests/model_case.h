@@ -104,8 +104,8 @@ static const char *new_folder(void) {
 }
 
 static bool same_file(const char *a, const char *b) {
-    void *x, *y;
-    size_t n, m;
+    void *x, *y = NULL;
+    size_t n, m = 0;
     if (kr_file_read(&x, &n, a) != KR_OK || kr_file_read(&y, &m, b) != KR_OK) fail_msg("%s", kr_error());
     bool same = n == m && memcmp(x, y, n) == 0;
     kr_mem_free(x);

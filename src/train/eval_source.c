@@ -105,7 +105,7 @@ static kr_status score_batches(run *r, int64_t n, kr_score *s) {
 }
 
 static kr_status eval_data(run *r, const json_t *data, int64_t rows, kr_eval_source_result *out) {
-    int64_t n;
+    int64_t n = 0;
     kr_score s = {0};
     if (!data) KR_FAIL(KR_ERR_CONFIG, "the recipe has no data, want data.kind");
     KR_TRY(open_source(r, data, rows, &n));

@@ -18,12 +18,14 @@ static inline int64_t ssd_stride(int64_t L) {
     return k;
 }
 
-/* How the chunked kernels divide the work.  Only Q touches results: heads are independent. */
+/* How the chunked kernels divide the work.  Nothing that touches results depends on the threads. */
 enum {
     SSD_PAD = 16,   /* the widest vector: rows and columns of working arrays are padded to it */
     SSD_CHUNK = 64, /* steps of a chunk unless told */
-    SSD_STRETCH = 32, /* most chunks whose states backward holds at once */
-    SSD_BLOCK = 16, /* most heads of a block */
+    SSD_STRETCH = 512, /* steps, and most chunks, between the states that forward saves */
+    SSD_MOST = 32,
+    SSD_BLOCK = 16, /* most heads of a block in forward, and in backward */
+    SSD_BWD_BLOCK = 4,
     SSD_FEW = 24    /* up to so many steps the recurrence is quicker than a chunk (measured: 16 to 32) */
 };
 typedef struct ssd_dims {
@@ -32,6 +34,7 @@ typedef struct ssd_dims {
     int64_t Qp, Pp, Np;          /* padded */
     bool few;                    /* steps enough only for the recurrence */
     int64_t block, n_blocks;     /* heads of one group that a thread takes at once; blocks of a group */
+    int64_t part, n_parts;       /* the same in backward; they do decide in what order dB and dC are summed */
     int64_t n_seq;               /* sequences under way at once in backward */
     int64_t stretch, n_stretches; /* chunks whose states backward holds at once */
 } ssd_dims;
@@ -51,8 +54,10 @@ static inline ssd_dims ssd_dims_of(const kr_call *c) {
     int64_t fair = (d.S * d.H + 2 * c->n_threads - 1) / (2 * c->n_threads);
     d.n_blocks = (d.R + ssd_min(fair, SSD_BLOCK) - 1) / ssd_min(fair, SSD_BLOCK);
     d.block = (d.R + d.n_blocks - 1) / d.n_blocks;
-    d.n_seq = ssd_min(d.S, (4 * c->n_threads + d.H - 1) / d.H);
-    d.stretch = ssd_min(d.n_chunks, SSD_STRETCH);
+    d.n_parts = (d.R + SSD_BWD_BLOCK - 1) / SSD_BWD_BLOCK;
+    d.part = (d.R + d.n_parts - 1) / d.n_parts;
+    d.n_seq = ssd_min(d.S, (2 * c->n_threads + d.G * d.n_parts - 1) / (d.G * d.n_parts));
+    d.stretch = ssd_min(d.n_chunks, ssd_min(SSD_MOST, (SSD_STRETCH + d.Q - 1) / d.Q));
     d.n_stretches = (d.n_chunks + d.stretch - 1) / d.stretch;
     return d;
 }
@@ -65,11 +70,17 @@ static inline int64_t ssd_fwd_floats(const ssd_dims *d) {
     return ssd_group_floats(d) + d->block * d->Np * d->Pp + 3 * d->Qp * d->Pp + d->Qp * d->Qp + 8 * d->Qp;
 }
 static inline int64_t ssd_bwd_floats(const ssd_dims *d) {
-    return ssd_group_floats(d) + 4 * d->Np * d->Qp + 6 * d->Qp * d->Pp + 3 * d->Qp * d->Qp + 12 * d->Qp;
+    return ssd_group_floats(d) + 2 * d->Np * d->Qp + 7 * d->Qp * d->Pp + 2 * d->Qp * d->Qp + 12 * d->Qp +
+           d->stretch * d->part * d->Pp * d->Np;
 }
-/* Shared by the threads of backward: states and their gradients, and sums per chunk. */
-static inline int64_t ssd_bwd_states(const ssd_dims *d) {
-    return (d->n_stretches + 2 * d->stretch + 1) * d->n_seq * d->H * d->Pp * d->Np;
+/* Shared by the threads of backward: gradients of states; sums over the heads of a part: dB, dC and
+ * the gradient of C B' in one chunk; sums per chunk over its steps. */
+static inline int64_t ssd_bwd_grads(const ssd_dims *d) { return d->n_seq * d->H * d->Pp * d->Np; }
+static inline int64_t ssd_sums(const ssd_dims *d) { return 2 * d->Np * d->Qp + d->Qp * d->Qp; }
+static inline int64_t ssd_bwd_sums(const ssd_dims *d) {
+    return d->n_seq * d->stretch * d->G * d->n_parts * ssd_sums(d);
 }
 static inline int64_t ssd_bwd_parts(const ssd_dims *d) { return ssd_padded(d->S * d->n_chunks * d->H * (3 + d->P)); }
+/* Floats that forward leaves for backward: states where stretches start. */
+static inline int64_t ssd_saved(const ssd_dims *d) { return d->S * d->H * (d->n_stretches - 1) * d->Pp * d->Np; }
 #endif

@@ -30,11 +30,16 @@ static inline span span_at(const ssd_dims *z, int64_t s, int64_t chunk) {
     return (span){s, t, q, ssd_padded(q), s * z->L + t};
 }
 
-/* A block of heads of one group, the i-th of all, of sequence s. */
+/* `block` heads of one group, which has n of such blocks: the i-th of all, of sequence s. */
 typedef struct heads { int64_t s, g, h0, h1; } heads;
-static inline heads heads_at(const ssd_dims *z, int64_t i) {
-    int64_t g = i / z->n_blocks % z->G, h0 = g * z->R + i % z->n_blocks * z->block;
-    return (heads){i / (z->n_blocks * z->G), g, h0, ssd_min(h0 + z->block, (g + 1) * z->R)};
+static inline heads heads_at(const ssd_dims *z, int64_t block, int64_t n, int64_t i) {
+    int64_t g = i / n % z->G, h0 = g * z->R + i % n * block;
+    return (heads){i / (n * z->G), g, h0, ssd_min(h0 + block, (g + 1) * z->R)};
+}
+
+/* Where forward saves head h's state before stretch i > 0. */
+static inline float *saved_state(const kr_call *c, const ssd_dims *z, int64_t s, int64_t h, int64_t i) {
+    return (float *)c->saved + ((s * z->H + h) * (z->n_stretches - 1) + i - 1) * z->Pp * z->Np;
 }
 
 /* to [rows padded, cols padded] = from [rows, cols]; the padding is zero. */
@@ -222,6 +227,15 @@ static inline void group_fill(const kr_call *c, const ssd_dims *z, const span *k
 static inline void fetch_x(const kr_call *c, const ssd_dims *z, const span *k, int64_t h, float *x) {
     int64_t pitch = c->in[SSD_X].pitch;
     copy_padded(x, z->Pp, IN(SSD_X) + k->row * pitch + h * z->P, pitch, k->q, z->P);
+}
+
+/* Rows of B or C of the chunk k, to fetch ahead; and of x and what lies like it. */
+static inline void ahead_group(ahead *f, const ssd_dims *z, const kr_tensor *t, const span *k, int64_t g) {
+    if (t->data) ahead_add(f, (const float *)t->data + k->row * t->pitch + g * z->N, t->pitch, z->N);
+}
+static inline void ahead_heads(ahead *f, const ssd_dims *z, const float *at, int64_t pitch, const span *k, int64_t h0,
+                               int64_t h1) {
+    if (at) ahead_add(f, at + k->row * pitch + h0 * z->P, pitch, (h1 - h0) * z->P);
 }
 
 /* to [N, P] padded = head sh of a caller's [.., P, N] states; zero if there are none. */

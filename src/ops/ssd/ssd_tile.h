@@ -30,6 +30,31 @@ typedef struct mat {
     int64_t ld;
 } mat;
 
+/* What the next chunk will read and write: rows of lines to fetch into L2 while products run.  The
+ * rows are strided, so the CPU does not see them coming. */
+enum { AHEAD_MOST = 6, AHEAD_LINES = 12 }; /* lines for each tile */
+typedef struct ahead {
+    struct { uintptr_t at; int64_t ld, lines; } of[AHEAD_MOST];
+    int64_t rows, n, i, row, line; /* the next one: line `line` of row `row` of of[i] */
+} ahead;
+
+static inline void ahead_add(ahead *f, const float *at, int64_t ld, int64_t n) {
+    if (!at) return;
+    uintptr_t from = (uintptr_t)at / 64 * 64;
+    f->of[f->n].at = from, f->of[f->n].ld = ld * 4;
+    f->of[f->n++].lines = ((int64_t)((uintptr_t)at - from) + 4 * n + 63) / 64;
+}
+
+static inline void ahead_fetch(ahead *f) {
+    for (int k = 0; k < AHEAD_LINES && f->i < f->n; k++) {
+        __builtin_prefetch((const void *)(f->of[f->i].at + (uintptr_t)(f->row * f->of[f->i].ld + 64 * f->line)), 0, 2);
+        if (++f->line < f->of[f->i].lines) continue;
+        f->line = 0;
+        if (++f->row < f->rows) continue;
+        f->row = 0, f->i++;
+    }
+}
+
 /* c [m, n] = keep from + a [m, k] b [k, n].  a_trans: a lies as [k, m].  from lies as c
  * does, and may be c; NULL: none.  m, n: multiples of SSD_PAD. */
 typedef struct product {
@@ -40,6 +65,7 @@ typedef struct product {
     float keep;
     const float *keep_rows;   /* instead of keep: one for each row */
     tile_shape shape;
+    ahead *ahead;             /* NULL: nothing to fetch */
 } product;
 
 static inline __attribute__((always_inline)) void tile_block(const product *g, int64_t i0, int64_t j0, int64_t k0,
@@ -80,6 +106,7 @@ static void multiply(const product *g) {
             if (g->shape == TILE_A_UPPER) k0 = i;
             if (g->shape == TILE_B_LOWER) k0 = j;
             bool whole = j + width <= g->n;
+            if (g->ahead) ahead_fetch(g->ahead);
             if (g->a_trans) {
                 if (whole) tile_block(g, i, j, k0, k1, TILE_V, true);
                 else tile_block(g, i, j, k0, k1, 1, true);

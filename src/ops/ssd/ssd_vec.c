@@ -10,8 +10,8 @@
  *
  * A thread takes a block of a group's heads through all chunks of a sequence, so their
  * states (kept as [N, P]) stay in its cache and none is ever written but the last; there are
- * no barriers.  Scratch does not grow with L, nothing is saved for backward, and no sum
- * depends on who computes it.  A few steps only (decoding: one) go by the recurrence, which
+ * no barriers.  Scratch does not grow with L, backward gets a state every SSD_STRETCH
+ * steps, and no sum depends on who computes it.  A few steps only (decoding: one) go by the recurrence, which
  * reads and writes the state once and in place. */
 #include "ops/ssd/ssd_chunk.h"
 
@@ -22,10 +22,11 @@ typedef struct bench {
     float *x, *x_out, *y; /* [Q, P]: x; dt x decayed to the chunk's end; y */
     float *m;             /* [Q, Q]: C B' under its decays, times dt */
     decays decay;
+    ahead ahead;
 } bench;
 
 static bench bench_at(const ssd_dims *z, float *at) {
-    bench w;
+    bench w = {0};
     w.group = group_place(z, &at);
     w.states = take(&at, z->block * z->Np * z->Pp);
     w.x = take(&at, z->Qp * z->Pp);
@@ -69,12 +70,12 @@ static void head_chunk(const kr_call *c, const ssd_dims *z, bench *w, const span
     fetch_x(c, z, k, h, w->x);
     scale_rows(w->x_out, w->x, P, d->dt_out, k->qp);
     mask_scores(z, w, q);
-    multiply(&(product){k->qp, P, z->N, {w->group.C, z->Np}, {state, P}, {w->y, P}});
+    multiply(&(product){k->qp, P, z->N, {w->group.C, z->Np}, {state, P}, {w->y, P}, .ahead = &w->ahead});
     multiply(&(product){k->qp, P, q, {w->m, z->Qp}, {w->x, P}, {w->y, P}, .from = w->y, .keep_rows = d->in,
-                        .shape = TILE_A_LOWER});
+                        .shape = TILE_A_LOWER, .ahead = &w->ahead});
     write_y(c, z, w, k, h);
     multiply(&(product){z->Np, P, q, {w->group.B, z->Np}, {w->x_out, P}, {state, P}, .a_trans = true,
-                        .from = d->all != 0 ? state : NULL, .keep = d->all});
+                        .from = d->all != 0 ? state : NULL, .keep = d->all, .ahead = &w->ahead});
 }
 
 static void store_state(const kr_call *c, const ssd_dims *z, int64_t sh, const float *state) {
@@ -83,14 +84,31 @@ static void store_state(const kr_call *c, const ssd_dims *z, int64_t sh, const f
         for (int64_t n = 0; n < z->N; n++) to[p * z->N + n] = state[n * z->Pp + p];
 }
 
+static ahead next_chunk(const kr_call *c, const ssd_dims *z, const heads *b, int64_t i) {
+    if (i >= z->n_chunks) return (ahead){0};
+    span k = span_at(z, b->s, i);
+    ahead f = {.rows = k.q};
+    ahead_heads(&f, z, IN(SSD_X), c->in[SSD_X].pitch, &k, b->h0, b->h1);
+    ahead_group(&f, z, &c->in[SSD_B], &k, b->g);
+    ahead_group(&f, z, &c->in[SSD_C], &k, b->g);
+    ahead_heads(&f, z, c->out[SSD_Y].data, z->H * z->P, &k, b->h0, b->h1);
+    return f;
+}
+
 /* A block of heads through a sequence. */
 static void heads_forward(const kr_call *c, const ssd_dims *z, bench *w, const heads *b) {
     int64_t size = z->Np * z->Pp, s = b->s, h0 = b->h0, h1 = b->h1;
     for (int64_t h = h0; h < h1; h++) fetch_state(z, IN(SSD_H0), s * z->H + h, w->states + (h - h0) * size);
     for (int64_t i = 0; i < z->n_chunks; i++) {
         span k = span_at(z, s, i);
+        bool save = c->saved && i > 0 && i % z->stretch == 0;
+        w->ahead = next_chunk(c, z, b, i + 1);
         group_fill(c, z, &k, b->g, &w->group);
-        for (int64_t h = h0; h < h1; h++) head_chunk(c, z, w, &k, h, w->states + (h - h0) * size);
+        for (int64_t h = h0; h < h1; h++) {
+            float *state = w->states + (h - h0) * size;
+            if (save) memcpy(saved_state(c, z, s, h, i / z->stretch), state, (size_t)size * sizeof *state);
+            head_chunk(c, z, w, &k, h, state);
+        }
     }
     for (int64_t h = h0; h < h1 && c->out[SSD_H].data; h++)
         store_state(c, z, s * z->H + h, w->states + (h - h0) * size);
@@ -164,7 +182,7 @@ void KR_VEC(ssd_fwd)(const kr_call *c) {
             head_steps(c, &z, i / z.H, i % z.H, mine);
         } else {
             bench w = bench_at(&z, mine);
-            heads b = heads_at(&z, i);
+            heads b = heads_at(&z, z.block, z.n_blocks, i);
             heads_forward(c, &z, &w, &b);
         }
     }

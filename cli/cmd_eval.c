@@ -16,6 +16,8 @@ static const char help[] =
     "  krait eval model --data.length=16384\n\n"
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
     "  --rows N     held-out rows of the task (256)\n"
+    "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
+    "  --dtype T    float32 or bfloat16: how matrices are held (float32)\n"
     "  --json       one JSON object a file\n";
 
 static int report(const char *path, const kr_eval_result *r, bool json) {
@@ -38,14 +40,14 @@ static int report_task(const kr_eval_source_result *r, bool json) {
 }
 
 /* The recipe of the model's own training with other data, or that data alone. */
-static int eval_task(const char *model, const char *const *override, int n, double rows, bool json) {
+static int eval_task(const char *model, const kr_model_options *where, const char *const *override, int n, double rows, bool json) {
     char path[4200], *recipe;
     kr_model *m;
     kr_eval_source_result r;
     snprintf(path, sizeof path, "%s/recipe.json", model);
     if (kr_recipe_read(&recipe, access(path, F_OK) == 0 ? path : NULL, override, n) != KR_OK) return fail();
     int code = 0;
-    if (kr_model_open(&m, model, NULL) == KR_OK) {
+    if (kr_model_open(&m, model, where) == KR_OK) {
         code = kr_eval_source(m, recipe, (int64_t)rows, &r) == KR_OK ? report_task(&r, json) : fail();
         kr_model_free(m);
     } else {
@@ -67,23 +69,27 @@ static int take_overrides(int *argc, char **argv, const char **override, int max
 }
 
 int cmd_eval(int argc, char **argv) {
-    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'},
+                                            {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"help", 0, NULL, 'h'}, {0}};
     const char *override[64];
+    kr_model_options where = {0};
     double window = 1024, rows = 256;
     bool json = false;
     int n_overrides = take_overrides(&argc, argv, override, 64);
     for (int c; (c = getopt_long(argc, argv, "w:jh", options, NULL)) != -1;) {
         if (c == 'h') return fputs(help, stdout), 0;
         else if (c == 'j') json = true;
+        else if (c == 'D') where.device = optarg;
+        else if (c == 'T') where.dtype = optarg;
         else if (c == 'r') {
             if (!number("eval", "rows", optarg, 1, 1e9, &rows)) return EXIT_USAGE;
         } else if (c != 'w') return misuse("eval", "wrong option");
         else if (!number("eval", "window", optarg, 1, 1e9, &window)) return EXIT_USAGE;
     }
-    if (argc - optind == 1 && n_overrides) return eval_task(argv[optind], override, n_overrides, rows, json);
+    if (argc - optind == 1 && n_overrides) return eval_task(argv[optind], &where, override, n_overrides, rows, json);
     if (argc - optind < 2 || n_overrides) return misuse("eval", "want a model and at least one file, or a model and --data.KEY=VALUE");
     kr_model *m;
-    if (kr_model_open(&m, argv[optind], NULL) != KR_OK) return fail();
+    if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
     int code = 0;
     kr_eval_result total = {0};
     for (int i = optind + 1; i < argc && !code; i++) {

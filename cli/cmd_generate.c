@@ -22,6 +22,8 @@ static const char help[] =
     "      --load FILE       go on from a kept state, after which the prompt (if any) is read\n"
     "      --prefill N       prompt tokens read at once (256); memory grows with it\n"
     "      --no-echo         do not print the prompt\n"
+    "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
+    "      --dtype TYPE      float32 or bfloat16: how matrices are held (float32)\n"
     "      --stats           tokens per second, to stderr\n";
 
 typedef struct request {
@@ -118,13 +120,15 @@ static int run(const kr_model *m, const request *r) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { TOP_K = 1000, TOP_P, MIN_P, PENALTY, SEED, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS };
+    enum { TOP_K = 1000, TOP_P, MIN_P, PENALTY, SEED, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE };
     static const struct option options[] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"temperature", 1, NULL, 't'}, {"top-k", 1, NULL, TOP_K},
         {"top-p", 1, NULL, TOP_P}, {"min-p", 1, NULL, MIN_P}, {"repetition-penalty", 1, NULL, PENALTY}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
+        {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE},
         {"help", 0, NULL, 'h'}, {0}};
     request r = {.opt = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1}, .n = 256};
+    kr_model_options where = {0};
     double x = 0;
 #define NUMBER(name, min, max) if (!number("generate", name, optarg, min, max, &x)) return EXIT_USAGE
     for (int c; (c = getopt_long(argc, argv, "p:f:n:t:h", options, NULL)) != -1;) switch (c) {
@@ -147,13 +151,15 @@ int cmd_generate(int argc, char **argv) {
         case LOAD: r.load = optarg; break;
         case NO_ECHO: r.no_echo = true; break;
         case STATS: r.stats = true; break;
+        case DEVICE: where.device = optarg; break;
+        case DTYPE: where.dtype = optarg; break;
         default: return misuse("generate", "wrong option");
         }
 #undef NUMBER
     if (argc - optind != 1) return misuse("generate", "want one model folder");
     if (r.prompt && r.file) return misuse("generate", "--prompt and --file exclude each other");
     kr_model *m;
-    if (kr_model_open(&m, argv[optind], NULL) != KR_OK) return fail();
+    if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
     watch_interrupts(NULL);
     int code = run(m, &r);
     kr_model_free(m);

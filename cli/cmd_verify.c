@@ -5,11 +5,11 @@
 #include "krait/verify.h"
 
 static const char help[] =
-    "usage: krait verify [-v] DIR ...\n\n"
+    "usage: krait verify [-v] [--device cuda] DIR ...\n\n"
     "Each folder holds a model (config.json, model.safetensors) and what another\n"
     "implementation computed from it: expected.safetensors (input_ids, logits, loss,\n"
     "greedy_prompt, greedy_continuation) and, if there, expected_grads.safetensors.\n"
-    "Prints the largest error of each; -v prints every gradient, not only the worst.\n"
+    "--device cuda (or cuda:N) computes on a GPU.  Prints the largest error of each; -v prints every gradient, not only the worst.\n"
     "Exit code 1 if one is beyond tolerance.\n";
 
 typedef struct tally { bool verbose; int n_grads; kr_verify_row worst; char name[200]; } tally;
@@ -34,6 +34,7 @@ static void row(void *user, const kr_verify_row *r) {
 
 int cmd_verify(int argc, char **argv) {
     int n_bad = 0, n_dirs = 0;
+    const char *device = NULL;
     tally t = {0};
     for (int i = 1; i < argc; i++) {
         int failed;
@@ -42,11 +43,15 @@ int cmd_verify(int argc, char **argv) {
             t.verbose = true;
             continue;
         }
+        if (strcmp(argv[i], "--device") == 0 && i + 1 < argc) {
+            device = argv[++i];
+            continue;
+        }
         if (argv[i][0] == '-') return misuse("verify", "there is no option %s", argv[i]);
         printf("%s\n", argv[i]);
         n_dirs++;
         t.n_grads = 0;
-        if (kr_verify(argv[i], row, &t, &failed) != KR_OK) return fail();
+        if (kr_verify(argv[i], device, row, &t, &failed) != KR_OK) return fail();
         if (t.n_grads && !t.verbose) printf("  worst of %d gradients:\n", t.n_grads), print(&t.worst);
         n_bad += failed;
     }

@@ -5,7 +5,7 @@
  * are bound to the signature's; each implementation runs forward and backward.  The
  * values were computed in float64 by autograd and rounded to float32.
  *
- *   check_golden [-v] [file ...]     all of KRAIT_SHARED/fixtures/ops, or these
+ *   check_golden [-v] [--device cuda] [file ...]     all of KRAIT_SHARED/fixtures/ops, or these
  * Exits with 77, which ctest calls skipped, when there are no files. */
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +29,7 @@ static const struct { const char *op, *attr; double value[4]; } variants[] = {
 };
 
 static bool verbose;
+static kr_device *device; /* NULL: a CPU's implementations are checked, else CUDA's */
 static int n_passed, n_failed;
 static double worst[N_WAYS];
 
@@ -56,7 +57,16 @@ static void *keep(size_t bytes) {
     }
     return kept[n_kept++] = p;
 }
+/* On a device: a copy there of what lies here, freed with the rest. */
+static void *there[64];
+static int n_there;
+static void *send(const void *from, size_t bytes) {
+    if (!from || n_there == 64 || kr_cuda()->alloc(device, &there[n_there], bytes) != KR_OK) return NULL;
+    kr_cuda()->upload(device, there[n_there], from, bytes);
+    return there[n_there++];
+}
 static void release(void) {
+    while (n_there) kr_cuda()->free(device, there[--n_there]);
     while (n_kept) kr_mem_free(kept[--n_kept]);
 }
 
@@ -135,7 +145,8 @@ static bool bind(const golden *g, int way, kr_call *c) {
     kr_dtype real = way == DOUBLE ? KR_F64 : KR_F32;
     kr_sig_term t = {0};
     int i = 0, o = 0;
-    *c = (kr_call){.attr = g->op->attr_bytes ? g->attr : NULL, .n_threads = N_THREADS, .training = true};
+    *c = (kr_call){.attr = g->op->attr_bytes ? g->attr : NULL, .n_threads = N_THREADS, .training = true,
+                    .impl = way == KR_CUDA ? KR_CUDA : KR_REF};
     for (const char *s = g->op->sig; kr_sig_next(&s, &t) && !t.output; i++) {
         const kr_st_tensor *from = find(g, "in", t.name);
         if (!from) continue;
@@ -195,14 +206,41 @@ static void compare(const golden *g, int way, const char *kind, const char *slot
     fail(g, way, what, slot);
 }
 
+static size_t bytes_of(const kr_tensor *t) { return (size_t)kr_count(t) * kr_dtype_bytes(t->dtype); }
+
+static void run_on_device(const golden *g, const kr_call *c) {
+    kr_call d = *c;
+    for (int i = 0; i < KR_MAX_IN; i++) {
+        d.in[i].data = send(c->in[i].data, bytes_of(&c->in[i]));
+        d.din[i].data = send(c->din[i].data, bytes_of(&c->din[i]));
+    }
+    for (int o = 0; o < KR_MAX_OUT; o++) {
+        d.out[o].data = send(c->out[o].data, bytes_of(&c->out[o]));
+        d.dout[o].data = send(c->dout[o].data, bytes_of(&c->dout[o]));
+    }
+    d.scratch = send(c->scratch, c->fwd_scratch > c->bwd_scratch ? c->fwd_scratch : c->bwd_scratch);
+    d.saved = send(c->saved, c->saved_bytes);
+    d.stream = kr_cuda()->stream(device);
+    kr_op_forward(g->op, &d, KR_CUDA);
+    kr_op_backward(g->op, &d, KR_CUDA);
+    for (int o = 0; o < KR_MAX_OUT; o++)
+        if (d.out[o].data) kr_cuda()->download(device, c->out[o].data, d.out[o].data, bytes_of(&c->out[o]));
+    for (int i = 0; i < KR_MAX_IN; i++)
+        if (d.din[i].data) kr_cuda()->download(device, c->din[i].data, d.din[i].data, bytes_of(&c->din[i]));
+    if (kr_cuda()->sync(device) != KR_OK) {
+        printf("FAIL %s: %s\n", g->file, kr_error());
+        exit(1);
+    }
+}
+
 static void run(const golden *g, int way) {
     kr_call c;
     kr_sig_term t = {0};
     int n[2] = {0, 0};
     if (bind(g, way, &c)) {
         kr_impl impl = way == DOUBLE ? KR_REF : (kr_impl)way;
-        kr_op_forward(g->op, &c, impl);
-        kr_op_backward(g->op, &c, impl);
+        if (way == KR_CUDA) run_on_device(g, &c);
+        else kr_op_forward(g->op, &c, impl), kr_op_backward(g->op, &c, impl);
         for (const char *s = g->op->sig; kr_sig_next(&s, &t); n[t.output]++) {
             if (t.output) compare(g, way, "out", t.name, &c.out[n[1]]);
             else if (c.din[n[0]].data) compare(g, way, "grad", t.name, &c.din[n[0]]);
@@ -213,8 +251,8 @@ static void run(const golden *g, int way) {
 
 static void run_ways(const golden *g) {
     for (int way = KR_REF; way < N_WAYS; way++) {
-        if (way == KR_CUDA) continue;
-        if (way != DOUBLE && (!kr_cpu_has((kr_impl)way) || (!g->op->fwd[way] && !g->op->bwd[way]))) continue;
+        if (device ? way != KR_CUDA || !kr_op_cuda(g->op) : way == KR_CUDA) continue;
+        if (way != KR_CUDA && way != DOUBLE && (!kr_cpu_has((kr_impl)way) || (!g->op->fwd[way] && !g->op->bwd[way]))) continue;
         run(g, way);
     }
 }
@@ -256,7 +294,11 @@ int main(int argc, char **argv) {
     const char *shared = getenv("KRAIT_SHARED");
     kr_file_list files = {0};
     int first = 1, n_skipped = 0;
-    if (argc > 1 && strcmp(argv[1], "-v") == 0) verbose = true, first = 2;
+    if (argc > first && strcmp(argv[first], "-v") == 0) verbose = true, first++;
+    if (argc > first + 1 && strcmp(argv[first], "--device") == 0) {
+        if (kr_device_open(&device, argv[first + 1]) != KR_OK) return printf("check_golden: skipped: %s\n", kr_error()), 77;
+        first += 2;
+    }
     snprintf(pattern, sizeof pattern, "%s/fixtures/ops/*.safetensors", shared ? shared : KRAIT_SOURCE_DIR "/../shared");
     if (first == argc && kr_file_glob(&files, pattern) != KR_OK) printf("%s\n", kr_error());
     for (size_t i = 0; i < files.n; i++) n_skipped += !check(files.name[i]);
@@ -268,6 +310,7 @@ int main(int argc, char **argv) {
     kr_file_list_free(&files);
     for (int way = 0; way < N_WAYS; way++)
         if (worst[way] > 0) printf("worst %-8s %.2g\n", way_name(way), worst[way]);
+    kr_device_close(device);
     printf("%d passed, %d failed, %d files skipped\n", n_passed, n_failed, n_skipped);
     return n_failed != 0;
 }

@@ -34,7 +34,7 @@ static void test_models(void **state) {
         tally t = {0};
         int failed;
         int64_t live = kr_mem_get_stats().n_live;
-        if (kr_verify(folder(names[i]), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        if (kr_verify(folder(names[i]), getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         if (failed || t.failed) fail_msg("%s: %s", names[i], t.first);
         assert_int_equal(t.logits, 1);
         assert_true(t.gradients > 10 && t.rows == t.gradients + 3); /* logits, loss, continuation */
@@ -83,7 +83,7 @@ static void test_corrupted(void **state) {
         int failed;
         for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy(folder(names[i]), dir, files[k]);
         change_one_weight(dir);
-        if (kr_verify(dir, count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        if (kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         assert_true(failed > 0 && failed == t.failed);
         assert_true(strncmp(t.first, "logits", 6) == 0);
         kr_dir_remove(dir);
@@ -95,11 +95,11 @@ static void test_not_there(void **state) {
     tally t = {0};
     int failed;
     const char *dir = new_folder();
-    assert_int_equal(kr_verify("/nowhere/at/all", count, &t, &failed), KR_ERR_IO);
+    assert_int_equal(kr_verify("/nowhere/at/all", getenv("KRAIT_DEVICE"), count, &t, &failed), KR_ERR_IO);
     assert_non_null(strstr(kr_error(), "/nowhere/at/all"));
     copy(folder(names[0]), dir, "config.json");
     copy(folder(names[0]), dir, "model.safetensors");
-    assert_true(kr_verify(dir, count, &t, &failed) < 0);
+    assert_true(kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) < 0);
     assert_non_null(strstr(kr_error(), "expected.safetensors"));
     kr_dir_remove(dir);
 }

@@ -20,8 +20,9 @@ typedef struct kr_verify_row {
  * greedy_prompt, greedy_continuation) and perhaps expected_grads.safetensors, computes
  * all of it and calls row() for each comparison.  The continuation is made by a prefill
  * and single steps.  *n_failed counts rows beyond tolerance.
- * Tolerances: logits 2e-4 absolute, gradients 1e-4 relative RMS, continuation equal. */
-KR_API kr_status kr_verify(const char *dir, void (*row)(void *user, const kr_verify_row *r), void *user, int *n_failed);
+ * Tolerances: logits 2e-4 absolute, gradients 1e-4 relative RMS, continuation equal.
+ * device: "cpu" (or NULL), "cuda", "cuda:N". */
+KR_API kr_status kr_verify(const char *dir, const char *device, void (*row)(void *user, const kr_verify_row *r), void *user, int *n_failed);
 
 #ifdef __cplusplus
 }

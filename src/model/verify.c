@@ -101,7 +101,8 @@ static kr_status check_loss(run *r, int64_t S, int64_t L, const int32_t *ids) {
     kr_params_zero_grad(r->m->params);
     kr_graph_run(g, KR_RUN_ALL);
     report(r, "loss", fabs((double)*(float *)kr_graph_data(g, "loss") - want), 2e-5, "largest absolute");
-    kr_status st = KR_OK;
+    kr_status st = kr_graph_wait(g);
+    if (st == KR_OK) st = kr_params_fetch(r->m->params);
     for (const kr_param *p = r->m->params->first; p && r->grads && st == KR_OK; p = p->next) st = check_gradient(r, p);
     kr_graph_free(g);
     return st;
@@ -142,11 +143,11 @@ static kr_status check_continuation(run *r) {
     return st;
 }
 
-static kr_status verify(run *r, const char *dir) {
+static kr_status verify(run *r, const char *dir, const char *device) {
     char path[4096];
     int64_t S, L;
     int32_t *ids;
-    KR_TRY(kr_model_load(&r->m, dir, true, KR_F32, NULL));
+    KR_TRY(kr_model_load(&r->m, dir, true, KR_F32, device));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected.safetensors"));
     KR_TRY(kr_st_open(&r->want, path));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected_grads.safetensors"));
@@ -158,9 +159,9 @@ static kr_status verify(run *r, const char *dir) {
     return st == KR_OK ? check_continuation(r) : st;
 }
 
-kr_status kr_verify(const char *dir, void (*row)(void *user, const kr_verify_row *r), void *user, int *n_failed) {
+kr_status kr_verify(const char *dir, const char *device, void (*row)(void *user, const kr_verify_row *r), void *user, int *n_failed) {
     run r = {.row = row, .user = user};
-    kr_status st = verify(&r, dir);
+    kr_status st = verify(&r, dir, device);
     if (r.want) kr_st_close(r.want);
     if (r.grads) kr_st_close(r.grads);
     kr_model_release(r.m);

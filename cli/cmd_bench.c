@@ -25,7 +25,9 @@ static const char help[] =
     "  --batch N       model: rows of a training batch (8)\n"
     "  --length N      model: tokens of a row (1024)\n"
     "  --prompt N      model: tokens of the prompt (1024)\n"
-    "  --only WHAT     model: train or infer\n"
+    "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
+    "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
+    "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32)\n"
     "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
     "  --profile       model: where the time goes, by op\n"
     "  --json          one JSON object a line\n";
@@ -49,6 +51,10 @@ static int measure(settings *s) {
                "\"fma_gflops\": %.4g, \"gemm_gflops\": %.4g, \"stream_gb_per_s\": %.4g}\n",
                m->cpu, m->isa, m->n_threads, m->version, m->fma_flops / 1e9, m->gemm_flops / 1e9,
                m->stream_bytes / 1e9);
+    else if (strcmp(m->isa, "cuda") == 0)
+        printf("machine  %s, %d multiprocessors; krait %s\n"
+               "roof     %.1f TFLOP/s in a product of 8192 x 8192; %.0f GB/s copying its memory\n\n",
+               m->cpu, m->n_threads, m->version, m->gemm_flops / 1e12, m->stream_bytes / 1e9);
     else
         printf("machine  %s, %d thread%s, %s; krait %s\n"
                "roof     %.0f GFLOP/s in registers, %.0f in a product of 1024 x 1024; %.1f GB/s from memory\n\n",
@@ -176,10 +182,21 @@ static int bench_infer(settings *s, const char *path) {
     return 0;
 }
 
+static int bench_decode(settings *s, const char *path) {
+    kr_bench_time t;
+    char note[64];
+    if (kr_bench_decode(&t, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
+    snprintf(note, sizeof note, "a step of %.0f sequences", s->batch);
+    rate(s, "step", s->batch, &t, note);
+    return 0;
+}
+
 static int bench_model(settings *s, const char *path) {
     bool train = !s->only || strcmp(s->only, "train") == 0, infer = !s->only || strcmp(s->only, "infer") == 0;
-    if (!train && !infer) return misuse("bench", "--only is \"%s\", want train or infer", s->only);
+    bool decode = s->only && strcmp(s->only, "decode") == 0;
+    if (!train && !infer && !decode) return misuse("bench", "--only is \"%s\", want train, infer or decode", s->only);
     int code = measure(s);
+    if (!code && decode) code = bench_decode(s, path);
     if (!code && train) code = bench_train(s, path);
     if (!code && infer) code = bench_infer(s, path);
     return code;
@@ -196,6 +213,8 @@ int cmd_bench(int argc, char **argv) {
                                             {"only", 1, NULL, 'o'},
                                             {"recompute", 0, NULL, 'c'},
                                             {"profile", 0, NULL, 'p'},
+                                            {"device", 1, NULL, 'D'},
+                                            {"dtype", 1, NULL, 'T'},
                                             {"json", 0, NULL, 'j'},
                                             {"help", 0, NULL, 'h'},
                                             {0}};
@@ -230,6 +249,8 @@ int cmd_bench(int argc, char **argv) {
         case 'c': s.recompute = true; break;
         case 'p': s.profile = true; break;
         case 'j': s.json = true; break;
+        case 'D': s.opt.device = optarg; break;
+        case 'T': s.opt.dtype = optarg; break;
         default: return misuse("bench", "wrong option");
         }
     const char *what = optind < argc ? argv[optind] : "";

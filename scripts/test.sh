@@ -51,7 +51,22 @@ lines_run() { # how much of src and cli the tests of the preset coverage ran; th
         sed -n 's/^lines/== coverage: lines run/p'
 }
 
-[ $# -gt 0 ] || set -- default debug-san
+# The kernels for NVIDIA GPUs compile without one; where nvcc is, they have to, without a warning.
+compile_cuda() {
+    dir=build/cuda began=$(date +%s)
+    PATH=$PATH:/usr/local/cuda/bin
+    command -v nvcc >/dev/null || { echo "== cuda: not compiled, for want of nvcc"; return; }
+    mkdir -p $dir
+    launcher=$(command -v ccache)
+    cmake --preset cuda ${launcher:+-DCMAKE_C_COMPILER_LAUNCHER="$launcher" -DCMAKE_CUDA_COMPILER_LAUNCHER="$launcher"} \
+        >$dir/configure.log 2>&1 || { broken "configure (cuda)" $dir/configure.log; return; }
+    cmake --build $dir -j "$jobs" --target krait_cuda >$dir/build.log 2>&1 || { broken "build (cuda)" $dir/build.log; return; }
+    passed=$((passed + 1))
+    echo "== cuda: compiled in $(($(date +%s) - began)) s; scripts/test-gpu.sh tests it on a GPU"
+}
+
+cuda=''
+[ $# -gt 0 ] || { cuda=yes; set -- default debug-san; }
 for preset; do
     case $preset in
     tsan) krait_needs="$krait_needs
@@ -66,5 +81,6 @@ for preset; do
     run "$preset"
     [ "$preset" != coverage ] || lines_run
 done
+[ -z "$cuda" ] || compile_cuda
 echo "$(($(date +%s) - start)) s in all"
 finish

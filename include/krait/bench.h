@@ -22,6 +22,8 @@ typedef struct kr_bench_options {
     int runs;       /* timed at least this often; default 7 */
     double seconds; /* and for at least this long; default 0.2 */
     int n_threads;  /* default: all cores this process may use */
+    const char *device; /* "cpu", "cuda", "cuda:N"; default "cpu" */
+    const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32 */
 } kr_bench_options;
 
 typedef struct kr_bench_time {
@@ -32,12 +34,12 @@ typedef struct kr_bench_time {
 /* --- the machine and its roof ----------------------------------------------------------- */
 
 typedef struct kr_bench_machine {
-    char cpu[96];
+    char cpu[96];              /* or the GPU's name */
     const char *isa, *version; /* the instruction set that is used; Krait's version */
     int n_threads;
-    double fma_flops;    /* a second: multiply-adds in registers, nothing else; all threads */
-    double gemm_flops;   /* a second: our product of two 1024 x 1024 matrices */
-    double stream_bytes; /* a second: a[i] = b[i] + s c[i] over three arrays of 64 MiB */
+    double fma_flops;    /* a second: multiply-adds in registers, nothing else; all threads.  GPU: 0 */
+    double gemm_flops;   /* a second: our product of two 1024 x 1024 matrices.  GPU: 8192 x 8192 */
+    double stream_bytes; /* a second: a[i] = b[i] + s c[i] over three arrays of 64 MiB.  GPU: a copy */
 } kr_bench_machine;
 KR_API kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options *opt);
 
@@ -49,7 +51,7 @@ typedef struct kr_bench_op {
     kr_bench_time time;
     double flops, bytes; /* of one call; flops 0: bytes are what counts.  Backward counts twice the flops */
     double roof;         /* share of the roof: the time that flops or bytes need at least, over the best */
-    double speedup;      /* over the scalar reference, both on one thread, on smaller sizes */
+    double speedup;      /* over the scalar reference, both on one thread, on smaller sizes.  GPU: 0 */
 } kr_bench_op;
 /* Calls row() for each op of the table (forward, then backward).  names: only these.
  * KR_ERR_ARG: a name that is not in the table. */
@@ -100,6 +102,9 @@ typedef struct kr_bench_infer_result {
 /* One session: a prompt, then token by token.  KR_ERR_ARG: the model cannot be decoded. */
 KR_API kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t prompt_tok,
                                 const kr_bench_options *opt);
+
+/* One step of decoding for S sequences at once: only the graph, no sampling. */
+KR_API kr_status kr_bench_decode(kr_bench_time *out, const char *path, int64_t S, const kr_bench_options *opt);
 
 #ifdef __cplusplus
 }

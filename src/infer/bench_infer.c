@@ -62,11 +62,35 @@ kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t p
     kr_model *m;
     reader r = {.n = prompt_tok};
     if (prompt_tok < 1) KR_FAIL(KR_ERR_ARG, "the prompt has %lld tokens, want at least one", (long long)prompt_tok);
-    KR_TRY(kr_bench_model_open(&m, path, false));
+    KR_TRY(kr_bench_model_open(&m, path, false, &o));
     *out = (kr_bench_infer_result){.prompt_tok = prompt_tok, .n_params = m->params->n_elements};
     kr_status st = bench(&r, m, &o, out);
     kr_session_free(r.s);
     kr_mem_free(r.tok);
+    kr_model_release(m);
+    return st;
+}
+
+static void step(void *arg) {
+    kr_graph *g = arg;
+    kr_graph_run(g, KR_RUN_FORWARD);
+    kr_graph_wait(g);
+}
+
+kr_status kr_bench_decode(kr_bench_time *out, const char *path, int64_t S, const kr_bench_options *opt) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    kr_model *m;
+    kr_graph *g = NULL;
+    KR_TRY(kr_bench_model_open(&m, path, false, &o));
+    kr_model_graph_options go = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = o.n_threads};
+    kr_status st = m->config.order->causal ? kr_model_graph(m, &go, &g) : kr_fail(KR_ERR_ARG, "%s: the model does not go step by step", path);
+    if (st == KR_OK) st = kr_graph_alloc(g);
+    if (st == KR_OK) {
+        kr_bench_fill_inputs(g, m->config.vocab_size);
+        *out = kr_time_work(step, g, &o);
+        st = kr_graph_wait(g);
+    }
+    kr_graph_free(g);
     kr_model_release(m);
     return st;
 }

@@ -62,6 +62,36 @@ static void run_triad(void *arg) {
     r->triad(r->a, r->b, r->c, r->n, r->n_threads);
 }
 
+typedef struct copying { kr_device *d; char *memory; size_t bytes; } copying;
+enum { COPIES = 4 };
+static void copy(void *arg) {
+    copying *c = arg;
+    for (int i = 0; i < COPIES; i++) kr_cuda()->copy(c->d, c->memory, c->memory + c->bytes, c->bytes);
+    kr_cuda()->sync(c->d);
+}
+
+/* A GPU: a copy within its memory, and the product that cuBLASLt makes. */
+static kr_status measure_device(kr_bench_machine *out, kr_device *d, const kr_bench_options *o) {
+    kr_device_info info;
+    copying c = {.d = d};
+    kr_dtype real;
+    kr_bench_call b = {0};
+    KR_TRY(kr_bench_dtype(o, &real));
+    KR_TRY(kr_cuda()->info(d, &info));
+    snprintf(out->cpu, sizeof out->cpu, "%.80s", info.name);
+    out->isa = "cuda";
+    out->n_threads = info.n_sm;
+    bool large = info.bytes > (size_t)8 << 30; /* a real one */
+    c.bytes = (size_t)1 << (large ? 29 : 20);
+    KR_TRY(kr_cuda()->alloc(d, (void **)&c.memory, 2 * c.bytes));
+    out->stream_bytes = 2.0 * (double)c.bytes * COPIES / kr_time_work(copy, &c, o).best_s;
+    kr_cuda()->free(d, c.memory);
+    kr_status st = kr_bench_call_open_on(&b, "linear", large ? "*8192 N8192 K8192 -b" : "*128 N128 K128 -b", d, real);
+    if (st == KR_OK) out->gemm_flops = b.op->flops(&b.call) / kr_bench_call_time(&b, false, o).best_s;
+    kr_bench_call_close(&b);
+    return st;
+}
+
 kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options *opt) {
     kr_bench_options o = kr_bench_defaults(opt);
     kr_impl impl = kr_cpu_best();
@@ -70,6 +100,13 @@ kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options
     read_cpu_name(out->cpu, sizeof out->cpu);
     out->isa = kr_impl_name(impl);
     out->version = KRAIT_VERSION;
+    kr_device *device;
+    KR_TRY(kr_device_open(&device, o.device));
+    if (device) {
+        kr_status st = measure_device(out, device, &o);
+        kr_device_close(device);
+        return st;
+    }
     out->n_threads = r.n_threads = o.n_threads;
 
     if (o.seconds < 0.5) o.seconds = opt && opt->seconds > 0 ? opt->seconds : 0.5; /* all else is held against it */

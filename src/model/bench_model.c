@@ -2,6 +2,7 @@
 #include "model/bench_model.h"
 
 #include "base/file.h"
+#include "model/bench_call.h"
 
 static kr_status load_config(json_t **out, const char *path) {
     char file[4096];
@@ -28,11 +29,13 @@ static kr_status read_config(json_t **out, const char *path) {
     return KR_OK;
 }
 
-kr_status kr_bench_model_open(kr_model **out, const char *path, bool training) {
+kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, const kr_bench_options *opt) {
     json_t *config = NULL;
     kr_model *m;
+    kr_dtype dtype;
+    KR_TRY(kr_bench_dtype(opt, &dtype));
     KR_TRY(read_config(&config, path));
-    kr_status st = kr_model_describe(&m, config, path, KR_F32, NULL);
+    kr_status st = kr_model_describe(&m, config, path, dtype, opt->device);
     json_decref(config);
     KR_TRY(st);
     st = kr_params_alloc(m->params, training);

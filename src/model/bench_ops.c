@@ -1,5 +1,6 @@
 /* bench_ops.c - each op beside the machine's roof and beside its scalar reference. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/bench_call.h"
@@ -74,6 +75,51 @@ static void print_sizes(const char *words, char *to) { /* without what is left o
     to[n] = 0;
 }
 
+static void row_of(const entry *e, const kr_bench_machine *m, kr_bench_call *b, bool back, const kr_bench_options *opt, const char *sizes,
+                   double speedup, void (*row)(void *user, const kr_bench_op *r), void *user) {
+    double (*flops)(const kr_call *c) = b->op->flops ? b->op->flops : e->flops;
+    kr_bench_op r = {.op = e->op,
+                     .sizes = sizes,
+                     .backward = back,
+                     .time = kr_bench_call_time(b, back, opt),
+                     .bytes = kr_bench_call_bytes(b, back),
+                     .flops = flops ? flops(&b->call) * (back ? 2 : 1) : 0,
+                     .speedup = speedup};
+    double most = m->fma_flops > m->gemm_flops ? m->fma_flops : m->gemm_flops; /* on a busy machine either */
+    double by_flops = r.flops / most, by_bytes = r.bytes / m->stream_bytes;
+    r.roof = (by_flops > by_bytes ? by_flops : by_bytes) / r.time.best_s;
+    row(user, &r);
+}
+
+/* A device wants more rows to be busy, and more than its cache holds. */
+enum { MORE_ROWS = 16 };
+static void more_rows(const char *words, char *to, size_t size) {
+    size_t n = 0;
+    while (*words && n + 24 < size) {
+        size_t len = strcspn(words, " ");
+        bool rows = *words == '*' || *words == 'S';
+        n += rows ? (size_t)snprintf(to + n, size - n, "%c%lld", *words, atoll(words + 1) * MORE_ROWS)
+                  : (size_t)snprintf(to + n, size - n, "%.*s", (int)len, words);
+        words += len;
+        if (*words == ' ') to[n++] = ' ', to[n] = 0, words++;
+    }
+}
+
+static kr_status bench_on_device(const entry *e, const kr_bench_machine *m, kr_device *d, const kr_bench_options *opt,
+                                 void (*row)(void *user, const kr_bench_op *r), void *user) {
+    char words[128] = "", sizes[96];
+    kr_bench_call b = {0};
+    kr_dtype real;
+    KR_TRY(kr_bench_dtype(opt, &real));
+    more_rows(e->sizes, words, sizeof words);
+    print_sizes(words, sizes);
+    if (!kr_op_cuda(kr_op_find(e->op))) return KR_OK; /* none yet */
+    kr_status st = kr_bench_call_open_on(&b, e->op, words, d, real);
+    for (int back = 0; st == KR_OK && back < 2; back++) row_of(e, m, &b, back, opt, sizes, 0, row, user);
+    kr_bench_call_close(&b);
+    return st;
+}
+
 static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr_bench_options *opt,
                              void (*row)(void *user, const kr_bench_op *r), void *user) {
     double ref[2], small[2];
@@ -85,20 +131,7 @@ static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr
     KR_TRY(time_small(e, kr_cpu_best(), &quick, small));
     kr_status st = kr_bench_call_open(&b, e->op, e->sizes, kr_cpu_best(), opt->n_threads);
     print_sizes(e->sizes, sizes);
-    for (int back = 0; st == KR_OK && back < 2; back++) {
-        double (*flops)(const kr_call *c) = b.op->flops ? b.op->flops : e->flops;
-        kr_bench_op r = {.op = e->op,
-                         .sizes = sizes,
-                         .backward = back,
-                         .time = kr_bench_call_time(&b, back, opt),
-                         .bytes = kr_bench_call_bytes(&b, back),
-                         .flops = flops ? flops(&b.call) * (back ? 2 : 1) : 0,
-                         .speedup = ref[back] / small[back]};
-        double most = m->fma_flops > m->gemm_flops ? m->fma_flops : m->gemm_flops; /* on a busy machine either */
-        double by_flops = r.flops / most, by_bytes = r.bytes / m->stream_bytes;
-        r.roof = (by_flops > by_bytes ? by_flops : by_bytes) / r.time.best_s;
-        row(user, &r);
-    }
+    for (int back = 0; st == KR_OK && back < 2; back++) row_of(e, m, &b, back, opt, sizes, ref[back] / small[back], row, user);
     kr_bench_call_close(&b);
     return st;
 }
@@ -106,10 +139,16 @@ static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr
 kr_status kr_bench_ops(const kr_bench_machine *m, const char *const *names, int n_names, const kr_bench_options *opt,
                        void (*row)(void *user, const kr_bench_op *r), void *user) {
     kr_bench_options o = kr_bench_defaults(opt);
+    kr_device *d;
     KR_TRY(check_names(names, n_names));
-    for (int k = 0; k < N_TABLE; k++)
-        if (wanted(table[k].op, names, n_names)) KR_TRY(bench_entry(&table[k], m, &o, row, user));
-    return KR_OK;
+    KR_TRY(kr_device_open(&d, o.device));
+    kr_status st = KR_OK;
+    for (int k = 0; k < N_TABLE && st == KR_OK; k++) {
+        if (!wanted(table[k].op, names, n_names)) continue;
+        st = d ? bench_on_device(&table[k], m, d, &o, row, user) : bench_entry(&table[k], m, &o, row, user);
+    }
+    kr_device_close(d);
+    return st;
 }
 
 /* --- length: a scan costs the same a token, however long the text --------------------------- */

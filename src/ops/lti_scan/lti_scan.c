@@ -41,13 +41,10 @@ static lti_complex phi(lti_complex w, bool derivative) {
         lti_complex e = exp_of(w), p = divide(add(e, scale(-1, one)), w);
         return derivative ? divide(add(e, scale(-1, p)), w) : p;
     }
-    lti_complex sum = {0, 0};
-    for (int k = 12; k >= 0; k--) { /* Horner, over the terms w^k / (k + 1)!  or  (k + 1) w^k / (k + 2)! */
-        double f = 1;
-        for (int i = 2; i <= k + (derivative ? 2 : 1); i++) f *= i;
-        sum = add(lti_mul(sum, w), scale((derivative ? k + 1 : 1) / f, one));
-    }
-    return sum;
+    lti_complex sum = one; /* 1 + w r1 (1 + w r2 (1 + ...)), r the ratios of neighbouring coefficients */
+    for (int k = 12; k > 0; k--)
+        sum = add(one, scale(derivative ? (k + 1.) / (k * (k + 2.)) : 1 / (k + 1.), lti_mul(w, sum)));
+    return scale(derivative ? .5 : 1, sum);
 }
 
 lti_mode lti_discretise(int64_t disc, double log_dt, lti_complex A) {
@@ -87,7 +84,9 @@ static const kr_attr attrs[] = {
 
 /* six arrays of modes (a - 1, gain B, k C), two of states; see the vec files */
 int64_t lti_fwd_floats(int64_t N) { return ((6 + 2) * N + 2 * LTI_CHUNK) * LTI_LANES; }
-int64_t lti_bwd_floats(int64_t N) { return ((3 * 6 + (3 + LTI_CHUNK + 1) * 2) * N + 3 * LTI_CHUNK + 1) * LTI_LANES; }
+int64_t lti_bwd_floats(int64_t N) { /* the modes and their sums; h, dh; u, dy, du, dskip; four modes' states */
+    return ((2 * 6 + 2 * 2) * N + 3 * LTI_CHUNK + 1 + 4 * 2 * (LTI_CHUNK + 1)) * LTI_LANES;
+}
 int64_t lti_part_floats(int64_t N) { return (6 * N + 1) * LTI_LANES; }
 
 static kr_status lti_scan_plan(kr_call *c) {

@@ -1,62 +1,131 @@
 /* lti_scan_bwd_vec.c - lti_scan for CPUs, backward.
  *
- * Chunks are taken from the last to the first: a chunk's states are made again from the one that
- * forward saved, then time runs back over them.  What the whole sequence is summed into - the
- * gradients of a, gain B and C - is one number per mode; only the last stroke turns those into
- * gradients of A, B and log_dt, in double. */
+ * Chunks are taken from the last to the first, and in a chunk mode after mode: its states are made
+ * again from the one that forward saved, then time runs back over them, all within L1 and registers.
+ * What the whole sequence is summed into - the gradients of a, gain B and C - is one number per mode,
+ * a chunk's part by itself first, so that small terms meet small sums; only the last stroke turns
+ * those into gradients of A, B and log_dt, in double. */
 #include "ops/lti_scan/lti_scan_vec.h"
 
 /* What one thread works with. */
 typedef struct work {
-    mode_lanes m, sum, chunk;     /* sums of a sequence; of one chunk, so that small terms meet small sums */
-    float *h, *dh, *hs;           /* [2][N][lane]; [step + 1][2][N][lane] */
-    float *u, *dy, *du, *zero, *dskip;
+    mode_lanes m, sum;
+    float *h, *dh;                /* [2][N][lane] */
+    float *u, *dy, *du, *dskip;   /* [step][lane] */
+    float *hs;                    /* [step + 1][mode][2][lane], of the modes taken at once */
 } work;
 static work work_of(float *p, int64_t N) {
     int64_t n_modes = MODE_ARRAYS * N * LTI_LANES, states = 2 * N * LTI_LANES, steps = LTI_CHUNK * LTI_LANES;
-    work w = {
-        .m = mode_lanes_at(p, N), .sum = mode_lanes_at(p + n_modes, N), .chunk = mode_lanes_at(p + 2 * n_modes, N)};
-    w.h = p + 3 * n_modes, w.dh = w.h + states, w.zero = w.dh + states, w.hs = w.zero + states;
-    w.u = w.hs + (LTI_CHUNK + 1) * states, w.dy = w.u + steps, w.du = w.dy + steps, w.dskip = w.du + steps;
+    work w = {.m = mode_lanes_at(p, N), .sum = mode_lanes_at(p + n_modes, N)};
+    w.h = p + 2 * n_modes, w.dh = w.h + states;
+    w.u = w.dh + states, w.dy = w.u + steps, w.du = w.dy + steps, w.dskip = w.du + steps, w.hs = w.dskip + LTI_LANES;
     return w;
 }
 
-static inline __attribute__((always_inline)) void back_tile(const work *w, int64_t N, bool complex, int64_t n,
-                                                            const unsigned char *begins) {
-    int64_t W = LTI_LANES, im = N * W;
-    const mode_lanes *m = &w->m, *s = &w->chunk;
-    float *dh = w->dh;
-    for (int64_t t = n - 1; t >= 0; t--) {
-        const float *h = w->hs + (t + 1) * 2 * im, *before = begins[t] ? w->zero : h - 2 * im;
-        vf u[NV], dy[NV], du[NV];
-        for (int v = 0; v < NV; v++) {
-            u[v] = v_load(w->u + t * W + v * KR_VL), dy[v] = v_load(w->dy + t * W + v * KR_VL);
-            du[v] = v_set(0);
-        }
-        for (int64_t j = 0; j < N; j++)
-            for (int v = 0; v < NV; v++) {
-                int64_t i = j * W + v * KR_VL;
-                vf re = v_load(dh + i) + dy[v] * v_load(m->cre + i), are = v_load(m->are + i), was = v_load(before + i);
-                v_store(s->cre + i, v_load(s->cre + i) + dy[v] * v_load(h + i));
-                v_store(s->bre + i, v_load(s->bre + i) + re * u[v]);
-                du[v] += re * v_load(m->bre + i);
-                vf da = v_load(s->are + i) + re * was, back = are * re;
-                if (complex) {
-                    vf g = v_load(dh + im + i) - dy[v] * v_load(m->cim + i), aim = v_load(m->aim + i),
-                       was_im = v_load(before + im + i);
-                    v_store(s->cim + i, v_load(s->cim + i) - dy[v] * v_load(h + im + i));
-                    v_store(s->bim + i, v_load(s->bim + i) + g * u[v]);
-                    du[v] += g * v_load(m->bim + i);
-                    da += g * was_im;
-                    v_store(s->aim + i, v_load(s->aim + i) + (g * was - re * was_im));
-                    back += aim * g;
-                    v_store(dh + im + i, g + (are * g - aim * re));
-                }
-                v_store(s->are + i, da);
-                v_store(dh + i, re + back);
+/* The states of `few` modes from j on before and after every step, one vector of lanes, to w->hs. */
+static inline __attribute__((always_inline)) void redo_modes(const work *w, int64_t N, const bool complex,
+                                                             const int few, int64_t j, int64_t lane, int64_t n,
+                                                             const unsigned char *begins) {
+    int64_t W = LTI_LANES, half = N * W, i = j * W + lane;
+    const mode_lanes *m = &w->m;
+    float *hs = w->hs;
+    vf re[SCAN_MODES], im[SCAN_MODES];
+#pragma GCC unroll 4
+    for (int q = 0; q < few; q++) {
+        re[q] = v_load(w->h + i + q * W), im[q] = complex ? v_load(w->h + half + i + q * W) : v_set(0);
+        v_store(hs + 2 * q * KR_VL, re[q]), v_store(hs + (2 * q + 1) * KR_VL, im[q]);
+    }
+    for (int64_t t = 0; t < n; t++) {
+        vf x = v_load(w->u + t * W + lane);
+        hs += 2 * few * KR_VL;
+        if (begins[t])
+#pragma GCC unroll 4
+            for (int q = 0; q < few; q++) re[q] = im[q] = v_set(0);
+#pragma GCC unroll 4
+        for (int q = 0; q < few; q++) {
+            int64_t at = i + q * W;
+            vf add = v_load(m->bre + at) * x + v_load(m->are + at) * re[q];
+            if (complex) {
+                vf add_im = v_load(m->bim + at) * x + v_load(m->are + at) * im[q];
+                add -= v_load(m->aim + at) * im[q];
+                im[q] += add_im + v_load(m->aim + at) * re[q];
+                v_store(hs + (2 * q + 1) * KR_VL, im[q]);
             }
-        for (int v = 0; v < NV; v++) v_store(w->du + t * W + v * KR_VL, du[v]);
-        if (begins[t]) memset(dh, 0, (size_t)(2 * im) * sizeof *dh);
+            re[q] += add;
+            v_store(hs + 2 * q * KR_VL, re[q]);
+        }
+    }
+}
+
+/* Time back over them: their sums and dh move on, du gathers over all modes. */
+static inline __attribute__((always_inline)) void back_modes(const work *w, int64_t N, const bool complex,
+                                                             const int few, int64_t j, int64_t lane, int64_t n,
+                                                             const unsigned char *begins, const float *hs,
+                                                             int64_t step) {
+    int64_t W = LTI_LANES, half = N * W, i = j * W + lane;
+    const mode_lanes *m = &w->m, *to = &w->sum;
+    vf re[BACK_MODES], im[BACK_MODES], sum[BACK_MODES][MODE_ARRAYS];
+#pragma GCC unroll 4
+    for (int q = 0; q < few; q++) {
+        re[q] = v_load(w->dh + i + q * W), im[q] = complex ? v_load(w->dh + half + i + q * W) : v_set(0);
+#pragma GCC unroll 8
+        for (int k = 0; k < MODE_ARRAYS; k++) sum[q][k] = v_set(0);
+    }
+    for (int64_t t = n - 1; t >= 0; t--) {
+        const float *h = hs + (t + 1) * step;
+        vf u = v_load(w->u + t * W + lane), dy = v_load(w->dy + t * W + lane);
+        vf du = j ? v_load(w->du + t * W + lane) : v_set(0);
+        vi same = (vi){0} - !begins[t]; /* else the state before was not this sequence's */
+#pragma GCC unroll 4
+        for (int q = 0; q < few; q++) {
+            int64_t at = i + q * W;
+            vf now = v_load(h + 2 * q * KR_VL), was = (vf)((vi)v_load(h - step + 2 * q * KR_VL) & same);
+            vf g = re[q] + dy * v_load(m->cre + at), are = v_load(m->are + at), back = are * g;
+            sum[q][4] += dy * now;
+            sum[q][2] += g * u;
+            sum[q][0] += g * was;
+            du += g * v_load(m->bre + at);
+            if (complex) {
+                vf now_im = v_load(h + (2 * q + 1) * KR_VL), aim = v_load(m->aim + at);
+                vf was_im = (vf)((vi)v_load(h - step + (2 * q + 1) * KR_VL) & same);
+                vf g_im = im[q] - dy * v_load(m->cim + at);
+                sum[q][5] -= dy * now_im;
+                sum[q][3] += g_im * u;
+                sum[q][0] += g_im * was_im;
+                sum[q][1] += g_im * was - g * was_im;
+                du += g_im * v_load(m->bim + at);
+                back += aim * g_im;
+                im[q] = (vf)((vi)(g_im + (are * g_im - aim * g)) & same);
+            }
+            re[q] = (vf)((vi)(g + back) & same);
+        }
+        v_store(w->du + t * W + lane, du);
+    }
+    float *sums[MODE_ARRAYS] = {to->are, to->aim, to->bre, to->bim, to->cre, to->cim};
+#pragma GCC unroll 4
+    for (int q = 0; q < few; q++) {
+        int64_t at = i + q * W;
+        v_store(w->dh + at, re[q]);
+        if (complex) v_store(w->dh + half + at, im[q]);
+#pragma GCC unroll 8
+        for (int k = 0; k < MODE_ARRAYS; k++) v_store(sums[k] + at, v_load(sums[k] + at) + sum[q][k]);
+    }
+}
+
+static inline __attribute__((always_inline)) void back_tile(const work *w, int64_t N, const bool complex, int64_t n,
+                                                            const unsigned char *begins) {
+    for (int64_t lane = 0; lane < LTI_LANES; lane += KR_VL) {
+        int64_t j = 0;
+        for (; j + SCAN_MODES <= N; j += SCAN_MODES) { /* more at once than time back has registers for */
+            redo_modes(w, N, complex, SCAN_MODES, j, lane, n, begins);
+            for (int q = 0; q < SCAN_MODES; q += BACK_MODES)
+                back_modes(w, N, complex, BACK_MODES, j + q, lane, n, begins, w->hs + 2 * q * KR_VL,
+                           2 * SCAN_MODES * KR_VL);
+        }
+        for (; j < N; j++) {
+            redo_modes(w, N, complex, 1, j, lane, n, begins);
+            back_modes(w, N, complex, 1, j, lane, n, begins, w->hs, 2 * KR_VL);
+        }
     }
 }
 
@@ -91,7 +160,7 @@ static void store_chunk(const kr_call *c, int64_t row, int64_t first, int64_t n_
 static void tile_bwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine, float *part) {
     int64_t L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), first = i_tile * LTI_LANES;
     int64_t n_channels = D - first < LTI_LANES ? D - first : LTI_LANES, states = 2 * N * LTI_LANES,
-            n_modes = 3 * states;
+            n_modes = MODE_ARRAYS * N * LTI_LANES;
     int64_t at = (s * D + first) * N, n_saved = (L - 1) / LTI_CHUNK, n_tiles = (D + LTI_LANES - 1) / LTI_LANES;
     bool complex = c->in[LTI_AIM].data;
     const float *dhre = c->dout[LTI_HRE].data, *dhim = c->dout[LTI_HIM].data;
@@ -100,7 +169,6 @@ static void tile_bwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine, f
     to_lanes(w.dh, dhre ? dhre + at : NULL, n_channels, N, 0);
     to_lanes(w.dh + states / 2, dhim && complex ? dhim + at : NULL, n_channels, N, 0);
     memset(w.sum.are, 0, (size_t)n_modes * sizeof(float));
-    memset(w.zero, 0, (size_t)states * sizeof(float));
     memset(w.dskip, 0, LTI_LANES * sizeof(float));
     for (int64_t k = n_saved; k >= 0; k--) {
         int64_t t0 = k * LTI_CHUNK, n = L - t0 < LTI_CHUNK ? L - t0 : LTI_CHUNK, row = s * L + t0;
@@ -109,18 +177,10 @@ static void tile_bwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine, f
             memcpy(w.h, (const float *)c->saved + ((s * n_tiles + i_tile) * n_saved + k - 1) * states,
                    (size_t)states * sizeof(float));
         else load_h0(c, s, first, n_channels, w.h);
-        memcpy(w.hs, w.h, (size_t)states * sizeof(float));
-        memset(w.chunk.are, 0, (size_t)n_modes * sizeof(float));
         load_chunk(c, row, first, n_channels, n, &w);
         find_begins(c, s, t0, n, begins);
-        if (complex) {
-            scan_tile(&w.m, N, true, n, w.u, begins, w.h, NULL, w.hs + states);
-            back_tile(&w, N, true, n, begins);
-        } else {
-            scan_tile(&w.m, N, false, n, w.u, begins, w.h, NULL, w.hs + states);
-            back_tile(&w, N, false, n, begins);
-        }
-        for (int64_t i = 0; i < n_modes; i++) w.sum.are[i] += w.chunk.are[i];
+        if (complex) back_tile(&w, N, true, n, begins);
+        else back_tile(&w, N, false, n, begins);
         store_chunk(c, row, first, n_channels, n, &w);
     }
     memcpy(part, w.sum.are, (size_t)n_modes * sizeof(float));

@@ -9,6 +9,18 @@ static void load_inputs(const kr_call *c, int64_t row, int64_t first, int64_t n_
                     load_lanes(in_at(c, LTI_U, (row + t) * c->in[LTI_U].pitch + first), i, n_channels));
 }
 
+/* A chunk of n steps, mode after mode. */
+static inline __attribute__((always_inline)) void scan_tile(const mode_lanes *m, int64_t N, const bool complex,
+                                                            int64_t n, const float *u, const unsigned char *begins,
+                                                            float *h, float *y) {
+    for (int64_t lane = 0; lane < LTI_LANES; lane += KR_VL) {
+        int64_t j = 0;
+        for (; j + SCAN_MODES <= N; j += SCAN_MODES)
+            scan_modes(m, N, complex, SCAN_MODES, j, lane, n, u, begins, h, y);
+        for (; j < N; j++) scan_modes(m, N, complex, 1, j, lane, n, u, begins, h, y);
+    }
+}
+
 static void tile_fwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine) {
     int64_t L = KR_SIZE(c, 'L'), D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N'), first = i_tile * LTI_LANES;
     int64_t n_channels = D - first < LTI_LANES ? D - first : LTI_LANES, states = 2 * N * LTI_LANES;
@@ -27,8 +39,8 @@ static void tile_fwd(const kr_call *c, int64_t s, int64_t i_tile, float *mine) {
                    h, (size_t)states * sizeof *h);
         load_inputs(c, row, first, n_channels, n, u);
         find_begins(c, s, t0, n, begins);
-        if (complex) scan_tile(&m, N, true, n, u, begins, h, y, NULL);
-        else scan_tile(&m, N, false, n, u, begins, h, y, NULL);
+        if (complex) scan_tile(&m, N, true, n, u, begins, h, y);
+        else scan_tile(&m, N, false, n, u, begins, h, y);
         for (int64_t t = 0; t < n; t++)
             for (int64_t i = 0; i < n_channels; i += KR_VL) {
                 vf sum = v_load(y + t * LTI_LANES + i);

@@ -10,7 +10,7 @@
 #include "base/vec.h"
 #include "ops/lti_scan/lti_scan.h"
 
-enum { NV = LTI_LANES / KR_VL };
+enum { SCAN_MODES = 4, BACK_MODES = 2 }; /* taken through time at once */
 
 static inline vf load_lanes(const float *p, int64_t i, int64_t n) {
     return i + KR_VL <= n ? v_load(p + i) : i < n ? v_load_n(p + i, n - i) : v_set(0);
@@ -121,33 +121,43 @@ static inline void find_begins(const kr_call *c, int64_t s, int64_t t0, int64_t 
     }
 }
 
-/* Runs h over n steps of u[n][lane].  y, if wanted, [n][lane]; hs, if wanted, [n][2][N][lane]. */
-static inline __attribute__((always_inline)) void scan_tile(const mode_lanes *m, int64_t N, bool complex, int64_t n,
-                                                            const float *u, const unsigned char *begins, float *h,
-                                                            float *y, float *hs) {
-    int64_t W = LTI_LANES, im = N * W;
+/* `few` modes from j on, one vector of lanes: their states stay in registers over all n steps of
+ * u[n][lane], and few of them at a time hide each other's latency.  y [n][lane]; the first modes set it. */
+static inline __attribute__((always_inline)) void scan_modes(const mode_lanes *m, int64_t N, const bool complex,
+                                                             const int few, int64_t j, int64_t lane, int64_t n,
+                                                             const float *u, const unsigned char *begins, float *h,
+                                                             float *y) {
+    int64_t W = LTI_LANES, half = N * W, i = j * W + lane;
+    vf re[SCAN_MODES], im[SCAN_MODES];
+#pragma GCC unroll 4
+    for (int q = 0; q < few; q++) {
+        re[q] = v_load(h + i + q * W);
+        im[q] = complex ? v_load(h + half + i + q * W) : v_set(0);
+    }
     for (int64_t t = 0; t < n; t++) {
-        vf x[NV], sum[NV];
-        for (int v = 0; v < NV; v++) x[v] = v_load(u + t * W + v * KR_VL), sum[v] = v_set(0);
-        if (begins[t]) memset(h, 0, (size_t)((complex ? 2 : 1) * im) * sizeof *h);
-        for (int64_t j = 0; j < N; j++)
-            for (int v = 0; v < NV; v++) {
-                int64_t i = j * W + v * KR_VL;
-                vf re = v_load(h + i), add = v_load(m->bre + i) * x[v] + v_load(m->are + i) * re;
-                if (complex) {
-                    vf old = v_load(h + im + i), add_im = v_load(m->bim + i) * x[v] + v_load(m->are + i) * old;
-                    vf now = old + (add_im + v_load(m->aim + i) * re);
-                    add -= v_load(m->aim + i) * old;
-                    v_store(h + im + i, now);
-                    if (y) sum[v] -= v_load(m->cim + i) * now;
-                    if (hs) v_store(hs + t * 2 * im + im + i, now);
-                }
-                re += add;
-                v_store(h + i, re);
-                if (y) sum[v] += v_load(m->cre + i) * re;
-                if (hs) v_store(hs + t * 2 * im + i, re);
+        vf x = v_load(u + t * W + lane), sum = j ? v_load(y + t * W + lane) : v_set(0);
+        if (begins[t])
+#pragma GCC unroll 4
+            for (int q = 0; q < few; q++) re[q] = im[q] = v_set(0);
+#pragma GCC unroll 4
+        for (int q = 0; q < few; q++) {
+            int64_t at = i + q * W;
+            vf add = v_load(m->bre + at) * x + v_load(m->are + at) * re[q];
+            if (complex) {
+                vf add_im = v_load(m->bim + at) * x + v_load(m->are + at) * im[q];
+                add -= v_load(m->aim + at) * im[q];
+                im[q] += add_im + v_load(m->aim + at) * re[q];
+                sum -= v_load(m->cim + at) * im[q];
             }
-        for (int v = 0; y && v < NV; v++) v_store(y + t * W + v * KR_VL, sum[v]);
+            re[q] += add;
+            sum += v_load(m->cre + at) * re[q];
+        }
+        v_store(y + t * W + lane, sum);
+    }
+#pragma GCC unroll 4
+    for (int q = 0; q < few; q++) {
+        v_store(h + i + q * W, re[q]);
+        if (complex) v_store(h + half + i + q * W, im[q]);
     }
 }
 #endif

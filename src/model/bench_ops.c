@@ -5,37 +5,27 @@
 
 #include "model/bench_call.h"
 
-/* Flops of a forward where the op has no count of its own: an exp is 20 (its polynomial
- * and scaling), the rest what the formula says. */
-static double scan_flops(const kr_call *c) {
-    return 26.0 * (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
-}
-static double lti_flops(const kr_call *c) { /* complex: a h is 6, + gain u 4, C h 4 */
-    return 14.0 * (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
-}
-
 /* Sizes are those of a training step: 8 rows of 1024 tokens, d_model 256.  `small` is what
  * the scalar reference can do in a moment. */
 typedef struct entry {
     const char *op, *sizes, *small;
-    double (*flops)(const kr_call *c);
 } entry;
 static const entry table[] = {
-    {"linear", "*8192 K256 N1288 -b", "*256 K256 N1288 -b", NULL},
-    {"linear", "*8192 K512 N256 -b", "*256 K512 N256 -b", NULL},
-    {"linear", "*8192 K512 N48 -b", "*256 K512 N48 -b", NULL}, /* Mamba-1's x_proj */
-    {"linear", "*8192 K16 N512 -b", "*256 K16 N512 -b", NULL}, /* and dt_proj */
-    {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h", NULL},
-    {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h", scan_flops},
+    {"linear", "*8192 K256 N1288 -b", "*256 K256 N1288 -b"},
+    {"linear", "*8192 K512 N256 -b", "*256 K512 N256 -b"},
+    {"linear", "*8192 K512 N48 -b", "*256 K512 N48 -b"}, /* Mamba-1's x_proj */
+    {"linear", "*8192 K16 N512 -b", "*256 K16 N512 -b"}, /* and dt_proj */
+    {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
+    {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h"},
     {"lti_scan", "S8 L1024 D256 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him",
-     "S1 L512 D32 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him", lti_flops},
-    {"conv1d", "S8 L1024 D768 K4 -x0 -seq_idx -x1", "S1 L1024 D256 K4 -x0 -seq_idx -x1", NULL},
-    {"add_rmsnorm", "*8192 D256", "*1024 D256", NULL},
-    {"gated_rmsnorm", "*8192 D512", "*1024 D512", NULL},
-    {"cross_entropy", "*8192 K256 V256 -nll -lse", "*128 K256 V256 -nll -lse", NULL},
-    {"cross_entropy", "*1024 K256 V50280 -nll -lse", "*8 K256 V50280 -nll -lse", NULL},
-    {"embedding", "S8 L1024 V256 D256", "S1 L1024 V256 D256", NULL},
-    {"unary", "*8192 D512", "*1024 D512", NULL},
+     "S1 L512 D32 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him"},
+    {"conv1d", "S8 L1024 D768 K4 -x0 -seq_idx -x1", "S1 L1024 D256 K4 -x0 -seq_idx -x1"},
+    {"add_rmsnorm", "*8192 D256", "*1024 D256"},
+    {"gated_rmsnorm", "*8192 D512", "*1024 D512"},
+    {"cross_entropy", "*8192 K256 V256 -nll -lse", "*128 K256 V256 -nll -lse"},
+    {"cross_entropy", "*1024 K256 V50280 -nll -lse", "*8 K256 V50280 -nll -lse"},
+    {"embedding", "S8 L1024 V256 D256", "S1 L1024 V256 D256"},
+    {"unary", "*8192 D512", "*1024 D512"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
@@ -77,13 +67,12 @@ static void print_sizes(const char *words, char *to) { /* without what is left o
 
 static void row_of(const entry *e, const kr_bench_machine *m, kr_bench_call *b, bool back, const kr_bench_options *opt, const char *sizes,
                    double speedup, void (*row)(void *user, const kr_bench_op *r), void *user) {
-    double (*flops)(const kr_call *c) = b->op->flops ? b->op->flops : e->flops;
     kr_bench_op r = {.op = e->op,
                      .sizes = sizes,
                      .backward = back,
                      .time = kr_bench_call_time(b, back, opt),
                      .bytes = kr_bench_call_bytes(b, back),
-                     .flops = flops ? flops(&b->call) * (back ? 2 : 1) : 0,
+                     .flops = b->op->flops ? b->op->flops(&b->call) * (back ? 2 : 1) : 0,
                      .speedup = speedup};
     double most = m->fma_flops > m->gemm_flops ? m->fma_flops : m->gemm_flops; /* on a busy machine either */
     double by_flops = r.flops / most, by_bytes = r.bytes / m->stream_bytes;

@@ -107,6 +107,12 @@ static kr_status lti_scan_plan(kr_call *c) {
     return KR_OK;
 }
 
+/* A mode and step: complex, a h is 6, + gain u 4, C h 4; real 2, 2 and 2. */
+static double lti_scan_flops(const kr_call *c) {
+    double modes = (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
+    return (c->in[LTI_AIM].n_dims ? 14 : 6) * modes;
+}
+
 const kr_op kr_op_lti_scan = {
     .name = "lti_scan",
     .sig = "u:SLD log_dt:D@f Are:DN@f Aim?:DN@f Bre?:DN@f Bim?:DN@f Cre:DN@f Cim?:DN@f D?:D@f h0re?:SDN@f h0im?:SDN@f "
@@ -123,4 +129,5 @@ const kr_op kr_op_lti_scan = {
     .no_grad = 1 << LTI_SEQ_IDX,
     .state = {{LTI_H0RE + 1, LTI_HRE + 1}, {LTI_H0IM + 1, LTI_HIM + 1}},
     .may_alias = 1 << LTI_HRE | 1 << LTI_HIM,
+    .flops = lti_scan_flops,
 };

@@ -84,6 +84,11 @@ static kr_status selective_scan_plan(kr_call *c) {
     return KR_OK;
 }
 
+/* A state and step: an exp is 20 (its polynomial and scaling), a h + b u and C h 6. */
+static double selective_scan_flops(const kr_call *c) {
+    return 26.0 * (double)(KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D')) * (double)KR_SIZE(c, 'N');
+}
+
 const kr_op kr_op_selective_scan = {
     .name = "selective_scan",
     .sig = "u:SLD dt:SLD A:DN@f B:SLGN C:SLGN D?:D@f z?:SLD dt_bias?:D@f h0?:SDN@f seq_idx?:SL@i -> y:SLD h:SDN@f",
@@ -99,4 +104,5 @@ const kr_op kr_op_selective_scan = {
     .no_grad = 1 << SCAN_SEQ_IDX,
     .state = {{SCAN_H0 + 1, SCAN_H + 1}},
     .may_alias = 1 << SCAN_H,
+    .flops = selective_scan_flops,
 };

@@ -41,8 +41,8 @@ static kr_status ssd_plan(kr_call *c) {
     int64_t stride = ssd_stride(L), ref_states = (L + stride - 1) / stride + stride + 2;
     size_t state = (size_t)(P * N) * kr_dtype_bytes(c->in[SSD_X].dtype);
     size_t fwd = (size_t)(c->n_threads * ssd_fwd_floats(&d)) * sizeof(float);
-    size_t bwd = (size_t)(ssd_bwd_grads(&d) + ssd_bwd_sums(&d) + ssd_bwd_parts(&d) + c->n_threads * ssd_bwd_floats(&d)) *
-                 sizeof(float);
+    size_t bwd = (size_t)(ssd_bwd_grads(&d) + ssd_bwd_sums(&d) + ssd_bwd_parts(&d)) * sizeof(float);
+    bwd += (size_t)(c->n_threads * ssd_bwd_floats(&d)) * sizeof(float);
     c->fwd_scratch = fwd > state ? fwd : state;
     c->bwd_scratch = bwd > ref_states * state ? bwd : (size_t)ref_states * state;
     if (c->training) c->saved_bytes = (size_t)ssd_saved(&d) * sizeof(float);

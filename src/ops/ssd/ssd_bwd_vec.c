@@ -352,8 +352,8 @@ static void group_chunk(const kr_call *c, const plan *pl, bench *w, int64_t s, i
                         .shape = TILE_A_LOWER});
     write_group(c, z, SSD_C, &k, g, w->t);
     transpose_padded(w->t, N, sum.dbt, Q, N, k.qp);
-    multiply(&(product){k.qp, N, k.q, {sum.dcb, Q}, {w->group.C, N}, {w->t, N}, .a_trans = true, .from = w->t, .keep = 1,
-                        .shape = TILE_A_UPPER});
+    multiply(&(product){k.qp, N, k.q, {sum.dcb, Q}, {w->group.C, N}, {w->t, N}, .a_trans = true, .from = w->t,
+                        .keep = 1, .shape = TILE_A_UPPER});
     write_group(c, z, SSD_B, &k, g, w->t);
 }
 

@@ -21,14 +21,27 @@ struct kr_adamw_plan {
 
 static __device__ int64_t piece_end(const kr_adamw_item &q, const piece &p) { return p.from + BLOCK < q.n ? p.from + BLOCK : q.n; }
 
+/* V elements, zeros behind the n that are left; parameters start at multiples of 256 bytes. */
+static __device__ void load(float (&to)[V], const float *from, int64_t n) {
+    if (n >= V) return cu_load<V>(to, from);
+    for (int k = 0; k < V; k++) to[k] = k < n ? from[k] : 0;
+}
+template <typename T> static __device__ void store(T *to, const float (&from)[V], int64_t n) {
+    if (n >= V) return cu_store<V>(to, from);
+    for (int k = 0; k < V && k < n; k++) to[k] = cu_as<T>(from[k]);
+}
+
 /* A thread adds its elements in order, the block adds its threads: doubles, as on a CPU. */
 static __global__ void square_sums(const kr_adamw_item *item, const piece *pieces, double *part) {
     __shared__ double room[32];
     const piece p = pieces[blockIdx.x];
     const kr_adamw_item q = item[p.item];
     double sum = 0;
-    for (int64_t i = p.from + threadIdx.x * V, end = piece_end(q, p); i < end; i += THREADS * V)
-        for (int k = 0; k < V && i + k < end; k++) sum += (double)q.grad[i + k] * q.grad[i + k];
+    for (int64_t i = p.from + threadIdx.x * V, end = piece_end(q, p); i < end; i += THREADS * V) {
+        float g[V];
+        load(g, q.grad + i, end - i);
+        for (int k = 0; k < V; k++) sum += (double)g[k] * g[k];
+    }
     sum = cu_block_sum(sum, room);
     if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
@@ -47,12 +60,18 @@ static __global__ void update(const kr_adamw_item *item, const piece *pieces, co
     double whole = *norm;
     if (!isfinite(whole)) return;
     float scale = r.clip > 0 && whole > r.clip ? (float)(r.clip / whole) : 1, decay = q.decay ? r.weight_decay : 0;
-    for (int64_t i = p.from + threadIdx.x, end = piece_end(q, p); i < end; i += THREADS) {
-        float g = q.grad[i] * scale, x = q.x[i];
-        float m = r.beta1 * q.m[i] + (1 - r.beta1) * g, v = r.beta2 * q.v[i] + (1 - r.beta2) * g * g;
-        x -= r.lr * (m * r.correct1) / (sqrtf(v * r.correct2) + r.eps) + decay * x;
-        q.m[i] = m, q.v[i] = v, q.x[i] = x;
-        if (q.low) ((bf16 *)q.low)[i] = __float2bfloat16_rn(x);
+    for (int64_t i = p.from + threadIdx.x * V, end = piece_end(q, p); i < end; i += THREADS * V) {
+        float g[V], x[V], m[V], v[V];
+        int64_t n = end - i;
+        load(g, q.grad + i, n), load(x, q.x + i, n), load(m, q.m + i, n), load(v, q.v + i, n);
+        for (int k = 0; k < V; k++) {
+            g[k] *= scale;
+            m[k] = r.beta1 * m[k] + (1 - r.beta1) * g[k];
+            v[k] = r.beta2 * v[k] + (1 - r.beta2) * g[k] * g[k];
+            x[k] -= r.lr * (m[k] * r.correct1) / (sqrtf(v[k] * r.correct2) + r.eps) + decay * x[k];
+        }
+        store(q.x + i, x, n), store(q.m + i, m, n), store(q.v + i, v, n);
+        if (q.low) store((bf16 *)q.low + i, x, n);
     }
 }
 

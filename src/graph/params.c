@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype, kr_device *device) {
@@ -190,8 +191,14 @@ static void init_one(kr_param *q, uint64_t seed) {
     }
 }
 
+/* Parameters do not know of each other, so any thread may draw any of them. */
 void kr_params_init(kr_params *p, uint64_t seed) {
-    for (kr_param *q = p->first; q; q = q->next) init_one(q, seed);
+#pragma omp parallel num_threads(p->n_elements < 1000000 ? 1 : kr_cpu_threads())
+#pragma omp single
+    for (kr_param *q = p->first; q; q = q->next) {
+#pragma omp task firstprivate(q)
+        init_one(q, seed);
+    }
 }
 
 void kr_params_zero_grad(kr_params *p) {

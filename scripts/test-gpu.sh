@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 dist=''
 [ "${1:-}" != --dist ] || dist=${2:?a folder}
 dir=build/cuda
-tests="check_ops check_golden check_verify check_device"
+tests="check_ops check_golden check_verify check_device check_big"
 fixtures=${KRAIT_SHARED:-../shared}/fixtures
 
 krait_install

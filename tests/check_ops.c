@@ -114,21 +114,24 @@ static void check_memory(const op_case *k, int way, const char *when, int mark) 
     const char *bad = own_check(mark);
     must(k, way, when, bad ? bad : "memory", !bad);
 }
-/* On a GPU a step of decoding may have kernels of its own, so training and inference (a, b)
- * may differ in the last bits. */
+/* On a GPU a step of decoding may have kernels of its own, and a slice that no vector fits may
+ * be summed in another order, so there (`near`) the last bits may differ. */
+static void near_or_same(const op_case *k, int way, const char *what, const char *name, const kr_sig_term *t, bool near, double tol, const kr_call *a,
+                         const kr_tensor *x, const kr_call *b, const kr_tensor *y) {
+    if (near) verdict(k, way, what, name, rel_err(t, a, x, b, y), rounded(tol, y, 2));
+    else must(k, way, what, name, same_bits(t, a, x, b, y));
+}
+static bool odd_slices; /* of the runs that are compared; see near_or_same */
 static void same_outputs(const op_case *k, int way, const char *what, const kr_call *a, const kr_call *b) {
-    bool bits = !device || a->training == b->training;
-    for (int o = 0; o < k->n_out; o++) {
-        const kr_sig_term *t = &k->out_term[o];
-        if (!a->out[o].data || !b->out[o].data) continue;
-        if (bits) must(k, way, what, t->name, same_bits(t, a, &a->out[o], b, &b->out[o]));
-        else verdict(k, way, what, t->name, rel_err(t, a, &a->out[o], b, &b->out[o]), rounded(tol_fwd(k, way), &b->out[o], 2));
-    }
+    bool near = device && (odd_slices || a->training != b->training);
+    for (int o = 0; o < k->n_out; o++)
+        if (a->out[o].data && b->out[o].data)
+            near_or_same(k, way, what, k->out_term[o].name, &k->out_term[o], near, tol_fwd(k, way), a, &a->out[o], b, &b->out[o]);
 }
 static void same_gradients(const op_case *k, int way, const char *what, const kr_call *a, const kr_call *b) {
     for (int i = 0; i < k->n_in; i++)
         if (a->din[i].data && b->din[i].data && !b->acc[i])
-            must(k, way, what, grad_name(k, i), same_bits(&k->in_term[i], a, &a->din[i], b, &b->din[i]));
+            near_or_same(k, way, what, grad_name(k, i), &k->in_term[i], device && odd_slices, tol_bwd(k, way), a, &a->din[i], b, &b->din[i]);
 }
 
 /* --- the definition: central differences ----------------------------------------------- */
@@ -312,12 +315,14 @@ static void check_pitched(const op_case *k, int way, const kr_call *base, bool e
         how h = way_how(way);
         h.pitched = only < 0 ? ~0u : 1u << only;
         h.even = even;
+        odd_slices = !even;
         snprintf(what, sizeof what, "%scolumn slices (%s):", even ? "aligned " : "", only < 0 ? "all" : k->in_term[only].name);
         kr_call c = run_both(k, &h);
         same_outputs(k, way, what, base, &c);
         same_gradients(k, way, what, base, &c);
         for (int i = 0; i < k->n_in; i++)
             if (c.din[i].data) must(k, way, "wrote between the rows of", grad_name(k, i), padding_kept(k, i, &c));
+        odd_slices = false;
         check_memory(k, way, what, mark);
         own_release(mark);
         if (only < 0 && n_failed == before) return;

@@ -45,6 +45,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
 for op in $("$bin/check_ops" --list); do try 60 "check_ops $op" "$bin/check_ops" -v --device cuda "$op"; done
 try 60 check_golden "$bin/check_golden" --device cuda
 try 60 check_verify "$bin/check_verify"
+try 90 check_big "$bin/check_big" --device cuda
 try 60 check_device "$bin/check_device"
 
 # --- 50 steps beside the CPU ------------------------------------------------------------------

@@ -95,7 +95,8 @@ static void to_twin(void *pointer, block *used[], int *n_used) {
     KR_ASSERT(!"a buffer of ours");
 }
 
-static void run_on_device(const kr_op *op, const kr_call *c, bool backward) {
+static void run_on_device(const op_case *k, const kr_call *c, bool backward) {
+    const kr_op *op = k->op;
     block *used[4 * KR_MAX_IN + 8];
     int n = 0;
     kr_call d = *c;
@@ -110,7 +111,7 @@ static void run_on_device(const kr_op *op, const kr_call *c, bool backward) {
     else kr_op_forward(op, &d, KR_CUDA);
     for (int i = 0; i < n; i++) api->download(device, used[i]->raw, used[i]->twin, block_bytes(used[i]));
     if (api->sync(device) == KR_OK) return;
-    printf("FAIL %s: %s\n", op->name, kr_error()); /* the device is lost */
+    printf("FAIL %s [%s] %s: %s\n", op->name, k->text, backward ? "backward" : "forward", kr_error()); /* the device is lost */
     exit(1);
 }
 
@@ -388,7 +389,7 @@ kr_call case_call(const op_case *k, const how *h) {
 
 void case_forward(const op_case *k, const how *h, kr_call *c) {
     c->scratch = own(c->fwd_scratch, "forward scratch", h->impl == KR_CUDA ? 256 - GUARD : 0);
-    if (h->impl == KR_CUDA) run_on_device(k->op, c, false);
+    if (h->impl == KR_CUDA) run_on_device(k, c, false);
     else kr_op_forward(k->op, c, h->impl);
     for (int o = 0; o < k->n_out; o++)
         if (c->out[o].data && !(h->alias >> o & 1)) freeze(c->out[o].data);
@@ -408,7 +409,7 @@ void case_backward(const op_case *k, const how *h, kr_call *c) {
     for (int o = 0; o < k->n_out && h->poison; o++)
         if (!(k->op->bwd_out >> o & 1)) poison(&c->out[o], &k->out_term[o], c);
     c->scratch = own(c->bwd_scratch, "backward scratch", h->impl == KR_CUDA ? 256 - GUARD : 0);
-    if (h->impl == KR_CUDA) run_on_device(k->op, c, true);
+    if (h->impl == KR_CUDA) run_on_device(k, c, true);
     else kr_op_backward(k->op, c, h->impl);
 }
 

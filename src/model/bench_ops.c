@@ -104,7 +104,8 @@ static kr_status bench_on_device(const entry *e, const kr_bench_machine *m, kr_d
     print_sizes(words, sizes);
     if (!kr_op_cuda(kr_op_find(e->op))) return KR_OK; /* none yet */
     kr_status st = kr_bench_call_open_on(&b, e->op, words, d, real);
-    for (int back = 0; st == KR_OK && back < 2; back++) row_of(e, m, &b, back, opt, sizes, 0, row, user);
+    int n = kr_op_cuda(b.op)->bwd ? 2 : 1;
+    for (int back = 0; st == KR_OK && back < n; back++) row_of(e, m, &b, back, opt, sizes, 0, row, user);
     kr_bench_call_close(&b);
     return st;
 }

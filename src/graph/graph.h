@@ -35,6 +35,7 @@ typedef struct kr_graph_options {
     int n_threads;
     bool training;     /* kr_graph_grad will be called */
     bool checkpoint;   /* keep only the inputs of blocks; recompute blocks in backward */
+    bool frozen;       /* parameters do not change: what is computed from them alone is computed once */
 } kr_graph_options;
 
 kr_status kr_graph_new(kr_graph **out, kr_params *params, const kr_graph_options *opt);

@@ -36,6 +36,7 @@ typedef struct kr_step {
     kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
     kr_node *din[KR_MAX_IN], *dout[KR_MAX_OUT]; /* backward: views on gradients, or NULL */
     bool backward, dead;
+    bool once;                 /* frozen; see kr_graph_options */
     bool acc[KR_MAX_IN];
     kr_node *zero[KR_MAX_IN];  /* gradient roots to clear before this step */
     kr_node *saved;            /* what forward saves for backward; both steps point to it */
@@ -78,6 +79,7 @@ struct kr_graph {
     kr_node *loss_grad;
     float loss_scale;
     bool planned;
+    bool ran;                 /* once, so that what is frozen is there */
     kr_graph_memory memory;
     char *block_data, *fixed, *scratch;
     size_t fixed_bytes;

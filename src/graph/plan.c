@@ -66,6 +66,17 @@ static void find_uses(kr_graph *g) {
         if (n->root->keep && n->root->first >= 0) n->root->last = g->n_steps;
 }
 
+/* Steps over parameters alone, whose results then live from run to run. */
+static void find_frozen(kr_graph *g) {
+    for (int k = 0; k < g->n_steps && g->opt.frozen && !g->opt.training; k++) {
+        kr_step *s = &g->steps[k];
+        if (!s->out[0]->from_params) continue;
+        s->once = true;
+        for (int o = 0; o < KR_MAX_OUT; o++)
+            if (s->out[o] && s->out[o]->first >= 0) s->out[o]->first = 0, s->out[o]->last = g->n_steps;
+    }
+}
+
 /* A state whose only reader is the step that makes its next value is updated in place. */
 static void find_aliases(kr_graph *g) {
     for (int k = 0; k < g->n_steps && !g->opt.training; k++) {
@@ -133,6 +144,7 @@ kr_status kr_graph_plan(kr_graph *g) {
     g->planned = true;
     if (!g->loss_grad) g->n_forward = g->n_steps;
     find_uses(g);
+    find_frozen(g);
     find_aliases(g);
     KR_TRY(place(g));
     measure(g);

@@ -17,7 +17,7 @@ typedef enum kr_model_mode {
     KR_MODEL_TRAIN,   /* inputs, targets -> "loss", and gradients */
     KR_MODEL_LOSS,    /* inputs, targets -> "loss", "nll" */
     KR_MODEL_ALL,     /* inputs -> "logits" of every step */
-    KR_MODEL_LAST,    /* inputs -> "logits" of the last step */
+    KR_MODEL_LAST,    /* inputs -> "logits" of the last step; the weights are those of its first run */
 } kr_model_mode;
 
 typedef struct kr_model_graph_options {

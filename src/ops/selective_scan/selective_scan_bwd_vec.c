@@ -199,6 +199,16 @@ static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const
                        .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins};
 }
 
+/* What a block reads and writes of the chunk before the one at row. */
+static ahead ahead_back(const kr_call *c, int64_t row, int64_t channel, int64_t group) {
+    ahead f = ahead_of(c, row - SCAN_CHUNK, channel, group);
+    ahead_add(&f, c->dout[SCAN_Y].data, KR_SIZE(c, 'D'), row - SCAN_CHUNK, channel);
+    for (int slot = SCAN_U; slot <= SCAN_DT; slot++)
+        ahead_add(&f, c->din[slot].data, c->din[slot].pitch, row - SCAN_CHUNK, channel);
+    ahead_add(&f, c->din[SCAN_Z].data, c->din[SCAN_Z].pitch, row - SCAN_CHUNK, channel);
+    return f;
+}
+
 /* One chunk of one tile, whose first state is in w->h. */
 static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64_t i_tile, const work *w, int64_t row,
                       int64_t n) {
@@ -208,6 +218,7 @@ static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64
     for (int64_t b = 0; b < k.n_blocks; b++) {
         block e_b = block_of(c, g, &k, w, b, row, n);
         float *h = w->h + b * states, *dh = w->dh + b * states, *dA = w->chunk_dA;
+        if (row % g->L >= SCAN_CHUNK) e_b.ahead = ahead_back(c, row, k.first + b * SCAN_LANES, k.group);
         int64_t at = b * SCAN_CHUNK * SCAN_LANES;
         memcpy(w->hs, h, (size_t)states * sizeof *h);
         memset(dA, 0, (size_t)states * sizeof *dA);

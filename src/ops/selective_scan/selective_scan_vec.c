@@ -77,6 +77,11 @@ static void run(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile,
                        .B = in_row(c, SCAN_B, row) + k.group * N, .C = in_row(c, SCAN_C, row) + k.group * N,
                        .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, 
                        .lane_group = k.lane_group, .gather = w->gather, .begins = w->begins};
+            if (t + SCAN_CHUNK < t1) {
+                int64_t next = row + SCAN_CHUNK, channel = k.first + b * SCAN_LANES;
+                e.ahead = ahead_of(c, next, channel, k.group);
+                if (outputs) ahead_add(&e.ahead, c->out[SCAN_Y].data, g->D, next, channel);
+            }
             if (!g->shared) scan_block(&e, h, w->y + at, NULL, NULL, false);
             else if (outputs) scan_block(&e, h, w->y + at, NULL, NULL, true);
             else scan_block(&e, h, NULL, NULL, NULL, true);

@@ -68,6 +68,29 @@ static inline tile tile_of(const scan_grid *g, int64_t i) {
     return k;
 }
 
+/* Rows of the next chunk, to fetch into L2 step by step while this one is run: a block's lanes are a
+ * line of each, strided, so the CPU does not see them coming. */
+typedef struct ahead {
+    uintptr_t at[10];
+    int64_t by[10];
+    int n;
+} ahead;
+static inline void ahead_add(ahead *f, const void *data, int64_t pitch, int64_t row, int64_t column) {
+    if (data) f->at[f->n] = (uintptr_t)((const float *)data + row * pitch + column), f->by[f->n++] = pitch * 4;
+}
+static inline void ahead_fetch(const ahead *f, int64_t t) {
+    for (int i = 0; i < f->n; i++) __builtin_prefetch((const void *)(f->at[i] + (uintptr_t)(t * f->by[i])), 0, 2);
+}
+/* What a block reads of the chunk that begins at row. */
+static inline ahead ahead_of(const kr_call *c, int64_t row, int64_t channel, int64_t group) {
+    ahead f = {.n = 0};
+    for (int slot = SCAN_U; slot <= SCAN_DT; slot++) ahead_add(&f, c->in[slot].data, c->in[slot].pitch, row, channel);
+    ahead_add(&f, c->in[SCAN_Z].data, c->in[SCAN_Z].pitch, row, channel);
+    for (int slot = SCAN_B; slot <= SCAN_C; slot++)
+        ahead_add(&f, c->in[slot].data, c->in[slot].pitch, row, group * KR_SIZE(c, 'N'));
+    return f;
+}
+
 /* One block of channels over the steps of one chunk. */
 typedef struct block {
     int64_t n, N;                 /* steps, states */
@@ -77,6 +100,7 @@ typedef struct block {
     const int32_t *lane_group;    /* for lanes that do not share B and C */
     float *gather;                /* [2][N][lane] */
     const unsigned char *begins;  /* [n] another sequence begins */
+    ahead ahead;
 } block;
 
 /* B or C of one step as [N][lane], when lanes are of several groups.  (Lanes past the last
@@ -100,6 +124,7 @@ static inline __attribute__((always_inline)) void scan_block(const block *k, flo
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = 0; t < k->n; t++) {
         const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
+        ahead_fetch(&k->ahead, t);
         if (!shared) {
             B = gather_row(k, B, k->gather);
             if (y) C = gather_row(k, C, k->gather + N * W);

@@ -294,8 +294,13 @@ static void test_recompute(void **state) {
             o.checkpoint = true;
             result b = train_once(m, o);
             if (!same_bits(m, &a, &b)) fail_msg("%s%s: recomputing changes bits", cases[i].name, dropout ? " with dropout" : "");
+            o.checkpoint = false, o.remake = true;
+            result c = train_once(m, o);
+            if (!same_bits(m, &a, &c)) fail_msg("%s%s: remaking cheap values changes bits", cases[i].name, dropout ? " with dropout" : "");
+            if (c.block > a.block) fail_msg("%s: remaking takes %zu bytes, %zu without", cases[i].name, c.block, a.block);
             kr_mem_free(a.grad);
             kr_mem_free(b.grad);
+            kr_mem_free(c.grad);
             kr_model_release(m);
         }
 }

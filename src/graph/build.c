@@ -64,7 +64,7 @@ kr_node *kr_node_new(kr_graph *g, kr_node_kind kind, const char *name, kr_dtype 
     n->n_dims = n_dims;
     memcpy(n->dim, dim, (size_t)n_dims * sizeof *dim);
     n->root = n;
-    n->first = n->last = -1;
+    n->first = n->last = n->maker = -1;
     if (name && !(n->name = kr_arena_strdup(&g->arena, name))) return failed(g, KR_ERR_NOMEM);
     *g->nodes_end = n;
     g->nodes_end = &n->all_next;
@@ -258,6 +258,7 @@ kr_node *kr_apply(kr_graph *g, const kr_op *op, const void *attr, kr_node *const
         n->needs_grad = any_grad && y->dtype != KR_I32;
         n->width = y->pitch;
         n->from_params = from_params;
+        n->maker = g->n_steps - 1;
         g->steps[g->n_steps - 1].out[o] = n;
         if (out) out[o] = n;
     }

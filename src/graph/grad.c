@@ -8,11 +8,16 @@
  * by different steps, so this is decided per interval of columns; where slices overlap
  * only in part, or leave a gap, the root's gradient is cleared first and all add.
  *
+ * Remaking: the output of a cheap step is not kept for backward, but made again before the
+ * first backward that reads it, by a repetition of the step.
+ *
  * Checkpointing: the steps of a block are repeated before the block's backward, from the
  * inputs of the block; backward then reads the copies, and the originals die early. */
 #include <string.h>
 
 #include "graph/node.h"
+#include "ops/conv1d/conv1d.h"
+#include "ops/gated_rmsnorm/gated_rmsnorm.h"
 
 /* The gradient of a node's root, made at its first use.  Parameters have their own. */
 static kr_node *grad_root(kr_graph *g, kr_node *x) {
@@ -35,6 +40,40 @@ static bool has_grad(const kr_step *s) {
     return false;
 }
 
+/* --- cheap values, made again ------------------------------------------------------- */
+
+/* They read and write memory once; what they leave is a third of what a layer of Mamba-2 keeps. */
+static bool is_cheap(const kr_op *op) { return op == &kr_op_conv1d || op == &kr_op_gated_rmsnorm; }
+
+static kr_node *made_again(kr_graph *g, kr_node *x) { return x && x->root->again ? kr_node_view_as(g, x->root->again, x) : x; }
+
+/* Repeats step f; what its outputs save for backward comes from the repetition. */
+static void repeat_step(kr_graph *g, int f) {
+    kr_step *s = kr_step_new(g), *from = &g->steps[f];
+    if (!s) return;
+    s->op = from->op, s->attr = from->attr, s->call = from->call, s->saved = from->saved;
+    s->block = -1;
+    if (from->saved) from->saved = NULL, from->call.training = false;
+    from->again = g->n_steps - 1;
+    for (int k = 0; k < KR_MAX_IN; k++) s->in[k] = made_again(g, from->in[k]);
+    for (int o = 0; o < KR_MAX_OUT; o++) {
+        kr_node *y = from->out[o];
+        if (!y || !(y->again = kr_node_new(g, KR_NODE_ACT, NULL, y->dtype, y->n_dims, y->dim))) continue;
+        y->again->width = y->width;
+        s->out[o] = y->again;
+    }
+}
+
+/* What backward of step f reads and a cheap step made. */
+static void remake_inputs(kr_graph *g, int f) {
+    for (int k = 0; k < KR_MAX_IN && has_grad(&g->steps[f]); k++) {
+        const kr_node *x = g->steps[f].in[k];
+        if (!x || !(g->steps[f].op->bwd_in >> k & 1) || x->root->again) continue;
+        int p = x->root->maker;
+        if (p >= 0 && is_cheap(g->steps[p].op) && !x->root->keep) repeat_step(g, p);
+    }
+}
+
 /* Backward of forward step f, reading the values of step r (f itself, or its repetition). */
 static void add_backward(kr_graph *g, int f, int r) {
     const kr_op *op = g->steps[f].op;
@@ -55,6 +94,8 @@ static void add_backward(kr_graph *g, int f, int r) {
     memcpy(s->out, rs->out, sizeof s->out);
     s->saved = rs->saved;
     int at = g->n_steps - 1;
+    for (int k = 0; k < KR_MAX_IN; k++) g->steps[at].in[k] = made_again(g, g->steps[at].in[k]);
+    for (int o = 0; o < KR_MAX_OUT; o++) g->steps[at].out[o] = made_again(g, g->steps[at].out[o]);
     for (int o = 0; o < KR_MAX_OUT; o++) g->steps[at].dout[o] = fs->out[o] ? fs->out[o]->grad : NULL;
     for (int i = 0; i < KR_MAX_IN; i++) {
         kr_node *x = g->steps[f].in[i];
@@ -161,6 +202,8 @@ void kr_graph_grad(kr_graph *g, kr_node *loss) {
             base = g->n_steps + (i - a);
             repeat_block(g, a, i + 1);
         }
+        if (g->opt.remake && !g->opt.checkpoint) remake_inputs(g, i);
+        if (g->steps[i].again) base = g->steps[i].again;
         for (int k = i; k >= a && g->status == KR_OK; k--) add_backward(g, k, base - (i - k));
         i = a;
     }

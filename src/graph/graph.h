@@ -35,6 +35,7 @@ typedef struct kr_graph_options {
     int n_threads;
     bool training;     /* kr_graph_grad will be called */
     bool checkpoint;   /* keep only the inputs of blocks; recompute blocks in backward */
+    bool remake;       /* make cheap values again in backward instead of keeping them; not with checkpoint */
     bool frozen;       /* parameters do not change: what is computed from them alone is computed once */
 } kr_graph_options;
 

@@ -22,6 +22,8 @@ struct kr_node {
     kr_param *param;
     kr_node *next, *start; /* of a state */
     const void *init;      /* of a constant */
+    int maker;             /* the step whose output it is; -1: none */
+    kr_node *again;        /* the same value, made again for backward; see grad.c */
     /* plan (roots only): steps [first, last] need it; where it lies */
     int first, last, n_uses;
     size_t bytes, at;
@@ -41,6 +43,7 @@ typedef struct kr_step {
     kr_node *zero[KR_MAX_IN];  /* gradient roots to clear before this step */
     kr_node *saved;            /* what forward saves for backward; both steps point to it */
     int block;                 /* -1: in none */
+    int again;                 /* the step that repeats this one for backward; 0: none */
     kr_call call;
 } kr_step;
 

@@ -259,6 +259,12 @@ static void test_weights(void **state) {
             const char *dir = new_folder();
             kr_model *m = model_of(all[i], 3);
             if (kr_model_save(m, dir, bf16 ? KR_BF16 : KR_F32) != KR_OK) fail_msg("%s", kr_error());
+            char path[200];
+            json_t *j;
+            snprintf(path, sizeof path, "%s/config.json", dir);
+            assert_int_equal(kr_json_load(&j, path), KR_OK);
+            assert_string_equal(json_string_value(json_object_get(j, "dtype")), bf16 ? "bfloat16" : "float32");
+            json_decref(j);
             kr_model *again = load_ok(dir, KR_F32);
             same_weights(m, again, bf16);
             kr_model_release(m);

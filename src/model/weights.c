@@ -87,6 +87,8 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     KR_TRY(kr_dir_make(dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));
+    /* Hugging Face's dialect says what most of the weights are in */
+    if (dtype != KR_F32 && json_object_get(j, "dtype")) json_object_set_new(j, "dtype", json_string(dtype == KR_BF16 ? "bfloat16" : "float16"));
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(j);
     if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);

@@ -15,9 +15,6 @@ cd "$(dirname "$0")/.."
 
 out=model
 prompt="It is a truth universally acknowledged, that "
-# Threads wait for each other asleep, not spinning: a little slower on an idle machine,
-# many times faster on a busy one.
-export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-1000}"
 minutes=2 again='' more=''
 stop() { echo "quickstart: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do

@@ -1,11 +1,15 @@
 #!/bin/sh
-# gpu.sh - every test that needs a GPU.  gpu.sh [FOLDER of the programs [FOLDER of fixtures]]
+# gpu.sh - every test that needs a GPU.  gpu.sh [FOLDER of the programs [FOLDER of fixtures [SECTION ...]]]
 #
+# Sections: ops values big device curves resume sanitize; all of them unless named.
 # Ops against the double reference and against golden values, models against another
 # implementation, training against the CPU and after kill -9, memory and races on small shapes.
 # The last line is "N passed, N failed".  scripts/test-gpu.sh builds and calls this.
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${1:-$here} fixtures=${2:-$here/fixtures}
+[ $# -lt 2 ] && set --
+[ $# -ge 2 ] && shift 2
+sections=${*:-ops values big device curves resume sanitize}
 export LD_LIBRARY_PATH="$bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=passive KRAIT_DEVICE=cuda
 [ -d "$fixtures" ] && KRAIT_SHARED=$(dirname "$fixtures") && export KRAIT_SHARED
 tmp=$(mktemp -d) || exit 2
@@ -41,12 +45,14 @@ if [ $? = 77 ]; then
 fi
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
 
+wanted() { case " $sections " in *" $1 "*) ;; *) return 1 ;; esac; }
+
 # --- ops, values, models ------------------------------------------------------------------
-for op in $("$bin/check_ops" --list); do try 60 "check_ops $op" "$bin/check_ops" -v --device cuda "$op"; done
-try 60 check_golden "$bin/check_golden" --device cuda
-try 60 check_verify "$bin/check_verify"
-try 90 check_big "$bin/check_big" --device cuda
-try 60 check_device "$bin/check_device"
+wanted ops && for op in $("$bin/check_ops" --list); do try 60 "check_ops $op" "$bin/check_ops" -v --device cuda "$op"; done
+wanted values && try 60 check_golden "$bin/check_golden" --device cuda
+wanted values && try 60 check_verify "$bin/check_verify"
+wanted big && try 90 check_big "$bin/check_big" --device cuda
+wanted device && try 60 check_device "$bin/check_device"
 
 # --- 50 steps beside the CPU ------------------------------------------------------------------
 cat "$here"/*.sh "$bin"/*.sh "$here"/../docs/*.md "$here"/text* >"$tmp/text.txt" 2>/dev/null
@@ -72,7 +78,7 @@ low() {
     train "low.$1" --mixer.type="$1" --device=cuda --dtype=bfloat16 && train "again.$1" --mixer.type="$1" --device=cuda --dtype=bfloat16 &&
         cmp "$tmp/low.$1/model.safetensors" "$tmp/again.$1/model.safetensors" && close "cpu.$1" "low.$1" 0.03
 }
-for mixer in mamba2 mamba1 s4d; do
+wanted curves && for mixer in mamba2 mamba1 s4d; do
     try 100 "50 steps as on the CPU, $mixer" curve $mixer
     try 60 "50 steps in bfloat16, $mixer" low $mixer
 done
@@ -88,13 +94,15 @@ kill_and_resume() {
     timeout 60 "$bin/krait" train --resume "$tmp/broken" || return
     cmp "$tmp/whole/model.safetensors" "$tmp/broken/model.safetensors" && echo "the same bytes"
 }
-try 100 "kill -9 and resume" kill_and_resume
+wanted resume && try 100 "kill -9 and resume" kill_and_resume
 
 # --- memory and races ---------------------------------------------------------------------------
 sanitize() { # sanitize TOOL
     timeout 150 compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/check_ops" --quick --device cuda
 }
-if command -v compute-sanitizer >/dev/null; then
+if ! wanted sanitize; then
+    :
+elif command -v compute-sanitizer >/dev/null; then
     try 150 "compute-sanitizer memcheck" sanitize memcheck
     try 150 "compute-sanitizer racecheck" sanitize racecheck
 else

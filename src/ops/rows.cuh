@@ -49,6 +49,21 @@ static __device__ __forceinline__ void put(T *p, const float (&v)[N], bool add, 
     }
 }
 
+/* --- loads ahead: into shared memory, where a thread reads only what it loaded itself -------- */
+
+/* N elements at p, or zeros, on their way to `to`. */
+template <int N, typename T> static __device__ __forceinline__ void fetch(lanes<T, N> *to, const T *p, bool there) {
+    constexpr int bytes = sizeof(lanes<T, N>) < 16 ? (int)sizeof(lanes<T, N>) : 16;
+#pragma unroll
+    for (int b = 0; b < (int)sizeof(lanes<T, N>); b += bytes)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared((char *)to + b)),
+                     "l"((const char *)p + b), "n"(bytes), "r"(there ? bytes : 0)
+                     : "memory");
+}
+static __device__ __forceinline__ void fetch_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/* Until all but the last N groups have come. */
+template <int N> static __device__ __forceinline__ void fetch_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
 /* Whether vectors of n elements may be loaded from every row; absent counts as yes. */
 static inline bool rows_aligned(const void *data, int64_t pitch, size_t elem, int n) {
     return !data || cu_aligned(data, pitch, elem, elem * (size_t)n < 16 ? elem * (size_t)n : 16);
@@ -126,5 +141,41 @@ static __global__ void __launch_bounds__(1024) sum_parts_kernel(float *d, bool a
 static inline void sum_parts(const kr_call *c, float *d, bool add, const float *part, int64_t n_parts, int64_t stride,
                              int64_t width) {
     if (d) cu_launch(sum_parts_kernel, cu_blocks(width, 32), dim3(32, 32), 0, c->stream, d, add, part, n_parts, stride, width);
+}
+
+/* part[block][n] = the share of this block of rows in  sum over rows of dy, or of dy times a. */
+template <typename T, bool FAST>
+static __global__ void __launch_bounds__(256) column_parts_kernel(int64_t rows, int64_t N, const T *dy, const T *a, int64_t a_pitch,
+                                                                  float sign, float *part) {
+    __shared__ float share[8][32][4];
+    int64_t col = (blockIdx.x * (int64_t)32 + threadIdx.x) * 4;
+    int left = N - col > 4 ? 4 : (int)(N - col);
+    float sum[4] = {};
+#pragma unroll 4
+    for (int64_t r = blockIdx.y * 8 + threadIdx.y; r < rows; r += gridDim.y * 8) {
+        lanes<T, 4> v = get<4, FAST>(dy + r * N + col, left), f = get<4, FAST>(a + r * a_pitch + col, a ? left : 0);
+#pragma unroll
+        for (int i = 0; i < 4; i++) sum[i] += a ? v[i] * f[i] : v[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) share[threadIdx.y][threadIdx.x][i] = sign * sum[i];
+    __syncthreads();
+    int t = (int)(threadIdx.y * 32 + threadIdx.x);
+    if (t >= 128 || blockIdx.x * (int64_t)128 + t >= N) return;
+    float v = 0;
+    for (int n = 0; n < 8; n++) v += share[n][t / 4][t % 4];
+    part[blockIdx.y * N + blockIdx.x * (int64_t)128 + t] = v;
+}
+enum { COLUMN_BLOCKS = 64 }; /* shares of the rows, at most */
+static inline size_t column_sum_bytes(int64_t N) { return (size_t)(COLUMN_BLOCKS * N) * sizeof(float); }
+/* d = or += the sum over rows of sign dy (times a, unless that is NULL). */
+template <typename T>
+static void column_sum(const kr_call *c, float *d, bool add, const T *dy, const T *a, int64_t a_pitch, float sign, int64_t N, float *part) {
+    int64_t blocks = row_blocks(c->rows, 64, COLUMN_BLOCKS);
+    dim3 grid(cu_blocks(N, 128), (unsigned)blocks), block(32, 8);
+    bool fast = N % 4 == 0 && rows_aligned(dy, N, sizeof(T), 4) && rows_aligned(a, a_pitch, sizeof(T), 4);
+    cu_launch(fast ? column_parts_kernel<T, true> : column_parts_kernel<T, false>, grid, block, 0, c->stream, c->rows, N, dy, a, a_pitch,
+              sign, part);
+    sum_parts(c, d, add, part, blocks, N, N);
 }
 #endif

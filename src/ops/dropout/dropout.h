@@ -13,9 +13,10 @@ typedef struct dropout_attr { double p; } dropout_attr;
  * need no shuffling).  It stays if that word is at least `threshold`. */
 typedef struct dropout_draw { uint64_t seed, stream; uint32_t threshold; double scale; } dropout_draw;
 static inline dropout_draw dropout_draws(const kr_call *c) {
-    const int32_t *key = c->in[DROPOUT_KEY].data; /* seed low, seed high, step, tensor */
+    const int32_t *key = (const int32_t *)c->in[DROPOUT_KEY].data; /* seed low, seed high, step, tensor */
     double p = ((const dropout_attr *)c->attr)->p;
-    return (dropout_draw){(uint32_t)key[0] | (uint64_t)(uint32_t)key[1] << 32,
+    dropout_draw d = {(uint32_t)key[0] | (uint64_t)(uint32_t)key[1] << 32,
                           (uint32_t)key[2] | (uint64_t)(uint32_t)key[3] << 32, (uint32_t)(p * 0x1p32), 1 / (1 - p)};
+    return d;
 }
 #endif

@@ -4,8 +4,6 @@
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
 
-enum { DB_BLOCKS = 64 }; /* shares of the rows in db, at most */
-
 /* Scratch: the products' workspace, a bias and W in the type of activations, shares of db. */
 typedef struct room { size_t workspace, bias, weight, shares, total; } room;
 static room room_for(const kr_call *c, bool back) {
@@ -15,7 +13,7 @@ static room room_for(const kr_call *c, bool back) {
     bool cast_w = c->in[LINEAR_W].dtype != c->real;
     r.bias = at, at += ((size_t)N * elem + 255) / 256 * 256;
     r.weight = at, at += cast_w ? ((size_t)(N * K) * elem + 255) / 256 * 256 : 0;
-    r.shares = at, at += back ? (size_t)(DB_BLOCKS * N) * sizeof(float) : 0;
+    r.shares = at, at += back ? column_sum_bytes(N) : 0;
     r.total = at;
     return r;
 }
@@ -53,36 +51,6 @@ static void linear_fwd_cuda(const kr_call *c) {
     kr_blas_run(&g, c->stream);
 }
 
-/* part[block][n]: columns of dy summed over every gridDim.y-th group of 8 rows. */
-template <typename T, bool FAST>
-static __global__ void __launch_bounds__(256) db_kernel(int64_t rows, int64_t N, const T *dy, float *part) {
-    __shared__ float share[8][32][4];
-    int64_t col = (blockIdx.x * (int64_t)32 + threadIdx.x) * 4;
-    int left = N - col > 4 ? 4 : (int)(N - col);
-    float sum[4] = {};
-    for (int64_t r = blockIdx.y * 8 + threadIdx.y; r < rows; r += gridDim.y * 8) {
-        lanes<T, 4> v = get<4, FAST>(dy + r * N + col, left);
-#pragma unroll
-        for (int i = 0; i < 4; i++) sum[i] += v[i];
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i++) share[threadIdx.y][threadIdx.x][i] = sum[i];
-    __syncthreads();
-    int t = (int)(threadIdx.y * 32 + threadIdx.x);
-    if (t >= 128 || blockIdx.x * (int64_t)128 + t >= N) return;
-    float v = 0;
-    for (int n = 0; n < 8; n++) v += share[n][t / 4][t % 4];
-    part[blockIdx.y * N + blockIdx.x * (int64_t)128 + t] = v;
-}
-template <typename T> static void run_db(const kr_call *c, float *part) {
-    int64_t N = KR_SIZE(c, 'N'), blocks = row_blocks(c->rows, 64, DB_BLOCKS);
-    const T *dy = (const T *)c->dout[LINEAR_Y].data;
-    dim3 grid(cu_blocks(N, 128), (unsigned)blocks), block(32, 8);
-    bool fast = N % 4 == 0 && rows_aligned(dy, N, sizeof(T), 4);
-    cu_launch(fast ? db_kernel<T, true> : db_kernel<T, false>, grid, block, 0, c->stream, c->rows, N, dy, part);
-    sum_parts(c, (float *)c->din[LINEAR_B].data, c->acc[LINEAR_B], part, blocks, N, N);
-}
-
 static void linear_bwd_cuda(const kr_call *c) {
     const kr_tensor *x = &c->in[LINEAR_X], *dx = &c->din[LINEAR_X], *dW = &c->din[LINEAR_W];
     int64_t M = c->rows, N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
@@ -105,8 +73,10 @@ static void linear_bwd_cuda(const kr_call *c) {
     }
     if (!c->din[LINEAR_B].data) return;
     float *part = (float *)((char *)c->scratch + r.shares);
-    if (c->real == KR_BF16) run_db<bf16>(c, part);
-    else run_db<float>(c, part);
+    float *db = (float *)c->din[LINEAR_B].data;
+    const void *dy = c->dout[LINEAR_Y].data;
+    if (c->real == KR_BF16) column_sum<bf16>(c, db, c->acc[LINEAR_B], (const bf16 *)dy, NULL, 0, 1, N, part);
+    else column_sum<float>(c, db, c->acc[LINEAR_B], (const float *)dy, NULL, 0, 1, N, part);
 }
 
 KR_CUDA_OP(linear, linear_plan_cuda, linear_fwd_cuda, linear_bwd_cuda)

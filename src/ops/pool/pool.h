@@ -11,7 +11,7 @@ typedef struct pool_attr { int64_t kind; } pool_attr;
 
 /* Steps of sequence s that count: len[s] held to [0, L]. */
 static inline int64_t pool_steps(const kr_call *c, int64_t s) {
-    const int32_t *len = c->in[POOL_LEN].data;
+    const int32_t *len = (const int32_t *)c->in[POOL_LEN].data;
     int64_t L = KR_SIZE(c, 'L'), n = len ? len[s] : L;
     return n < 0 ? 0 : n < L ? n : L;
 }

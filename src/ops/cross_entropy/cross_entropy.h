@@ -21,6 +21,7 @@ static inline int64_t cross_entropy_target(const kr_call *c, int64_t r) {
     return id >= 0 && id < cross_entropy_columns(c) ? id : -1;
 }
 
+#ifndef __cplusplus /* how the CPU's kernels cut the work */
 /* Logits exist a slab at a time: at most `rows` tokens by `columns` of the vocabulary, 2 MiB.
  * Sums run slab by slab, so the sizes are fixed by V alone: not by threads, and not by the
  * number of tokens, which then do not feel each other. */
@@ -43,4 +44,5 @@ static inline int64_t cross_entropy_floats(const kr_call *c) {
     int64_t rows = c->rows < s.rows ? c->rows : s.rows;
     return rows * s.ld + (CROSS_ENTROPY_PER_TOKEN * c->rows + 15) / 16 * 16;
 }
+#endif
 #endif

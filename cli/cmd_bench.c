@@ -183,11 +183,12 @@ static int bench_infer(settings *s, const char *path) {
 }
 
 static int bench_decode(settings *s, const char *path) {
-    kr_bench_time t;
+    static kr_bench_decode_result r;
     char note[64];
-    if (kr_bench_decode(&t, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
+    if (kr_bench_decode(&r, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
     snprintf(note, sizeof note, "a step of %.0f sequences", s->batch);
-    rate(s, "step", s->batch, &t, note);
+    rate(s, "step", s->batch, &r.step, note);
+    if (s->profile) parts(s, "step of decoding", r.part, r.n_parts);
     return 0;
 }
 

@@ -103,8 +103,13 @@ typedef struct kr_bench_infer_result {
 KR_API kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t prompt_tok,
                                 const kr_bench_options *opt);
 
+typedef struct kr_bench_decode_result {
+    kr_bench_time step;
+    int n_parts;
+    kr_bench_part part[KR_BENCH_PARTS];
+} kr_bench_decode_result;
 /* One step of decoding for S sequences at once: only the graph, no sampling. */
-KR_API kr_status kr_bench_decode(kr_bench_time *out, const char *path, int64_t S, const kr_bench_options *opt);
+KR_API kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t S, const kr_bench_options *opt);
 
 #ifdef __cplusplus
 }

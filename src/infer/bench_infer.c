@@ -77,7 +77,7 @@ static void step(void *arg) {
     kr_graph_wait(g);
 }
 
-kr_status kr_bench_decode(kr_bench_time *out, const char *path, int64_t S, const kr_bench_options *opt) {
+kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t S, const kr_bench_options *opt) {
     kr_bench_options o = kr_bench_defaults(opt);
     kr_model *m;
     kr_graph *g = NULL;
@@ -87,7 +87,10 @@ kr_status kr_bench_decode(kr_bench_time *out, const char *path, int64_t S, const
     if (st == KR_OK) st = kr_graph_alloc(g);
     if (st == KR_OK) {
         kr_bench_fill_inputs(g, m->config.vocab_size);
-        *out = kr_time_work(step, g, &o);
+        out->step = kr_time_work(step, g, &o);
+        kr_graph_set_profile(g, true);
+        for (int i = 0; i < DECODED; i++) step(g);
+        out->n_parts = kr_bench_profile(g, DECODED, out->part, KR_BENCH_PARTS);
         st = kr_graph_wait(g);
     }
     kr_graph_free(g);

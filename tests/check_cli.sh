@@ -2,6 +2,7 @@
 # check_cli.sh - the program from outside: exit codes and messages, a model from text to text,
 # and training that is killed, interrupted or out of disk and still ends with the same bytes.
 krait=$1/krait
+fake=$1/libkrait_fake.so # a device for machines without; see tests/fake_cuda.c
 root=$(pwd)
 if [ -w /dev/shm ]; then tmp=$(mktemp -d /dev/shm/krait-cli-XXXXXX); else tmp=$(mktemp -d); fi
 [ -d "$tmp" ] || exit 2
@@ -77,6 +78,26 @@ for f in config.json model.safetensors metrics.jsonl loss.svg recipe.json; do [ 
 [ "$(grep -c '"loss"' model/metrics.jsonl)" = 7 ] || fail "metrics.jsonl has other than 7 lines of training"
 # shellcheck disable=SC2086
 expect 3 'holds a run of 30 steps already' train $run --out=model
+
+# --- on a device --------------------------------------------------------------------------------
+export KRAIT_CUDA_LIB=/nowhere/libkrait_cuda.so
+# shellcheck disable=SC2086
+expect 3 'cannot be loaded: /nowhere/libkrait_cuda.so' train $run --out=device --device=cuda
+expect 3 'cannot be loaded' generate model --device cuda
+expect 3 'want cpu, cuda or cuda:N' eval model text.txt --device gpu
+if [ -e "$fake" ]; then
+    export KRAIT_CUDA_LIB="$fake"
+    # shellcheck disable=SC2086
+    expect 0 'done .*30 steps' train $run --out=device --device=cuda
+    same model/model.safetensors device/model.safetensors "a device and a CPU"
+    expect 3 'no device cuda:7; this machine has 2 GPUs' generate model --device cuda:7
+    "$krait" generate model --seed 3 >a
+    "$krait" generate model --seed 3 --device cuda >b
+    same a b "writing on a device"
+    expect 0 'bits/byte' eval model text.txt --device cuda --dtype bfloat16
+    expect 0 'adamw\|AdamW' bench model device --only train --batch 1 --length 8 --profile --device cuda --runs 1 --seconds 0.001
+fi
+unset KRAIT_CUDA_LIB
 
 gen() { "$krait" generate model --no-echo --top-k 8 -p 'the krait' "$@" || fail "krait generate $*"; }
 one=$(gen -n 80)

@@ -2,6 +2,7 @@
  *
  * Run on the fake device of fake_cuda.c (the same bits as the CPU, since its kernels are the
  * CPU's) and, where KRAIT_CUDA_LIB is not set, on a GPU (float32 to 1e-4). */
+#include "graph/node.h"
 #include "krait.h"
 #include "krait/train.h"
 #include "model_case.h"
@@ -136,6 +137,31 @@ static void test_resume(void **state) {
     }
 }
 
+/* Over bfloat16 matrices: what comes from parameters alone, and every state, stays float32. */
+static void test_what_stays_float32(void **state) {
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        char text[300];
+        kr_model *m;
+        snprintf(text, sizeof text, "{'model_type': 'krait', 'd_model': 16, 'n_layer': 2, %s}", runs[i].model);
+        json_t *j = json_of(text);
+        if (kr_model_describe(&m, j, "test", KR_BF16, "cuda") != KR_OK) fail_msg("%s", kr_error());
+        json_decref(j);
+        assert_int_equal(kr_params_alloc(m->params, true), KR_OK);
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 2, .L = 8, .stateful = true});
+        int n_low = 0, n_from_params = 0;
+        for (const kr_node *n = g->nodes; n; n = n->all_next) {
+            if (n->kind == KR_NODE_ACT) n_low += n->dtype == KR_BF16, n_from_params += n->from_params;
+            if ((n->from_params && n->kind == KR_NODE_ACT) || n->kind == KR_NODE_STATE) assert_int_equal(n->dtype, KR_F32);
+            if (n->kind == KR_NODE_GRAD && n->param) assert_int_equal(n->dtype, KR_F32);
+        }
+        assert_true(n_low > 4);
+        assert_true(n_from_params > 0 || strstr(runs[i].model, "s4d"));
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+}
+
 /* A trained model reads and writes on both; its state goes through a file. */
 static void test_session(void **state) {
     (void)state;
@@ -191,6 +217,7 @@ int main(void) {
     printf("check_device: %s, compute capability %d.%d\n", info.name, info.major, info.minor);
     kr_device_close(d);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
-                                       cmocka_unit_test(test_session), cmocka_unit_test(test_what_is_not_there)};
+                                       cmocka_unit_test(test_session), cmocka_unit_test(test_what_stays_float32),
+                                       cmocka_unit_test(test_what_is_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

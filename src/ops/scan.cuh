@@ -17,6 +17,7 @@ static inline bool is_wide(const slab &x, int64_t bytes) { return cu_aligned(x.p
 template <int TILE> struct pitch { enum { value = TILE + 4 }; };
 
 static __device__ __forceinline__ float4 &four(float *p) { return *(float4 *)p; }
+static __device__ __forceinline__ const float4 &four(const float *p) { return *(const float4 *)p; }
 static __device__ __forceinline__ float at(const float4 &v, int i) {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }

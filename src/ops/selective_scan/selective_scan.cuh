@@ -1,0 +1,114 @@
+/* selective_scan.cuh - what the CUDA forward and backward of selective_scan share.
+ *
+ * A block owns LANES channels of one group, one sequence and one segment of time: a lane is a
+ * channel, a warp has R of the states, in registers, and walks through time.  So B and C are
+ * broadcasts, and what must be summed over states is summed over the block's warps, in shared
+ * memory.  Time goes by tiles: while one is worked on, the rows of the next are on their way
+ * into shared memory.  docs/gpu-notes.md counts what bounds this. */
+#ifndef KR_OPS_SELECTIVE_SCAN_CUH
+#define KR_OPS_SELECTIVE_SCAN_CUH
+#include "ops/scan.cuh"
+#include "ops/selective_scan/selective_scan.h"
+
+enum { MANY_BWD = 64 }; /* states, of which backward saves half as often */
+enum { SCAN_MAX_SEGS = 32 };
+
+typedef struct scan_args {
+    int64_t S, L, D, G, N;
+    int64_t per_group, group_tiles;  /* channels of a group, and blocks of them */
+    int64_t n_segs, seg;             /* segments of time, and steps of each: whole tiles */
+    slab u, dt, z, B, C, dy;
+    const float *A, *skip, *bias, *h0;
+    const int32_t *seq_idx;
+    int64_t seq_pitch;
+    bool softplus, wide;             /* wide: rows can be copied 16 bytes at a time */
+    float *saved;                    /* [S][steps / scan_every][tile][N][LANES]: states before every so many steps */
+    float *ends, *decays;            /* [S][segment][tile][N][LANES]: see join_segments */
+    void *y;
+    float *h1;
+} scan_args;
+
+/* The steps between saved states, which is the tile of backward. */
+static inline __host__ __device__ int scan_every(int64_t N) { return N <= MANY_BWD ? 16 : 8; }
+
+scan_args scan_args_of(const kr_call *c, int64_t n_segs);
+int64_t scan_segments(int64_t blocks, int64_t L);
+void selective_scan_bwd_cuda(const kr_call *c);
+size_t selective_scan_bwd_bytes(const kr_call *c);
+
+/* ---- numbers ---- */
+static __device__ __forceinline__ float ex2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+static constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
+static constexpr float RESET = -1e30f; /* added to an exponent: what was before is forgotten */
+
+static __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + ex2(-LOG2_E * x)); }
+/* max(x, 0) + log1p(e), e = exp(-|x|); log1p(e) / e is a polynomial, so that small steps keep their digits. */
+static __device__ __forceinline__ float softplus(float x) {
+    float e = ex2(-LOG2_E * fabsf(x)), p = 0.00512610236f;
+    p = fmaf(p, e, -0.0290740654f), p = fmaf(p, e, 0.0775160864f), p = fmaf(p, e, -0.136022478f);
+    p = fmaf(p, e, 0.190768808f), p = fmaf(p, e, -0.248353988f), p = fmaf(p, e, 0.333181202f);
+    p = fmaf(p, e, -0.499994457f), p = fmaf(p, e, 0.99999994f);
+    return fmaf(p, e, fmaxf(x, 0.f));
+}
+
+/* ---- where a block is ---- */
+typedef struct scan_place {
+    int64_t s, seg, tile, group, j; /* j: which tile of the group */
+    int64_t d0, t0, t1;             /* first channel; steps [t0, t1) */
+    int n;                          /* channels, at most LANES */
+} scan_place;
+static __device__ __forceinline__ scan_place place_of(const scan_args &a) {
+    scan_place p;
+    int64_t tiles = a.G * a.group_tiles, b = blockIdx.x;
+    p.tile = b % tiles, b /= tiles;
+    p.seg = b % a.n_segs, p.s = b / a.n_segs;
+    p.group = p.tile / a.group_tiles, p.j = p.tile % a.group_tiles;
+    p.d0 = p.group * a.per_group + p.j * LANES;
+    int64_t left = a.per_group - p.j * LANES;
+    p.n = left < LANES ? (int)left : LANES;
+    p.t0 = p.seg * a.seg;
+    p.t1 = p.t0 + a.seg < a.L ? p.t0 + a.seg : a.L;
+    return p;
+}
+/* Where state 0 of this block's lane lies in an array [S][n_blocks of time][tile][N][LANES]. */
+static __device__ __forceinline__ int64_t state_at(const scan_args &a, const scan_place &p, int64_t i, int64_t n) {
+    return (((p.s * n + i) * a.G * a.group_tiles + p.tile) * a.N) * LANES + threadIdx.x;
+}
+
+/* The block's TILE * width elements of T as floats; width is R times the warps. */
+template <typename T, int TILE, int R> __device__ __forceinline__ void widen(float *to, const T *from) {
+    int tid = threadIdx.y * LANES + threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < TILE * R / LANES; i++) {
+        int at = tid + i * (int)blockDim.y * LANES;
+        to[at] = cu_float(from[at]);
+    }
+}
+
+template <int R> __device__ __forceinline__ void load_states(float (&v)[R], const float *p) {
+    if constexpr (R == 2) {
+        float2 x = *(const float2 *)p;
+        v[0] = x.x, v[1] = x.y;
+    } else
+#pragma unroll
+    for (int r = 0; r < R; r += 4) {
+        float4 x = *(const float4 *)(p + r);
+        v[r] = x.x, v[r + 1] = x.y, v[r + 2] = x.z, v[r + 3] = x.w;
+    }
+}
+/* dt after softplus of four steps of a lane; beyond `rows` nothing moves. */
+static __device__ __forceinline__ void steps_of(float (&step)[4], bool use_softplus, int t, int rows) {
+    if (use_softplus) {
+#pragma unroll
+        for (int k = 0; k < 4; k++) step[k] = softplus(step[k]);
+    }
+    if (t + 4 > rows) {
+#pragma unroll
+        for (int k = 0; k < 4; k++) step[k] = t + k < rows ? step[k] : 0.f;
+    }
+}
+#endif

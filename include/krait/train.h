@@ -72,7 +72,6 @@ typedef struct kr_train_summary {
     int64_t n_params, step, steps, params_bytes, train_bytes, block_bytes, scratch_bytes;
     double best_metric, last_metric;
     bool text;                 /* bytes in, bytes out: it can write */
-    char device[160];          /* "NVIDIA H200 (cuda:0)"; empty on a CPU */
 } kr_train_summary;
 KR_API void kr_train_get_summary(const kr_train *t, kr_train_summary *out);
 /* How long a sample is to be and what it starts from, as the recipe says. */

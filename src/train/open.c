@@ -135,7 +135,4 @@ void kr_train_get_summary(const kr_train *t, kr_train_summary *out) {
                               .step = t->state.step, .steps = t->state.steps, .params_bytes = (int64_t)kr_params_bytes(t->model->params),
                               .train_bytes = (int64_t)kr_params_train_bytes(t->model->params), .block_bytes = (int64_t)m.block,
                               .scratch_bytes = (int64_t)m.scratch, .best_metric = t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
-    kr_device_info gpu;
-    kr_device *d = t->model->params->device;
-    if (d && kr_cuda()->info(d, &gpu) == KR_OK) snprintf(out->device, sizeof out->device, "%s (cuda:%d)", gpu.name, gpu.index);
 }

@@ -47,7 +47,7 @@ static inline ssd_dims ssd_dims_of(const kr_call *c) {
     int64_t chunk = ((const ssd_attr *)c->attr)->chunk_size;
     d.R = d.H / d.G;
     d.few = d.L <= SSD_FEW && (!chunk || chunk >= d.L);
-    d.Q = ssd_min(d.L, chunk ? chunk : SSD_CHUNK);
+    d.Q = ssd_min(d.L, chunk ? chunk : (int64_t)SSD_CHUNK);
     d.n_chunks = (d.L + d.Q - 1) / d.Q;
     d.Qp = ssd_padded(d.Q), d.Pp = ssd_padded(d.P), d.Np = ssd_padded(d.N);
     /* few enough that their states stay in cache and every thread finds work */

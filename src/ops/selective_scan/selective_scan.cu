@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(WARPS *LANES, R == 2 ? 3 : WARPS == 8 ? 2 : 1)
         const float *B = sizeof(T) < 4 ? m.Bf : (const float *)(m.B + slot * fwd_raw<T, TILE>(width));
         const float *C = sizeof(T) < 4 ? m.Cf : (const float *)(m.C + slot * fwd_raw<T, TILE>(width));
         B += warp * R, C += warp * R;
-#pragma unroll 2
+#pragma unroll(R == 2 ? TILE / 4 : 2)
         for (int t = 0; t < TILE; t += 4) {
             if (!ENDS && t % EVERY == 0 && saved && t0 + t < p.t1) {
 #pragma unroll
@@ -212,45 +212,42 @@ static __global__ void __launch_bounds__(256) join_segments(const __grid_constan
 }
 
 /* ---- one step ---- */
-/* `lanes` threads for a channel, V states at a time each: what costs is to read and write h. */
+/* V states at a time, of a channel in 2^shift threads: what costs is to read and write h.  A block is
+ * of one sequence, `blocks` of them a sequence. */
 template <typename T, int V>
-__global__ void __launch_bounds__(256) scan_step(const __grid_constant__ scan_args a, int lanes) {
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, row = i / lanes;
-    bool real = row < a.S * a.D;
-    if (!real) row = 0; /* stays for the shuffles */
-    int lane = (int)(i % lanes);
-    int64_t s = row / a.D, d = row % a.D, bc = d / a.per_group * a.N;
+__global__ void __launch_bounds__(256) scan_step(const __grid_constant__ scan_args a, int shift, unsigned blocks) {
+    int lanes = 1 << shift, lane = threadIdx.x & (lanes - 1), n_channels = (int)a.D;
+    int d = (int)(blockIdx.x % blocks) * (256 >> shift) + (int)(threadIdx.x >> shift), N = (int)a.N;
+    bool real = d < n_channels;
+    if (!real) d = 0; /* stays for the shuffles */
+    int64_t s = blockIdx.x / blocks, row = s * a.D + d;
+    int bc = a.G == 1 ? 0 : d / (int)a.per_group * N;
     const T *B = (const T *)a.B.p + s * a.B.pitch + bc, *C = (const T *)a.C.p + s * a.C.pitch + bc;
+    const float *A_of = a.A + (int64_t)d * N, *from = a.h0 ? a.h0 + row * N : NULL;
+    float *to = a.h1 ? a.h1 + row * N : NULL;
     float u = cu_float(((const T *)a.u.p)[s * a.u.pitch + d]);
     float step = cu_float(((const T *)a.dt.p)[s * a.dt.pitch + d]) + (a.bias ? a.bias[d] : 0.f), y = 0;
+    float z = a.z.p ? cu_float(((const T *)a.z.p)[s * a.z.pitch + d]) : 0.f;
     if (a.softplus) step = softplus(step);
-    for (int64_t n = (int64_t)lane * V; n < a.N && real; n += lanes * V) {
-        float A[V], h[V];
-        if constexpr (V == 4) {
-            load_states<4>(A, a.A + d * a.N + n);
-            if (a.h0) load_states<4>(h, a.h0 + row * a.N + n);
-            else h[0] = h[1] = h[2] = h[3] = 0;
-        } else {
-            A[0] = a.A[d * a.N + n], h[0] = a.h0 ? a.h0[row * a.N + n] : 0.f;
-        }
+    float x = step * u;
+    step *= LOG2_E;
+    for (int n = lane * V; n < N && real; n += lanes * V) {
+        float A[V], b[V], c[V], h[V] = {};
+        cu_load<V>(A, A_of + n);
+        cu_load<V>(b, B + n);
+        cu_load<V>(c, C + n);
+        if (from) cu_load<V>(h, from + n);
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            h[v] = fmaf(ex2(step * (LOG2_E * A[v])), h[v], step * cu_float(B[n + v]) * u);
-            y = fmaf(cu_float(C[n + v]), h[v], y);
+            h[v] = fmaf(ex2(step * A[v]), h[v], x * b[v]);
+            y = fmaf(c[v], h[v], y);
         }
-        if constexpr (V == 4) {
-            if (a.h1) four(a.h1 + row * a.N + n) = make_float4(h[0], h[1], h[2], h[3]);
-        } else {
-            if (a.h1) a.h1[row * a.N + n] = h[0];
-        }
+        if (to) cu_store<V>(to + n, h);
     }
     for (int k = lanes / 2; k > 0; k /= 2) y += __shfl_xor_sync(~0u, y, k);
     if (lane || !real) return;
     if (a.skip) y = fmaf(a.skip[d], u, y);
-    if (a.z.p) {
-        float z = cu_float(((const T *)a.z.p)[s * a.z.pitch + d]);
-        y *= z * sigmoid(z);
-    }
+    if (a.z.p) y *= z * sigmoid(z);
     ((T *)a.y)[row] = cu_as<T>(y);
 }
 
@@ -302,7 +299,7 @@ static kr_status selective_scan_plan_cuda(kr_call *c) {
 template <typename T, int R, int TILE, int WARPS, bool ENDS> static void launch_fwd(const scan_args &a, void *stream) {
     int warps = (int)((a.N + R - 1) / R), width = warps * R;
     /* 16-byte pieces of a tile that a thread copies, with the fewest warps that come here */
-    enum { PER = 16 / sizeof(T), FEWEST = WARPS == 8 ? 4 : 9 };
+    enum { PER = 16 / sizeof(T), FEWEST = R == 2 ? 8 : WARPS == 8 ? 4 : 9 };
     enum { JOBS = (TILE * (3 * LANES / FEWEST + 2 * R) / PER + 31) / 32 };
     scan_args b = a;
     if (width * (int)sizeof(T) % 16 || warps < FEWEST) b.wide = false;
@@ -311,17 +308,19 @@ template <typename T, int R, int TILE, int WARPS, bool ENDS> static void launch_
     cu_launch(scan_fwd<T, R, TILE, WARPS, JOBS, ENDS>, blocks, threads, bytes, stream, b);
 }
 template <typename T, bool ENDS> static void pick_fwd(const scan_args &a, void *stream) {
-    if (a.N <= 16) launch_fwd<T, 2, 16, 8, ENDS>(a, stream);
+    if (a.N <= 16) launch_fwd<T, 2, sizeof(T) == 2 ? 32 : 16, 8, ENDS>(a, stream);
     else if (a.N <= 64) launch_fwd<T, 8, 16, 8, ENDS>(a, stream);
     else launch_fwd<T, 8, 16, 32, ENDS>(a, stream);
 }
 
 template <typename T> static void launch_step(const scan_args &a, void *stream) {
-    bool by_4 = a.N % 4 == 0 && ((uintptr_t)a.A | (uintptr_t)a.h0 | (uintptr_t)a.h1) % 16 == 0;
-    int64_t of_channel = by_4 ? a.N / 4 : a.N;
-    int lanes = 1;
-    while (lanes < 32 && lanes < of_channel) lanes *= 2;
-    cu_launch(by_4 ? scan_step<T, 4> : scan_step<T, 1>, cu_blocks(a.S * a.D * lanes, 256), 256, 0, stream, a, lanes);
+    bool by_4 = a.N % 4 == 0 && ((uintptr_t)a.A | (uintptr_t)a.h0 | (uintptr_t)a.h1) % 16 == 0 &&
+                cu_aligned(a.B.p, a.B.pitch, sizeof(T), 4 * sizeof(T)) &&
+                cu_aligned(a.C.p, a.C.pitch, sizeof(T), 4 * sizeof(T));
+    int shift = 0;
+    while (shift < 5 && 1 << shift < a.N / (by_4 ? 4 : 1)) shift++;
+    unsigned blocks = cu_blocks(a.D, 256 >> shift); /* of a sequence */
+    cu_launch(by_4 ? scan_step<T, 4> : scan_step<T, 1>, (unsigned)a.S * blocks, 256, 0, stream, a, shift, blocks);
 }
 
 template <typename T> static void forward(const kr_call *c) {

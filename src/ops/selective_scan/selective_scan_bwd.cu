@@ -101,35 +101,34 @@ static __device__ __forceinline__ void mma(float (&d)[4], unsigned a0, unsigned 
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-/* Adds two values of each lane into rows v and v + 1 (v even) of d[16][8]: columns are the lanes'
- * quads, so quads are summed here.  A tf32 has 11 bits, which is enough for a bfloat16 result;
- * a float goes in two parts.  ones[j]: 1 in the lanes that hold row j of the left matrix. */
+/* Adds four values of each lane: value v + i of 16 goes to d's row lane / 4 + 8 (i & 1), column
+ * v / 2 + i / 2, as the sum over its quad of lanes.  A tf32 has 11 bits, which is enough for a
+ * bfloat16 result; a float goes in two parts.  ones[j]: 1 in the lanes of quad j. */
 template <typename T>
-__device__ __forceinline__ void collect(float (&d)[4], const unsigned (&ones)[8], int v, float x0, float x1) {
-    const int i = v % 8;
-    unsigned b0 = __float_as_uint(x0), b1 = __float_as_uint(x1);
-    if (sizeof(T) < 4) {
-        if (v < 8) mma(d, ones[i], 0, ones[i + 1], 0, b0, b1);
-        else mma(d, 0, ones[i], 0, ones[i + 1], b0, b1);
-    } else {
-        unsigned h0 = b0 & 0xffffe000u, h1 = b1 & 0xffffe000u;
-        unsigned l0 = __float_as_uint(x0 - __uint_as_float(h0)), l1 = __float_as_uint(x1 - __uint_as_float(h1));
-        if (v < 8) {
-            mma(d, ones[i], 0, ones[i], 0, h0, l0), mma(d, ones[i + 1], 0, ones[i + 1], 0, h1, l1);
-        } else {
-            mma(d, 0, ones[i], 0, ones[i], h0, l0), mma(d, 0, ones[i + 1], 0, ones[i + 1], h1, l1);
-        }
+__device__ __forceinline__ void collect(float (&d)[4], const unsigned (&ones)[8], int v, const float (&x)[4]) {
+    unsigned high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        high[i] = __float_as_uint(x[i]);
+        if (sizeof(T) < 4) continue;
+        high[i] &= 0xffffe000u;
+        low[i] = __float_as_uint(x[i] - __uint_as_float(high[i]));
     }
+    mma(d, high[0], high[1], high[2], high[3], ones[v / 2], ones[v / 2 + 1]);
+    if (sizeof(T) == 4) mma(d, low[0], low[1], low[2], low[3], ones[v / 2], ones[v / 2 + 1]);
 }
-/* The rows' sums of two such matrices, one number a lane: of `c` in the lanes with bit 1, of row
- * lane / 4 + 8 (lane & 1). */
-static __device__ __forceinline__ float row_sums(const float (&b)[4], const float (&c)[4], int lane) {
-    float b0 = b[0] + b[1], b1 = b[2] + b[3], c0 = c[0] + c[1], c1 = c[2] + c[3];
-    bool odd = lane & 1, high = lane & 2;
-    float kb = odd ? b1 : b0, kc = odd ? c1 : c0;
-    kb += __shfl_xor_sync(~0u, odd ? b0 : b1, 1);
-    kc += __shfl_xor_sync(~0u, odd ? c0 : c1, 1);
-    return (high ? kc : kb) + __shfl_xor_sync(~0u, high ? kb : kc, 2);
+/* Sums two such matrices over their quads, one number a lane: of `c` in the lanes with bit 2, and of
+ * the 16 values the one that sum_of_lane says. */
+static __device__ __forceinline__ int sum_of_lane(int lane) { return lane % 4 * 4 + lane / 8 % 2 + lane / 16 * 2; }
+static __device__ __forceinline__ float quad_sums(const float (&b)[4], const float (&c)[4], int lane) {
+    bool mine_c = lane & 4, second = lane & 8, odd = lane & 16;
+    float v[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        v[i] = (mine_c ? c[i] : b[i]) + __shfl_xor_sync(~0u, mine_c ? b[i] : c[i], 4);
+    float v0 = (second ? v[2] : v[0]) + __shfl_xor_sync(~0u, second ? v[0] : v[2], 8);
+    float v1 = (second ? v[3] : v[1]) + __shfl_xor_sync(~0u, second ? v[1] : v[3], 8);
+    return (odd ? v1 : v0) + __shfl_xor_sync(~0u, odd ? v0 : v1, 16);
 }
 
 /* ---- the kernels ---- */
@@ -226,8 +225,8 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
     }
 #pragma unroll
     for (int j = 0; j < 8; j++) ones[j] = lane / 4 == j ? 0x3f800000u : 0u;
-    const int row_of_lane = lane / 4 + 8 * (lane & 1); /* which of 16 / R steps, R states row_sums leaves here */
-    float *sums = (lane & 2 ? m.dC : m.dB) + row_of_lane / R * width + warp * R + row_of_lane % R;
+    const int of_lane = sum_of_lane(lane); /* of 16 / R steps, R states */
+    float *sums = (lane & 4 ? m.dC : m.dB) + of_lane / R * width + warp * R + of_lane % R;
     float *part = m.part + (warp * LANES + lane) * PITCH;
     const int one = blockDim.y * LANES * PITCH;
     const float *step_of = m.step + lane * PITCH, *x_of = m.x + lane * PITCH, *e_of = m.e + lane * PITCH;
@@ -301,10 +300,10 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
                     load_states<R>(c, C + (t + k) * width);
                     gB[k] = gA[k] = y[k] = 0;
 #pragma unroll
-                    for (int r = 0; r < R; r += 2) {
-                        float to_B[2], to_C[2];
+                    for (int r = 0; r < R; r += 4) {
+                        float to_B[4], to_C[4];
 #pragma unroll
-                        for (int i = r; i < r + 2; i++) {
+                        for (int i = r; i < r + 4; i++) {
                             float before = kept[k0 + k][i], after = fmaf(at(x, k), b[i], before);
                             g[i] = fmaf(c[i], at(e, k), g[i]);
                             to_B[i - r] = g[i] * at(x, k), to_C[i - r] = at(e, k) * after;
@@ -315,11 +314,11 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
                             y[k] = fmaf(c[i], after, y[k]);
                             g[i] *= decay[k0 + k][i];
                         }
-                        collect<T>(dB, ones, (k * R + r) % 16, to_B[0], to_B[1]);
-                        collect<T>(dC, ones, (k * R + r) % 16, to_C[0], to_C[1]);
+                        collect<T>(dB, ones, (k * R + r) % 16, to_B);
+                        collect<T>(dC, ones, (k * R + r) % 16, to_C);
                     }
                     if (k * R % 16 == 0) {
-                        sums[(t + k) * width] = row_sums(dB, dC, lane);
+                        sums[(t + k) * width] = quad_sums(dB, dC, lane);
 #pragma unroll
                         for (int i = 0; i < 4; i++) dB[i] = dC[i] = 0;
                     }

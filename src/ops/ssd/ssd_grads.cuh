@@ -48,7 +48,7 @@ template <int NT> struct ssd_grads_smem {
     static constexpr int x = 0, dy = tile, h = 2 * tile, g = h + state, table = g + state;
     static constexpr int stage = (table + (int)sizeof(ssd_chunk) + 1023) / 1024 * 1024, stages = 3;
     static constexpr int B = stages * stage, C = B + state, dx = C + state, crossing = dx + tile;
-    static constexpr int barriers = crossing + 2 * (int)sizeof(ssd_crossing), bytes = barriers + (2 * stages + 5) * 8;
+    static constexpr int barriers = crossing + 2 * (int)sizeof(ssd_crossing), bytes = barriers + (2 * stages + 7) * 8;
 };
 
 /* Two neighbours of row r, columns 8 nt + 2 (lane % 4), of a tile. */
@@ -72,10 +72,11 @@ template <int NT> __device__ inline void grads_begin(float (&w)[32], const unsig
 }
 
 /* Warpgroup 0, one head.  Enters with W done; `next` begins that of the next head, which is
- * done on return. */
-template <int NT, typename NEXT>
+ * done on return; `place_free` waits until dx may be written. */
+template <int NT, typename NEXT, typename FREE>
 __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float (&w)[32], const unsigned char *stage, uint32_t B,
-                                   unsigned char *stage_dx, const ssd_chunk *T, ssd_crossing *X, float D, int warp, int lane, NEXT next) {
+                                   unsigned char *stage_dx, const ssd_chunk *T, ssd_crossing *X, float D, int warp, int lane, NEXT next,
+                                   FREE place_free) {
     using W = ssd_grads_smem<NT>;
     const int c = 2 * (lane & 3), row[2] = {16 * warp + (lane >> 2), 16 * warp + (lane >> 2) + 8};
     const uint32_t at = smem_at(stage);
@@ -178,6 +179,7 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
         du_x[r] = quad_sum(du_x[r]);
         if ((lane & 3) == 0) X->du_x[row[r]] = du_x[r];
     }
+    place_free();
     const int to = 16 * warp + (lane & 7) + (lane >> 3 & 1) * 8;
 #pragma unroll
     for (int ks = 0; ks < 4; ks++)
@@ -185,12 +187,16 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
                  pack(u[8 * ks + 4], u[8 * ks + 5]), pack(u[8 * ks + 6], u[8 * ks + 7]));
 }
 
-/* [64 rows, 64] of a tile to rows `pitch` apart, for what the copy engine cannot do. */
-__device__ inline void grads_store(const unsigned char *tile, bf16 *to, int64_t pitch, int rows, bool add, int thread) {
-    for (int i = thread; i < SSD_Q * 64; i += 128) {
-        const int r = i / 64, e = i % 64;
-        const float v = __bfloat162float(*(const bf16 *)(tile + swizzled(0, r, e / 8) + e % 8 * 2));
-        if (r < rows) cu_give(to + r * pitch + e, v, add);
+/* [rows, n] of tiles to rows `pitch` apart, 16 bytes at a time where they fit. */
+__device__ inline void grads_rows(const unsigned char *tiles, bf16 *to, int64_t pitch, int rows, int n, bool add, int thread) {
+    const bool wide = !add && ((uintptr_t)to | (uintptr_t)(pitch * 2)) % 16 == 0;
+    for (int i = thread; i < rows * (n / 8); i += 128) {
+        const int r = i / (n / 8), u = i % (n / 8);
+        const uint4 v = *(const uint4 *)(tiles + u / 8 * (SSD_Q * 128) + swizzled(0, r, u % 8));
+        bf16 *at = to + r * pitch + u * 8;
+        if (wide) *(uint4 *)at = v;
+        const uint32_t pair[4] = {v.x, v.y, v.z, v.w};
+        for (int e = 0; e < 4 && !wide; e++) cu_give(at + 2 * e, low(pair[e]), add), cu_give(at + 2 * e + 1, high(pair[e]), add);
     }
 }
 
@@ -308,7 +314,8 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
 #ifdef KR_HOPPER
     using W = ssd_grads_smem<NT>;
     extern __shared__ __align__(1024) unsigned char smem[];
-    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages, *told = empty + W::stages, *heard = told + 2, *once = heard + 2;
+    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages, *told = empty + W::stages, *heard = told + 2, *once = heard + 2, *dx_there = once + 1,
+             *dx_taken = dx_there + 1;
     ssd_crossing *crossing = (ssd_crossing *)(smem + W::crossing);
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, wg = threadIdx.x >> 7;
     const int n_chunks = (int)((a.L + SSD_Q - 1) / SSD_Q), parts = a.P / 64;
@@ -322,7 +329,7 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
     if (threadIdx.x == 0) {
         for (int j = 0; j < W::stages; j++) barrier_init(full + j, 1), barrier_init(empty + j, 256 + 3);
         for (int j = 0; j < 2; j++) barrier_init(told + j, 256 + 2), barrier_init(heard + j, 1);
-        barrier_init(once, 1);
+        barrier_init(once, 1), barrier_init(dx_there, 128), barrier_init(dx_taken, 1);
         barrier_init_done();
         store_fence();
     }
@@ -336,11 +343,18 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
             barrier_expect(once, 2 * W::state);
             box_load_5d(smem + W::B, &maps.B, 0, t0, 0, g, s, once);
             box_load_5d(smem + W::C, &maps.C, 0, t0, 0, g, s, once);
-            for (int j = 0; j < n; j++) {
-                const int stage = j % W::stages, head = g * a.R + first + j / parts, p0 = j % parts * 64;
+            for (int j = 0; j < n + W::stages; j++) {
+                const int stage = j % W::stages, head = g * a.R + first + j / parts, p0 = j % parts * 64, done = j - W::stages;
+                if (done >= 0 && o.by_copy) {
+                    barrier_wait(dx_there, done & 1);
+                    box_store(smem + W::dx, &maps.dx, 0, t0, (g * a.R + first) * parts + done, s);
+                    box_store_read();
+                    barrier_arrive(dx_taken);
+                }
+                if (j >= n) continue;
                 unsigned char *at = smem + stage * W::stage;
                 uint64_t *there = full + stage;
-                if (j >= W::stages) barrier_wait(empty + stage, (j / W::stages - 1) & 1);
+                if (done >= 0) barrier_wait(empty + stage, (done / W::stages) & 1);
                 barrier_expect(there, 2 * W::tile + 2 * W::state + sizeof(ssd_chunk));
                 bytes_load(at + W::table, chunks + row0 * a.H + head, sizeof(ssd_chunk), there);
                 box_load(at + W::x, &maps.x, 0, t0, head * parts + p0 / 64, s, there);
@@ -348,6 +362,7 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
                 box_load(at + W::g, &maps.g, 0, p0, 0, (int)(row0 * a.H + head), there);
                 box_load(at + W::h, &maps.h, 0, p0, 0, (int)(row0 * a.H + head), there);
             }
+            box_store_done();
         }
     } else if (wg == 2 && warp > 0) { /* make h . g */
         registers_give<72>();
@@ -413,26 +428,26 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
         for (int j = 0; j < n; j++) {
             const int stage = j % W::stages, after = (j + 1) % W::stages, head = g * a.R + first + j / parts, p0 = j % parts * 64;
             if (j >= 2) barrier_wait(heard + j % 2, (j / 2 - 1) & 1);
-            if (threadIdx.x == 0) box_store_read();
-            meet(1, 128);
             grads_inner<NT>(dP, P, w, smem + stage * W::stage, base + W::B, smem + W::dx, (const ssd_chunk *)(smem + stage * W::stage + W::table),
                             crossing + j % 2, a.D ? a.D[head] : 0, warp, lane, [&] {
                 if (j + 1 < n) barrier_wait(full + after, (j + 1) / W::stages & 1);
                 grads_begin<NT>(w, smem + (j + 1 < n ? after : stage) * W::stage); /* the last is for nothing */
+            }, [&] {
+                if (o.by_copy && j > 0) barrier_wait(dx_taken, (j - 1) & 1);
+                else if (!o.by_copy) meet(1, 128);
             });
             barrier_arrive(told + j % 2);
             barrier_arrive(empty + stage);
-            store_fence();
-            meet(1, 128);
-            if (!o.dx) continue;
-            if (o.by_copy && threadIdx.x == 0) box_store(smem + W::dx, &maps.dx, 0, t0, head * parts + p0 / 64, s);
-            if (!o.by_copy) {
-                grads_store(smem + W::dx, o.dx + ((int64_t)s * a.L + t0) * o.dx_pitch + head * a.P + p0, o.dx_pitch, rows, o.add_dx, threadIdx.x);
+            if (o.by_copy) {
+                store_fence();
+                barrier_arrive(dx_there);
+            } else {
                 meet(1, 128);
+                if (o.dx) grads_rows(smem + W::dx, o.dx + ((int64_t)s * a.L + t0) * o.dx_pitch + head * a.P + p0, o.dx_pitch, rows, 64, o.add_dx, threadIdx.x);
             }
         }
-        if (threadIdx.x == 0) box_store_done(); /* dx's place is where dP goes */
-        meet(1, 128);
+        if (o.by_copy) barrier_wait(dx_taken, (n - 1) & 1); /* dx's place is where dP goes */
+        else meet(1, 128);
         const int to = 16 * warp + (lane & 7) + (lane >> 3 & 1) * 8;
 #pragma unroll
         for (int ks = 0; ks < 4; ks++)
@@ -468,19 +483,23 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
         wgmma_wait<0>();
         wgmma_pin(dB);
         wgmma_pin(dC);
-        const int64_t size = (int64_t)a.S * a.L * a.G * a.N;
+        if (o.parts) {
+            const int64_t size = (int64_t)a.S * a.L * a.G * a.N;
 #pragma unroll
-        for (int e = 0; e < 8 * NT; e++) {
-            const int r = 16 * warp + (lane >> 2) + (e >> 1 & 1) * 8, c = (e >> 2) * 8 + 2 * (lane & 3) + (e & 1);
-            if (r >= rows || c >= a.N) continue;
-            const int64_t row = (int64_t)s * a.L + t0 + r, col = (int64_t)g * a.N + c;
-            if (o.parts) {
-                o.parts[split * size + row * a.G * a.N + col] = dB[e];
-                o.parts[(o.n_splits + split) * size + row * a.G * a.N + col] = dC[e];
-            } else {
-                if (o.dB) cu_give(o.dB + row * o.dB_pitch + col, dB[e], o.add_dB);
-                if (o.dC) cu_give(o.dC + row * o.dC_pitch + col, dC[e], o.add_dC);
+            for (int e = 0; e < 8 * NT; e++) {
+                const int r = 16 * warp + (lane >> 2) + (e >> 1 & 1) * 8, c = (e >> 2) * 8 + 2 * (lane & 3) + (e & 1);
+                if (r >= rows || c >= a.N) continue;
+                float *part = o.parts + split * size + (((int64_t)s * a.L + t0 + r) * a.G + g) * a.N + c;
+                part[0] = dB[e], part[o.n_splits * size] = dC[e];
             }
+        } else { /* B and C are done with */
+            const int64_t row = (int64_t)s * a.L + t0, col = (int64_t)g * a.N;
+            meet(2, 128);
+            walk_state<NT>(base + W::B, dB, warp, lane);
+            walk_state<NT>(base + W::C, dC, warp, lane);
+            meet(2, 128);
+            if (o.dB) grads_rows(smem + W::B, o.dB + row * o.dB_pitch + col, o.dB_pitch, rows, a.N, o.add_dB, threadIdx.x - 128);
+            if (o.dC) grads_rows(smem + W::C, o.dC + row * o.dC_pitch + col, o.dC_pitch, rows, a.N, o.add_dC, threadIdx.x - 128);
         }
     }
 #endif

@@ -158,7 +158,9 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
     }
     __syncthreads();
     if (wg >= n_here) return;
-    if (threadIdx.x == 0)
+    /* an order to the copy engine takes some 200 clocks, so each warp gives one kind */
+    const bool stores_y = OUT && warp == 1 && lane == 0, stores_state = KEEP && warp == 2 && lane == 0, loads = threadIdx.x == 96;
+    if (loads)
         for (int j = 0; j < W::stages && j < n; j++) load(j);
 
     float S[8 * NT], total = 1;
@@ -183,7 +185,6 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
     }
 
     const uint32_t M = smem_at(smem) + W::M + wg * W::tile, out = smem_at(smem) + W::y + wg * W::tile, state = smem_at(smem) + W::state + wg * W::K;
-    const bool one = warp == 0 && lane == 0; /* of the warpgroup */
     for (int c = 0; c < n; c++) {
         const int stage = c % W::stages, chunk = c0 + (REVERSE ? n - 1 - c : c);
         const uint32_t at = smem_at(smem) + stage * W::stage, V = at + wg * W::tile, K = at + W::V, Q = K + W::K;
@@ -230,13 +231,13 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
             wgmma_wait<1>();
             wgmma_pin(y);
             walk_weights(smem + W::M + wg * W::tile, y, T, D, warp, lane);
-            if (one) box_store_read(); /* the place of y may be written again */
+            if (stores_y) box_store_read(); /* the place of y may be written again */
         }
         if (OUT || KEEP) {
             store_fence();
             meet(1 + wg, 128); /* M and the state are there */
         }
-        if (KEEP && one)
+        if (stores_state)
             for (int j = 0; j < NT / 4; j++)
                 box_store(smem + W::state + wg * W::K + j * W::tile, &maps.keep, 0, p0, j, (s * n_chunks + chunk) * a.H + head);
         wgmma_wait<0>();
@@ -266,22 +267,22 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
             store_fence();
         }
         if (OUT || KEEP) {
-            if (KEEP && one) box_store_read(); /* the place of the state may be written again */
-            meet(1 + wg, 128);                 /* y is there, and everyone has read M and the state */
-            if (OUT && one) box_store(smem + W::y + wg * W::tile, &maps.y, 0, chunk * SSD_Q, head * parts + p0 / 64, s);
+            if (stores_state) box_store_read(); /* the place of the state may be written again */
+            meet(1 + wg, 128);                  /* y is there, and everyone has read M and the state */
+            if (stores_y) box_store(smem + W::y + wg * W::tile, &maps.y, 0, chunk * SSD_Q, head * parts + p0 / 64, s);
         }
         barrier_arrive(empty + stage);
-        if (threadIdx.x == 0 && c + W::stages < n) {
+        if (loads && c + W::stages < n) {
             barrier_wait(empty + stage, c / W::stages & 1);
             load(c + W::stages);
         }
     }
-    if (one) box_store_done();
+    if (stores_y || stores_state) box_store_done();
     if (!outer) {
 #pragma unroll
         for (int j = 0; j < 2 * NT; j++)
             ((uint2 *)slot)[j * 32 + lane] = make_uint2(pack(S[4 * j], S[4 * j + 1]), pack(S[4 * j + 2], S[4 * j + 3]));
-        if (one && p0 == 0) a.decay[((int64_t)s * a.n_seg + k) * a.H + head] = total;
+        if (warp == 0 && lane == 0 && p0 == 0) a.decay[((int64_t)s * a.n_seg + k) * a.H + head] = total;
     }
     float *last = REVERSE ? a.dh0 : a.h;
     if (outer && last && k == (REVERSE ? 0 : a.n_seg - 1)) {

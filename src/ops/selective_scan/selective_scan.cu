@@ -80,8 +80,8 @@ __device__ __forceinline__ void fwd_prepare(const scan_args &a, const scan_place
     }
     find_resets<TILE>(m.reset, a.seq_idx, a.seq_pitch, p.s, a.L, t0, rows, RESET);
     if (sizeof(T) < 4) {
-        widen<T, TILE, R>(m.Bf, m.B + off);
-        if (!ENDS) widen<T, TILE, R>(m.Cf, m.C + off);
+        widen(m.Bf, m.B + off, TILE * width);
+        if (!ENDS) widen(m.Cf, m.C + off, TILE * width);
     }
 }
 
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(WARPS *LANES, R == 2 ? 3 : WARPS == 8 ? 2 : 1)
     scan_fwd(const __grid_constant__ scan_args a) {
     extern __shared__ __align__(16) unsigned char base[];
     enum { PITCH = pitch<TILE>::value, EVERY = WARPS * R <= MANY_BWD ? 16 : 8 };
-    const int lane = threadIdx.x, warp = threadIdx.y, width = R * blockDim.y;
+    const int lane = threadIdx.x, warp = threadIdx.y, width = width_of<R, WARPS>(blockDim.y);
     const scan_place p = place_of(a);
     const fwd_shared<T, TILE> m = fwd_layout<T, TILE>(base, width);
     const bool mine = lane < p.n;
@@ -297,7 +297,7 @@ static kr_status selective_scan_plan_cuda(kr_call *c) {
 }
 
 template <typename T, int R, int TILE, int WARPS, bool ENDS> static void launch_fwd(const scan_args &a, void *stream) {
-    int warps = (int)((a.N + R - 1) / R), width = warps * R;
+    int warps = (int)((a.N + R - 1) / R), width = width_of<R, WARPS>(warps);
     /* 16-byte pieces of a tile that a thread copies, with the fewest warps that come here */
     enum { PER = 16 / sizeof(T), FEWEST = R == 2 ? 8 : WARPS == 8 ? 4 : 9 };
     enum { JOBS = (TILE * (3 * LANES / FEWEST + 2 * R) / PER + 31) / 32 };

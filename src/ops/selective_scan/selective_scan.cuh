@@ -79,14 +79,15 @@ static __device__ __forceinline__ int64_t state_at(const scan_args &a, const sca
     return (((p.s * n + i) * a.G * a.group_tiles + p.tile) * a.N) * LANES + threadIdx.x;
 }
 
-/* The block's TILE * width elements of T as floats; width is R times the warps. */
-template <typename T, int TILE, int R> __device__ __forceinline__ void widen(float *to, const T *from) {
-    int tid = threadIdx.y * LANES + threadIdx.x;
-#pragma unroll
-    for (int i = 0; i < TILE * R / LANES; i++) {
-        int at = tid + i * (int)blockDim.y * LANES;
-        to[at] = cu_float(from[at]);
-    }
+/* Elements of a row of B or C in shared memory.  For few states a constant, so that the inner loops
+ * need no addresses. */
+template <int R, int WARPS> __host__ __device__ __forceinline__ int width_of(int warps) {
+    return R * WARPS == 16 ? 16 : R * warps;
+}
+/* n elements of T as floats. */
+template <typename T> __device__ __forceinline__ void widen(float *to, const T *from, int n) {
+#pragma unroll 4
+    for (int i = threadIdx.y * LANES + threadIdx.x; i < n; i += blockDim.y * LANES) to[i] = cu_float(from[i]);
 }
 
 template <int R> __device__ __forceinline__ void load_states(float (&v)[R], const float *p) {

@@ -88,8 +88,8 @@ __device__ __forceinline__ void bwd_prepare(const scan_args &a, const scan_place
     }
     find_resets<TILE>(m.reset, a.seq_idx, a.seq_pitch, p.s, a.L, t0, rows, RESET);
     if (sizeof(T) < 4) {
-        if (!ends) widen<T, TILE, R>(m.Bf, m.B + off);
-        widen<T, TILE, R>(m.Cf, m.C + off);
+        if (!ends) widen(m.Bf, m.B + off, TILE * width);
+        widen(m.Cf, m.C + off, TILE * width);
     }
 }
 
@@ -190,13 +190,13 @@ __device__ __forceinline__ void bwd_finish(const scan_args &a, const scan_grads 
 }
 
 /* This block's sums of dB and dC, to scratch. */
-template <int R, int TILE>
+template <int TILE>
 __device__ __forceinline__ void store_sums(const scan_args &a, const scan_grads &o, const scan_place &p,
                                            const float *dB, const float *dC, int64_t t0, int width) {
     int tid = threadIdx.y * LANES + threadIdx.x, n = tid % width, rows = p.t1 - t0 < TILE ? (int)(p.t1 - t0) : TILE;
     int64_t to = ((p.j * a.S + p.s) * a.L + t0) * a.G * a.N + p.group * a.N + n;
     if (n >= a.N) return;
-    for (int t = tid / width; t < rows; t += LANES / R) {
+    for (int t = tid / width; t < rows; t += (int)blockDim.y * LANES / width) {
         if (o.B) o.B[to + t * a.G * a.N] = dB[t * width + n];
         if (o.C) o.C[to + t * a.G * a.N] = dC[t * width + n];
     }
@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
     scan_bwd(const __grid_constant__ scan_args a, const __grid_constant__ scan_grads o) {
     extern __shared__ __align__(16) unsigned char base[];
     enum { PITCH = pitch<TILE>::value };
-    const int lane = threadIdx.x, warp = threadIdx.y, width = R * blockDim.y;
+    const int lane = threadIdx.x, warp = threadIdx.y, width = width_of<R, WARPS>(blockDim.y);
     const scan_place p = place_of(a);
     const bwd_shared<T, TILE> m = bwd_layout<T, TILE>(base, width);
     const copy_lane bc_lane = copy_lane_of<T>(width);
@@ -331,7 +331,7 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
         copy_wait();
         __syncthreads();
         bwd_finish<T, TILE>(a, o, p, m, slot, t0, width, bias, skip, dskip, dbias);
-        store_sums<R, TILE>(a, o, p, m.dB, m.dC, t0, width);
+        store_sums<TILE>(a, o, p, m.dB, m.dC, t0, width);
         if (t0 > p.t0) bwd_prepare<T, R, TILE>(a, p, m, slot ^ 1, t0 - TILE, width, bias, false);
         __syncthreads();
     }
@@ -363,7 +363,7 @@ __global__ void __launch_bounds__(WARPS *LANES)
     scan_bwd_ends(const __grid_constant__ scan_args a, const __grid_constant__ scan_grads o) {
     extern __shared__ __align__(16) unsigned char base[];
     enum { PITCH = pitch<TILE>::value };
-    const int lane = threadIdx.x, warp = threadIdx.y, width = R * blockDim.y;
+    const int lane = threadIdx.x, warp = threadIdx.y, width = width_of<R, WARPS>(blockDim.y);
     const scan_place p = place_of(a);
     const bwd_shared<T, TILE> m = bwd_layout<T, TILE>(base, width);
     const copy_lane bc_lane = copy_lane_of<T>(width);
@@ -464,7 +464,7 @@ static void add(const kr_call *c, int slot, const float *from, int64_t parts, in
 template <typename T, int R, int K, int TILE, int WARPS, int BLOCKS>
 static void launch_bwd(const scan_args &args, const scan_grads &o, void *stream) {
     scan_args a = args;
-    int warps = (int)((a.N + R - 1) / R), width = warps * R;
+    int warps = (int)((a.N + R - 1) / R), width = width_of<R, WARPS>(warps);
     if (width * (int)sizeof(T) % 16) a.wide = false;
     size_t bytes = bwd_bytes<T, TILE>(warps, width);
     dim3 threads(LANES, (unsigned)warps);

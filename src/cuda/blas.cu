@@ -1,4 +1,4 @@
-/* blas.cu - the products of blas.cuh. */
+/* blas.cu - the products of blas.cuh: by cuBLASLt, by a kernel for few rows, or by a plain one. */
 #include "cuda/blas.cuh"
 
 #include <cublasLt.h>
@@ -199,9 +199,54 @@ template <typename T, typename C> static void run_ours(const kr_blas *g, void *s
               g->bias, g->add);
 }
 
+/* --- few rows, as in decoding: as fast as B can be read ------------------------------------ */
+
+enum { FEW = 8, FEW_WARPS = 4 };
+
+/* A warp an output column, B stored [N, K]: 8 elements of K a thread at a time, ROWS rows of A. */
+template <typename T, typename C, int ROWS>
+static __global__ void __launch_bounds__(32 * FEW_WARPS) few_rows_kernel(int M, int64_t N, int64_t K, const T *A, int64_t lda, const T *B,
+                                                                       int64_t ldb, C *c, int64_t ldc, const float *bias, bool add) {
+    int64_t n = blockIdx.x * (int64_t)FEW_WARPS + threadIdx.x / 32;
+    int lane = (int)threadIdx.x % 32;
+    float sum[ROWS] = {};
+    if (n >= N) return;
+#pragma unroll 4
+    for (int64_t k = lane * 8; k < K; k += 32 * 8) {
+        float b[8], a[8];
+        cu_load<8>(b, B + n * ldb + k);
+#pragma unroll
+        for (int m = 0; m < ROWS; m++) {
+            if (m >= M) break;
+            cu_load<8>(a, A + m * lda + k);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sum[m] += a[i] * b[i];
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < ROWS; m++) {
+        float v = cu_warp_sum(sum[m]);
+        if (lane == 0 && m < M) cu_give(c + m * ldc + n, bias ? v + bias[n] : v, add);
+    }
+}
+template <typename T, typename C> static void run_few(const kr_blas *g, void *stream) {
+    auto *kernel = g->M == 1 ? few_rows_kernel<T, C, 1> : g->M <= 4 ? few_rows_kernel<T, C, 4> : few_rows_kernel<T, C, FEW>;
+    cu_launch(kernel, cu_blocks(g->N, FEW_WARPS), 32 * FEW_WARPS, 0, stream, (int)g->M, g->N, g->K, (const T *)g->A, g->lda,
+              (const T *)g->B, g->ldb, (C *)g->C, g->ldc, g->bias, g->add);
+}
+static bool few_rows(const kr_blas *g, void *stream) {
+    size_t elem = kr_dtype_bytes(g->type);
+    if (g->M > FEW || g->a_t || !g->b_t || g->K % 8 != 0 || !cu_aligned(g->A, g->lda, elem, 16) || !cu_aligned(g->B, g->ldb, elem, 16))
+        return false;
+    if (g->type == KR_F32) run_few<float, float>(g, stream);
+    else if (g->c_type == KR_F32) run_few<bf16, float>(g, stream);
+    else run_few<bf16, bf16>(g, stream);
+    return true;
+}
+
 void kr_blas_run(const kr_blas *g, void *stream) {
     if (g->M == 0 || g->N == 0) return;
-    if (g->K > 0 && lt_run(g, stream)) return;
+    if (g->K > 0 && (few_rows(g, stream) || lt_run(g, stream))) return;
     if (g->type == KR_F32) run_ours<float, float>(g, stream);
     else if (g->c_type == KR_F32) run_ours<bf16, float>(g, stream);
     else run_ours<bf16, bf16>(g, stream);

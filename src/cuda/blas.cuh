@@ -1,5 +1,6 @@
 /* blas.cuh - dense products on a GPU: cuBLASLt where it can, a plain kernel of ours where it
- * cannot (rows that are not 16-byte aligned, or no cuBLASLt on this machine).
+ * cannot (rows that are not 16-byte aligned, or no cuBLASLt on this machine), and one for the
+ * few rows of decoding, where B has only to be read.
  *
  * cuBLASLt is opened at run time.  Its algorithm for a shape is asked for once and kept, and
  * is never found by timing: the same call gives the same bits each time. */

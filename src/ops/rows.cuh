@@ -28,6 +28,15 @@ template <int N, bool FAST, typename T> static __device__ __forceinline__ lanes<
     return x;
 }
 
+/* The same of a weight that may be absent: ones.  No branch, so that loads stay together. */
+template <int N, bool FAST> static __device__ __forceinline__ lanes<float, N> get_weight(const float *w, int i, int left) {
+    lanes<float, N> x = get<N, FAST>(w + i, w ? left : 0);
+    float one = w ? 0.0f : 1.0f;
+#pragma unroll
+    for (int j = 0; j < N; j++) x.v[j] += one;
+    return x;
+}
+
 /* p = v, or p += v; of N elements the `left` that exist. */
 template <int N, bool FAST, typename T>
 static __device__ __forceinline__ void put(T *p, const float (&v)[N], bool add, int left) {
@@ -51,13 +60,13 @@ static __device__ __forceinline__ void put(T *p, const float (&v)[N], bool add, 
 
 /* --- loads ahead: into shared memory, where a thread reads only what it loaded itself -------- */
 
-/* N elements at p, or zeros, on their way to `to`. */
-template <int N, typename T> static __device__ __forceinline__ void fetch(lanes<T, N> *to, const T *p, bool there) {
+/* N elements at p, on their way to `to`. */
+template <int N, typename T> static __device__ __forceinline__ void fetch(lanes<T, N> *to, const T *p) {
     constexpr int bytes = sizeof(lanes<T, N>) < 16 ? (int)sizeof(lanes<T, N>) : 16;
 #pragma unroll
     for (int b = 0; b < (int)sizeof(lanes<T, N>); b += bytes)
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared((char *)to + b)),
-                     "l"((const char *)p + b), "n"(bytes), "r"(there ? bytes : 0)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"((unsigned)__cvta_generic_to_shared((char *)to + b)),
+                     "l"((const char *)p + b), "n"(bytes)
                      : "memory");
 }
 static __device__ __forceinline__ void fetch_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -68,8 +77,13 @@ template <int N> static __device__ __forceinline__ void fetch_wait() { asm volat
 static inline bool rows_aligned(const void *data, int64_t pitch, size_t elem, int n) {
     return !data || cu_aligned(data, pitch, elem, elem * (size_t)n < 16 ? elem * (size_t)n : 16);
 }
-/* For rates that need no more than float's accuracy near 1e-6. */
-static __device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
+/* 1 / (1 + exp(-x)) in four instructions, good to float's accuracy near 1e-6. */
+static __device__ __forceinline__ float fast_sigmoid(float x) {
+    float e, s;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(x * -1.44269504f));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(1.0f + e));
+    return s;
+}
 
 /* --- sums over the threads of a row ---------------------------------------------------- */
 

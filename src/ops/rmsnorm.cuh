@@ -47,13 +47,13 @@ static __global__ void __maxnreg__(CH > 3 ? 128 : 48) rmsnorm_fwd_kernel(const r
     for (int k = 0; k < CH; k++) {
         int i = (k * a.split.threads + lane) * 4;
         x[k] = get<4, FAST>(x_row + i, D - i);
-        if (a.res) res[k] = get<4, FAST>(res_row + i, D - i);
+        res[k] = get<4, FAST>(res_row + i, a.res ? D - i : 0);
     }
 #pragma unroll
     for (int k = 0; k < CH; k++)
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            float s = a.res ? x[k][j] + res[k].v[j] : x[k][j];
+            float s = x[k][j] + res[k].v[j];
             res[k].v[j] = s;
             squares[0] += s * s;
         }
@@ -63,11 +63,10 @@ static __global__ void __maxnreg__(CH > 3 ? 128 : 48) rmsnorm_fwd_kernel(const r
     for (int k = 0; k < CH; k++) {
         int i = (k * a.split.threads + lane) * 4;
         if (i >= D) continue;
-        lanes<float, 4> w;
-        if (a.w) w = get<4, FAST>(a.w + i, D - i);
+        lanes<float, 4> w = get_weight<4, FAST>(a.w, i, D - i);
         float y[4];
 #pragma unroll
-        for (int j = 0; j < 4; j++) y[j] = a.w ? res[k].v[j] * inv * w.v[j] : res[k].v[j] * inv;
+        for (int j = 0; j < 4; j++) y[j] = res[k].v[j] * inv * w.v[j];
         if (a.sum) put<4, FAST>(a.sum + r * a.D + i, res[k].v, false, D - i);
         put<4, FAST>(a.y + r * a.D + i, y, false, D - i);
     }
@@ -101,10 +100,10 @@ static __global__ void __maxnreg__(CH > 3 ? 128 : 80) rmsnorm_bwd_kernel(const r
 #pragma unroll
         for (int k = 0; k < CH; k++) {
             int i = (k * a.split.threads + lane) * 4;
-            lanes<float, 4> w = get<4, FAST>(a.w + i, a.w ? D - i : 0);
+            lanes<float, 4> w = get_weight<4, FAST>(a.w, i, D - i);
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                float v = s[k][j], g = a.w ? dy[k][j] * w.v[j] : dy[k][j];
+                float v = s[k][j], g = dy[k][j] * w.v[j];
                 sums[0] += v * v;
                 sums[1] += g * v;
             }
@@ -115,13 +114,13 @@ static __global__ void __maxnreg__(CH > 3 ? 128 : 80) rmsnorm_bwd_kernel(const r
         for (int k = 0; k < CH; k++) {
             int i = (k * a.split.threads + lane) * 4;
             if (i >= D) continue;
-            lanes<float, 4> w = get<4, FAST>(a.w + i, a.w ? D - i : 0);
+            lanes<float, 4> w = get_weight<4, FAST>(a.w, i, D - i);
             float d[4];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 float v = s[k][j], g = dy[k][j];
                 dw[k][j] += g * v * inv;
-                d[j] = ds[k].v[j] + (inv * (a.w ? g * w.v[j] : g) - v * back);
+                d[j] = ds[k].v[j] + (inv * (g * w.v[j]) - v * back);
             }
             if (a.dx) put<4, FAST>(a.dx + r * a.dx_pitch + i, d, a.add_dx, D - i);
             if (a.dres) put<4, FAST>(a.dres + r * a.dres_pitch + i, d, a.add_dres, D - i);

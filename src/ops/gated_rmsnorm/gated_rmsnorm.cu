@@ -33,7 +33,7 @@ static __global__ void __maxnreg__(CH > 2 ? 128 : 48) gated_fwd_kernel(const gat
     int64_t r = blockIdx.x * (int64_t)a.split.at_once + slot, col = blockIdx.y * (int64_t)a.width;
     int width = r < a.rows ? a.width : 0;
     const T *x_row = a.x + r * a.x_pitch + col, *z_row = a.z + r * a.z_pitch + col;
-    const float *w_row = a.w + col;
+    const float *w_row = a.w ? a.w + col : NULL;
     T *y_row = a.y + r * a.D + col;
     lanes<T, 8> x[CH], z[CH];
     float u[CH][8], squares[1] = {0};
@@ -57,10 +57,9 @@ static __global__ void __maxnreg__(CH > 2 ? 128 : 48) gated_fwd_kernel(const gat
     for (int k = 0; k < CH; k++) {
         int i = (k * a.split.threads + lane) * 8;
         if (i >= width) continue;
-        lanes<float, 8> w;
-        if (a.w) w = get<8, FAST>(w_row + i, width - i);
+        lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
 #pragma unroll
-        for (int j = 0; j < 8; j++) u[k][j] *= a.w ? inv * w.v[j] : inv;
+        for (int j = 0; j < 8; j++) u[k][j] *= inv * w.v[j];
         put<8, FAST>(y_row + i, u[k], false, width - i);
     }
 }
@@ -87,37 +86,54 @@ static __device__ __forceinline__ void give_dw(const row_split &split, const flo
     }
 }
 
+/* What a thread fetches of its next row while it works on this one: x, z, dy. */
+template <typename T, int CH>
+static __device__ __forceinline__ void fetch_row(const gated_args<T> &a, lanes<T, 8> *room, int64_t r, int64_t col, int lane) {
+    int n = CH * (int)blockDim.x;
+#pragma unroll
+    for (int k = 0; k < CH; k++) {
+        int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x + (int)threadIdx.x;
+        if (r >= a.rows || i >= a.width) continue;
+        fetch<8>(room + at, a.x + r * a.x_pitch + col + i);
+        fetch<8>(room + n + at, a.z + r * a.z_pitch + col + i);
+        fetch<8>(room + 2 * n + at, a.dy + r * a.D + col + i);
+    }
+    fetch_commit();
+}
+
 /* u is what is normalised and g the gradient of u / rms:  du = inv g - u inv^3 mean(g u). */
-template <typename T, int CH, bool FAST>
-static __global__ void __maxnreg__(CH > 2 ? 128 : 104) gated_bwd_kernel(const gated_args<T> a) {
+template <typename T, int CH, bool FAST, bool GATE_FIRST>
+static __global__ void __maxnreg__(CH > 2 ? 128 : 112) gated_bwd_kernel(const gated_args<T> a) {
+    extern __shared__ __align__(16) char room[];
     __shared__ float buffer[2][ROW_WARPS][2];
-    __shared__ float share[CH > 2 ? 1 : 256 * 8 * CH]; /* of rows so narrow that a block has several */
+    lanes<T, 8> *ahead = (lanes<T, 8> *)room;
     int slot = (int)threadIdx.x / a.split.threads, lane = (int)threadIdx.x - slot * a.split.threads, turn = 0;
-    int64_t col = blockIdx.y * (int64_t)a.width;
-    const float *w_row = a.w + col;
+    int64_t col = blockIdx.y * (int64_t)a.width, step = gridDim.x * (int64_t)a.split.at_once;
+    const float *w_row = a.w ? a.w + col : NULL;
     float dw[CH][8] = {};
-    for (int64_t first = blockIdx.x * (int64_t)a.split.at_once; first < a.rows; first += gridDim.x * (int64_t)a.split.at_once) {
+    if (FAST) fetch_row<T, CH>(a, ahead, blockIdx.x * (int64_t)a.split.at_once + slot, col, lane);
+    for (int64_t first = blockIdx.x * (int64_t)a.split.at_once; first < a.rows; first += step) {
         int64_t r = first + slot;
-        int width = r < a.rows ? a.width : 0;
-        const T *x_row = a.x + r * a.x_pitch + col, *z_row = a.z + r * a.z_pitch + col, *dy_row = a.dy + r * a.D + col;
+        int width = r < a.rows ? a.width : 0, n = CH * (int)blockDim.x;
         lanes<T, 8> x[CH], z[CH], dy[CH];
         float gate[CH][8], sums[2] = {0, 0}; /* of u^2 and of g u */
+        if (FAST) fetch_wait<0>();
 #pragma unroll
         for (int k = 0; k < CH; k++) {
-            int i = (k * a.split.threads + lane) * 8;
-            x[k] = get<8, FAST>(x_row + i, width - i);
-            z[k] = get<8, FAST>(z_row + i, width - i);
-            dy[k] = get<8, FAST>(dy_row + i, width - i);
+            int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x + (int)threadIdx.x;
+            x[k] = get<8, FAST>(FAST ? ahead[at].v : a.x + r * a.x_pitch + col + i, width - i);
+            z[k] = get<8, FAST>(FAST ? ahead[n + at].v : a.z + r * a.z_pitch + col + i, width - i);
+            dy[k] = get<8, FAST>(FAST ? ahead[2 * n + at].v : a.dy + r * a.D + col + i, width - i);
         }
+        if (FAST) fetch_row<T, CH>(a, ahead, r + step, col, lane);
 #pragma unroll
         for (int k = 0; k < CH; k++) {
             int i = (k * a.split.threads + lane) * 8;
-            lanes<float, 8> w = get<8, FAST>(w_row + i, a.w ? width - i : 0);
+            lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
 #pragma unroll
             for (int j = 0; j < 8; j++) {
                 gate[k][j] = fast_sigmoid(z[k][j]);
-                float s = z[k][j] * gate[k][j], p = x[k][j] * s, g = a.w ? dy[k][j] * w.v[j] : dy[k][j];
-                float u = a.gate_first ? p : x[k][j];
+                float p = x[k][j] * (z[k][j] * gate[k][j]), g = dy[k][j] * w.v[j], u = GATE_FIRST ? p : x[k][j];
                 sums[0] += u * u;
                 sums[1] += g * p; /* g u: the gate is in one or in the other */
             }
@@ -128,22 +144,28 @@ static __global__ void __maxnreg__(CH > 2 ? 128 : 104) gated_bwd_kernel(const ga
         for (int k = 0; k < CH; k++) {
             int i = (k * a.split.threads + lane) * 8;
             if (i >= width) continue;
-            lanes<float, 8> w = get<8, FAST>(w_row + i, a.w ? width - i : 0);
+            lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
             float dx[8], dz[8];
 #pragma unroll
             for (int j = 0; j < 8; j++) {
-                float xj = x[k][j], zj = z[k][j], sg = gate[k][j], s = zj * sg, slope = sg + s * (1 - sg), p = xj * s;
-                float g = a.w ? dy[k][j] * w.v[j] : dy[k][j];
-                float du = a.gate_first ? inv * g - p * back : inv * g * s - xj * back;
-                dx[j] = a.gate_first ? du * s : du;
-                dz[j] = (a.gate_first ? du : inv * g) * xj * slope;
-                dw[k][j] += dy[k][j] * p * inv;
+                float xj = x[k][j], sg = gate[k][j], s = z[k][j] * sg, slope = sg + s * (1 - sg), p = xj * s;
+                float h = dy[k][j] * inv, g = h * w.v[j];
+                float du = GATE_FIRST ? g - p * back : g * s - xj * back;
+                dx[j] = GATE_FIRST ? du * s : du;
+                dz[j] = (GATE_FIRST ? du : g) * xj * slope;
+                dw[k][j] += h * p;
             }
             if (a.dx) put<8, FAST>(a.dx + r * a.dx_pitch + col + i, dx, a.add_dx, width - i);
             if (a.dz) put<8, FAST>(a.dz + r * a.dz_pitch + col + i, dz, a.add_dz, width - i);
         }
     }
-    if (a.part) give_dw<CH>(a.split, dw, share, a.part + blockIdx.x * a.D + col, a.width);
+    fetch_wait<0>();
+    __syncthreads(); /* from here on the room is for dw */
+    if (a.part) give_dw<CH>(a.split, dw, (float *)room, a.part + blockIdx.x * a.D + col, a.width);
+}
+template <typename T, int CH> static size_t shared_for(row_split split) {
+    size_t n = (size_t)row_block(split) * CH, ahead = 3 * n * sizeof(lanes<T, 8>), share = n * 8 * sizeof(float);
+    return ahead > share ? ahead : share;
 }
 
 static int groups_of_8(int64_t width) { return width <= ROW_THREADS * 2 * 8 ? 2 : 4; }
@@ -166,8 +188,11 @@ template <typename T, int CH> static void launch(const kr_call *c, const gated_a
     unsigned groups = (unsigned)(a.D / a.width), block = row_block(a.split);
     dim3 fwd((unsigned)((a.rows + a.split.at_once - 1) / a.split.at_once), groups);
     dim3 bwd((unsigned)blocks_for(c, a.width), groups);
-    if (back && fast) cu_launch(gated_bwd_kernel<T, CH, true>, bwd, block, 0, c->stream, a);
-    else if (back) cu_launch(gated_bwd_kernel<T, CH, false>, bwd, block, 0, c->stream, a);
+    size_t shared = shared_for<T, CH>(a.split);
+    if (back && fast && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, true, true>, bwd, block, shared, c->stream, a);
+    else if (back && fast) cu_launch(gated_bwd_kernel<T, CH, true, false>, bwd, block, shared, c->stream, a);
+    else if (back && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, false, true>, bwd, block, shared, c->stream, a);
+    else if (back) cu_launch(gated_bwd_kernel<T, CH, false, false>, bwd, block, shared, c->stream, a);
     else if (fast) cu_launch(gated_fwd_kernel<T, CH, true>, fwd, block, 0, c->stream, a);
     else cu_launch(gated_fwd_kernel<T, CH, false>, fwd, block, 0, c->stream, a);
     if (back) sum_parts(c, (float *)c->din[GATED_RMSNORM_W].data, c->acc[GATED_RMSNORM_W], a.part, bwd.x, a.D, a.D);

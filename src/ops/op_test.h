@@ -16,6 +16,7 @@ typedef struct kr_op_test {
     const kr_op *op;
     const char *range;
     double tol_fwd, tol_bwd;  /* relative RMS against double; 0: 1e-5.  Looser needs a reason on its line */
+    double tol_bf16;          /* the same where activations are bfloat16; 0: 3e-3 */
     double tol_param_bf16;    /* of gradients of float32 inputs beside bfloat16 ones, on a GPU; 0: 3e-3, as all there */
     const char *cases[40];
 } kr_op_test;

@@ -11,7 +11,7 @@
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
 
-enum { SLAB_BYTES = 1 << 30, THREADS = 256 };
+enum { SLAB_BYTES = 1 << 30, THREADS = 256, AHEAD = 4 }; /* AHEAD: loads of a thread under way at once */
 
 /* Slabs: their rows hang on V alone. */
 static int64_t logit_pitch(const kr_call *c) { return (KR_SIZE(c, 'V') + 7) / 8 * 8; }
@@ -87,18 +87,29 @@ static __global__ void __launch_bounds__(THREADS) lse_kernel(int64_t first, int6
     float dot = 0, max = -INFINITY, sum = 0;
     for (int64_t k = threadIdx.x; target >= 0 && k < K; k += THREADS) dot += cu_float(x[r * x_pitch + k]) * cu_float(w[target * K + k]);
     dot = cu_block_sum(dot, room);
-    for (int64_t i = threadIdx.x * 8; i < columns; i += THREADS * 8) {
-        lanes<T, 8> v = *(const lanes<T, 8> *)(row + i);
-        float l[8], m = max;
+    for (int64_t first_col = threadIdx.x * 8; first_col < columns; first_col += THREADS * 8 * AHEAD) {
+        lanes<T, 8> v[AHEAD];
+        float m = max;
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            l[j] = i + j < columns ? (i + j == target ? dot : v[j]) : -INFINITY;
-            m = fmaxf(m, l[j]);
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = first_col + a * THREADS * 8;
+            if (i < columns) v[a] = *(const lanes<T, 8> *)(row + i);
         }
-        float s = max == m ? sum : sum * __expf(max - m);
 #pragma unroll
-        for (int j = 0; j < 8; j++) s += __expf(l[j] - m);
-        max = m, sum = s;
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = first_col + a * THREADS * 8;
+            if (i >= columns) break;
+            float l[8];
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                l[j] = i + j < columns ? (i + j == target ? dot : v[a][j]) : -INFINITY;
+                m = fmaxf(m, l[j]);
+            }
+            sum = max == m ? sum : sum * __expf(max - m);
+#pragma unroll
+            for (int j = 0; j < 8; j++) sum += __expf(l[j] - m);
+            max = m;
+        }
     }
 #pragma unroll
     for (int d = 16; d; d /= 2) {
@@ -142,14 +153,25 @@ static __global__ void __launch_bounds__(THREADS) dlogits_kernel(int64_t first, 
     float lse = lses[r], share = target >= 0 && dloss ? *dloss / *scored : 0;
     float dnll = target >= 0 ? share + (dnlls ? dnlls[r] : 0) : 0;
     float all = dnll + share * 2 * (float)z_loss * lse + (dlses ? dlses[r] : 0);
-    for (int64_t i = threadIdx.x * 8; i < pitch; i += THREADS * 8) {
-        lanes<T, 8> v = *(const lanes<T, 8> *)(row + i);
+    float nll = nlls[r];
+    for (int64_t first_col = threadIdx.x * 8; first_col < pitch; first_col += THREADS * 8 * AHEAD) {
+        lanes<T, 8> v[AHEAD];
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            float p = i + j == target ? expf(-nlls[r]) : __expf(v[j] - lse);
-            v.v[j] = cu_as<T>(i + j < columns ? all * p - (i + j == target ? dnll : 0) : 0);
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = first_col + a * THREADS * 8;
+            if (i < pitch) v[a] = *(const lanes<T, 8> *)(row + i);
         }
-        *(lanes<T, 8> *)(row + i) = v;
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = first_col + a * THREADS * 8;
+            if (i >= pitch) break;
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                float p = __expf(i + j == target ? -nll : v[a][j] - lse);
+                v[a].v[j] = cu_as<T>(i + j < columns ? all * p - (i + j == target ? dnll : 0) : 0);
+            }
+            *(lanes<T, 8> *)(row + i) = v[a];
+        }
     }
 }
 

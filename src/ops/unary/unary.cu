@@ -3,15 +3,13 @@
 
 #include "ops/elements.cuh"
 
-static __device__ float sigmoid(float x) { return 1 / (1 + expf(-x)); }
-
 static __device__ __forceinline__ float value(int kind, float x, float alpha) {
     switch (kind) {
-    case KR_UNARY_SILU: return x * sigmoid(x);
+    case KR_UNARY_SILU: return x * fast_sigmoid(x);
     case KR_UNARY_GELU: return x * (1 + erff(x * 0.70710678f)) / 2;
     case KR_UNARY_GELU_TANH: return x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x))) / 2;
     case KR_UNARY_RELU: return x > 0 ? x : 0;
-    case KR_UNARY_SIGMOID: return sigmoid(x);
+    case KR_UNARY_SIGMOID: return fast_sigmoid(x);
     case KR_UNARY_TANH: return tanhf(x);
     case KR_UNARY_SOFTPLUS: return cu_softplus(x);
     case KR_UNARY_EXP: return expf(x);
@@ -22,7 +20,7 @@ static __device__ __forceinline__ float value(int kind, float x, float alpha) {
 }
 
 static __device__ __forceinline__ float slope(int kind, float x, float alpha) {
-    float s = sigmoid(x), t;
+    float s = fast_sigmoid(x), t;
     switch (kind) {
     case KR_UNARY_SILU: return s * (1 + x * (1 - s));
     case KR_UNARY_GELU: return (1 + erff(x * 0.70710678f)) / 2 + x * 0.39894228f * expf(-x * x / 2);

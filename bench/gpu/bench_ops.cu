@@ -125,7 +125,7 @@ static kr_call gpu_call(const op_case *k, kr_dtype real, gpu_how h) {
         place(&x, width, k->in[i], false);
         c.in[i] = x;
         if (!wants_grad(k, i) || !k->op->bwd_f64) continue;
-        c.din[i] = x, c.din[i].dtype = kr_grad_dtype(t, real);
+        c.din[i] = x, c.din[i].dtype = kr_grad_dtype(t, real), c.din[i].pitch = x.pitch ? x.pitch : width;
         c.acc[i] = h.acc;
         place(&c.din[i], width, NULL, h.acc);
     }
@@ -220,9 +220,11 @@ static void check_case(const kr_op_test *t, const char *text, kr_dtype real, dou
             if (got[r].empty()) continue;
             std::vector<double> w = ref[r];
             for (size_t e = 0; way == 3 && back && e < w.size(); e++) w[e] += start_of((int64_t)e);
-            double err = verdict(&k, ways[way], real, back ? "d" : "", name, error_of(w, got[r]), real == KR_BF16 ? fmax(3e-3, tol[back]) : tol[back]);
+            double most = real == KR_BF16 ? (t->tol_bf16 ? t->tol_bf16 : 3e-3) * (way == 3 && back ? 2 : 1) * (w.size() < 64 ? 2 : 1) : tol[back];
+            double err = verdict(&k, ways[way], real, back ? "d" : "", name, error_of(w, got[r]), most);
             worst[back] = fmax(worst[back], err);
-            if ((way == 1 || way == 2) && memcmp(got[r].data(), plain[r].data(), got[r].size() * sizeof(double)) != 0)
+            bool product = t->op == &kr_op_linear || t->op == &kr_op_cross_entropy; /* other kernels where rows are not aligned */
+            if ((way == 1 || (way == 2 && !product)) && memcmp(got[r].data(), plain[r].data(), got[r].size() * sizeof(double)) != 0)
                 n_failed++, printf("FAIL %s [%s] %s %s: %s%s has other bits\n", t->op->name, text, kr_dtype_text(real), ways[way], back ? "d" : "", name);
         }
         if (way == 0) plain = got;

@@ -67,7 +67,7 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         for (int64_t i = 0; i < kr_count(&t); i++) ((float *)t.data)[i] = (float)kr_rng_normal(&r);
     }
     for (int64_t i = 0; i < m->config.n_layer; i++) {
-        char name[32];
+        char name[40];
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
         int32_t *key = kr_graph_data(g, name);
         for (int k = 0; key && k < 4; k++) key[k] = (int32_t)(seed * 4 + (uint64_t)k + 31 * (uint64_t)i);

@@ -28,7 +28,7 @@ static bool folder_of(char *to, size_t size, const char *path) {
 
 /* Beside the program or libkrait, in the install's lib folder, then where the linker looks. */
 static void *open_library(char *why, size_t size) {
-    char dir[2][3072] = {{0}, {0}}, self[3072], path[4096];
+    char dir[2][3072] = {{0}, {0}}, self[3072], path[6400];
     static const char *const below[] = {"%s/" FILE_NAME, "%s/../" KRAIT_LIBDIR "/" FILE_NAME};
     const char *named = getenv("KRAIT_CUDA_LIB");
     void *lib = NULL;

@@ -26,14 +26,14 @@ static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residua
 
 static kr_node *dropped(kr_build *b, double p, kr_node *x) {
     if (p <= 0 || !x) return x;
-    char name[32];
+    char name[40];
     snprintf(name, sizeof name, "dropout_key.%lld", (long long)b->layer);
     dropout_attr a = {.p = p};
     return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
 }
 
 static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
-    char name[32];
+    char name[40];
     kr_scope_push(b->g, "backbone");
     kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
     for (b->layer = 0; b->layer < c->n_layer; b->layer++) {

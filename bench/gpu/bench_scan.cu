@@ -21,10 +21,8 @@ extern "C" {
 
 extern "C" const kr_cuda_op kr_cuda_op_selective_scan;
 extern "C" const kr_op_test kr_test_selective_scan;
-#ifdef WITH_LTI
 extern "C" const kr_cuda_op kr_cuda_op_lti_scan;
 extern "C" const kr_op_test kr_test_lti_scan;
-#endif
 
 #define CU(call)                                                                              \
     do {                                                                                      \
@@ -385,10 +383,8 @@ int main(int argc, char **argv) {
         {1, 1 << 20, 64, 16, true}, {32, 512, 1536, 16, true}, {256, 1, 1536, 16, true}, {1, 1, 5120, 16, true}};
     if (argc < 2 || strncmp(argv[1], "times", 5) != 0) {
         check_all(&kr_test_selective_scan, &kr_cuda_op_selective_scan, longer, argc > 2 ? atoi(argv[2]) : -1);
-#ifdef WITH_LTI
         static const char *const lti_longer[] = {"S1 L1000 D33 N16", "S2 L300 D64 N64 -seq_idx", NULL};
         check_all(&kr_test_lti_scan, &kr_cuda_op_lti_scan, lti_longer, argc > 2 ? atoi(argv[2]) : -1);
-#endif
     }
     if (argc < 2 || strcmp(argv[1], "check") != 0)
         for (const scan_shape &s : shapes)

@@ -18,10 +18,6 @@ extern "C" {
 void ssd_fwd_ref_f64(const kr_call *c);
 void ssd_bwd_ref_f64(const kr_call *c);
 extern const kr_cuda_op kr_cuda_op_ssd;
-void kr_panic(const char *file, int line, const char *what) {
-    printf("FAIL panic %s:%d %s\n", file, line, what);
-    exit(1);
-}
 }
 #define CHECK(x) do { cudaError_t e_ = (x); if (e_ != cudaSuccess) { printf("FAIL %s: %s (line %d)\n", #x, cudaGetErrorString(e_), __LINE__); exit(1); } } while (0)
 

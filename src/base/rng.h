@@ -7,7 +7,13 @@
 #include <math.h>
 #include <stdint.h>
 
-static inline void kr_philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]) {
+#ifdef __CUDACC__ /* the same draws on a GPU */
+#define KR_RNG_ANYWHERE __host__ __device__
+#else
+#define KR_RNG_ANYWHERE
+#endif
+
+KR_RNG_ANYWHERE static inline void kr_philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]) {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {

@@ -4,21 +4,8 @@
  * elements 16 apart. */
 #include "ops/dropout/dropout.h"
 
+#include "base/rng.h"
 #include "ops/rows.cuh"
-
-/* base/rng.h's kr_philox, for a GPU. */
-static __device__ __forceinline__ void philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]) {
-    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-#pragma unroll
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-    }
-    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
-}
 
 template <typename T>
 static __global__ void __launch_bounds__(256) dropout_kernel(int64_t n, int64_t D, const T *x, int64_t x_pitch, T *y, int64_t y_pitch,
@@ -35,7 +22,7 @@ static __global__ void __launch_bounds__(256) dropout_kernel(int64_t n, int64_t 
         to[w] = r * y_pitch + col;
         v[w] = i < n ? cu_float(x[r * x_pitch + col]) : 0;
     }
-    philox(seed, stream, (uint64_t)t, words);
+    kr_philox(seed, stream, (uint64_t)t, words);
 #pragma unroll
     for (int w = 0; w < 4; w++)
         if (e + w * 16 < n) cu_give(y + to[w], words[w] >= threshold ? v[w] * scale : 0, add);

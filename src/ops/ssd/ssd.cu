@@ -156,6 +156,10 @@ size_t part_bytes(const ssd_args &a) {
 size_t sum_bytes(const ssd_args &a) { return padded((size_t)3 * a.S * divide_up(a.L, SSD_Q) * a.H * sizeof(float)); }
 
 kr_status plan(kr_call *c) {
+    enum { MOST_N = 256 };
+    if (KR_SIZE(c, 'N') > MOST_N)
+        KR_FAIL(KR_ERR_SHAPE, "ssd: N = %lld states, want at most %d on a GPU", (long long)KR_SIZE(c, 'N'), MOST_N);
+    if (KR_SIZE(c, 'S') > 65535 || KR_SIZE(c, 'H') > 65535) KR_FAIL(KR_ERR_SHAPE, "ssd: more than 65535 sequences or heads on a GPU");
     const ssd_way w = way(c);
     c->fwd_scratch = c->bwd_scratch = c->saved_bytes = 0;
     ssd_args a = divided(c, w);
@@ -233,7 +237,7 @@ ssd_walk_call walk_call(const kr_call *c) {
     w.stream = c->stream;
     char *at = (char *)c->scratch;
     a.decay = (float *)at, at += decay_bytes(a);
-    a.states = a.dstates = (bf16 *)at, at += state_bytes(a);
+    a.states = (bf16 *)at, at += state_bytes(a);
     w.chunks = (ssd_chunk *)at, at += chunk_bytes(a);
     a.x = aligned(a.x, &a.x_pitch, a.wide_x, (int64_t)a.H * a.P, rows, &at, w.stream);
     a.B = aligned(a.B, &a.B_pitch, a.wide_B, (int64_t)a.G * a.N, rows, &at, w.stream);
@@ -331,7 +335,6 @@ template <typename T> void forward_steps(const kr_call *c) {
 }
 
 void forward(const kr_call *c) {
-    KR_ASSERT(KR_SIZE(c, 'N') <= 256);
     const ssd_way w = way(c);
     const int n = n_tiles(KR_SIZE(c, 'N'));
     if (w == STEPS) c->real == KR_BF16 ? forward_steps<bf16>(c) : forward_steps<float>(c);

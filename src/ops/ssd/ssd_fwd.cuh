@@ -72,7 +72,7 @@ template <int NT, int MT, bool REVERSE> __global__ void ssd_pass(ssd_args a) {
     const int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
     if (i >= (int64_t)a.S * n) return;
     const int s = (int)(i / n), h = (int)(i % n / per_head);
-    bf16 *slots = (REVERSE ? a.dstates : a.states) + (int64_t)s * a.n_seg * n + i % n;
+    bf16 *slots = a.states + (int64_t)s * a.n_seg * n + i % n;
     const float *decay = a.decay + (int64_t)s * a.n_seg * a.H + h, *first = REVERSE ? a.dh : a.h0;
     float v[8];
     for (int e = 0; e < 8; e++) {

@@ -32,7 +32,7 @@ template <typename T> struct ssd_args_of {
     T *y;
     float *h, *dh0;
     bool add_dh0;
-    bf16 *states, *dstates;   /* [S, n_seg, H, P * Np] in the order of accumulators */
+    bf16 *states;             /* [S, n_seg, H, P * Np] in the order of accumulators; going back, their gradients */
     float *decay;             /* [S, n_seg, H]: of a whole segment */
     float *kept;              /* ssd_steps: [S, n_kept, H, P, N], the state before every SSD_KEEP-th step, or NULL */
     int64_t L;

@@ -169,7 +169,7 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
     const float *first = REVERSE ? a.dh : a.h0, D = OUT && a.D ? a.D[head] : 0;
     const bool outer = OUT || KEEP, from_slot = outer && (REVERSE ? k < a.n_seg - 1 : k > 0), from_first = outer && !from_slot && first;
     const int64_t channel = (int64_t)head * a.P + p0 + 16 * warp;
-    bf16 *slot = (REVERSE ? a.dstates : a.states) + (((int64_t)s * a.n_seg + k) * a.H * a.P + channel) * (16 * NT);
+    bf16 *slot = a.states + (((int64_t)s * a.n_seg + k) * a.H * a.P + channel) * (16 * NT);
     if (from_slot) {
 #pragma unroll
         for (int j = 0; j < 2 * NT; j++) {

@@ -11,6 +11,7 @@ static const command commands[] = {
     {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
     {"config", "explain the keys of recipes and models", cmd_config},
+    {"inspect", "pictures of what a model does: scan orders", cmd_inspect},
     {"verify", "compare with what another implementation computed", cmd_verify},
     {"bench", "tokens per second, and each op against this machine's roof", cmd_bench},
 };

@@ -86,6 +86,8 @@ kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph 
 static kr_status ask_for_parameters(kr_model *m) {
     kr_graph *g;
     kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
+    const kr_config *c = &m->config;
+    if (c->order->steps && c->order->steps(c->order_opt) > 0) o.L = c->order->steps(c->order_opt);
     KR_TRY(kr_model_graph(m, &o, &g));
     kr_graph_free(g);
     return KR_OK;

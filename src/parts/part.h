@@ -39,6 +39,7 @@ struct kr_part {
     bool causal;              /* a step sees no later one, so it can be decoded step by step */
     kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);
     kr_node *(*loss)(kr_build *b, const void *opt, kr_node *x); /* heads */
+    int64_t (*steps)(const void *opt); /* orders: the steps a row must have; 0 or NULL: any number */
 };
 
 #define PART(kind, name) extern const kr_part kr_part_##kind##_##name;

@@ -1,0 +1,259 @@
+/* path_set_test.c - every scan order is what it says: each cell once, back and forth, steps
+ * to neighbours where it claims them; a few against lists written by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "krait/order.h"
+#include "parts/path.h"
+
+static const int64_t grids[][3] = {{1}, {2}, {13}, {64}, {1, 1}, {1, 7}, {7, 1}, {4, 4}, {8, 8}, {6, 10}, {5, 7}, {13, 3}, {16, 9}, {31, 29},
+                                   {1, 1, 1}, {2, 2, 2}, {4, 4, 4}, {3, 5, 7}, {2, 9, 4}, {8, 6, 10}, {1, 6, 6}};
+static int axes_of(const int64_t *size) { return size[2] ? 3 : size[1] ? 2 : 1; }
+
+static void each_cell_once(void **state) {
+    (void)state;
+    kr_order_info info;
+    int seen = 0;
+    for (int i = 0; kr_order_list(i, &info); i++)
+        for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+            int n_axes = axes_of(grids[g]);
+            kr_order *o;
+            if (n_axes < info.min_axes || n_axes > info.max_axes) continue;
+            if (strcmp(info.name, "atrous") == 0 && (grids[g][0] < 2 || grids[g][1] < 2)) continue;
+            assert_int_equal(kr_order_new(&o, info.name, n_axes, grids[g], NULL), KR_OK);
+            int32_t *inverse = kr_mem_array((size_t)o->n_cells, sizeof *inverse);
+            unsigned char *met = kr_mem_new((size_t)o->n_cells);
+            for (int k = 0; k < o->n_paths; k++) {
+                kr_order_inverse(o, k, inverse);
+                if (!o->share_out) assert_int_equal(o->path[k].n, o->n_cells);
+                for (int64_t t = 0; t < o->path[k].n; t++) {
+                    int32_t cell = o->path[k].cell[t];
+                    assert_true(cell >= 0 && cell < o->n_cells);
+                    assert_int_equal(inverse[cell], t); /* so no cell comes twice */
+                    met[cell]++;
+                }
+            }
+            for (int64_t c = 0; c < o->n_cells; c++) assert_int_equal(met[c], o->share_out ? 1 : o->n_paths);
+            kr_mem_free(met);
+            kr_mem_free(inverse);
+            kr_order_free(o);
+            seen++;
+        }
+    assert_true(seen > 150);
+}
+
+/* A curve over odd sides can need one step across a corner; even sides need none. */
+static void steps_go_to_neighbours(void **state) {
+    (void)state;
+    kr_order_info info;
+    for (int i = 0; kr_order_list(i, &info); i++)
+        for (size_t g = 0; info.adjacent && g < sizeof grids / sizeof *grids; g++) {
+            int n_axes = axes_of(grids[g]);
+            kr_order *o;
+            if (n_axes < info.min_axes || n_axes > info.max_axes) continue;
+            assert_int_equal(kr_order_new(&o, info.name, n_axes, grids[g], NULL), KR_OK);
+            bool hilbert = strcmp(info.name, "hilbert") == 0, even = true;
+            for (int a = 0; a < n_axes; a++) even = even && (grids[g][a] % 2 == 0 || grids[g][a] == 1);
+            for (int k = 0; k < o->n_paths; k++) {
+                int64_t jumps = kr_order_jumps(o, k);
+                if (!hilbert || even) assert_int_equal(jumps, 0);
+                else assert_true(jumps <= (n_axes == 2 ? 1 : o->n_cells / 12));
+            }
+            kr_order_free(o);
+        }
+}
+
+static void expect(const char *name, const kr_order_options *opt, int k, int64_t H, int64_t W, const int32_t *want) {
+    kr_order *o;
+    assert_int_equal(kr_order_new(&o, name, 2, (const int64_t[]){H, W}, opt), KR_OK);
+    assert_true(k < o->n_paths);
+    for (int64_t i = 0; i < o->path[k].n; i++)
+        if (o->path[k].cell[i] != want[i]) fail_msg("%s, path %d, step %d: cell %d, want %d", name, k, (int)i, o->path[k].cell[i], want[i]);
+    kr_order_free(o);
+}
+#define CELLS(...) ((const int32_t[]){__VA_ARGS__})
+
+static void walks_as_published(void **state) {
+    (void)state;
+    expect("cross", NULL, 1, 2, 3, CELLS(0, 3, 1, 4, 2, 5));
+    expect("cross", NULL, 3, 2, 3, CELLS(5, 2, 4, 1, 3, 0));
+    expect("continuous", NULL, 0, 2, 3, CELLS(0, 1, 2, 5, 4, 3));
+    expect("continuous", NULL, 2, 2, 3, CELLS(0, 3, 4, 1, 2, 5));
+    expect("zigzag", NULL, 3, 2, 3, CELLS(5, 4, 3, 0, 1, 2));
+    expect("atrous", NULL, 1, 4, 4, CELLS(4, 12, 6, 14));
+    expect("atrous", NULL, 2, 4, 4, CELLS(1, 3, 9, 11));
+    expect("omni", NULL, 2, 2, 3, CELLS(0, 4, 1, 5, 2, 3));
+    expect("omni", NULL, 3, 2, 3, CELLS(0, 5, 1, 3, 2, 4));
+    expect("jpeg", NULL, 0, 3, 3, CELLS(0, 1, 3, 6, 4, 2, 5, 7, 8));
+    expect("window", NULL, 0, 4, 4, CELLS(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    expect("zorder", NULL, 0, 4, 4, CELLS(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    expect("hilbert", NULL, 0, 4, 4, CELLS(0, 1, 5, 4, 8, 12, 13, 9, 10, 14, 15, 11, 7, 6, 2, 3));
+    expect("slices", &(kr_order_options){.window = 3}, 0, 1, 7, CELLS(0, 3, 6, 1, 4, 2, 5));
+    expect("alternating", NULL, 2, 2, 3, CELLS(0, 3, 1, 4, 2, 5));
+}
+
+/* LocalMamba's formula: where cell (i, j) comes in the walk of windows of K. */
+static void windows_by_their_formula(void **state) {
+    (void)state;
+    enum { H = 12, W = 9, K = 3 };
+    kr_order *o;
+    int32_t when[H * W];
+    assert_int_equal(kr_order_new(&o, "window", 2, (const int64_t[]){H, W}, &(kr_order_options){.window = K}), KR_OK);
+    kr_order_inverse(o, 0, when);
+    for (int i = 0; i < H; i++)
+        for (int j = 0; j < W; j++) assert_int_equal(when[i * W + j], (W / K * (i / K) + j / K) * K * K + i % K * K + j % K);
+    kr_order_free(o);
+}
+
+/* d2xy of the paper's table against the curve that takes any size, up to a mirror. */
+static void hilbert_of_a_power_of_two(void **state) {
+    (void)state;
+    enum { N = 16 };
+    kr_order *o;
+    int32_t want[N * N];
+    for (int d = 0; d < N * N; d++) {
+        int x = 0, y = 0;
+        for (int s = 1, t = d; s < N; s *= 2, t /= 4) {
+            int rx = 1 & (t / 2), ry = 1 & (t ^ rx);
+            if (ry == 0) {
+                if (rx == 1) x = s - 1 - x, y = s - 1 - y;
+                int swap = x;
+                x = y, y = swap;
+            }
+            x += s * rx, y += s * ry;
+        }
+        want[d] = x * N + y;
+    }
+    assert_int_equal(kr_order_new(&o, "hilbert", 2, (const int64_t[]){N, N}, &(kr_order_options){.symmetries = true}), KR_OK);
+    assert_int_equal(o->n_paths, 8);
+    int same = 0;
+    for (int k = 0; k < 8; k++) same += memcmp(o->path[k].cell, want, sizeof want) == 0;
+    assert_int_equal(same, 1);
+    kr_order_free(o);
+}
+
+static void symmetries_differ(void **state) {
+    (void)state;
+    static const char *const names[] = {"snake", "hilbert", "zorder", "jpeg"};
+    for (int i = 0; i < 4; i++) {
+        kr_order *o;
+        assert_int_equal(kr_order_new(&o, names[i], 2, (const int64_t[]){6, 6}, &(kr_order_options){.symmetries = true}), KR_OK);
+        for (int a = 0; a < 8; a++)
+            for (int b = 0; b < a; b++) assert_int_not_equal(memcmp(o->path[a].cell, o->path[b].cell, 36 * sizeof(int32_t)), 0);
+        kr_order_free(o);
+    }
+}
+
+static void random_by_seed_and_layer(void **state) {
+    (void)state;
+    kr_order *a, *b, *c;
+    const int64_t n = 50;
+    assert_int_equal(kr_order_new(&a, "shuffle", 1, &n, &(kr_order_options){.seed = 1}), KR_OK);
+    assert_int_equal(kr_order_new(&b, "shuffle", 1, &n, &(kr_order_options){.seed = 1}), KR_OK);
+    assert_int_equal(kr_order_new(&c, "shuffle", 1, &n, &(kr_order_options){.seed = 1, .layer = 1}), KR_OK);
+    assert_memory_equal(a->path[0].cell, b->path[0].cell, 50 * sizeof(int32_t));
+    assert_memory_not_equal(a->path[0].cell, c->path[0].cell, 50 * sizeof(int32_t));
+    kr_order_free(a), kr_order_free(b), kr_order_free(c);
+}
+
+static void refuse(const char *name, int n_axes, int64_t h, int64_t w, const kr_order_options *opt, const char *says) {
+    kr_order *o;
+    assert_int_equal(kr_order_new(&o, name, n_axes, (const int64_t[3]){h, w, 2}, opt), KR_ERR_CONFIG);
+    assert_null(o);
+    if (!strstr(kr_error(), says)) fail_msg("%s", kr_error());
+}
+static void refusals_say_why(void **state) {
+    (void)state;
+    refuse("hilbrt", 2, 4, 4, NULL, "there is no scan order \"hilbrt\"");
+    refuse("cross", 1, 4, 4, NULL, "a grid of 1 axes");
+    refuse("cross", 2, 0, 4, NULL, "side 1 of the grid is 0");
+    refuse("cross", 2, 1 << 20, 1 << 20, NULL, "at most 2^31 - 1 cells");
+    refuse("atrous", 2, 1, 4, NULL, "a step of 2 in a grid of 1 x 4");
+    refuse("cross", 2, 4, 4, &(kr_order_options){.symmetries = true}, "symmetries are for orders of one path");
+    refuse("window", 2, 4, 4, &(kr_order_options){.window = -1}, "window is -1");
+}
+
+/* Skilling's code, over a whole cube: every code once, and each step to a neighbour. */
+static void hilbert_codes(void **state) {
+    (void)state;
+    enum { BITS = 3, SIDE = 1 << BITS, N = SIDE * SIDE * SIDE };
+    int at[N];
+    memset(at, -1, sizeof at);
+    for (uint32_t i = 0; i < N; i++) {
+        uint64_t code = kr_hilbert_code((const uint32_t[]){i / SIDE / SIDE, i / SIDE % SIDE, i % SIDE}, 3, BITS);
+        assert_true(code < N && at[code] < 0);
+        at[code] = (int)i;
+    }
+    for (int c = 1; c < N; c++) {
+        int a = at[c - 1], b = at[c];
+        assert_int_equal(abs(a / SIDE / SIDE - b / SIDE / SIDE) + abs(a / SIDE % SIDE - b / SIDE % SIDE) + abs(a % SIDE - b % SIDE), 1);
+    }
+}
+
+static void points_and_graphs(void **state) {
+    (void)state;
+    const float xyz[] = {0, 0, 0, 3, 3, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3};
+    static const char *const curves[] = {"hilbert", "hilbert-trans", "z", "xyz", "zyx", "yxz"};
+    int32_t rank[5];
+    for (int i = 0; i < 6; i++) {
+        int met = 0;
+        assert_int_equal(kr_order_points(curves[i], 1, 5, xyz, rank), KR_OK);
+        for (int j = 0; j < 5; j++) met |= 1 << rank[j];
+        assert_int_equal(met, 31);
+    }
+    assert_int_equal(kr_order_points("z", 1, 5, xyz, rank), KR_OK); /* z bits lowest: 0, 4 at z = 3, ... */
+    assert_int_equal(rank[0], 0), assert_int_equal(rank[4], 1);
+    assert_int_equal(kr_order_points("zyx", 1, 5, xyz, rank), KR_OK); /* by z, then y, then x */
+    assert_int_equal(rank[0], 0), assert_int_equal(rank[1], 2), assert_int_equal(rank[2], 3);
+    assert_int_equal(kr_order_points("xxy", 1, 5, xyz, rank), KR_ERR_CONFIG);
+    /* a star: its middle comes last; the other five by lot, which the seed decides */
+    const int32_t edge[] = {3, 0, 3, 1, 3, 2, 3, 4, 3, 5};
+    int32_t other[6], nodes[6];
+    assert_int_equal(kr_order_degree(6, 5, edge, 1, nodes), KR_OK);
+    assert_int_equal(nodes[5], 3);
+    assert_int_equal(kr_order_degree(6, 5, edge, 1, other), KR_OK);
+    assert_memory_equal(nodes, other, sizeof nodes);
+    assert_int_equal(kr_order_degree(6, 5, edge, 2, other), KR_OK);
+    assert_memory_not_equal(nodes, other, sizeof nodes);
+    assert_int_equal(kr_order_degree(5, 5, edge, 1, nodes), KR_ERR_ARG);
+}
+
+static void pictures(void **state) {
+    (void)state;
+    kr_order_info info;
+    char path[] = "/tmp/krait-order-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    for (int i = 0; kr_order_list(i, &info); i++) {
+        kr_order *o;
+        char *text;
+        size_t n;
+        assert_int_equal(kr_order_new(&o, info.name, info.max_axes, (const int64_t[]){5, 6, 4}, NULL), KR_OK);
+        assert_int_equal(kr_order_draw(o, "a <title> & more", path), KR_OK);
+        assert_int_equal(kr_file_read((void **)&text, &n, path), KR_OK);
+        assert_non_null(strstr(text, "</svg>"));
+        assert_non_null(strstr(text, "a &lt;title> &amp; more"));
+        assert_null(strstr(text, "nan"));
+        kr_mem_free(text);
+        kr_order_free(o);
+    }
+    unlink(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_cell_once),           cmocka_unit_test(steps_go_to_neighbours), cmocka_unit_test(walks_as_published),
+        cmocka_unit_test(windows_by_their_formula), cmocka_unit_test(hilbert_of_a_power_of_two), cmocka_unit_test(symmetries_differ),
+        cmocka_unit_test(random_by_seed_and_layer), cmocka_unit_test(refusals_say_why),       cmocka_unit_test(hilbert_codes),
+        cmocka_unit_test(points_and_graphs),        cmocka_unit_test(pictures)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

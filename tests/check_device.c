@@ -4,33 +4,9 @@
  * CPU's) and, where KRAIT_CUDA_LIB is not set, on a GPU (float32 to 1e-4). */
 #include "graph/node.h"
 #include "krait.h"
-#include "krait/train.h"
-#include "model_case.h"
+#include "train_case.h"
 
 static bool fake; /* the device computes as the CPU does */
-
-typedef struct watch {
-    kr_train *t;
-    int64_t stop_at;       /* 0: never */
-    double loss[64];       /* by step */
-} watch;
-
-static void progress(void *user, const kr_train_progress *p) {
-    watch *w = user;
-    if (p->step < 64) w->loss[p->step] = p->loss;
-    if (w->stop_at && p->step == w->stop_at) kr_train_stop(w->t);
-}
-
-static const char *text_file(void) {
-    static char path[128];
-    if (*path) return path;
-    kr_rng r = {1, 2, 0};
-    char text[6000];
-    snprintf(path, sizeof path, "%s/text.txt", new_folder());
-    for (size_t i = 0; i < sizeof text; i++) text[i] = "etaoin shrdlu, cmfwyp. "[kr_rng_below(&r, 23)];
-    if (kr_file_write(path, text, sizeof text) != KR_OK) fail_msg("%s", kr_error());
-    return path;
-}
 
 /* 12 steps; `model`, `data` and `train` are more members, in single quotes. */
 static void run(const char *out, const char *model, const char *data, const char *train, const char *device, bool resume, int64_t stop_at, watch *w) {
@@ -50,14 +26,8 @@ static void run(const char *out, const char *model, const char *data, const char
     size_t n = json_dumpb(j, text, sizeof text - 1, 0);
     text[n] = 0;
     json_decref(j);
-    kr_train_hooks hooks = {.user = w, .progress = progress};
     w->stop_at = stop_at;
-    kr_status st = kr_train_new(&w->t, text, resume, &hooks);
-    if (st == KR_OK) {
-        st = kr_train_run(w->t);
-        kr_train_free(w->t);
-    }
-    if (st != (stop_at ? KR_ERR_STOPPED : KR_OK)) fail_msg("%s: %s", model, kr_error());
+    if (watch_run(text, resume, w) != (stop_at ? KR_ERR_STOPPED : KR_OK)) fail_msg("%s: %s", model, kr_error());
 }
 
 #define M1 "'mixer': {'type': 'mamba1', 'd_state': 3}"

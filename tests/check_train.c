@@ -1,38 +1,11 @@
 /* check_train.c - training: the same bits on any number of threads and after any stop, the
  * optimiser and the schedules against their formulas, initialisation as published. */
-#include "krait/train.h"
 #include "model/safetensors.h"
-#include "model_case.h"
 #include "train/adamw.h"
 #include "train/options.h"
+#include "train_case.h"
 
 /* --- runs --------------------------------------------------------------------------------- */
-
-typedef struct watch {
-    kr_train *t;
-    int64_t stop_at;       /* 0: never */
-    double loss[64];       /* by step */
-    char said[400];
-} watch;
-
-static void progress(void *user, const kr_train_progress *p) {
-    watch *w = user;
-    if (p->step < 64) w->loss[p->step] = p->loss;
-    if (w->stop_at && p->step == w->stop_at) kr_train_stop(w->t);
-}
-
-static void message(void *user, const char *sentence) { snprintf(((watch *)user)->said, 400, "%s", sentence); }
-
-static const char *text_file(void) {
-    static char path[128];
-    if (*path) return path;
-    kr_rng r = {1, 2, 0};
-    char text[6000];
-    snprintf(path, sizeof path, "%s/text.txt", new_folder());
-    for (size_t i = 0; i < sizeof text; i++) text[i] = "etaoin shrdlu, cmfwyp. "[kr_rng_below(&r, 23)];
-    if (kr_file_write(path, text, sizeof text) != KR_OK) fail_msg("%s", kr_error());
-    return path;
-}
 
 /* A small run of 12 steps; `model`, `data` and `train` are more members, in single quotes. */
 static char *recipe_of(const char *out, const char *model, const char *data, const char *train) {
@@ -54,15 +27,6 @@ static char *recipe_of(const char *out, const char *model, const char *data, con
     text[n] = 0;
     json_decref(j);
     return text;
-}
-
-/* One kr_train from start or resume to stop or end. */
-static kr_status run_once(const char *recipe, bool resume, watch *w) {
-    kr_train_hooks hooks = {.user = w, .progress = progress, .message = message};
-    KR_TRY(kr_train_new(&w->t, recipe, resume, &hooks));
-    kr_status st = kr_train_run(w->t);
-    kr_train_free(w->t);
-    return st;
 }
 
 static bool same_run_file(const char *a, const char *b, const char *name) {
@@ -105,7 +69,7 @@ static void test_threads(void **state) {
             char train[200];
             snprintf(train, sizeof train, "%s%s'threads': %d", runs[i].train, *runs[i].train ? ", " : "", k + 1);
             out[k] = new_folder();
-            if (run_once(recipe_of(out[k], runs[i].model, runs[i].data, train), false, &w[k]) != KR_OK) fail_msg("%s: %s", runs[i].name, kr_error());
+            if (watch_run(recipe_of(out[k], runs[i].model, runs[i].data, train), false, &w[k]) != KR_OK) fail_msg("%s: %s", runs[i].name, kr_error());
             assert_memory_equal(w[k].loss, w[0].loss, sizeof w[0].loss);
             same_result(runs[i].name, out[k], out[0]);
         }
@@ -148,13 +112,13 @@ static void test_resume(void **state) {
             double want[64][3], got[64][3];
             char train[200];
             snprintf(train, sizeof train, "%s%s'threads': 1", runs[i].train, *runs[i].train ? ", " : "");
-            if (run_once(recipe_of(a, runs[i].model, runs[i].data, train), false, &straight) != KR_OK) fail_msg("%s: %s", runs[i].name, kr_error());
+            if (watch_run(recipe_of(a, runs[i].model, runs[i].data, train), false, &straight) != KR_OK) fail_msg("%s: %s", runs[i].name, kr_error());
             w.stop_at = 1 + kr_rng_below(&r, 5);
-            kr_status st = run_once(recipe_of(b, runs[i].model, runs[i].data, train), false, &w);
+            kr_status st = watch_run(recipe_of(b, runs[i].model, runs[i].data, train), false, &w);
             while (st == KR_ERR_STOPPED) {
                 assert_non_null(strstr(kr_error(), "can be resumed"));
                 w.stop_at += 1 + kr_rng_below(&r, 5);
-                st = run_once(recipe_of(b, runs[i].model, runs[i].data, train), true, &w);
+                st = watch_run(recipe_of(b, runs[i].model, runs[i].data, train), true, &w);
             }
             if (st != KR_OK) fail_msg("%s: %s", runs[i].name, kr_error());
             assert_memory_equal(w.loss, straight.loss, sizeof w.loss);
@@ -172,7 +136,7 @@ static void test_stop_at_the_end(void **state) {
     (void)state;
     watch w = {.stop_at = 12};
     const char *out = new_folder();
-    assert_int_equal(run_once(recipe_of(out, M1, "", ""), false, &w), KR_OK);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", ""), false, &w), KR_OK);
     kr_dir_remove(out);
 }
 
@@ -193,8 +157,8 @@ static void test_checkpoints_kept(void **state) {
     const char *out = new_folder();
     char dir[200];
     kr_file_list list = {0};
-    if (run_once(recipe_of(out, M1, "", "'steps': 8, 'eval_every': 4, 'keep_checkpoints': 3"), false, &w) != KR_OK ||
-        run_once(recipe_of(out, M1, "", "'steps': 14, 'eval_every': 2, 'checkpoint_every': 1, 'keep_checkpoints': 3, 'lr': 5, 'schedule': 'constant'"), true, &w) != KR_OK)
+    if (watch_run(recipe_of(out, M1, "", "'steps': 8, 'eval_every': 4, 'keep_checkpoints': 3"), false, &w) != KR_OK ||
+        watch_run(recipe_of(out, M1, "", "'steps': 14, 'eval_every': 2, 'checkpoint_every': 1, 'keep_checkpoints': 3, 'lr': 5, 'schedule': 'constant'"), true, &w) != KR_OK)
         fail_msg("%s", kr_error());
     assert_int_equal(step_of_the_best(out), 8);
     snprintf(dir, sizeof dir, "%s/checkpoints", out);
@@ -209,16 +173,16 @@ static void test_runs_are_guarded(void **state) {
     (void)state;
     watch w = {0};
     const char *out = new_folder();
-    assert_int_equal(run_once(recipe_of(out, M1, "", ""), true, &w), KR_ERR_MISSING);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", ""), true, &w), KR_ERR_MISSING);
     assert_non_null(strstr(kr_error(), out));
-    assert_int_equal(run_once(recipe_of(out, M1, "", ""), false, &w), KR_OK);
-    assert_int_equal(run_once(recipe_of(out, M1, "", ""), false, &w), KR_ERR_CONFIG);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", ""), false, &w), KR_OK);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", ""), false, &w), KR_ERR_CONFIG);
     assert_non_null(strstr(kr_error(), "train.overwrite=true"));
-    assert_int_equal(run_once(recipe_of(out, M1, "", "'overwrite': true"), false, &w), KR_OK);
-    assert_int_equal(run_once(recipe_of(out, M2, "", ""), true, &w), KR_ERR_CONFIG); /* another model than the checkpoint's */
+    assert_int_equal(watch_run(recipe_of(out, M1, "", "'overwrite': true"), false, &w), KR_OK);
+    assert_int_equal(watch_run(recipe_of(out, M2, "", ""), true, &w), KR_ERR_CONFIG); /* another model than the checkpoint's */
     /* more steps than before: goes on */
     memset(&w, 0, sizeof w);
-    assert_int_equal(run_once(recipe_of(out, M1, "", "'steps': 15") , true, &w), KR_OK);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", "'steps': 15") , true, &w), KR_OK);
     assert_true(w.loss[12] == 0 && w.loss[13] > 0 && w.loss[15] > 0);
     kr_dir_remove(out);
 }
@@ -227,7 +191,7 @@ static void test_not_finite(void **state) {
     (void)state;
     watch w = {0};
     const char *out = new_folder();
-    assert_int_equal(run_once(recipe_of(out, M1, "", "'lr': 1000, 'clip': 0, 'warmup_steps': 0, 'steps': 60"), false, &w), KR_ERR_NUMERIC);
+    assert_int_equal(watch_run(recipe_of(out, M1, "", "'lr': 1000, 'clip': 0, 'warmup_steps': 0, 'steps': 60"), false, &w), KR_ERR_NUMERIC);
     int step = 0;
     const char *at = strstr(kr_error(), "step ");
     if (!at || sscanf(at, "step %d:", &step) != 1 || step < 2 || step > 60) fail_msg("said: %s", kr_error());

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/cpu.h"
 #include "base/mem.h"
 #include "data/source_kind.h"
 
@@ -51,10 +52,14 @@ static void close_task(kr_source *s) {
     kr_mem_free(t);
 }
 
+/* Rows know nothing of each other, so those of a large batch are drawn side by side: on a GPU
+ * a step may take no longer than its draws. */
 static void batch_task(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
+    enum { MANY = 1 << 15 };
     const task *t = s->own;
     int64_t L = s->info.L;
     if (split == KR_SPLIT_EVAL) step %= s->info.eval_batches;
+#pragma omp parallel for num_threads(kr_cpu_threads()) schedule(static) if (s->info.S * L > MANY)
     for (int64_t i = 0; i < s->info.S; i++) {
         kr_rng r = kr_source_row_rng(s, split, step * s->info.S + i);
         row out = {0};

@@ -1,7 +1,7 @@
 #!/bin/sh
 # gpu.sh - every test that needs a GPU.  gpu.sh [FOLDER of the programs [FOLDER of fixtures [SECTION ...]]]
 #
-# Sections: ops values big device curves resume sanitize; all of them unless named.
+# Sections: ops values big device curves resume memcheck racecheck; all of them unless named.
 # Ops against the double reference and against golden values, models against another
 # implementation, training against the CPU and after kill -9, memory and races on small shapes.
 # The last line is "N passed, N failed".  scripts/test-gpu.sh builds and calls this.
@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 bin=${1:-$here} fixtures=${2:-$here/fixtures}
 [ $# -lt 2 ] && set --
 [ $# -ge 2 ] && shift 2
-sections=${*:-ops values big device curves resume sanitize}
+sections=${*:-ops values big device curves resume memcheck racecheck}
 export LD_LIBRARY_PATH="$bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=passive KRAIT_DEVICE=cuda
 [ -d "$fixtures" ] && KRAIT_SHARED=$(dirname "$fixtures") && export KRAIT_SHARED
 tmp=$(mktemp -d) || exit 2
@@ -100,13 +100,13 @@ wanted resume && try 100 "kill -9 and resume" kill_and_resume
 sanitize() { # sanitize TOOL
     timeout 150 compute-sanitizer --tool "$1" --error-exitcode 9 "$bin/check_ops" --quick --device cuda
 }
-if ! wanted sanitize; then
-    :
-elif command -v compute-sanitizer >/dev/null; then
-    try 150 "compute-sanitizer memcheck" sanitize memcheck
-    try 150 "compute-sanitizer racecheck" sanitize racecheck
-else
-    echo "compute-sanitizer is not here"
-fi
+for tool in memcheck racecheck; do
+    wanted $tool || continue
+    if command -v compute-sanitizer >/dev/null; then
+        try 150 "compute-sanitizer $tool" sanitize $tool
+    else
+        echo "compute-sanitizer is not here"
+    fi
+done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

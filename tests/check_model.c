@@ -22,6 +22,8 @@ typedef struct model_case {
 
 #define S4 "'mixer': {'type': 's4d', 'd_state': 4, 'dt_min': 0.1, 'dt_max': 0.5"
 
+#define ATT "'mixer': {'type': 'attention', 'n_head': 2, 'cache_len': 16"
+
 static const model_case cases[] = {
     {"mamba1", "{" TOKENS M1 "}}", true},
     {"mamba1 with everything", "{" TOKENS "'tie_embeddings': false, " M1 ", 'd_conv': 3, 'd_inner': 20, 'dt_rank': 4, 'bias': true,"
@@ -38,6 +40,17 @@ static const model_case cases[] = {
     {"s4d", "{" TOKENS S4 "}}", true},
     {"s4d, real, without convolution", "{" TOKENS S4 ", 'init': 'real', 'd_conv': 0, 'disc': 'euler', 'bias': true}}", true},
     {"s4d, legs", "{" TOKENS "'tie_embeddings': false, " S4 ", 'init': 'legs', 'disc': 'bilinear', 'd_inner': 20}}", true},
+    {"attention", "{" TOKENS ATT "}}", true},
+    {"attention with everything", "{" TOKENS "'mixer': {'type': 'attention', 'n_head': 4, 'n_kv_head': 2, 'head_dim': 6, 'rope_dims': 4,"
+     " 'rope_interleaved': true, 'rope_theta': 50, 'window': 5, 'qk_norm': true, 'qkv_bias': true, 'out_bias': true, 'd_conv': 3,"
+     " 'cache_len': 5, 'scale': 0.7}}", true},
+    {"attention without positions", "{" TOKENS ATT ", 'n_kv_head': 1, 'rope_dims': 0}}", true},
+    {"transformer", "{" TOKENS "'layers': ['attention+mlp'], 'mixers': {'attention': {'n_head': 3, 'cache_len': 13},"
+     " 'mlp': {'d_ff': 10, 'activation': 'gelu', 'bias': true}}}", true},
+    {"hybrid", "{" TOKENS M2 "}, 'layers': ['mixer+squares', 'attention+mlp'],"
+     " 'mixers': {'squares': {'type': 'mlp', 'd_ff': 9, 'gated': false, 'activation': 'relu2'}, 'attention': {'n_head': 2}}}", true},
+    {"two mixers in a layer", "{" TOKENS M1 "}, 'layers': ['mamba1+attention+mlp'], 'mixers': {'attention': {'n_head': 1}}}", true},
+    {"bidirectional, with an MLP", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}, 'layers': ['mixer+mlp']}", false},
     {"z loss", "{" TOKENS "'head': {'type': 'lm', 'z_loss': 0.1}, " M1 "}}", true},
     {"bidirectional s4d", "{" TOKENS "'order': {'type': 'bidirectional'}, " S4 "}}", false},
     {"bidirectional mamba1", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", false},

@@ -428,9 +428,16 @@ static void check_split_at(const op_case *k, int way, const kr_call *base, int64
     own_release(mark);
 }
 
+/* An option "causal" that is 0: such a row cannot be cut. */
+static bool looks_ahead(const op_case *k) {
+    for (const kr_attr *a = k->op->attrs; a && a->name; a++)
+        if (strcmp(a->name, "causal") == 0) return *(const int64_t *)(k->attr + a->offset) == 0;
+    return false;
+}
+
 static void check_split(const op_case *k, int way, const kr_call *base) {
     int64_t L = k->size['L' - 'A'], cut[3] = {1, L / 2, L - 1};
-    if (!k->op->state[0].in || L < 2) return;
+    if (!k->op->state[0].in || L < 2 || looks_ahead(k)) return;
     for (int i = 0; i < 3; i++)
         if ((i == 0 || cut[i] > cut[i - 1]) && cut[i] < L && !seq_idx_changes(k, cut[i])) check_split_at(k, way, base, cut[i]);
 }

@@ -66,7 +66,7 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         kr_tensor t = kr_node_tensor(n);
         for (int64_t i = 0; i < kr_count(&t); i++) ((float *)t.data)[i] = (float)kr_rng_normal(&r);
     }
-    for (int64_t i = 0; i < m->config.n_layer; i++) {
+    for (int64_t i = 0; i < m->config.n_residual; i++) {
         char name[40];
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
         int32_t *key = kr_graph_data(g, name);

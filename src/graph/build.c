@@ -117,6 +117,11 @@ kr_node *kr_state(kr_graph *g, const char *name, int n_dims, const int64_t *dim)
     return kr_node_new(g, KR_NODE_STATE, scoped(g, name, full, sizeof full), KR_F32, n_dims, dim);
 }
 
+kr_node *kr_state_i32(kr_graph *g, const char *name, int n_dims, const int64_t *dim) {
+    char full[400];
+    return kr_node_new(g, KR_NODE_STATE, scoped(g, name, full, sizeof full), KR_I32, n_dims, dim);
+}
+
 void kr_state_set_next(kr_graph *g, kr_node *state, kr_node *next) {
     if (g->status != KR_OK) return;
     KR_ASSERT(state && next && state->kind == KR_NODE_STATE && next->root == next);

@@ -58,6 +58,7 @@ kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const i
 /* A tensor that lives from run to run, zero at first; `next` becomes its value after a
  * forward run.  kr_state may be called before `next` is known. */
 kr_node *kr_state(kr_graph *g, const char *name, int n_dims, const int64_t *dim);
+kr_node *kr_state_i32(kr_graph *g, const char *name, int n_dims, const int64_t *dim); /* a count */
 void kr_state_set_next(kr_graph *g, kr_node *state, kr_node *next);
 /* What a reset puts into the state: a parameter of the shape of one sequence, or zero. */
 void kr_state_set_start(kr_graph *g, kr_node *state, kr_node *param);

@@ -15,7 +15,7 @@ const kr_key kr_config_keys[] = {
     KR_KEY_BOOL(kr_config, tie_embeddings, true, "the head shares the token table"),
     KR_KEY_END};
 
-static const char *const also[] = {"model_type", "encoder", "order", "mixer", "head", NULL};
+static const char *const also[] = {"model_type", "encoder", "order", "mixer", "head", "layers", "mixers", NULL};
 
 static kr_status read_parts(kr_config *c, const char *where) {
     const json_t *j = c->json;
@@ -24,6 +24,7 @@ static kr_status read_parts(kr_config *c, const char *where) {
     if (st == KR_OK) st = kr_part_read("order", "causal", json_object_get(j, "order"), "order", &c->arena, &c->order, &c->order_opt);
     if (st == KR_OK) st = kr_part_read("mixer", "mamba2", json_object_get(j, "mixer"), "mixer", &c->arena, &c->mixer, &c->mixer_opt);
     if (st == KR_OK) st = kr_part_read("head", "lm", json_object_get(j, "head"), "head", &c->arena, &c->head, &c->head_opt);
+    if (st == KR_OK) st = kr_layers_read(c);
     return st == KR_OK ? st : kr_fail_in(st, where);
 }
 
@@ -61,7 +62,7 @@ static json_t *write_own(const kr_config *c) {
              json_object_set(j, parts[i]->kind, p) == 0;
         json_decref(p);
     }
-    if (ok) return j;
+    if (ok && kr_layers_write(c, j) == KR_OK) return j;
     json_decref(j);
     return NULL;
 }

@@ -8,6 +8,11 @@
 #define KR_MODEL_CONFIG_H
 #include "parts/part.h"
 
+/* A layer: x + part(norm(x)) for each of its parts. */
+enum { KR_MAX_RESIDUALS = 4 };
+typedef struct kr_residual { const kr_part *part; const void *opt; } kr_residual;
+typedef struct kr_layer { kr_residual part[KR_MAX_RESIDUALS]; int n; } kr_layer;
+
 typedef struct kr_config {
     kr_arena arena;
     json_t *json;                /* in Krait's own dialect */
@@ -17,7 +22,11 @@ typedef struct kr_config {
     bool tie_embeddings;
     const kr_part *encoder, *order, *mixer, *head;
     void *encoder_opt, *order_opt, *mixer_opt, *head_opt;
+    kr_layer *pattern;           /* of the layers, repeated */
+    int64_t n_pattern, n_residual; /* entries; parts of all layers together */
 } kr_config;
+
+static inline const kr_layer *kr_config_layer(const kr_config *c, int64_t i) { return &c->pattern[i % c->n_pattern]; }
 
 /* The top-level keys, for help. */
 extern const kr_key kr_config_keys[];
@@ -29,4 +38,8 @@ void kr_config_clear(kr_config *c);
 /* The JSON to save: Hugging Face's dialect where it can say the same, else our own.  New
  * reference. */
 kr_status kr_config_write(const kr_config *c, json_t **out);
+
+/* layers.c, for config.c: the pattern from c->json once the mixer is read, and back. */
+kr_status kr_layers_read(kr_config *c);
+kr_status kr_layers_write(const kr_config *c, json_t *own);
 #endif

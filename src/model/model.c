@@ -1,7 +1,7 @@
 /* model.c - from a config to graphs.
  *
  *     x = encoder(inputs)
- *     for each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(mixer)(y)
+ *     for each part of each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(part)(y)
  *     head(rmsnorm(mixed + x))
  *
  * Names are Hugging Face's: backbone.layers.0.mixer.in_proj.weight. */
@@ -27,9 +27,30 @@ static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residua
 static kr_node *dropped(kr_build *b, double p, kr_node *x) {
     if (p <= 0 || !x) return x;
     char name[40];
-    snprintf(name, sizeof name, "dropout_key.%lld", (long long)b->layer);
+    snprintf(name, sizeof name, "dropout_key.%lld", (long long)b->residual);
     dropout_attr a = {.p = p};
     return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
+}
+
+/* Part k of a layer.  Names: norm, mixer; norm2, mlp as state-spaces has it; else norm2, block2.mixer. */
+static kr_node *residual_part(kr_build *b, const kr_config *c, const kr_residual *r, int k, double dropout, kr_node *x, kr_node **residual) {
+    char name[16] = "norm";
+    if (k) snprintf(name, sizeof name, "norm%d", k + 1);
+    kr_node *y = norm(b, name, x, *residual, residual);
+    b->mixer = r->part, b->mixer_opt = r->opt;
+    if (k) snprintf(name, sizeof name, k == 1 && r->part->pointwise ? "mlp" : "block%d", k + 1);
+    if (r->part->pointwise) {
+        kr_scope_push(b->g, k ? name : "mixer");
+        x = r->part->build(b, r->opt, y);
+        kr_scope_pop(b->g);
+    } else {
+        if (k) kr_scope_push(b->g, name);
+        x = c->order->build(b, c->order_opt, y);
+        if (k) kr_scope_pop(b->g);
+    }
+    x = dropped(b, dropout, x);
+    b->residual++;
+    return x;
 }
 
 static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
@@ -40,8 +61,8 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
         kr_scope_push(b->g, name);
         kr_block_begin(b->g);
-        kr_node *y = norm(b, "norm", x, residual, &residual);
-        x = dropped(b, dropout, c->order->build(b, c->order_opt, y));
+        const kr_layer *l = kr_config_layer(c, b->layer);
+        for (int k = 0; k < l->n; k++) x = residual_part(b, c, &l->part[k], k, dropout, x, &residual);
         kr_block_end(b->g);
         kr_scope_pop(b->g);
     }
@@ -52,9 +73,8 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
 
 static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g) {
     const kr_config *c = &m->config;
-    kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size,
-                  .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings,
-                  .mixer = c->mixer, .mixer_opt = c->mixer_opt};
+    kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
+                  .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings};
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
     kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
     if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {

@@ -27,7 +27,7 @@ typedef struct kr_model_graph_options {
     bool packed;        /* takes "seq_idx" */
     bool checkpoint;    /* recompute each layer in backward */
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
-    double dropout;     /* of each mixer's output while training; takes "dropout_key" */
+    double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */
     int n_threads;      /* 0: kr_cpu_threads() */
     kr_impl impl;       /* KR_REF: kr_cpu_best(); on a device there is one */
     kr_graph *states_of; /* share the states of this graph; may be NULL */

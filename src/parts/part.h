@@ -20,8 +20,9 @@ typedef struct kr_part kr_part;
 /* What a part knows of the model it is built into. */
 typedef struct kr_build {
     kr_graph *g;
-    int64_t S, L, d_model, n_layer, vocab_size;
-    int64_t layer;            /* which, from 0 */
+    int64_t S, L, d_model, vocab_size;
+    int64_t layer, residual;  /* which layer, and which branch of all layers, from 0 */
+    int64_t n_residual;       /* branches of all layers together */
     double norm_eps;
     kr_node *seq_idx;         /* int32 [S, L]: packed documents; NULL: one each row */
     bool stateful;            /* states go in and out: decoding, or windows that carry */
@@ -37,6 +38,7 @@ struct kr_part {
     size_t bytes;             /* of its options */
     const kr_key *keys;
     bool causal;              /* a step sees no later one, so it can be decoded step by step */
+    bool pointwise;           /* a mixer that mixes no steps: the order does not matter to it */
     kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);
     kr_node *(*loss)(kr_build *b, const void *opt, kr_node *x); /* heads */
     int64_t (*steps)(const void *opt); /* orders: the steps a row must have; 0 or NULL: any number */
@@ -57,7 +59,7 @@ kr_status kr_part_read(const char *kind, const char *def, const json_t *object, 
 /* x W^T (+ b): a parameter NAME.weight [n_out, width of x], U(+-1/sqrt(width)), and
  * NAME.bias, zero. */
 kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
-/* The same with weights shrunk by sqrt(n_layer), as the last product of a residual branch. */
+/* The same with weights shrunk by sqrt(n_residual), as the last product of a residual branch. */
 kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
 kr_node *kr_act(kr_build *b, kr_node *x, int kind);
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
@@ -65,6 +67,9 @@ kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
 kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner);
 /* silu(conv1d(x)) with parameters conv1d.weight [D, K], conv1d.bias; carries its state. */
 kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range);
+kr_node *kr_conv1d_plain(kr_build *b, kr_node *x, int64_t d_conv, bool bias); /* without silu */
+/* x over its root mean square in the last axis, times a parameter NAME.weight. */
+kr_node *kr_rmsnorm(kr_build *b, kr_node *x, const char *name, double eps);
 /* -exp(A_log): the parameter A_log with this shape and initialisation. */
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init);
 #endif

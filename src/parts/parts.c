@@ -4,6 +4,7 @@
 
 #include "ops/binary/binary.h"
 #include "ops/conv1d/conv1d.h"
+#include "ops/rmsnorm/rmsnorm.h"
 #include "ops/unary/unary.h"
 #include "parts/part.h"
 
@@ -57,7 +58,7 @@ kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, boo
 }
 
 kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias) {
-    return linear(b, x, name, n_out, bias, 1 / sqrt((double)b->n_layer));
+    return linear(b, x, name, n_out, bias, 1 / sqrt((double)b->n_residual));
 }
 
 kr_node *kr_act(kr_build *b, kr_node *x, int kind) {
@@ -74,7 +75,8 @@ kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner) {
     return kr_reshape(b->g, x, 4, KR_DIMS(b->S, b->L, outer, inner));
 }
 
-kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range) {
+static kr_node *conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range, bool silu) {
+    conv1d_attr a = {.silu = silu};
     int64_t D = kr_node_dim(x, -1);
     double r = init_range > 0 ? init_range : 1 / sqrt((double)d_conv);
     kr_init u = {KR_INIT_UNIFORM, -r, r, 0, NULL}, ub = {KR_INIT_UNIFORM, -1 / sqrt((double)d_conv), 1 / sqrt((double)d_conv), 0, NULL};
@@ -83,9 +85,23 @@ kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double in
     kr_node *c = bias ? kr_weight(b->g, "bias", KR_NO_DECAY, 1, &D, ub) : NULL;
     kr_scope_pop(b->g);
     kr_node *x0 = b->stateful ? kr_state(b->g, "conv_state", 3, KR_DIMS(b->S, d_conv - 1, D)) : NULL, *out[KR_MAX_OUT];
-    kr_node *y = kr_apply(b->g, &kr_op_conv1d, NULL, (kr_node *const[KR_MAX_IN]){x, w, c, x0, b->seq_idx}, out);
+    kr_node *y = kr_apply(b->g, &kr_op_conv1d, &a, (kr_node *const[KR_MAX_IN]){x, w, c, x0, b->seq_idx}, out);
     if (y && x0) kr_state_set_next(b->g, x0, out[CONV1D_X1]);
     return y;
+}
+
+kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double init_range) {
+    return conv1d(b, x, d_conv, bias, init_range, true);
+}
+kr_node *kr_conv1d_plain(kr_build *b, kr_node *x, int64_t d_conv, bool bias) { return conv1d(b, x, d_conv, bias, 0, false); }
+
+kr_node *kr_rmsnorm(kr_build *b, kr_node *x, const char *name, double eps) {
+    int64_t D = kr_node_dim(x, -1);
+    rmsnorm_attr a = {.eps = eps};
+    kr_scope_push(b->g, name);
+    kr_node *w = kr_weight(b->g, "weight", KR_NO_DECAY, 1, &D, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+    kr_scope_pop(b->g);
+    return KR_APPLY(b->g, rmsnorm, &a, x, w);
 }
 
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init) {

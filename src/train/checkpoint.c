@@ -47,8 +47,8 @@ static kr_status walk(const kr_model *m, const kr_graph *g, visit *f, void *user
     return KR_OK;
 }
 
-static kr_status add(void *writer, const char *name, kr_tensor *t) { return kr_st_writer_add(writer, name, t, KR_F32); }
-static kr_status fetch(void *st, const char *name, kr_tensor *t) { return kr_st_read(st, name, t->n_dims, t->dim, KR_F32, t->data); }
+static kr_status add(void *writer, const char *name, kr_tensor *t) { return kr_st_writer_add(writer, name, t, t->dtype); }
+static kr_status fetch(void *st, const char *name, kr_tensor *t) { return kr_st_read(st, name, t->n_dims, t->dim, t->dtype, t->data); }
 
 static kr_status save_optimizer(const char *dir, const kr_model *m, const kr_graph *g) {
     char path[PATH];

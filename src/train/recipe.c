@@ -81,11 +81,24 @@ static bool is_choice_of_part(const char *name) {
     return false;
 }
 
+/* "mixers.NAME.KEY": a key of any mixer, in the object of that name. */
+static const kr_key *key_of_named(const char *name, char path[64]) {
+    table t;
+    const char *from = strncmp(name, "model.", 6) == 0 ? name + 6 : name, *dot = strrchr(from, '.');
+    if (strncmp(from, "mixers.", 7) != 0 || dot < from + 7) return NULL;
+    snprintf(path, 64, "model.%.*s", (int)(dot - from), from);
+    for (int i = 0; table_at(i, &t); i++) {
+        const kr_key *k = t.keys && strncmp(t.section, "model.mixer.", 12) == 0 ? kr_key_find(t.keys, dot + 1) : NULL;
+        if (k) return k;
+    }
+    return NULL;
+}
+
 /* The key that a name means.  A bare name has to belong to one place only. */
 static kr_status find_key(const char *name, char path[64], const kr_key **key) {
     table t;
     const char *near = NULL, *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
-    *key = NULL;
+    if ((*key = key_of_named(name, path))) return KR_OK;
     for (int i = 0; table_at(i, &t); i++) {
         const kr_key *k = t.keys ? kr_key_find(t.keys, last) : NULL;
         char at[64], full[128];

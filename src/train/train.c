@@ -37,7 +37,7 @@ static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int6
 
 static void set_dropout_keys(const kr_train *t, int64_t batch) {
     char name[40];
-    for (int64_t i = 0; t->opt.dropout > 0 && i < t->model->config.n_layer; i++) {
+    for (int64_t i = 0; t->opt.dropout > 0 && i < t->model->config.n_residual; i++) {
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
         int32_t *key = kr_graph_data(t->graph, name);
         key[0] = (int32_t)(uint32_t)(uint64_t)t->opt.seed, key[1] = (int32_t)((uint64_t)t->opt.seed >> 32);

@@ -1,0 +1,110 @@
+/* layers.c - what each layer is made of: "layers" and "mixers" of a config.
+ *
+ *     "layers": ["mamba2", "mamba2", "attention+mlp"],      repeated over n_layer layers
+ *     "mixers": {"attention": {"n_head": 8}, "mlp": {"d_ff": 512}}
+ *
+ * A name is one of "mixers" (its part is "type", or the name itself), else "mixer" for the
+ * config's mixer, or the name of a part, which then has its defaults; the config's mixer if
+ * it is that part.  Parts joined by + follow each other in a layer, each with a norm and a
+ * residual of its own.  Without "layers" each layer is the mixer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/config.h"
+
+typedef struct named { const char *name; kr_residual r; } named;
+enum { MAX_NAMED = 32 };
+typedef struct names { named at[MAX_NAMED]; int n; } names;
+
+/* From "mixers", or by the rules above. */
+static kr_status open_name(kr_config *c, const char *name, kr_residual *r) {
+    const json_t *given = json_object_get(json_object_get(c->json, "mixers"), name);
+    char where[96];
+    snprintf(where, sizeof where, "mixers.%s", name);
+    if (!given && (strcmp(name, "mixer") == 0 || strcmp(name, c->mixer->name) == 0)) return *r = (kr_residual){c->mixer, c->mixer_opt}, KR_OK;
+    if (given && !json_is_object(given)) KR_FAIL(KR_ERR_CONFIG, "%s wants an object: {...}", where);
+    void *opt;
+    KR_TRY(kr_part_read("mixer", name, given, where, &c->arena, &r->part, &opt));
+    r->opt = opt;
+    return KR_OK;
+}
+
+static kr_status find_name(kr_config *c, names *known, const char *name, kr_residual *r) {
+    for (int i = 0; i < known->n; i++)
+        if (strcmp(known->at[i].name, name) == 0) return *r = known->at[i].r, KR_OK;
+    if (known->n == MAX_NAMED) KR_FAIL(KR_ERR_CONFIG, "layers has more than %d names", MAX_NAMED);
+    named *n = &known->at[known->n];
+    KR_TRY(open_name(c, name, &n->r));
+    if (!(n->name = kr_arena_strdup(&c->arena, name))) return KR_ERR_NOMEM;
+    known->n++;
+    *r = n->r;
+    return KR_OK;
+}
+
+/* "attention+mlp" */
+static kr_status read_layer(kr_config *c, names *known, const char *text, kr_layer *l) {
+    char name[64];
+    for (const char *p = text;; p++) {
+        size_t n = strcspn(p, "+");
+        if (n == 0 || n >= sizeof name) KR_FAIL(KR_ERR_CONFIG, "layers: \"%s\" is no list of names joined by +", text);
+        if (l->n == KR_MAX_RESIDUALS) KR_FAIL(KR_ERR_CONFIG, "layers: \"%s\" has more than %d parts", text, KR_MAX_RESIDUALS);
+        snprintf(name, sizeof name, "%.*s", (int)n, p);
+        KR_TRY(find_name(c, known, name, &l->part[l->n++]));
+        p += n;
+        if (!*p) return KR_OK;
+    }
+}
+
+static kr_status all_named(const kr_config *c, const names *known) {
+    const char *name;
+    json_t *v;
+    json_object_foreach(json_object_get(c->json, "mixers"), name, v) {
+        bool used = false;
+        for (int i = 0; i < known->n; i++) used = used || strcmp(known->at[i].name, name) == 0;
+        if (!used) KR_FAIL(KR_ERR_CONFIG, "mixers.%s is not in layers", name);
+    }
+    return KR_OK;
+}
+
+kr_status kr_layers_read(kr_config *c) {
+    const json_t *list = json_object_get(c->json, "layers"), *mixers = json_object_get(c->json, "mixers");
+    size_t n = json_array_size(list);
+    names known = {.n = 0};
+    if (list && n == 0) KR_FAIL(KR_ERR_CONFIG, "layers wants an array of names: [\"mamba2\", \"attention+mlp\"]");
+    if (mixers && !json_is_object(mixers)) KR_FAIL(KR_ERR_CONFIG, "mixers wants an object: {\"attention\": {...}}");
+    if ((int64_t)n > c->n_layer) KR_FAIL(KR_ERR_CONFIG, "layers has %zu entries, but n_layer is %lld", n, (long long)c->n_layer);
+    c->n_pattern = n ? (int64_t)n : 1;
+    if (!(c->pattern = kr_arena_new(&c->arena, (size_t)c->n_pattern * sizeof *c->pattern))) return KR_ERR_NOMEM;
+    for (size_t i = 0; i < (n ? n : 1); i++) {
+        const char *text = n ? json_string_value(json_array_get(list, i)) : "mixer";
+        if (!text) KR_FAIL(KR_ERR_CONFIG, "layers[%zu] wants a text, as \"attention+mlp\"", i);
+        KR_TRY(read_layer(c, &known, text, &c->pattern[i]));
+    }
+    for (int64_t i = 0; i < c->n_layer; i++) c->n_residual += kr_config_layer(c, i)->n;
+    return all_named(c, &known);
+}
+
+/* The options in full, under the names that "layers" uses. */
+kr_status kr_layers_write(const kr_config *c, json_t *own) {
+    const json_t *list = json_object_get(c->json, "layers"), *given = json_object_get(c->json, "mixers");
+    if (!list) return KR_OK;
+    json_t *mixers = json_object();
+    bool ok = mixers && json_object_set(own, "layers", (json_t *)list) == 0;
+    for (size_t i = 0; i < json_array_size(list) && ok; i++) {
+        const char *p = json_string_value(json_array_get(list, i));
+        for (int k = 0; k < c->pattern[i].n && ok; k++, p += *p == '+') {
+            char name[64];
+            size_t n = strcspn(p, "+");
+            snprintf(name, sizeof name, "%.*s", (int)n, p);
+            p += n;
+            const kr_residual *r = &c->pattern[i].part[k];
+            if (json_object_get(mixers, name) || (r->opt == c->mixer_opt && !json_object_get(given, name))) continue;
+            json_t *o = json_pack("{s:s}", "type", r->part->name);
+            ok = o && (!r->part->keys || kr_keys_write(r->part->keys, r->opt, o, true) == KR_OK) && json_object_set(mixers, name, o) == 0;
+            json_decref(o);
+        }
+    }
+    ok = ok && (json_object_size(mixers) == 0 || json_object_set(own, "mixers", mixers) == 0);
+    json_decref(mixers);
+    return ok ? KR_OK : kr_fail(KR_ERR_NOMEM, "out of memory writing the layers");
+}

@@ -46,19 +46,21 @@ scan_grid scan_grid_of(const kr_call *c) {
 }
 
 static int64_t segment_floats(const scan_grid *g) { return g->S * g->n_tiles * g->n_segs * g->N * g->width; }
-int64_t scan_fwd_shared_floats(const scan_grid *g) { return g->n_segs > 1 ? 2 * segment_floats(g) : 0; }
+int64_t scan_fwd_shared_floats(const scan_grid *g) {
+    return g->n_tiles * g->N * g->width + (g->n_segs > 1 ? 2 : 1) * segment_floats(g);
+}
 int64_t scan_fwd_floats(const scan_grid *g) {
-    return (2 * g->N + 3 * SCAN_CHUNK) * g->width + 2 * g->N * SCAN_LANES + SCAN_CHUNK;
+    return 3 * SCAN_CHUNK * g->width + SCAN_BAND * g->width + 2 * g->N * SCAN_LANES + SCAN_CHUNK;
 }
 int64_t scan_bwd_sum_floats(const scan_grid *g) {
     return g->shared && g->n_tiles > g->G ? g->n_tiles * g->S * g->L * g->N : 0;
 }
 int64_t scan_bwd_shared_floats(const scan_grid *g) {
     int64_t parts = g->S * g->n_tiles * g->n_segs;
-    return 2 * scan_bwd_sum_floats(g) + 3 * segment_floats(g) + 2 * parts * g->width;
+    return g->n_tiles * g->N * g->width + 2 * scan_bwd_sum_floats(g) + 3 * segment_floats(g) + 2 * parts * g->width;
 }
 int64_t scan_bwd_floats(const scan_grid *g) {
-    return (4 * g->N + 7 * SCAN_CHUNK + 2) * g->width + (4 * SCAN_CHUNK + 5) * g->N * SCAN_LANES + SCAN_CHUNK;
+    return (g->N + 7 * SCAN_CHUNK + SCAN_BAND) * g->width + (4 * SCAN_CHUNK + 5) * g->N * SCAN_LANES + SCAN_CHUNK;
 }
 
 static kr_status selective_scan_plan(kr_call *c) {

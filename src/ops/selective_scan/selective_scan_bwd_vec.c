@@ -10,13 +10,13 @@
 
 /* What one thread works with. */
 typedef struct work {
-    float *A, *h, *dh, *dA;                     /* [block][N][lane] */
+    float *h;                                   /* [block][N][lane] of one tile */
     float *chunk_dA;                            /* [N][lane]: small terms meet small sums */
     float *dt, *u, *x, *dy, *y, *du, *ddt;      /* [block][step][lane]; y before the gate, dy after it */
     float *a, *hs;                              /* [step][N][lane], of one block; hs[t + 1] follows step t */
     float *dB, *dC;                             /* [step][N][lane], of all blocks */
     float *gather, *zero;                       /* [2][N][lane]; [N][lane] */
-    float *dskip, *dbias;                       /* [block][lane] */
+    float *total;                               /* [tile of the band][lane], sums of dt */
     unsigned char *begins;
 } work;
 
@@ -27,28 +27,29 @@ static float *take(float **p, int64_t n) {
 }
 static work work_of(const scan_grid *g, float *p) {
     int64_t states = g->N * g->width, steps = SCAN_CHUNK * g->width, wide = g->N * SCAN_LANES;
-    work w = {.A = take(&p, states), .h = take(&p, states), .dh = take(&p, states), .dA = take(&p, states)};
+    work w = {.h = take(&p, states)};
     w.dt = take(&p, steps), w.u = take(&p, steps), w.x = take(&p, steps), w.dy = take(&p, steps);
     w.y = take(&p, steps), w.du = take(&p, steps), w.ddt = take(&p, steps);
     w.a = take(&p, SCAN_CHUNK * wide), w.hs = take(&p, (SCAN_CHUNK + 1) * wide);
     w.dB = take(&p, SCAN_CHUNK * wide), w.dC = take(&p, SCAN_CHUNK * wide);
     w.gather = take(&p, 2 * wide), w.zero = take(&p, wide), w.chunk_dA = take(&p, wide);
-    w.dskip = take(&p, g->width), w.dbias = take(&p, g->width);
+    w.total = take(&p, SCAN_BAND * g->width);
     w.begins = (unsigned char *)p;
     return w;
 }
 
 /* What all threads share. */
-typedef struct sums {
+typedef struct common {
     float *dB, *dC;                             /* [tile][row][N]; NULL: straight into din */
-    float *dA, *dskip, *dbias;                  /* [sequence and segment][tile][...] */
-    float *ends, *products;                     /* [item][segment][block][N][lane] */
-} sums;
-static sums sums_of(const scan_grid *g, float *p) {
+    float *A;                                   /* [tile][block][N][lane] times log2 e */
+    float *dA, *dskip, *dbias;                  /* [sequence][segment][tile][...] */
+    float *dh, *products;                       /* [sequence][segment][tile][block][N][lane] */
+} common;
+static common common_of(const scan_grid *g, float *p) {
     int64_t parts = g->S * g->n_segs * g->n_tiles, states = g->N * g->width, rows = scan_bwd_sum_floats(g);
-    sums e = {.dB = take(&p, rows), .dC = take(&p, rows), .dA = take(&p, parts * states)};
-    e.dskip = take(&p, parts * g->width), e.dbias = take(&p, parts * g->width);
-    e.ends = take(&p, parts * states), e.products = take(&p, parts * states);
+    common e = {.dB = take(&p, rows), .dC = take(&p, rows), .A = take(&p, g->n_tiles * states)};
+    e.dA = take(&p, parts * states), e.dskip = take(&p, parts * g->width), e.dbias = take(&p, parts * g->width);
+    e.dh = take(&p, parts * states), e.products = take(&p, parts * states);
     if (!rows) e.dB = e.dC = NULL;
     return e;
 }
@@ -84,7 +85,8 @@ static void put(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf
 }
 
 /* du, ddt and dz of n rows; the sums of dD and dt_bias go on. */
-static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n) {
+static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *to_skip,
+                        float *to_bias) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *skip = c->in[SCAN_D].data, *dout = c->dout[SCAN_Y].data;
     bool softplus = ((const selective_scan_attr *)c->attr)->dt_softplus;
     float dskip[SCAN_MAX_WIDTH] = {0}, dbias[SCAN_MAX_WIDTH] = {0};
@@ -109,7 +111,7 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
             put(c, SCAN_Z, dz, i, k->n, g * (y + s * u) * sig * (1.f + z * (1.f - sig)));
         }
     }
-    for (int64_t i = 0; i < k->n; i++) w->dskip[i] += dskip[i], w->dbias[i] += dbias[i];
+    for (int64_t i = 0; i < k->n; i++) to_skip[i] += dskip[i], to_bias[i] += dbias[i];
 }
 
 /* Back over one block of one chunk: dh and dA go on, du and ddt are set, dB and dC are set by
@@ -190,35 +192,35 @@ static void store_coefficients(const kr_call *c, const scan_grid *g, int slot, i
     }
 }
 
-static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const work *w, int64_t b, int64_t row,
-                      int64_t n) {
+static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const work *w, const float *A, int64_t b,
+                      int64_t row, int64_t n, ahead *next) {
     int64_t at = b * SCAN_CHUNK * SCAN_LANES, N = g->N;
-    return (block){.n = n, .N = N, .A = w->A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
+    return (block){.n = n, .N = N, .A = A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
                    .B = in_row(c, SCAN_B, row) + k->group * N, .C = in_row(c, SCAN_C, row) + k->group * N,
-                   .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, 
-                       .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins};
+                   .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch,
+                   .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins, .ahead = next};
 }
 
-/* What a block reads and writes of the chunk before the one at row. */
-static ahead ahead_back(const kr_call *c, int64_t row, int64_t channel, int64_t group) {
-    ahead f = ahead_of(c, row - SCAN_CHUNK, channel, group);
-    ahead_add(&f, c->dout[SCAN_Y].data, KR_SIZE(c, 'D'), row - SCAN_CHUNK, channel);
-    for (int slot = SCAN_U; slot <= SCAN_DT; slot++)
-        ahead_add(&f, c->din[slot].data, c->din[slot].pitch, row - SCAN_CHUNK, channel);
-    ahead_add(&f, c->din[SCAN_Z].data, c->din[SCAN_Z].pitch, row - SCAN_CHUNK, channel);
+/* What backward reads and writes of a tile from a row on. */
+static ahead ahead_back(const kr_call *c, const tile *k, int64_t row) {
+    ahead f = ahead_of(c, k, row);
+    ahead_add(&f, &c->dout[SCAN_Y], row, KR_SIZE(c, 'D'), k->first);
+    ahead_add(&f, &c->din[SCAN_U], row, c->din[SCAN_U].pitch, k->first);
+    ahead_add(&f, &c->din[SCAN_DT], row, c->din[SCAN_DT].pitch, k->first);
+    ahead_add(&f, &c->din[SCAN_Z], row, c->din[SCAN_Z].pitch, k->first);
     return f;
 }
 
-/* One chunk of one tile, whose first state is in w->h. */
-static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64_t i_tile, const work *w, int64_t row,
-                      int64_t n) {
+/* One chunk of one tile, whose first state is in w->h; `part` is where its states and sums lie. */
+static void chunk_bwd(const kr_call *c, const scan_grid *g, const common *e, int64_t i_tile, int64_t part,
+                      const work *w, int64_t row, int64_t n, ahead *next) {
     tile k = tile_of(g, i_tile);
-    int64_t states = g->N * SCAN_LANES;
+    int64_t states = g->N * SCAN_LANES, all = g->N * g->width;
     load_chunk(c, &k, w, row, n, NULL);
     for (int64_t b = 0; b < k.n_blocks; b++) {
-        block e_b = block_of(c, g, &k, w, b, row, n);
-        float *h = w->h + b * states, *dh = w->dh + b * states, *dA = w->chunk_dA;
-        if (row % g->L >= SCAN_CHUNK) e_b.ahead = ahead_back(c, row, k.first + b * SCAN_LANES, k.group);
+        block e_b = block_of(c, g, &k, w, e->A + i_tile * all, b, row, n, next);
+        float *h = w->h + b * states, *dh = e->dh + part * all + b * states, *dA = w->chunk_dA;
+        float *to_A = e->dA + part * all + b * states;
         int64_t at = b * SCAN_CHUNK * SCAN_LANES;
         memcpy(w->hs, h, (size_t)states * sizeof *h);
         memset(dA, 0, (size_t)states * sizeof *dA);
@@ -227,96 +229,114 @@ static void chunk_bwd(const kr_call *c, const scan_grid *g, const sums *e, int64
         if (!g->shared) back_block(&e_b, w, at, dh, dA, false, true);
         else if (b == 0) back_block(&e_b, w, at, dh, dA, true, true);
         else back_block(&e_b, w, at, dh, dA, true, false);
-        for (int64_t i = 0; i < states; i++) w->dA[b * states + i] += dA[i];
+        for (int64_t i = 0; i < states; i++) to_A[i] += dA[i];
     }
     store_coefficients(c, g, SCAN_B, i_tile, w->dB, e->dB, row, n);
     store_coefficients(c, g, SCAN_C, i_tile, w->dC, e->dC, row, n);
-    store_chunk(c, &k, w, row, n);
+    store_chunk(c, &k, w, row, n, e->dskip + part * g->width, e->dbias + part * g->width);
 }
 
 /* The states before the chunk at t0: saved by forward, or h0. */
 static void load_states(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0, float *h) {
-    int64_t states = g->N * g->width, at = (s * g->n_tiles + i_tile) * (g->n_chunks - 1) + t0 / SCAN_CHUNK - 1;
+    int64_t states = g->N * g->width;
     tile k = tile_of(g, i_tile);
-    if (t0 > 0) memcpy(h, (const float *)c->saved + at * states, (size_t)states * sizeof *h);
+    if (t0 > 0) memcpy(h, saved_state(c, g, s, i_tile, t0), (size_t)states * sizeof *h);
     else if (c->in[SCAN_H0].data)
         to_lanes(h, (const float *)c->in[SCAN_H0].data + (s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
     else memset(h, 0, (size_t)states * sizeof *h);
 }
 
-/* dh over a segment that begins with none, into w->dh, and the segment's whole decay. */
-static void sum_up(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0, int64_t t1,
-                   const work *w, float *product) {
-    tile k = tile_of(g, i_tile);
-    int64_t states = g->N * SCAN_LANES;
-    float total[SCAN_MAX_WIDTH] = {0};
+/* dh of a band over the steps [t0, t1), and their whole decays. */
+static void sum_up(const kr_call *c, const scan_grid *g, const common *e, const band *b, int64_t t0, int64_t t1,
+                   const work *w) {
+    int64_t states = g->N * g->width, part = part_of(g, b->s, b->seg, b->from);
     bool forgets = false;
+    memset(w->total, 0, (size_t)(SCAN_BAND * g->width) * sizeof(float));
     for (int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK; t >= t0; t -= SCAN_CHUNK) {
-        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = s * g->L + t;
-        load_chunk(c, &k, w, row, n, total);
-        if (find_begins(c, s, g->L, t, n, w->begins)) forgets = true;
-        for (int64_t b = 0; b < k.n_blocks; b++) {
-            block e = block_of(c, g, &k, w, b, row, n);
-            back_state(&e, w->dy + b * SCAN_CHUNK * SCAN_LANES, w->dh + b * states, g->shared);
+        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
+        if (find_begins(c, b->s, g->L, t, n, w->begins)) forgets = true;
+        for (int64_t i = 0; i < b->to - b->from; i++) {
+            tile k = tile_of(g, b->from + i);
+            load_chunk(c, &k, w, row, n, w->total + i * g->width);
+            for (int64_t j = 0; j < k.n_blocks; j++) {
+                block e_b = block_of(c, g, &k, w, e->A + (b->from + i) * states, j, row, n, NULL);
+                back_state(&e_b, w->dy + j * SCAN_CHUNK * SCAN_LANES,
+                           e->dh + (part + i) * states + j * g->N * SCAN_LANES, g->shared);
+            }
         }
     }
-    for (int64_t i = 0; i < g->N * g->width; i += KR_VL) {
-        int64_t lane = i / states * SCAN_LANES + i % SCAN_LANES;
-        v_store(product + i, forgets ? v_set(0) : decay(v_load(w->A + i) * v_load(total + lane)));
+    for (int64_t i = 0; i < b->to - b->from; i++)
+        for (int64_t j = 0; j < states; j += KR_VL) {
+            int64_t lane = i * g->width + j / (g->N * SCAN_LANES) * SCAN_LANES + j % SCAN_LANES;
+            vf rate = v_load(e->A + (b->from + i) * states + j);
+            v_store(e->products + (part + i) * states + j, forgets ? v_set(0) : decay(rate * v_load(w->total + lane)));
+        }
+}
+
+/* A band back over the steps [t0, t1). */
+static void run(const kr_call *c, const scan_grid *g, const common *e, const band *b, int64_t t0, int64_t t1,
+                const work *w) {
+    for (int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK; t >= t0; t -= SCAN_CHUNK) {
+        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
+        find_begins(c, b->s, g->L, t, n, w->begins);
+        for (int64_t i = b->from; i < b->to; i++) {
+            tile k_next = tile_of(g, i + 1 < b->to ? i + 1 : b->from);
+            ahead next = {.n = 0};
+            if (i + 1 < b->to) next = ahead_back(c, &k_next, row);
+            else if (t > t0) next = ahead_back(c, &k_next, row - SCAN_CHUNK);
+            load_states(c, g, b->s, i, t, w->h);
+            chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, row, n, &next);
+        }
     }
 }
 
-/* One segment of one tile: wholly if what comes after it is known, else only summed up. */
-static void segment(const kr_call *c, const scan_grid *g, const sums *e, int64_t item, int64_t seg, bool first,
-                    float *mine) {
-    int64_t s = item / g->n_tiles, i_tile = item % g->n_tiles, states = g->N * g->width, at = item * g->n_segs + seg;
-    int64_t t0 = seg * g->seg, t1 = (seg + 1) * g->seg < g->L ? (seg + 1) * g->seg : g->L;
-    bool last = seg == g->n_segs - 1;
-    size_t bytes = (size_t)states * sizeof(float);
-    tile k = tile_of(g, i_tile);
-    work w = work_of(g, mine);
-    to_lanes(w.A, (const float *)c->in[SCAN_A].data + k.first * g->N, k.n, k.n_blocks, g->N, LOG2E);
-    memset(w.zero, 0, (size_t)(g->N * SCAN_LANES) * sizeof(float));
-    if (!first) memcpy(w.dh, e->ends + at * states, bytes);
-    else if (last && c->dout[SCAN_H].data)
-        to_lanes(w.dh, (const float *)c->dout[SCAN_H].data + (s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
-    else memset(w.dh, 0, bytes);
-    if (first && !last) sum_up(c, g, s, i_tile, t0, t1, &w, e->products + at * states);
-    else {
-        memset(w.dA, 0, bytes);
-        memset(w.dskip, 0, 2 * (size_t)g->width * sizeof(float)); /* and dbias, which follows it */
-        for (int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK; t >= t0; t -= SCAN_CHUNK) {
-            int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK;
-            load_states(c, g, s, i_tile, t, w.h);
-            find_begins(c, s, g->L, t, n, w.begins);
-            chunk_bwd(c, g, e, i_tile, &w, s * g->L + t, n);
-        }
-        int64_t part = (s * g->n_segs + seg) * g->n_tiles + i_tile;
-        memcpy(e->dA + part * states, w.dA, bytes);
-        memcpy(e->dskip + part * g->width, w.dskip, (size_t)g->width * sizeof(float));
-        memcpy(e->dbias + part * g->width, w.dbias, (size_t)g->width * sizeof(float));
-        float *dh0 = c->din[SCAN_H0].data;
-        if (seg == 0 && dh0) from_lanes(dh0 + (s * g->D + k.first) * g->N, w.dh, k.n, g->N, c->acc[SCAN_H0]);
+/* One segment of a band: wholly if what comes after it is known, else only summed up.  e->dh is first
+ * what each segment gives to the one before it, with nothing behind it, then, once linked, what it
+ * is given. */
+static void segment(const kr_call *c, const scan_grid *g, const common *e, const band *b, bool first, const work *w) {
+    int64_t states = g->N * g->width, t0 = b->seg * g->seg, t1 = t0 + g->seg < g->L ? t0 + g->seg : g->L;
+    int64_t part = part_of(g, b->s, b->seg, b->from), n = b->to - b->from;
+    bool last = b->seg == g->n_segs - 1;
+    const float *dh1 = c->dout[SCAN_H].data;
+    float *dh0 = c->din[SCAN_H0].data;
+    for (int64_t i = 0; first && i < n; i++) {
+        tile k = tile_of(g, b->from + i);
+        float *dh = e->dh + (part + i) * states;
+        if (last && dh1) to_lanes(dh, dh1 + (b->s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
+        else memset(dh, 0, (size_t)states * sizeof *dh);
     }
-    if (first && g->n_segs > 1) memcpy(e->ends + at * states, w.dh, bytes);
+    memset(w->zero, 0, (size_t)(g->N * SCAN_LANES) * sizeof(float));
+    if (first && !last) {
+        sum_up(c, g, e, b, t0, t1, w);
+        return;
+    }
+    memset(e->dA + part * states, 0, (size_t)(n * states) * sizeof(float));
+    memset(e->dskip + part * g->width, 0, (size_t)(n * g->width) * sizeof(float));
+    memset(e->dbias + part * g->width, 0, (size_t)(n * g->width) * sizeof(float));
+    run(c, g, e, b, t0, t1, w);
+    for (int64_t i = 0; b->seg == 0 && dh0 && i < n; i++) {
+        tile k = tile_of(g, b->from + i);
+        from_lanes(dh0 + (b->s * g->D + k.first) * g->N, e->dh + (part + i) * states, k.n, g->N, c->acc[SCAN_H0]);
+    }
 }
 
-/* ends[seg] becomes dh at the end of segment seg. */
-static void link_segments(const scan_grid *g, int64_t item, const sums *e) {
-    int64_t states = g->N * g->width;
-    float *ends = e->ends + item * g->n_segs * states, *p = e->products + item * g->n_segs * states;
+/* dh[seg] becomes dh at the end of segment seg. */
+static void link_segments(const scan_grid *g, int64_t s, int64_t i_tile, const common *e) {
+    int64_t states = g->N * g->width, step = g->n_tiles * states, at = part_of(g, s, 0, i_tile) * states;
+    float *dh = e->dh + at;
+    const float *p = e->products + at;
     for (int64_t i = 0; i < states; i++) {
-        float dh = ends[(g->n_segs - 1) * states + i];
+        float now = dh[(g->n_segs - 1) * step + i];
         for (int64_t seg = g->n_segs - 2; seg >= 0; seg--) {
-            float before = ends[seg * states + i];
-            ends[seg * states + i] = dh;
-            dh = p[seg * states + i] * dh + before;
+            float before = dh[seg * step + i];
+            dh[seg * step + i] = now;
+            now = p[seg * step + i] * now + before;
         }
     }
 }
 
 /* The parts of dA, dD and dt_bias of one tile, over sequences and segments. */
-static void sum_tile(const kr_call *c, const scan_grid *g, const sums *e, int64_t i_tile) {
+static void sum_tile(const kr_call *c, const scan_grid *g, const common *e, int64_t i_tile) {
     int64_t states = g->N * g->width, step = g->n_tiles * states;
     tile k = tile_of(g, i_tile);
     float *dA = e->dA + i_tile * states, *dskip = e->dskip + i_tile * g->width, *dbias = e->dbias + i_tile * g->width;
@@ -350,21 +370,30 @@ static void sum_row(const kr_call *c, const scan_grid *g, int slot, const float 
 
 void KR_VEC(selective_scan_bwd)(const kr_call *c) {
     scan_grid g = scan_grid_of(c);
-    sums e = sums_of(&g, c->scratch);
+    common e = common_of(&g, c->scratch);
     float *threads = (float *)c->scratch + scan_bwd_shared_floats(&g);
-    int64_t items = g.S * g.n_tiles, per_thread = scan_bwd_floats(&g), rows = g.S * g.L;
-    int64_t n_first = g.n_segs > 1 ? g.n_segs - 1 : 1; /* nothing waits for the first segment's sum */
+    int64_t rows = g.S * g.L, n_first = g.n_segs > 1 ? g.n_segs - 1 : 1; /* nothing waits for the first segment's sum */
+    int64_t units = g.S * n_first * g.n_tiles, states = g.N * g.width;
 #pragma omp parallel num_threads(c->n_threads)
     {
-        float *mine = threads + omp_get_thread_num() * per_thread;
+        int64_t id = omp_get_thread_num(), n = omp_get_num_threads(), from = units * id / n, to = units * (id + 1) / n;
+        work w = work_of(&g, threads + id * scan_bwd_floats(&g));
+        band b;
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < items * n_first; i++)
-            segment(c, &g, &e, i / n_first, g.n_segs - n_first + i % n_first, true, mine);
+        for (int64_t i = 0; i < g.n_tiles; i++) {
+            tile k = tile_of(&g, i);
+            to_lanes(e.A + i * states, (const float *)c->in[SCAN_A].data + k.first * g.N, k.n, k.n_blocks, g.N, LOG2E);
+        }
+        for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) {
+            b.seg += g.n_segs - n_first;
+            segment(c, &g, &e, &b, true, &w);
+        }
+#pragma omp barrier
         if (g.n_segs > 1) {
 #pragma omp for schedule(static)
-            for (int64_t i = 0; i < items; i++) link_segments(&g, i, &e);
-#pragma omp for schedule(static)
-            for (int64_t i = 0; i < items * n_first; i++) segment(c, &g, &e, i / n_first, i % n_first, false, mine);
+            for (int64_t i = 0; i < g.S * g.n_tiles; i++) link_segments(&g, i / g.n_tiles, i % g.n_tiles, &e);
+            for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) segment(c, &g, &e, &b, false, &w);
+#pragma omp barrier
         }
 #pragma omp for schedule(static) nowait
         for (int64_t i = 0; i < g.n_tiles; i++) sum_tile(c, &g, &e, i);

@@ -7,19 +7,25 @@ kr_kernel KR_VEC(selective_scan_step);
 
 /* What one thread works with. */
 typedef struct work {
-    float *A, *h;                 /* [block][N][lane] */
-    float *dt, *x, *y;            /* [block][step][lane] */
+    float *dt, *x, *y;            /* [block][step][lane] of one tile */
+    float *total;                 /* [tile of the band][lane], sums of dt */
     float *gather;
     unsigned char *begins;
 } work;
 
 static work work_of(const scan_grid *g, float *p) {
-    int64_t states = g->N * g->width, steps = SCAN_CHUNK * g->width;
-    work w = {.A = p, .h = p + states, .dt = p + 2 * states};
-    w.x = w.dt + steps, w.y = w.x + steps, w.gather = w.y + steps;
+    int64_t steps = SCAN_CHUNK * g->width;
+    work w = {.dt = p, .x = p + steps, .y = p + 2 * steps, .total = p + 3 * steps};
+    w.gather = w.total + SCAN_BAND * g->width;
     w.begins = (unsigned char *)(w.gather + 2 * g->N * SCAN_LANES);
     return w;
 }
+
+/* What all threads share. */
+typedef struct common {
+    float *A;                     /* [tile][block][N][lane] times log2 e */
+    float *h, *products;          /* [sequence][segment][tile][block][N][lane] */
+} common;
 
 /* dt and x = dt u of n rows; adds the steps' dt to total[block][lane], if given. */
 static void load_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *total) {
@@ -54,100 +60,118 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
     }
 }
 
-/* Carries w->h over the steps [t0, t1) of sequence s.  With `outputs`, writes y; with `save`,
- * the states between chunks.  With `product`, that becomes the segment's whole decay instead:
+/* One chunk of one tile. */
+static void chunk_fwd(const kr_call *c, const scan_grid *g, const tile *k, const work *w, int64_t row, int64_t n,
+                      const float *A, float *h, float *total, bool outputs, ahead *next) {
+    load_chunk(c, k, w, row, n, total);
+    for (int64_t b = 0; b < k->n_blocks; b++) {
+        int64_t at = b * SCAN_CHUNK * SCAN_LANES, states = b * g->N * SCAN_LANES;
+        block e = {.n = n, .N = g->N, .A = A + states, .dt = w->dt + at, .x = w->x + at,
+                   .B = in_row(c, SCAN_B, row) + k->group * g->N, .C = in_row(c, SCAN_C, row) + k->group * g->N,
+                   .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch,
+                   .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins, .ahead = next};
+        if (!g->shared) scan_block(&e, h + states, w->y + at, NULL, NULL, false);
+        else if (outputs) scan_block(&e, h + states, w->y + at, NULL, NULL, true);
+        else scan_block(&e, h + states, NULL, NULL, NULL, true);
+    }
+    if (outputs) store_chunk(c, k, w, row, n);
+}
+
+/* Carries the states of a band over the steps [t0, t1).  With `outputs`, writes y; with `save`, the
+ * states between chunks.  With `products`, those become the segment's whole decays instead:
  * exp(A sum of dt), zero if it forgets. */
-static void run(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0, int64_t t1, const work *w,
-                bool outputs, bool save, float *product) {
-    tile k = tile_of(g, i_tile);
-    int64_t N = g->N, states = N * g->width;
-    float total[SCAN_MAX_WIDTH] = {0};
-    bool forgets = false;
-    for (int64_t t = t0; t < t1; t += SCAN_CHUNK) {
-        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = s * g->L + t;
-        if (save && t > 0)
-            memcpy((float *)c->saved + ((s * g->n_tiles + i_tile) * (g->n_chunks - 1) + t / SCAN_CHUNK - 1) * states,
-                   w->h, (size_t)states * sizeof *w->h);
-        load_chunk(c, &k, w, row, n, product ? total : NULL);
-        if (find_begins(c, s, g->L, t, n, w->begins)) forgets = true;
-        for (int64_t b = 0; b < k.n_blocks; b++) {
-            int64_t at = b * SCAN_CHUNK * SCAN_LANES;
-            float *h = w->h + b * N * SCAN_LANES;
-            block e = {.n = n, .N = N, .A = w->A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
-                       .B = in_row(c, SCAN_B, row) + k.group * N, .C = in_row(c, SCAN_C, row) + k.group * N,
-                       .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch, 
-                       .lane_group = k.lane_group, .gather = w->gather, .begins = w->begins};
-            if (t + SCAN_CHUNK < t1) {
-                int64_t next = row + SCAN_CHUNK, channel = k.first + b * SCAN_LANES;
-                e.ahead = ahead_of(c, next, channel, k.group);
-                if (outputs) ahead_add(&e.ahead, c->out[SCAN_Y].data, g->D, next, channel);
-            }
-            if (!g->shared) scan_block(&e, h, w->y + at, NULL, NULL, false);
-            else if (outputs) scan_block(&e, h, w->y + at, NULL, NULL, true);
-            else scan_block(&e, h, NULL, NULL, NULL, true);
-        }
-        if (outputs) store_chunk(c, &k, w, row, n);
-    }
-    for (int64_t i = 0; product && i < states; i += KR_VL) {
-        int64_t lane = i / (N * SCAN_LANES) * SCAN_LANES + i % SCAN_LANES;
-        v_store(product + i, forgets ? v_set(0) : decay(v_load(w->A + i) * v_load(total + lane)));
-    }
-}
-
-/* One segment of one tile.  ends[item][seg]: first each segment's state from zero, then, once
- * linked, its true beginning.  A first pass does segment 0 wholly and sums the others up. */
-static void segment(const kr_call *c, const scan_grid *g, int64_t item, int64_t seg, bool first, bool outputs,
-                    float *ends, float *products, float *mine) {
-    int64_t s = item / g->n_tiles, states = g->N * g->width, at = (item * g->n_segs + seg) * states;
-    int64_t t1 = (seg + 1) * g->seg < g->L ? (seg + 1) * g->seg : g->L;
-    bool whole = !first || seg == 0, last = seg == g->n_segs - 1;
-    tile k = tile_of(g, item % g->n_tiles);
-    work w = work_of(g, mine);
-    to_lanes(w.A, (const float *)c->in[SCAN_A].data + k.first * g->N, k.n, k.n_blocks, g->N, LOG2E);
-    if (!first) memcpy(w.h, ends + at, (size_t)states * sizeof *w.h);
-    else if (seg == 0 && c->in[SCAN_H0].data)
-        to_lanes(w.h, (const float *)c->in[SCAN_H0].data + (s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
-    else memset(w.h, 0, (size_t)states * sizeof *w.h);
-    run(c, g, s, item % g->n_tiles, seg * g->seg, t1, &w, whole && outputs, whole && c->saved,
-        whole ? NULL : products + at);
-    if (first && g->n_segs > 1) memcpy(ends + at, w.h, (size_t)states * sizeof *w.h);
-    float *h = c->out[SCAN_H].data;
-    if (whole && last && outputs && h) from_lanes(h + (s * g->D + k.first) * g->N, w.h, k.n, g->N, false);
-}
-
-/* ends[seg] becomes the state at the beginning of segment seg: the scan of the pairs. */
-static void link_segments(const scan_grid *g, int64_t item, float *ends, const float *products) {
+static void run(const kr_call *c, const scan_grid *g, const band *b, int64_t t0, int64_t t1, const common *e,
+                const work *w, bool outputs, bool save, bool products) {
     int64_t states = g->N * g->width;
-    float *e = ends + item * g->n_segs * states;
-    const float *p = products + item * g->n_segs * states;
+    int64_t part = part_of(g, b->s, b->seg, 0) * states;
+    float *h = e->h + part, *product = e->products + part;
+    bool forgets = false;
+    memset(w->total, 0, (size_t)(SCAN_BAND * g->width) * sizeof(float));
+    for (int64_t t = t0; t < t1; t += SCAN_CHUNK) {
+        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
+        if (find_begins(c, b->s, g->L, t, n, w->begins)) forgets = true;
+        for (int64_t i = b->from; i < b->to; i++) {
+            float *at = h + i * states, *total = w->total + (i - b->from) * g->width;
+            tile k = tile_of(g, i), k_next = tile_of(g, i + 1 < b->to ? i + 1 : b->from);
+            ahead next = {.n = 0};
+            if (i + 1 < b->to) next = ahead_of(c, &k_next, row);
+            else if (t + SCAN_CHUNK < t1) next = ahead_of(c, &k_next, row + SCAN_CHUNK);
+            if (save && t > 0)
+                memcpy(saved_state(c, g, b->s, i, t), at, (size_t)states * sizeof *at);
+            chunk_fwd(c, g, &k, w, row, n, e->A + i * states, at, products ? total : NULL, outputs, &next);
+        }
+    }
+    for (int64_t i = b->from; products && i < b->to; i++)
+        for (int64_t j = 0; j < states; j += KR_VL) {
+            const float *total = w->total + (i - b->from) * g->width;
+            int64_t at = i * states + j, lane = j / (g->N * SCAN_LANES) * SCAN_LANES + j % SCAN_LANES;
+            v_store(product + at, forgets ? v_set(0) : decay(v_load(e->A + at) * v_load(total + lane)));
+        }
+}
+
+/* One segment of a band.  Its states in e->h: first what each segment ends with, coming from zero, then,
+ * once linked, what it begins with.  A first pass does segment 0 wholly and sums the others up. */
+static void segment(const kr_call *c, const scan_grid *g, const band *b, bool first, bool outputs, const common *e,
+                    const work *w) {
+    int64_t states = g->N * g->width, t0 = b->seg * g->seg, t1 = t0 + g->seg < g->L ? t0 + g->seg : g->L;
+    bool whole = !first || b->seg == 0, last = b->seg == g->n_segs - 1;
+    const float *h0 = c->in[SCAN_H0].data;
+    float *h1 = c->out[SCAN_H].data;
+    for (int64_t i = b->from; first && i < b->to; i++) {
+        tile k = tile_of(g, i);
+        float *h = e->h + part_of(g, b->s, b->seg, i) * states;
+        if (b->seg == 0 && h0) to_lanes(h, h0 + (b->s * g->D + k.first) * g->N, k.n, k.n_blocks, g->N, 1);
+        else memset(h, 0, (size_t)states * sizeof *h);
+    }
+    run(c, g, b, t0, t1, e, w, whole && outputs, whole && c->saved, !whole);
+    for (int64_t i = b->from; whole && last && outputs && h1 && i < b->to; i++) {
+        tile k = tile_of(g, i);
+        from_lanes(h1 + (b->s * g->D + k.first) * g->N, e->h + part_of(g, b->s, b->seg, i) * states, k.n, g->N, false);
+    }
+}
+
+/* h[seg] becomes the state at the beginning of segment seg: the scan of the pairs. */
+static void link_segments(const scan_grid *g, int64_t s, int64_t i_tile, const common *e) {
+    int64_t states = g->N * g->width, step = g->n_tiles * states, at = part_of(g, s, 0, i_tile) * states;
+    float *h = e->h + at;
+    const float *p = e->products + at;
     for (int64_t i = 0; i < states; i++) {
-        float h = e[i];
+        float now = h[i];
         for (int64_t seg = 1; seg < g->n_segs; seg++) {
-            float end = e[seg * states + i];
-            e[seg * states + i] = h;
-            h = p[seg * states + i] * h + end;
+            float end = h[seg * step + i];
+            h[seg * step + i] = now;
+            now = p[seg * step + i] * now + end;
         }
     }
 }
 
 static void forward(const kr_call *c, bool outputs) {
     scan_grid g = scan_grid_of(c);
-    int64_t items = g.S * g.n_tiles, per_thread = (int64_t)scan_fwd_floats(&g);
-    float *ends = c->scratch, *products = ends + items * g.n_segs * g.N * g.width;
-    float *threads = ends + scan_fwd_shared_floats(&g);
+    int64_t states = g.N * g.width, parts = g.S * g.n_segs * g.n_tiles;
+    common e = {.A = c->scratch};
+    e.h = e.A + g.n_tiles * states, e.products = e.h + parts * states;
+    float *threads = (float *)c->scratch + scan_fwd_shared_floats(&g);
     int64_t n_first = g.n_segs > 1 ? g.n_segs - 1 : 1; /* the last segment's sum is not needed */
+    int64_t units = g.S * n_first * g.n_tiles;
 #pragma omp parallel num_threads(c->n_threads)
     {
-        float *mine = threads + omp_get_thread_num() * per_thread;
+        int64_t id = omp_get_thread_num(), n = omp_get_num_threads(), from = units * id / n, to = units * (id + 1) / n;
+        work w = work_of(&g, threads + id * scan_fwd_floats(&g));
+        band b;
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < items * n_first; i++)
-            segment(c, &g, i / n_first, i % n_first, true, outputs, ends, products, mine);
+        for (int64_t i = 0; i < g.n_tiles; i++) {
+            tile k = tile_of(&g, i);
+            to_lanes(e.A + i * states, (const float *)c->in[SCAN_A].data + k.first * g.N, k.n, k.n_blocks, g.N, LOG2E);
+        }
+        for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) segment(c, &g, &b, true, outputs, &e, &w);
         if (g.n_segs > 1) {
+#pragma omp barrier
 #pragma omp for schedule(static)
-            for (int64_t i = 0; i < items; i++) link_segments(&g, i, ends, products);
-#pragma omp for schedule(static)
-            for (int64_t i = 0; i < items * n_first; i++)
-                segment(c, &g, i / n_first, 1 + i % n_first, false, outputs, ends, products, mine);
+            for (int64_t i = 0; i < g.S * g.n_tiles; i++) link_segments(&g, i / g.n_tiles, i % g.n_tiles, &e);
+            for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) {
+                b.seg++;
+                segment(c, &g, &b, false, outputs, &e, &w);
+            }
         }
     }
 }

@@ -68,26 +68,52 @@ static inline tile tile_of(const scan_grid *g, int64_t i) {
     return k;
 }
 
-/* Rows of the next chunk, to fetch into L2 step by step while this one is run: a block's lanes are a
- * line of each, strided, so the CPU does not see them coming. */
+/* The tiles [from, to) of one sequence and segment, which a thread takes through time together: chunk
+ * by chunk, so that whole rows are read and written once, in the order in which they lie. */
+typedef struct band { int64_t s, seg, from, to; } band;
+/* The next band of a thread's share [*at, end) of all [sequence][of n_segs segments][tile]. */
+static inline bool next_band(const scan_grid *g, int64_t n_segs, int64_t *at, int64_t end, band *b) {
+    if (*at >= end) return false;
+    int64_t from = *at % g->n_tiles, to = from + SCAN_BAND;
+    if (to > g->n_tiles) to = g->n_tiles;
+    if (to - from > end - *at) to = from + (end - *at);
+    *b = (band){*at / g->n_tiles / n_segs, *at / g->n_tiles % n_segs, from, to};
+    *at += to - from;
+    return true;
+}
+/* Where the states of a tile of a sequence and segment lie, and its sums. */
+static inline int64_t part_of(const scan_grid *g, int64_t s, int64_t seg, int64_t i_tile) {
+    return (s * g->n_segs + seg) * g->n_tiles + i_tile;
+}
+
+/* What forward saves for backward: a tile's states before the chunk at t0 > 0. */
+static inline float *saved_state(const kr_call *c, const scan_grid *g, int64_t s, int64_t i_tile, int64_t t0) {
+    int64_t chunk = s * (g->n_chunks - 1) + t0 / SCAN_CHUNK - 1;
+    return (float *)c->saved + (chunk * g->n_tiles + i_tile) * g->N * g->width;
+}
+
+/* The part of some tensors' rows that comes next, to fetch into L2 line by line while this one is run. */
 typedef struct ahead {
-    uintptr_t at[10];
-    int64_t by[10];
-    int n;
+    uintptr_t at[10], by[10];     /* the row to fetch now; the pitch */
+    int n, line, n_lines;         /* lines of a row */
 } ahead;
-static inline void ahead_add(ahead *f, const void *data, int64_t pitch, int64_t row, int64_t column) {
-    if (data) f->at[f->n] = (uintptr_t)((const float *)data + row * pitch + column), f->by[f->n++] = pitch * 4;
+static inline void ahead_add(ahead *f, const kr_tensor *x, int64_t row, int64_t pitch, int64_t column) {
+    if (!x->data) return;
+    f->at[f->n] = (uintptr_t)((const float *)x->data + row * pitch + column);
+    f->by[f->n++] = (uintptr_t)pitch * sizeof(float);
 }
-static inline void ahead_fetch(const ahead *f, int64_t t) {
-    for (int i = 0; i < f->n; i++) __builtin_prefetch((const void *)(f->at[i] + (uintptr_t)(t * f->by[i])), 0, 2);
+static inline void ahead_step(ahead *f) {
+    for (int i = 0; i < f->n; i++) __builtin_prefetch((const char *)f->at[i] + f->line * 64, 0, 2);
+    if (++f->line < f->n_lines) return;
+    f->line = 0;
+    for (int i = 0; i < f->n; i++) f->at[i] += f->by[i];
 }
-/* What a block reads of the chunk that begins at row. */
-static inline ahead ahead_of(const kr_call *c, int64_t row, int64_t channel, int64_t group) {
-    ahead f = {.n = 0};
-    for (int slot = SCAN_U; slot <= SCAN_DT; slot++) ahead_add(&f, c->in[slot].data, c->in[slot].pitch, row, channel);
-    ahead_add(&f, c->in[SCAN_Z].data, c->in[SCAN_Z].pitch, row, channel);
-    for (int slot = SCAN_B; slot <= SCAN_C; slot++)
-        ahead_add(&f, c->in[slot].data, c->in[slot].pitch, row, group * KR_SIZE(c, 'N'));
+/* What forward reads and writes of a tile from a row on. */
+static inline ahead ahead_of(const kr_call *c, const tile *k, int64_t row) {
+    ahead f = {.n_lines = (int)k->n_blocks};
+    ahead_add(&f, &c->in[SCAN_U], row, c->in[SCAN_U].pitch, k->first);
+    ahead_add(&f, &c->in[SCAN_DT], row, c->in[SCAN_DT].pitch, k->first);
+    ahead_add(&f, &c->in[SCAN_Z], row, c->in[SCAN_Z].pitch, k->first);
     return f;
 }
 
@@ -100,7 +126,7 @@ typedef struct block {
     const int32_t *lane_group;    /* for lanes that do not share B and C */
     float *gather;                /* [2][N][lane] */
     const unsigned char *begins;  /* [n] another sequence begins */
-    ahead ahead;
+    ahead *ahead;
 } block;
 
 /* B or C of one step as [N][lane], when lanes are of several groups.  (Lanes past the last
@@ -124,7 +150,7 @@ static inline __attribute__((always_inline)) void scan_block(const block *k, flo
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = 0; t < k->n; t++) {
         const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
-        ahead_fetch(&k->ahead, t);
+        ahead_step(k->ahead);
         if (!shared) {
             B = gather_row(k, B, k->gather);
             if (y) C = gather_row(k, C, k->gather + N * W);

@@ -30,7 +30,7 @@ scan_grid scan_grid_of(const kr_call *c);
 
 /* Floats of scratch: what all threads share, at the front, and then each thread's own. */
 int64_t scan_fwd_shared_floats(const scan_grid *g), scan_fwd_floats(const scan_grid *g);
-int64_t scan_bwd_shared_floats(const scan_grid *g), scan_bwd_floats(const scan_grid *g);
-/* Of the shared part of backward: the tiles' sums of dB and dC, if several tiles share them. */
-int64_t scan_bwd_sum_floats(const scan_grid *g);
+int64_t scan_bwd_shared_floats(const scan_grid *g, int n_threads), scan_bwd_floats(const scan_grid *g);
+/* Of the shared part of backward: sums over tiles of dB, or dC, if several threads may have parts of them. */
+int64_t scan_bwd_sum_floats(const scan_grid *g, int n_threads);
 #endif

@@ -5,7 +5,7 @@
  * over them.  dh is the gradient of the state between two steps.
  *
  * dB and dC are sums over the channels of a group: the lanes of all blocks of a tile first,
- * then the tiles, in a fixed order.  dA, dD and dt_bias are sums over time and sequences. */
+ * then the tiles two by two, in an order that does not depend on who does it.  dA, dD and dt_bias are sums over time and sequences. */
 #include "ops/selective_scan/selective_scan_vec.h"
 
 /* What one thread works with. */
@@ -17,6 +17,7 @@ typedef struct work {
     float *dB, *dC;                             /* [step][N][lane], of all blocks */
     float *gather, *zero;                       /* [2][N][lane]; [N][lane] */
     float *total;                               /* [tile of the band][lane], sums of dt */
+    float *parts;                               /* [2][tile of the band][step][N], of dB and dC */
     unsigned char *begins;
 } work;
 
@@ -33,24 +34,25 @@ static work work_of(const scan_grid *g, float *p) {
     w.a = take(&p, SCAN_CHUNK * wide), w.hs = take(&p, (SCAN_CHUNK + 1) * wide);
     w.dB = take(&p, SCAN_CHUNK * wide), w.dC = take(&p, SCAN_CHUNK * wide);
     w.gather = take(&p, 2 * wide), w.zero = take(&p, wide), w.chunk_dA = take(&p, wide);
-    w.total = take(&p, SCAN_BAND * g->width);
+    w.total = take(&p, SCAN_BAND * g->width), w.parts = take(&p, 2 * SCAN_BAND * SCAN_CHUNK * g->N);
     w.begins = (unsigned char *)p;
     return w;
 }
 
 /* What all threads share. */
 typedef struct common {
-    float *dB, *dC;                             /* [tile][row][N]; NULL: straight into din */
+    int64_t n_threads;
+    float *parts[2];                            /* [tile][row][N] of dB and dC that bands have left over */
     float *A;                                   /* [tile][block][N][lane] times log2 e */
     float *dA, *dskip, *dbias;                  /* [sequence][segment][tile][...] */
     float *dh, *products;                       /* [sequence][segment][tile][block][N][lane] */
 } common;
-static common common_of(const scan_grid *g, float *p) {
-    int64_t parts = g->S * g->n_segs * g->n_tiles, states = g->N * g->width, rows = scan_bwd_sum_floats(g);
-    common e = {.dB = take(&p, rows), .dC = take(&p, rows), .A = take(&p, g->n_tiles * states)};
+static common common_of(const scan_grid *g, int n_threads, float *p) {
+    int64_t parts = g->S * g->n_segs * g->n_tiles, states = g->N * g->width, rows = scan_bwd_sum_floats(g, n_threads);
+    common e = {.parts = {take(&p, rows), take(&p, rows)}, .A = take(&p, g->n_tiles * states)};
     e.dA = take(&p, parts * states), e.dskip = take(&p, parts * g->width), e.dbias = take(&p, parts * g->width);
     e.dh = take(&p, parts * states), e.products = take(&p, parts * states);
-    if (!rows) e.dB = e.dC = NULL;
+    if (!rows) e.parts[0] = e.parts[1] = NULL;
     return e;
 }
 
@@ -169,26 +171,95 @@ static void back_state(const block *k, const float *dys, float *dh, bool shared)
     }
 }
 
-/* dB or dC of n rows from the sums of a tile's blocks. */
-static void store_coefficients(const kr_call *c, const scan_grid *g, int slot, int64_t i_tile, const float *lanes,
-                               float *parts, int64_t row, int64_t n) {
-    tile k = tile_of(g, i_tile);
+/* dB or dC of n rows and one tile, from the sums of its blocks: to part[row][N], or into din if no other
+ * tile has more to add. */
+static void sum_lanes(const kr_call *c, const scan_grid *g, int slot, const tile *k, const float *lanes, float *part,
+                      int64_t row, int64_t n) {
     int64_t N = g->N;
     if (!c->din[slot].data) return;
-    for (int64_t t = 0; t < n; t++, lanes += N * SCAN_LANES) {
-        float *to = parts ? parts + (i_tile * g->S * g->L + row + t) * N : din_row(c, slot, row + t, k.group * N);
-        bool acc = !parts && c->acc[slot];
-        for (int64_t j = 0; g->shared && j < N; j++) {
-            vf sum = v_load(lanes + j * SCAN_LANES);
-            for (int v = 1; v < NV; v++) sum += v_load(lanes + j * SCAN_LANES + v * KR_VL);
-            to[j] = acc ? to[j] + v_sum(sum) : v_sum(sum);
-        }
-        for (int64_t i = 0; !g->shared && i < k.n_groups; i++)
+    for (int64_t i = 0; g->shared && i < n * N; i++) {
+        vf sum = v_load(lanes + i * SCAN_LANES);
+        for (int v = 1; v < NV; v++) sum += v_load(lanes + i * SCAN_LANES + v * KR_VL);
+        part[i] = v_sum(sum);
+    }
+    for (int64_t t = 0; !g->shared && t < n; t++, lanes += N * SCAN_LANES) {
+        float *to = din_row(c, slot, row + t, k->group * N);
+        for (int64_t i = 0; i < k->n_groups; i++)
             for (int64_t j = 0; j < N; j++) {
                 float sum = 0;
                 for (int64_t l = i * g->per_group; l < (i + 1) * g->per_group; l++) sum += lanes[j * SCAN_LANES + l];
-                to[i * N + j] = acc ? to[i * N + j] + sum : sum;
+                to[i * N + j] = c->acc[slot] ? to[i * N + j] + sum : sum;
             }
+    }
+}
+
+/* Whether the tiles [from, to) of a sequence and segment, tile 0 of which is unit `first`, are in one band. */
+static bool together(const scan_grid *g, const common *e, int64_t first, int64_t from, int64_t to) {
+    int64_t units = g->S * (g->n_segs > 1 ? g->n_segs - 1 : 1) * g->n_tiles, n = e->n_threads;
+    int64_t a = ((first + from + 1) * n - 1) / units, b = ((first + to) * n - 1) / units; /* whose share */
+    return a == b && from / SCAN_BAND == (to - 1) / SCAN_BAND;
+}
+static int64_t first_unit(const scan_grid *g, int64_t s, int64_t seg) {
+    if (g->n_segs == 1) return s * g->n_tiles;
+    return (s * (g->n_segs - 1) + (seg < g->n_segs - 1 ? seg : seg - 1)) * g->n_tiles; /* the last comes first */
+}
+
+/* Adds up the parts of each group's tiles, two by two: those sums that lie in one band, while it has them
+ * in the cache (gone[i]: i's part is in another's), or all others, from parts of all tiles. */
+static void fold(const scan_grid *g, const common *e, const band *b, float *parts, int64_t step, int64_t n,
+                 bool *gone) {
+    int64_t in_group = g->n_tiles / g->G, unit = first_unit(g, b->s, b->seg);
+    for (int64_t first = b->from / in_group * in_group; first < b->to; first += in_group)
+        for (int64_t width = 1; width < in_group; width *= 2)
+            for (int64_t i = first; i + width < first + in_group; i += 2 * width) {
+                int64_t end = i + 2 * width < first + in_group ? i + 2 * width : first + in_group;
+                if (together(g, e, unit, i, end) != (gone != NULL) || i < b->from || i >= b->to) continue;
+                float *to = parts + (i - b->from) * step, *from = to + width * step;
+                for (int64_t j = 0; j < n; j++) to[j] += from[j];
+                if (gone) gone[i + width - b->from] = true;
+            }
+}
+
+/* A group's sums go into din. */
+static void put_rows(const kr_call *c, int slot, int64_t N, int64_t group, const float *part, int64_t row, int64_t n) {
+    for (int64_t t = 0; t < n; t++, part += N) {
+        float *to = din_row(c, slot, row + t, group * N);
+        for (int64_t j = 0; j < N; j++) to[j] = c->acc[slot] ? to[j] + part[j] : part[j];
+    }
+}
+
+/* dB and dC of a band's chunk: its groups are done, parts of others are left for finish_chunk. */
+static void finish_band(const kr_call *c, const scan_grid *g, const common *e, const band *b, const work *w,
+                        int64_t row, int64_t n) {
+    int64_t in_group = g->n_tiles / g->G, step = SCAN_CHUNK * g->N, unit = first_unit(g, b->s, b->seg);
+    for (int slot = SCAN_B; slot <= SCAN_C; slot++) {
+        float *parts = w->parts + (slot - SCAN_B) * SCAN_BAND * step;
+        bool gone[SCAN_BAND] = {false};
+        if (!c->din[slot].data) continue;
+        fold(g, e, b, parts, step, n * g->N, gone);
+        for (int64_t i = b->from; i < b->to; i++) {
+            const float *part = parts + (i - b->from) * step;
+            if (gone[i - b->from]) continue;
+            if (i % in_group == 0 && together(g, e, unit, i, i + in_group))
+                put_rows(c, slot, g->N, i / in_group, part, row, n);
+            else
+                memcpy(e->parts[slot - SCAN_B] + (i * g->S * g->L + row) * g->N, part, (size_t)(n * g->N) * sizeof *part);
+        }
+    }
+}
+
+/* dB and dC of the groups that no band had wholly. */
+static void finish_chunk(const kr_call *c, const scan_grid *g, const common *e, int64_t s, int64_t t) {
+    int64_t in_group = g->n_tiles / g->G, step = g->S * g->L * g->N, row = s * g->L + t;
+    int64_t n = g->L - t < SCAN_CHUNK ? g->L - t : SCAN_CHUNK;
+    band all = {.s = s, .seg = t / g->seg, .from = 0, .to = g->n_tiles};
+    for (int slot = SCAN_B; slot <= SCAN_C; slot++) {
+        float *parts = e->parts[slot - SCAN_B] + row * g->N;
+        if (!c->din[slot].data) continue;
+        fold(g, e, &all, parts, step, n * g->N, NULL);
+        for (int64_t i = 0; i < g->n_tiles; i += in_group)
+            if (!together(g, e, first_unit(g, s, all.seg), i, i + in_group))
+                put_rows(c, slot, g->N, i / in_group, parts + i * step, row, n);
     }
 }
 
@@ -211,9 +282,10 @@ static ahead ahead_back(const kr_call *c, const tile *k, int64_t row) {
     return f;
 }
 
-/* One chunk of one tile, whose first state is in w->h; `part` is where its states and sums lie. */
+/* One chunk of one tile, whose first state is in w->h; `part` is where its states and sums lie, dB its
+ * place in w->parts. */
 static void chunk_bwd(const kr_call *c, const scan_grid *g, const common *e, int64_t i_tile, int64_t part,
-                      const work *w, int64_t row, int64_t n, ahead *next) {
+                      const work *w, float *dB, int64_t row, int64_t n, ahead *next) {
     tile k = tile_of(g, i_tile);
     int64_t states = g->N * SCAN_LANES, all = g->N * g->width;
     load_chunk(c, &k, w, row, n, NULL);
@@ -231,8 +303,8 @@ static void chunk_bwd(const kr_call *c, const scan_grid *g, const common *e, int
         else back_block(&e_b, w, at, dh, dA, true, false);
         for (int64_t i = 0; i < states; i++) to_A[i] += dA[i];
     }
-    store_coefficients(c, g, SCAN_B, i_tile, w->dB, e->dB, row, n);
-    store_coefficients(c, g, SCAN_C, i_tile, w->dC, e->dC, row, n);
+    sum_lanes(c, g, SCAN_B, &k, w->dB, dB, row, n);
+    sum_lanes(c, g, SCAN_C, &k, w->dC, dB + SCAN_BAND * SCAN_CHUNK * g->N, row, n);
     store_chunk(c, &k, w, row, n, e->dskip + part * g->width, e->dbias + part * g->width);
 }
 
@@ -285,8 +357,10 @@ static void run(const kr_call *c, const scan_grid *g, const common *e, const ban
             if (i + 1 < b->to) next = ahead_back(c, &k_next, row);
             else if (t > t0) next = ahead_back(c, &k_next, row - SCAN_CHUNK);
             load_states(c, g, b->s, i, t, w->h);
-            chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, row, n, &next);
+            chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, w->parts + (i - b->from) * SCAN_CHUNK * g->N, row, n,
+                      &next);
         }
+        if (g->shared) finish_band(c, g, e, b, w, row, n);
     }
 }
 
@@ -355,30 +429,19 @@ static void sum_tile(const kr_call *c, const scan_grid *g, const common *e, int6
     }
 }
 
-/* One row of dB or dC over the tiles of each group. */
-static void sum_row(const kr_call *c, const scan_grid *g, int slot, const float *parts, int64_t row) {
-    int64_t in_group = g->n_tiles / g->G, step = g->S * g->L * g->N;
-    float *to = din_row(c, slot, row, 0);
-    if (!to) return;
-    for (int64_t i = 0; i < g->G; i++, to += g->N)
-        for (int64_t j = 0; j < g->N; j++) {
-            float sum = c->acc[slot] ? to[j] : 0;
-            for (int64_t k = i * in_group; k < (i + 1) * in_group; k++) sum += parts[k * step + row * g->N + j];
-            to[j] = sum;
-        }
-}
-
 void KR_VEC(selective_scan_bwd)(const kr_call *c) {
     scan_grid g = scan_grid_of(c);
-    common e = common_of(&g, c->scratch);
-    float *threads = (float *)c->scratch + scan_bwd_shared_floats(&g);
-    int64_t rows = g.S * g.L, n_first = g.n_segs > 1 ? g.n_segs - 1 : 1; /* nothing waits for the first segment's sum */
+    common e = common_of(&g, c->n_threads, c->scratch);
+    float *threads = (float *)c->scratch + scan_bwd_shared_floats(&g, c->n_threads);
+    int64_t n_first = g.n_segs > 1 ? g.n_segs - 1 : 1; /* nothing waits for the first segment's sum */
     int64_t units = g.S * n_first * g.n_tiles, states = g.N * g.width;
 #pragma omp parallel num_threads(c->n_threads)
     {
         int64_t id = omp_get_thread_num(), n = omp_get_num_threads(), from = units * id / n, to = units * (id + 1) / n;
         work w = work_of(&g, threads + id * scan_bwd_floats(&g));
         band b;
+#pragma omp single
+        e.n_threads = n;
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < g.n_tiles; i++) {
             tile k = tile_of(&g, i);
@@ -397,12 +460,10 @@ void KR_VEC(selective_scan_bwd)(const kr_call *c) {
         }
 #pragma omp for schedule(static) nowait
         for (int64_t i = 0; i < g.n_tiles; i++) sum_tile(c, &g, &e, i);
-        if (e.dB) {
+        if (e.parts[0]) {
 #pragma omp for schedule(static)
-            for (int64_t row = 0; row < rows; row++) {
-                sum_row(c, &g, SCAN_B, e.dB, row);
-                sum_row(c, &g, SCAN_C, e.dC, row);
-            }
+            for (int64_t i = 0; i < g.S * g.n_chunks; i++)
+                finish_chunk(c, &g, &e, i / g.n_chunks, i % g.n_chunks * SCAN_CHUNK);
         }
     }
 }

@@ -74,7 +74,7 @@ typedef struct band { int64_t s, seg, from, to; } band;
 /* The next band of a thread's share [*at, end) of all [sequence][of n_segs segments][tile]. */
 static inline bool next_band(const scan_grid *g, int64_t n_segs, int64_t *at, int64_t end, band *b) {
     if (*at >= end) return false;
-    int64_t from = *at % g->n_tiles, to = from + SCAN_BAND;
+    int64_t from = *at % g->n_tiles, to = (from / SCAN_BAND + 1) * SCAN_BAND;
     if (to > g->n_tiles) to = g->n_tiles;
     if (to - from > end - *at) to = from + (end - *at);
     *b = (band){*at / g->n_tiles / n_segs, *at / g->n_tiles % n_segs, from, to};

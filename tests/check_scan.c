@@ -1,6 +1,7 @@
 /* check_scan.c - what the generic op checker cannot say about the selective scan:
  *   - its three forms are the same function, to 1e-12 in double;
- *   - training never stores the S L D N states, and its memory is linear in L. */
+ *   - training never stores the S L D N states, and its memory is linear in L;
+ *   - gradients so large that they are stored past the caches are those that are added up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,7 +89,52 @@ static void states_are_never_stored(void **state) {
     }
 }
 
+static void *numbers(const kr_tensor *x, float lo, float hi, uint64_t stream) {
+    kr_rng r = {1, stream, 0};
+    float *p = kr_mem_array((size_t)kr_count(x), sizeof *p);
+    assert_non_null(p);
+    for (int64_t i = 0; i < kr_count(x); i++) p[i] = lo + (hi - lo) * (float)kr_rng_uniform(&r);
+    return p;
+}
+
+/* Stored by one thread, stored by three, and added to zero, all gradients are the same. */
+static void large_gradients(void **state) {
+    (void)state;
+    selective_scan_attr attr = {1, SCAN_FAST};
+    float *din[3][SCAN_SEQ_IDX];
+    kr_call c = shaped(KR_F32, 1, SCAN_STREAM / 528 + 9, 528, 2, 2, &attr); /* the second group begins inside a line */
+    c.n_threads = 3;
+    c.in[SCAN_SEQ_IDX] = (kr_tensor){0};
+    assert_int_equal(kr_op_bind(op, &c), KR_OK);
+    for (int i = 0; i < SCAN_SEQ_IDX; i++)
+        c.in[i].data = numbers(&c.in[i], i == SCAN_A ? -4 : i == SCAN_DT ? -3 : -1, i == SCAN_A ? 0 : 1, (uint64_t)i);
+    c.dout[SCAN_Y] = c.out[SCAN_Y];
+    c.dout[SCAN_Y].data = numbers(&c.out[SCAN_Y], -1, 1, SCAN_SEQ_IDX);
+    c.out[SCAN_Y].data = kr_mem_array((size_t)kr_count(&c.out[SCAN_Y]), sizeof(float));
+    c.scratch = kr_mem_new(c.fwd_scratch > c.bwd_scratch ? c.fwd_scratch : c.bwd_scratch);
+    c.saved = kr_mem_new(c.saved_bytes);
+    kr_op_forward(op, &c, kr_cpu_best());
+    for (int way = 0; way < 3; way++) {
+        c.n_threads = way == 1 ? 3 : 1;
+        for (int i = 0; i < SCAN_SEQ_IDX; i++) {
+            c.din[i] = c.in[i];
+            c.din[i].data = din[way][i] = kr_mem_array((size_t)kr_count(&c.in[i]), sizeof(float));
+            c.acc[i] = way == 2;
+        }
+        kr_op_backward(op, &c, kr_cpu_best());
+    }
+    for (int i = 0; i < SCAN_SEQ_IDX; i++) {
+        for (int64_t k = 0; k < kr_count(&c.in[i]); k++)
+            if (din[0][i][k] != din[1][i][k] || din[0][i][k] != din[2][i][k])
+                fail_msg("gradient %d at %lld: %g, %g, %g", i, (long long)k, din[0][i][k], din[1][i][k], din[2][i][k]);
+        for (int way = 0; way < 3; way++) kr_mem_free(din[way][i]);
+        kr_mem_free(c.in[i].data);
+    }
+    kr_mem_free(c.dout[SCAN_Y].data), kr_mem_free(c.out[SCAN_Y].data), kr_mem_free(c.scratch), kr_mem_free(c.saved);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(three_forms_agree), cmocka_unit_test(states_are_never_stored)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(three_forms_agree), cmocka_unit_test(states_are_never_stored),
+                                       cmocka_unit_test(large_gradients)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

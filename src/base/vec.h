@@ -29,6 +29,24 @@ typedef int32_t vi __attribute__((vector_size(KR_VL * sizeof(int32_t))));
 
 static inline vf v_load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 static inline void v_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+/* Past the caches: for aligned whole lines of what is large and will not be read soon.  A thread calls
+ * v_stream_done before others may read them. */
+static inline void v_stream(float *p, vf v) {
+#if defined(KR_V512_)
+    _mm512_stream_ps(p, (__m512)v);
+#elif defined(KR_V256_)
+    _mm256_stream_ps(p, (__m256)v);
+#elif defined(KR_V128_)
+    _mm_stream_ps(p, (__m128)v);
+#else
+    v_store(p, v);
+#endif
+}
+static inline void v_stream_done(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 static inline vf v_set(float x) { return x - (vf){0}; } /* x - 0 is x, and no instruction; 0 + x is neither */
 
 /* mask ? yes : no, for masks of 0 and -1. */

@@ -58,7 +58,8 @@ int64_t scan_bwd_sum_floats(const scan_grid *g, int n_threads) {
 }
 int64_t scan_bwd_shared_floats(const scan_grid *g, int n_threads) {
     int64_t parts = g->S * g->n_tiles * g->n_segs;
-    return g->n_tiles * g->N * g->width + 2 * scan_bwd_sum_floats(g, n_threads) + 3 * segment_floats(g) + 2 * parts * g->width;
+    return g->n_tiles * g->N * g->width + 2 * scan_bwd_sum_floats(g, n_threads) + 3 * segment_floats(g) +
+           2 * parts * g->width;
 }
 int64_t scan_bwd_floats(const scan_grid *g) {
     return (g->N + 7 * SCAN_CHUNK + SCAN_BAND) * g->width + (4 * SCAN_CHUNK + 5) * g->N * SCAN_LANES +
@@ -81,7 +82,8 @@ static kr_status selective_scan_plan(kr_call *c) {
     /* the references: h[L] and at most 2 L + 1 pairs, or h[N]; dh[N] and the states of one channel */
     size_t ref_fwd = (size_t)(form > SCAN_SEQUENTIAL ? 5 * L + 16 : N) * real, ref_bwd = (size_t)((L + 2) * N) * real;
     size_t fwd = (size_t)(scan_fwd_shared_floats(&g) + c->n_threads * scan_fwd_floats(&g)) * sizeof(float);
-    size_t bwd = (size_t)(scan_bwd_shared_floats(&g, c->n_threads) + c->n_threads * scan_bwd_floats(&g)) * sizeof(float);
+    int64_t shared = scan_bwd_shared_floats(&g, c->n_threads);
+    size_t bwd = (size_t)(shared + c->n_threads * scan_bwd_floats(&g)) * sizeof(float);
     c->fwd_scratch = ref_fwd > fwd ? ref_fwd : fwd;
     c->bwd_scratch = ref_bwd > bwd ? ref_bwd : bwd;
     if (c->training) c->saved_bytes = (size_t)(g.S * g.n_tiles * (g.n_chunks - 1) * g.N * g.width) * sizeof(float);

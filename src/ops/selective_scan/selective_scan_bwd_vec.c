@@ -5,7 +5,8 @@
  * over them.  dh is the gradient of the state between two steps.
  *
  * dB and dC are sums over the channels of a group: the lanes of all blocks of a tile first,
- * then the tiles two by two, in an order that does not depend on who does it.  dA, dD and dt_bias are sums over time and sequences. */
+ * then the tiles two by two, in an order that does not depend on who does it.  dA, dD and
+ * dt_bias are sums over time and sequences. */
 #include "ops/selective_scan/selective_scan_vec.h"
 
 /* What one thread works with. */
@@ -85,12 +86,24 @@ static float *din_row(const kr_call *c, int slot, int64_t row, int64_t first) {
 static void put(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf v) {
     store_lanes(row, i, n, c->acc[slot] ? load_lanes(row, i, n) + v : v);
 }
+/* The gradient of what is larger than a core's own cache is stored past it, where whole lines are set: that
+ * saves reading them first.  (Small ones had better stay for whoever comes next.) */
+static bool streams(const kr_call *c, int slot, const tile *k) {
+    const kr_tensor *d = &c->din[slot];
+    return d->data && !c->acc[slot] && KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D') >= SCAN_STREAM &&
+           (uintptr_t)d->data % 64 == 0 && d->pitch % 16 == 0 && k->first % 16 == 0;
+}
+static void put_row(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf v, bool stream) {
+    if (stream && i + KR_VL <= n) v_stream(row + i, v);
+    else put(c, slot, row, i, n, v);
+}
 
 /* du, ddt and dz of n rows; the sums of dD and dt_bias go on. */
 static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *to_skip,
                         float *to_bias) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *skip = c->in[SCAN_D].data, *dout = c->dout[SCAN_Y].data;
     bool softplus = ((const selective_scan_attr *)c->attr)->dt_softplus;
+    bool stream_u = streams(c, SCAN_U, k), stream_dt = streams(c, SCAN_DT, k), stream_z = streams(c, SCAN_Z, k);
     float dskip[SCAN_MAX_WIDTH] = {0}, dbias[SCAN_MAX_WIDTH] = {0};
     for (int64_t t = 0; t < n; t++) {
         float *du = din_row(c, SCAN_U, row + t, k->first), *ddt = din_row(c, SCAN_DT, row + t, k->first);
@@ -105,12 +118,12 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
             }
             v_store(dskip + i, v_load(dskip + i) + dy * u);
             v_store(dbias + i, v_load(dbias + i) + d);
-            if (du) put(c, SCAN_U, du, i, k->n, v_load(w->du + at) + s * dy);
-            if (ddt) put(c, SCAN_DT, ddt, i, k->n, d);
+            if (du) put_row(c, SCAN_U, du, i, k->n, v_load(w->du + at) + s * dy, stream_u);
+            if (ddt) put_row(c, SCAN_DT, ddt, i, k->n, d, stream_dt);
             if (!dz) continue;
             vf z = load_lanes(in_row(c, SCAN_Z, row + t) + k->first, i, k->n), sig = v_sigmoid(z);
             vf g = dout ? load_lanes(dout + (row + t) * KR_SIZE(c, 'D') + k->first, i, k->n) : v_set(0);
-            put(c, SCAN_Z, dz, i, k->n, g * (y + s * u) * sig * (1.f + z * (1.f - sig)));
+            put_row(c, SCAN_Z, dz, i, k->n, g * (y + s * u) * sig * (1.f + z * (1.f - sig)), stream_z);
         }
     }
     for (int64_t i = 0; i < k->n; i++) to_skip[i] += dskip[i], to_bias[i] += dbias[i];
@@ -243,7 +256,8 @@ static void finish_band(const kr_call *c, const scan_grid *g, const common *e, c
             if (i % in_group == 0 && together(g, e, unit, i, i + in_group))
                 put_rows(c, slot, g->N, i / in_group, part, row, n);
             else
-                memcpy(e->parts[slot - SCAN_B] + (i * g->S * g->L + row) * g->N, part, (size_t)(n * g->N) * sizeof *part);
+                memcpy(e->parts[slot - SCAN_B] + (i * g->S * g->L + row) * g->N, part,
+                       (size_t)(n * g->N) * sizeof *part);
         }
     }
 }
@@ -276,9 +290,9 @@ static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const
 static ahead ahead_back(const kr_call *c, const tile *k, int64_t row) {
     ahead f = ahead_of(c, k, row);
     ahead_add(&f, &c->dout[SCAN_Y], row, KR_SIZE(c, 'D'), k->first);
-    ahead_add(&f, &c->din[SCAN_U], row, c->din[SCAN_U].pitch, k->first);
-    ahead_add(&f, &c->din[SCAN_DT], row, c->din[SCAN_DT].pitch, k->first);
-    ahead_add(&f, &c->din[SCAN_Z], row, c->din[SCAN_Z].pitch, k->first);
+    static const int grads[] = {SCAN_U, SCAN_DT, SCAN_Z};
+    for (int i = 0; i < 3; i++)
+        if (!streams(c, grads[i], k)) ahead_add(&f, &c->din[grads[i]], row, c->din[grads[i]].pitch, k->first);
     return f;
 }
 
@@ -352,10 +366,10 @@ static void run(const kr_call *c, const scan_grid *g, const common *e, const ban
         int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
         find_begins(c, b->s, g->L, t, n, w->begins);
         for (int64_t i = b->from; i < b->to; i++) {
-            tile k_next = tile_of(g, i + 1 < b->to ? i + 1 : b->from);
+            bool last = i + 1 == b->to;
+            tile k_next = tile_of(g, last ? b->from : i + 1);
             ahead next = {.n = 0};
-            if (i + 1 < b->to) next = ahead_back(c, &k_next, row);
-            else if (t > t0) next = ahead_back(c, &k_next, row - SCAN_CHUNK);
+            if (!last || t > t0) next = ahead_back(c, &k_next, last ? row - SCAN_CHUNK : row);
             load_states(c, g, b->s, i, t, w->h);
             chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, w->parts + (i - b->from) * SCAN_CHUNK * g->N, row, n,
                       &next);
@@ -451,11 +465,13 @@ void KR_VEC(selective_scan_bwd)(const kr_call *c) {
             b.seg += g.n_segs - n_first;
             segment(c, &g, &e, &b, true, &w);
         }
+        v_stream_done();
 #pragma omp barrier
         if (g.n_segs > 1) {
 #pragma omp for schedule(static)
             for (int64_t i = 0; i < g.S * g.n_tiles; i++) link_segments(&g, i / g.n_tiles, i % g.n_tiles, &e);
             for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) segment(c, &g, &e, &b, false, &w);
+            v_stream_done();
 #pragma omp barrier
         }
 #pragma omp for schedule(static) nowait

@@ -11,6 +11,7 @@ OP_TEST(selective_scan, .range = "dt -1 1, dt_bias -8 0, A -2 -.05, z -2 2, seq_
         "S1 L67 D83 G1 N16 -seq_idx",                       /* whole vectors, a tail; one step into the second chunk */
         "S2 L150 D40 G2 N4 -h0",                            /* groups of 20: a block each, and a tail */
         "S1 L130 D150 G1 N2 -z -D",                         /* several blocks that share dB and dC */
+        "S1 L66 D1050 G1 N1 -z -h0",                        /* more tiles than a band has, summed by several threads */
         "S1 L1600 D3 G1 N2 -seq_idx",                       /* long and thin: three segments of time */
         "S1 L1030 D17 G17 N1",                              /* the same with resets and groups of one */
         "S2 L1540 D3 G1 N2 -dt_bias -z -D dt_softplus=0",   /* decays of both signs: only the resets bound the segments */

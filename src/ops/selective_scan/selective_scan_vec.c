@@ -1,5 +1,5 @@
 /* selective_scan_vec.c - selective_scan for CPUs, forward: lanes over channels, threads over
- * sequences and tiles of channels (and segments of time, when those are few). */
+ * sequences and bands of tiles of channels (and segments of time, when those are few). */
 #include "ops/selective_scan/selective_scan_vec.h"
 
 kr_kernel selective_scan_fwd_ref_f32;
@@ -92,10 +92,14 @@ static void run(const kr_call *c, const scan_grid *g, const band *b, int64_t t0,
         if (find_begins(c, b->s, g->L, t, n, w->begins)) forgets = true;
         for (int64_t i = b->from; i < b->to; i++) {
             float *at = h + i * states, *total = w->total + (i - b->from) * g->width;
-            tile k = tile_of(g, i), k_next = tile_of(g, i + 1 < b->to ? i + 1 : b->from);
+            bool last = i + 1 == b->to;
+            tile k = tile_of(g, i), k_next = tile_of(g, last ? b->from : i + 1);
+            int64_t next_row = last ? row + SCAN_CHUNK : row;
             ahead next = {.n = 0};
-            if (i + 1 < b->to) next = ahead_of(c, &k_next, row);
-            else if (t + SCAN_CHUNK < t1) next = ahead_of(c, &k_next, row + SCAN_CHUNK);
+            if (!last || t + SCAN_CHUNK < t1) {
+                next = ahead_of(c, &k_next, next_row);
+                if (outputs) ahead_add(&next, &c->out[SCAN_Y], next_row, g->D, k_next.first);
+            }
             if (save && t > 0)
                 memcpy(saved_state(c, g, b->s, i, t), at, (size_t)states * sizeof *at);
             chunk_fwd(c, g, &k, w, row, n, e->A + i * states, at, products ? total : NULL, outputs, &next);

@@ -108,7 +108,7 @@ static inline void ahead_step(ahead *f) {
     f->line = 0;
     for (int i = 0; i < f->n; i++) f->at[i] += f->by[i];
 }
-/* What forward reads and writes of a tile from a row on. */
+/* What forward reads of a tile from a row on. */
 static inline ahead ahead_of(const kr_call *c, const tile *k, int64_t row) {
     ahead f = {.n_lines = (int)k->n_blocks};
     ahead_add(&f, &c->in[SCAN_U], row, c->in[SCAN_U].pitch, k->first);

@@ -241,6 +241,8 @@ static const char *const more[][2] = {
     {"linear", "*64 K96 N128"}, {"linear", "*64 K256 N3352 W@bf16"}, {"linear", "*1 K256 N80 W@bf16 -b"}, {"linear", "*256 K768 N512 W@bf16"},
     {"cross_entropy", "*64 K64 V512"}, {"cross_entropy", "*3,20 K128 V1000 v_valid=993 W@bf16"},
     {"embedding", "S4 L500 V300 D64 W@bf16"}, {"embedding", "S2 L600 V2 D768"},
+    {"glu", "*64 D512"}, {"rope", "S2 L40 H3 P64 -n0 -seq_idx"}, {"attention", "S2 L400 H4 G2 P64 T4 C400 -cache0 -n0 cache_len=400"},
+    {"attention", "S1 L500 H2 G1 P32 T2 C500 -cache0 -n0 -seq_idx cache_len=500"}, {"attention", "S1 L300 H2 G2 P128 T4 C300 -cache0 -n0 window=70 cache_len=300"},
     {"gather", "S3 L40 J40 D64"}, {"unary", "*64 D512"}, {"dropout", "*64 D512 K4 p=.25"},
 };
 
@@ -289,6 +291,10 @@ static const timing timings[] = {
     {"embedding", "S8 L2048 V50288 D768 W@bf16", false},
     {"cross_entropy", "*16384 K768 V50288 W@bf16 v_valid=50277", false},
     {"unary", "*16384 D1536", false},           {"binary", "*16384 D1536 kind=1", false}, {"dropout", "*16384 D1536 K4 p=.1", false},
+    {"attention", "S16 L2048 H8 G8 P64 T16 C1 -cache0 -n0 -seq_idx", false}, {"attention", "S16 L2048 H8 G2 P64 T4 C1 -cache0 -n0", false},
+    {"attention", "S8 L2048 H16 G16 P128 T32 C1 -cache0 -n0 -seq_idx", false}, {"attention", "S4 L8192 H8 G8 P64 T16 C1 -cache0 -n0 -seq_idx", false},
+    {"attention", "S16 L2048 H16 G16 P32 T32 C1 -cache0 -n0 -seq_idx", false}, {"attention", "S32 L1 H8 G8 P64 T16 C2048 -seq_idx", false},
+    {"rope", "S16 L2048 H16 P64 -n0 -seq_idx", false}, {"glu", "*32768 D1408", false},
     {"gather", "S16 L1024 J1024 D768", false},  {"pool", "S16 L1024 D768", false}, {"concat", "*16384 A768 B768", false},
 };
 

@@ -215,9 +215,7 @@ static __device__ __forceinline__ void give2(bf16 *p, float a, float b, bool add
 }
 
 /* dq: like forward, with rows of queries. */
-enum { DQ_KEYS = 64 };
-
-template <int P> static __global__ void __launch_bounds__(THREADS) dq_kernel(attention_work<bf16> w) {
+template <int P, int DQ_KEYS> static __global__ void __launch_bounds__(THREADS) dq_kernel(attention_work<bf16> w) {
     using T = tile<P>;
     constexpr int BQ = WARPS * 16, NK = DQ_KEYS / 8, NP = P / 8;
     extern __shared__ __align__(16) bf16 shared[];
@@ -440,13 +438,12 @@ template <int P, int MT> static void fwd(const kr_call *c, const attention_work<
     constexpr int BQ = WARPS * 16 * MT;
     cu_launch(fwd_kernel<P, MT>, cu_blocks(w.L, BQ) * (unsigned)(w.S * w.H), THREADS, (BQ + 4 * FWD_KEYS) * tile<P>::WIDE * sizeof(bf16), c->stream, w);
 }
-template <int P, int BQ> static void bwd(const kr_call *c, const attention_work<bf16> &w) {
+/* N: keys of a tile for dq, queries for dk and dv. */
+template <int P, int N> static void bwd(const kr_call *c, const attention_work<bf16> &w) {
     constexpr int B = WARPS * 16;
-    if (w.dq)
-        cu_launch(dq_kernel<P>, cu_blocks(w.L, B) * (unsigned)(w.S * w.H), THREADS, (2 * B + 4 * DQ_KEYS) * tile<P>::WIDE * sizeof(bf16), c->stream, w);
-    if (w.dk || w.dv)
-        cu_launch(dkv_kernel<P, BQ>, cu_blocks(w.L, B) * (unsigned)(w.S * w.G), THREADS,
-                  (2 * B + 4 * BQ) * tile<P>::WIDE * sizeof(bf16) + 8 * BQ * sizeof(float), c->stream, w);
+    constexpr size_t rows = (2 * B + 4 * N) * tile<P>::WIDE * sizeof(bf16);
+    if (w.dq) cu_launch(dq_kernel<P, N>, cu_blocks(w.L, B) * (unsigned)(w.S * w.H), THREADS, rows, c->stream, w);
+    if (w.dk || w.dv) cu_launch(dkv_kernel<P, N>, cu_blocks(w.L, B) * (unsigned)(w.S * w.G), THREADS, rows + 8 * N * sizeof(float), c->stream, w);
 }
 
 void attention_tensor_fwd(const kr_call *c, const attention_work<bf16> &w) {

@@ -20,6 +20,7 @@ typedef struct model_case {
 #define M1 "'mixer': {'type': 'mamba1', 'd_state': 3, 'dt_min': 0.1, 'dt_max': 1"
 #define M2 "'mixer': {'type': 'mamba2', 'd_state': 5, 'headdim': 6, 'dt_min': 0.1, 'dt_max': 1"
 
+#define M3 "'mixer': {'type': 'mamba3', 'd_state': 6, 'headdim': 6, 'dt_min': 0.1, 'dt_max': 1"
 #define S4 "'mixer': {'type': 's4d', 'd_state': 4, 'dt_min': 0.1, 'dt_max': 0.5"
 
 #define ATT "'mixer': {'type': 'attention', 'n_head': 2, 'cache_len': 16"
@@ -37,6 +38,8 @@ static const model_case cases[] = {
     {"mamba2 with limits", "{" TOKENS M2 ", 'dt_limit_min': 0.3, 'dt_limit_max': 0.9}}", true},
     {"mamba2 with learnt states", "{" TOKENS M2 ", 'learnable_init_states': true}}", true, true},
     {"mamba2 without norm", "{" TOKENS M2 ", 'rmsnorm': false, 'd_ssm': 18}}", true},
+    {"mamba3", "{" TOKENS M3 "}}", true},
+    {"mamba3 with everything", "{" TOKENS M3 ", 'ngroups': 2, 'rope_fraction': 1, 'rope_halves': true, 'is_outproj_norm': true, 'A_floor': 0.5, 'chunk_size': 4}}", true},
     {"s4d", "{" TOKENS S4 "}}", true},
     {"s4d, real, without convolution", "{" TOKENS S4 ", 'init': 'real', 'd_conv': 0, 'disc': 'euler', 'bias': true}}", true},
     {"s4d, legs", "{" TOKENS "'tie_embeddings': false, " S4 ", 'init': 'legs', 'disc': 'bilinear', 'd_inner': 20}}", true},

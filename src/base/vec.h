@@ -187,4 +187,22 @@ static inline vf v_tanh(vf x) {
     vf e = v_expm1(-2.f * v_abs(x)); /* in [-1, 0] */
     return (vf)((vi)v_abs(e / (e + 2.f)) | ((vi)x & INT32_MIN));
 }
+/* sin and cos to 2e-7 (absolute) for |x| <= 8192: x = k pi / 2 + r, pi / 2 in three parts. */
+static inline void v_sincos(vf x, vf *sine, vf *cosine) {
+    vf t = x * 0.636619772f + 12582912.f; /* 1.5 * 2^23: the low bits are now k */
+    vf k = t - 12582912.f, r = x - k * 1.5703125f;
+    vi q = (vi)t;
+    r = r - k * 4.837512969970703125e-4f;
+    r = r - k * 7.54978995489188216e-8f;
+    vf z = r * r, s = v_set(-1.9515295891e-4f), c = v_set(2.443315711809948e-5f);
+    s = s * z + 8.3321608736e-3f;
+    s = s * z - 1.6666654611e-1f;
+    s = s * z * r + r;
+    c = c * z - 1.388731625493765e-3f;
+    c = c * z + 4.166664568298827e-2f;
+    c = c * z * z - 0.5f * z + 1.f;
+    vi odd = -(q & 1);
+    *sine = (vf)((vi)v_select(odd, c, s) ^ (q & 2) << 30);
+    *cosine = (vf)((vi)v_select(odd, s, c) ^ ((q + 1) & 2) << 30);
+}
 #endif

@@ -83,6 +83,18 @@ static void errors_are_bounded(void **state) {
     sweep("tanh", v_tanh, tanh, -FLT_MAX, FLT_MAX, 3);
 }
 
+static void sines_are_bounded(void **state) {
+    (void)state;
+    double worst = 0;
+    for (double at = -8192; at <= 8192; at += .0137) {
+        vf s, c;
+        v_sincos(v_set((float)at), &s, &c);
+        worst = fmax(worst, fmax(fabs(s[0] - sin((float)at)), fabs(c[KR_VL - 1] - cos((float)at))));
+    }
+    if (report) printf("sincos    %.2e absolute\n", worst);
+    assert_true(worst < 2e-7);
+}
+
 static void special_values(void **state) {
     (void)state;
     vf (*const all[])(vf) = {v_exp, v_expm1, v_log, v_log1p, v_sigmoid, v_silu, v_softplus, v_tanh};
@@ -137,7 +149,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < KR_N_IMPL; i++)
         if (strcmp(kr_impl_name((kr_impl)i), TEXT_(KR_ISA)) == 0 && !kr_cpu_has((kr_impl)i)) return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_are_bounded),
+        cmocka_unit_test(errors_are_bounded), cmocka_unit_test(sines_are_bounded),
         cmocka_unit_test(special_values),
         cmocka_unit_test(tails_touch_only_themselves),
         cmocka_unit_test(sum_is_pairwise),

@@ -122,9 +122,12 @@ kr_node *kr_state_i32(kr_graph *g, const char *name, int n_dims, const int64_t *
     return kr_node_new(g, KR_NODE_STATE, scoped(g, name, full, sizeof full), KR_I32, n_dims, dim);
 }
 
+static kr_node *cast(kr_graph *g, const kr_op *op, kr_node *x) { return kr_apply(g, op, NULL, (kr_node *const[KR_MAX_IN]){x}, NULL); }
+
 void kr_state_set_next(kr_graph *g, kr_node *state, kr_node *next) {
     if (g->status != KR_OK) return;
     KR_ASSERT(state && next && state->kind == KR_NODE_STATE && next->root == next);
+    if (next->dtype == KR_BF16 && state->dtype == KR_F32 && !(next = cast(g, &kr_op_to_float, next))) return;
     state->next = next;
 }
 
@@ -187,8 +190,6 @@ static bool rows_fit(const kr_op *op, const kr_call *c, kr_node *const *in, cons
 }
 
 /* --- two precisions (on a device) ------------------------------------------------ */
-
-static kr_node *cast(kr_graph *g, const kr_op *op, kr_node *x) { return kr_apply(g, op, NULL, (kr_node *const[KR_MAX_IN]){x}, NULL); }
 
 /* The precision an op computes in: that of the graph, or float32 if all it reads comes from
  * parameters (a decay rate loses too much in bfloat16). */

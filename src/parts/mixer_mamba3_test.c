@@ -1,0 +1,127 @@
+/* mixer_mamba3_test.c - the part, made of a scan, a rotation and a look ahead, against the
+ * recurrence as Mamba-3 states it, token by token in double. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "parts/part.h"
+
+enum { M = 12, E = 24, P = 6, H = E / P, N = 8, MOST_L = 150 };
+typedef struct config { int G, J; bool halves, norm; } config;
+
+static double silu(double x) { return x / (1 + exp(-x)); }
+static const float *param(kr_params *ps, const char *name) {
+    for (kr_param *p = ps->first; p; p = p->next)
+        if (strcmp(p->name, name) == 0) return p->data;
+    fail_msg("no parameter %s", name);
+    return NULL;
+}
+
+/* RMSNorm of one group, a bias for the head, and the turn. */
+static void key_of(const config *c, const double *raw, const float *norm, const float *bias, const double *phi, double *k) {
+    double sum = 0;
+    for (int n = 0; n < N; n++) sum += raw[n] * raw[n];
+    for (int n = 0; n < N; n++) k[n] = raw[n] / sqrt(sum / N + 1e-5) * norm[n] + bias[n];
+    for (int j = 0; j < c->J; j++) {
+        int a = c->halves ? j : 2 * j, b = c->halves ? j + N / 2 : 2 * j + 1;
+        double x = k[a], y = k[b];
+        k[a] = x * cos(phi[j]) - y * sin(phi[j]);
+        k[b] = x * sin(phi[j]) + y * cos(phi[j]);
+    }
+}
+
+static void recurrence(const config *c, kr_params *ps, int L, const float *u, double *out) {
+    int W = c->G * N, rows = 2 * E + 2 * W + 3 * H + c->J;
+    const float *in = param(ps, "in_proj.weight"), *to = param(ps, "out_proj.weight"), *dt_bias = param(ps, "dt_bias"), *D = param(ps, "D");
+    static double S[H][P][N], phi[H][N], k_old[H][N], x_old[H][P];
+    memset(S, 0, sizeof S), memset(phi, 0, sizeof phi), memset(k_old, 0, sizeof k_old), memset(x_old, 0, sizeof x_old);
+    for (int t = 0; t < L; t++, u += M, out += M) {
+        double p[512], y[E];
+        for (int i = 0; i < rows; i++) {
+            p[i] = 0;
+            for (int m = 0; m < M; m++) p[i] += (double)in[i * M + m] * u[m];
+        }
+        const double *z = p, *x = p + E, *B = p + 2 * E, *C = B + W, *dd_dt = C + W, *dd_A = dd_dt + H, *trap = dd_A + H, *angle = trap + H;
+        for (int h = 0; h < H; h++) {
+            int g = h / (H / c->G);
+            double f = dd_A[h] >= 0 ? 1 + dd_A[h] : 1 / (1 - dd_A[h]), A = -fmax(f, 1e-4), dt = log1p(exp(dd_dt[h] + dt_bias[h]));
+            double lam = 1 / (1 + exp(-trap[h])), alpha = exp(A * dt), beta = (1 - lam) * dt * alpha, gamma = lam * dt, k[N], q[N], square = 0;
+            for (int j = 0; j < c->J; j++) phi[h][j] += acos(-1) * tanh(angle[j]) * dt;
+            key_of(c, B + g * N, param(ps, "B_norm.weight"), param(ps, "B_bias") + h * N, phi[h], k);
+            key_of(c, C + g * N, param(ps, "C_norm.weight"), param(ps, "C_bias") + h * N, phi[h], q);
+            for (int i = 0; i < P; i++) {
+                double v = x[h * P + i], sum = D[h] * v;
+                for (int n = 0; n < N; n++) {
+                    S[h][i][n] = alpha * S[h][i][n] + beta * x_old[h][i] * k_old[h][n] + gamma * v * k[n];
+                    sum += S[h][i][n] * q[n];
+                }
+                x_old[h][i] = v;
+                y[h * P + i] = sum;
+                square += sum * sum;
+            }
+            memcpy(k_old[h], k, sizeof k);
+            for (int i = h * P; i < (h + 1) * P; i++) {
+                if (c->norm) y[i] *= param(ps, "norm.weight")[i] / sqrt(square / P + 1e-5);
+                y[i] *= silu(z[i]);
+            }
+        }
+        for (int m = 0; m < M; m++) {
+            out[m] = 0;
+            for (int i = 0; i < E; i++) out[m] += (double)to[m * E + i] * y[i];
+        }
+    }
+}
+
+static void compare(config c, int L) {
+    kr_params *ps;
+    kr_graph *g;
+    kr_arena arena = {0};
+    const kr_part *part;
+    void *opt;
+    json_t *j = json_pack("{s:s, s:i, s:i, s:i, s:f, s:b, s:b}", "type", "mamba3", "d_state", N, "headdim", P, "ngroups", c.G, "rope_fraction",
+                          2. * c.J / N, "rope_halves", c.halves, "is_outproj_norm", c.norm);
+    assert_int_equal(kr_part_read("mixer", "mamba3", j, "mixer", &arena, &part, &opt), KR_OK);
+    assert_int_equal(kr_params_new(&ps, KR_F32, NULL), KR_OK);
+    assert_int_equal(kr_graph_new(&g, ps, &(kr_graph_options){.impl = kr_cpu_best(), .n_threads = 1}), KR_OK);
+    kr_build b = {.g = g, .S = 1, .L = L, .d_model = M, .n_layer = 1};
+    kr_graph_keep(g, part->build(&b, opt, kr_input(g, "u", KR_F32, 3, KR_DIMS(1, L, M))), "y");
+    if (kr_graph_plan(g) != KR_OK || kr_params_alloc(ps, false) != KR_OK || kr_graph_alloc(g) != KR_OK) fail_msg("%s", kr_error());
+    kr_params_init(ps, 7);
+    kr_rng r = {3, 5, 0};
+    for (kr_param *p = ps->first; p; p = p->next)
+        for (int64_t i = 0; i < kr_param_count(p); i++) ((float *)p->data)[i] += (float)(.3 * kr_rng_normal(&r));
+    float *u = kr_graph_data(g, "u"), *y;
+    for (int i = 0; i < L * M; i++) u[i] = (float)(2 * kr_rng_normal(&r));
+    kr_graph_run(g, KR_RUN_FORWARD);
+    y = kr_graph_data(g, "y");
+    static double want[MOST_L * M];
+    double off = 0, size = 0;
+    recurrence(&c, ps, L, u, want);
+    for (int i = 0; i < L * M; i++) off += (y[i] - want[i]) * (y[i] - want[i]), size += want[i] * want[i];
+    if (!(sqrt(off / size) < 1e-5)) fail_msg("G %d, J %d, L %d: off by %g of its size", c.G, c.J, L, sqrt(off / size));
+    kr_graph_free(g);
+    kr_params_free(ps);
+    kr_arena_clear(&arena);
+    json_decref(j);
+}
+
+static void is_the_recurrence(void **state) {
+    (void)state;
+    for (int L = 1; L <= MOST_L; L = 3 * L + 1) {
+        compare((config){1, 2, false, false}, L);
+        compare((config){2, 4, false, true}, L);
+        compare((config){4, 3, true, false}, L);
+    }
+    compare((config){1, 4, true, true}, MOST_L);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(is_the_recurrence)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

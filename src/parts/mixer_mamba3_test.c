@@ -89,7 +89,7 @@ static void compare(config c, int L) {
     assert_int_equal(kr_part_read("mixer", "mamba3", j, "mixer", &arena, &part, &opt), KR_OK);
     assert_int_equal(kr_params_new(&ps, KR_F32, NULL), KR_OK);
     assert_int_equal(kr_graph_new(&g, ps, &(kr_graph_options){.impl = kr_cpu_best(), .n_threads = 1}), KR_OK);
-    kr_build b = {.g = g, .S = 1, .L = L, .d_model = M, .n_layer = 1};
+    kr_build b = {.g = g, .S = 1, .L = L, .d_model = M, .n_residual = 1};
     kr_graph_keep(g, part->build(&b, opt, kr_input(g, "u", KR_F32, 3, KR_DIMS(1, L, M))), "y");
     if (kr_graph_plan(g) != KR_OK || kr_params_alloc(ps, false) != KR_OK || kr_graph_alloc(g) != KR_OK) fail_msg("%s", kr_error());
     kr_params_init(ps, 7);

@@ -36,7 +36,7 @@ static kr_status run(const char *json, const kr_part *mixer, int64_t L, int64_t 
     assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
     kr_graph_options o = {.impl = KR_REF, .n_threads = 1};
     assert_int_equal(kr_graph_new(&g, params, &o), KR_OK);
-    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_layer = 1, .layer = layer, .mixer = mixer};
+    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_residual = 1, .layer = layer, .mixer = mixer};
     kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(S, L, D));
     kr_graph_keep(g, order->build(&b, opt, x), "y");
     kr_status st = kr_graph_plan(g);

@@ -190,6 +190,31 @@ static void test_own(void **state) {
     }
 }
 
+/* state-spaces' own words for attention layers and MLPs, under its own names. */
+static void test_state_spaces_hybrid(void **state) {
+    static const struct { const char *name; int64_t rows, columns; } want[] = {
+        {"backbone.layers.0.mixer.A_log", 4, 0},         {"backbone.layers.0.norm2.weight", 32, 0},
+        {"backbone.layers.0.mlp.fc1.weight", 256, 32},   {"backbone.layers.1.mixer.in_proj.weight", 64, 32},
+        {"backbone.layers.1.mixer.in_proj.bias", 64, 0}, {"backbone.layers.1.mixer.conv1d.weight", 64, 3},
+        {"backbone.layers.1.mlp.fc2.weight", 32, 128},
+    };
+    json_t *j = json_of("{'d_model': 32, 'n_layer': 2, 'vocab_size': 50, 'ssm_cfg': {'layer': 'Mamba2', 'headdim': 16, 'd_state': 8},"
+                        " 'attn_layer_idx': [1], 'attn_cfg': {'causal': true, 'num_heads': 4, 'num_heads_kv': 2, 'head_dim': 8, 'd_conv': 3,"
+                        " 'rotary_emb_dim': 4, 'out_proj_bias': false}, 'd_intermediate': 100}");
+    kr_model *m;
+    (void)state;
+    if (kr_model_describe(&m, j, "config.json", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const kr_param *p = kr_params_find(m->params, want[i].name);
+        if (!p) fail_msg("there is no %s", want[i].name);
+        assert_int_equal(p->dim[0], want[i].rows);
+        if (want[i].columns) assert_int_equal(p->dim[1], want[i].columns);
+    }
+    assert_null(kr_params_find(m->params, "backbone.layers.1.mixer.out_proj.bias"));
+    kr_model_release(m);
+    json_decref(j);
+}
+
 static void test_refusals(void **state) {
     static const char *const cases[][2] = {
         {"{'model_type': 'krait', 'd_modell': 3}", "did you mean \"d_model\""},
@@ -216,7 +241,11 @@ static void test_refusals(void **state) {
         {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'ssm_cfg': {'headdin': 3, 'layer': 'Mamba2'}}", "\"ssm_cfg.headdin\" is not known"},
         {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'ssm_cfg': 3}", "ssm_cfg"},
         {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'rms_norm': false}", "rms_norm is false"},
-        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'attn_layer_idx': [3]}", "attention layers"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'attn_layer_idx': [0]}", "attn_cfg.causal is not true"},
+        {"{'d_model': 8, 'n_layer': 1, 'vocab_size': 9, 'attn_layer_idx': [0], 'attn_cfg': {'causal': true, 'num_heads': 2, 'heads': 1}}", "\"heads\" is not known"},
+        {"{'model_type': 'bamba', 'hidden_size': 8, 'surprise': 1}", "\"surprise\" is not known"},
+        {"{'model_type': 'bamba', 'hidden_size': 8, 'mamba_n_heads': 3, 'num_attention_heads': 2}", "mamba_n_heads 3 does not divide"},
+        {"{'model_type': 'nemotron_h', 'hidden_size': 8, 'layers_block_type': ['moe']}", "layer 0 is neither"},
         {"{'model_type': 'krait', 'layers': []}", "layers wants an array"},
         {"{'model_type': 'krait', 'layers': 'mamba2'}", "layers wants an array"},
         {"{'model_type': 'krait', 'layers': [3]}", "layers[0] wants a text"},
@@ -357,7 +386,7 @@ static void test_other_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hugging_face),  cmocka_unit_test(test_hugging_face_groups), cmocka_unit_test(test_hugging_face_norm), cmocka_unit_test(test_no_end_of_text),
-        cmocka_unit_test(test_state_spaces),  cmocka_unit_test(test_own),                 cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_state_spaces),  cmocka_unit_test(test_own),                 cmocka_unit_test(test_state_spaces_hybrid), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_weights),       cmocka_unit_test(test_bf16_training_weights), cmocka_unit_test(test_other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

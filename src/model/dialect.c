@@ -187,8 +187,6 @@ static kr_status read_state_spaces(const json_t *j, const char *where, json_t *o
     bool two = layer && strcmp(layer, "Mamba2") == 0;
     if (layer && !two && strcmp(layer, "Mamba1") != 0)
         KR_FAIL(KR_ERR_CONFIG, "%s: ssm_cfg.layer is \"%s\", want Mamba1 or Mamba2", where, layer);
-    if (json_array_size(json_object_get(j, "attn_layer_idx")) || int_at(j, "d_intermediate", 0) > 0)
-        KR_FAIL(KR_ERR_CONFIG, "%s: attention layers and MLPs (attn_layer_idx, d_intermediate) are not supported", where);
     if (json_is_false(json_object_get(j, "rms_norm"))) KR_FAIL(KR_ERR_CONFIG, "%s: rms_norm is false, want true", where);
     KR_TRY(translate(two ? ss2_rows : ss1_rows, j, where, own));
     int64_t V = int_at(own, "vocab_size", 0), pad = int_at(j, "pad_vocab_size_multiple", 8);
@@ -197,11 +195,12 @@ static kr_status read_state_spaces(const json_t *j, const char *where, json_t *o
     kr_status st = set(own, "vocab_size", rows);
     json_decref(rows);
     KR_TRY(st);
-    return set_text(own, "mixer.type", two ? "mamba2" : "mamba1");
+    KR_TRY(set_text(own, "mixer.type", two ? "mamba2" : "mamba1"));
+    return kr_state_spaces_layers(j, where, own);
 }
 
 kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, const char **dialect) {
-    static const char *const hf[] = {"mamba", "falcon_mamba", "mamba2"};
+    static const char *const hf[] = {"mamba", "falcon_mamba", "mamba2"}, *const hybrid[] = {"bamba", "nemotron_h"};
     if (!json_is_object(json)) KR_FAIL(KR_ERR_CONFIG, "%s is not a JSON object", where);
     const char *type = json_string_value(json_object_get(json, "model_type"));
     if (type && strcmp(type, "krait") == 0) {
@@ -217,13 +216,18 @@ kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, c
             found = true;
             st = read_hf(json, where, *dialect = hf[i], o);
         }
+    for (int i = 0; i < 2 && type && st == KR_OK; i++)
+        if (strcmp(type, hybrid[i]) == 0) {
+            found = true;
+            st = kr_hybrid_read(json, where, *dialect = hybrid[i], o);
+        }
     if (st == KR_OK && !found && !type && json_object_get(json, "d_model")) {
         found = true;
         *dialect = "state-spaces";
         st = read_state_spaces(json, where, o);
     }
     if (st == KR_OK && !found)
-        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2 (or a state-spaces config with d_model)", where,
+        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2, bamba, nemotron_h (or a state-spaces config with d_model)", where,
                      type ? type : "absent");
     if (st != KR_OK) json_decref(o);
     else *own = o;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "model/dialect.h"
 #include "model/model.h"
 #include "model/safetensors.h"
 
@@ -30,12 +31,78 @@ static kr_status read_param(kr_param *p, const kr_st *st) {
     return p->master ? kr_st_read_f32(st, name, n_dims, dim, p->master) : KR_OK;
 }
 
+/* --- names of other families -------------------------------------------------------- */
+
+typedef struct pieces { char name[3][256]; int n; } pieces;
+
+/* `ours` under the names of theirs; piece k of a row. */
+static void rename_to(const kr_name_row *r, int k, const char *stem, const char *ours, char *to, size_t size) {
+    static const char own[] = "backbone.layers.";
+    const char *rest = r && strncmp(r->ours, "backbone.", 9) == 0 ? ours : NULL;
+    size_t n = 0;
+    if (!rest && strncmp(ours, own, strlen(own)) == 0) {
+        rest = ours + strlen(own) + strcspn(ours + strlen(own), ".") + 1;
+        n = (size_t)(rest - ours);
+        snprintf(to, size, "%s%.*s", stem, (int)(n - 9), ours + 9);
+        n = strlen(to);
+    }
+    if (!rest) rest = ours; /* lm_head */
+    snprintf(to + n, size - n, "%s%s", r ? r->theirs[k] : "", rest + (r ? strlen(r->ours) : 0));
+}
+
+static bool row_fits(const kr_name_row *r, const char *ours) {
+    static const char own[] = "backbone.layers.";
+    if (strncmp(r->ours, "backbone.", 9) == 0) return strncmp(ours, r->ours, strlen(r->ours)) == 0;
+    if (strncmp(ours, own, strlen(own)) != 0) return false;
+    const char *rest = ours + strlen(own) + strcspn(ours + strlen(own), ".") + 1;
+    return strncmp(rest, r->ours, strlen(r->ours)) == 0;
+}
+
+static void find_pieces(const kr_name_row *rows, const char *stem, const kr_st *st, const char *ours, pieces *p) {
+    for (const kr_name_row *r = rows; r->ours; r++) {
+        if (!row_fits(r, ours)) continue;
+        for (p->n = 0; p->n < 3 && r->theirs[p->n]; p->n++) rename_to(r, p->n, stem, ours, p->name[p->n], sizeof p->name[0]);
+        if (kr_st_find(st, p->name[0])) return;
+    }
+    p->n = 1;
+    rename_to(NULL, 0, stem, ours, p->name[0], sizeof p->name[0]);
+}
+
+/* The pieces of a parameter lie one above the other. */
+static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
+    int64_t dim[KR_MAX_DIMS], rows = 0, width = 1;
+    int n_dims = file_dims(p, dim);
+    for (int i = 1; i < n_dims; i++) width *= dim[i];
+    for (int k = 0; k < from->n; k++) {
+        const kr_st_tensor *t = kr_st_find(st, from->name[k]);
+        int64_t whole = p->dim[0];
+        if (from->n > 1 && t && t->n_dims > 0 && t->dim[0] <= whole - rows) dim[0] = t->dim[0]; /* else the reader says what is wrong */
+        KR_TRY(kr_st_read(st, from->name[k], n_dims, dim, p->dtype, (char *)p->data + (size_t)(rows * width) * kr_dtype_bytes(p->dtype)));
+        if (p->master) KR_TRY(kr_st_read_f32(st, from->name[k], n_dims, dim, p->master + rows * width));
+        rows += dim[0];
+    }
+    if (rows != p->dim[0]) KR_FAIL(KR_ERR_SHAPE, "%s and the next have %lld rows, want %lld", from->name[0], (long long)rows, (long long)p->dim[0]);
+    return KR_OK;
+}
+
+static bool is_piece(const kr_model *m, const kr_name_row *rows, const char *stem, const kr_st *st, const char *name) {
+    pieces p;
+    for (const kr_param *q = m->params->first; q; q = q->next) {
+        find_pieces(rows, stem, st, q->name, &p);
+        for (int k = 0; k < p.n; k++)
+            if (strcmp(p.name[k], name) == 0) return true;
+    }
+    return false;
+}
+
 /* A tensor that the model has no place for means that the config is not that model's. */
 static kr_status all_used(const kr_model *m, const kr_st *st) {
+    const char *stem;
+    const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
     for (size_t i = 0; i < kr_st_count(st); i++) {
         const kr_st_tensor *t = kr_st_at(st, i);
-        bool known = kr_params_find(m->params, t->name) || strcmp(t->name, "backbone.embedding.weight") == 0 ||
-                     (m->config.tie_embeddings && strcmp(t->name, "lm_head.weight") == 0);
+        bool known = (rows ? is_piece(m, rows, stem, st, t->name) : kr_params_find(m->params, t->name) != NULL) ||
+                     strcmp(t->name, "backbone.embedding.weight") == 0 || (m->config.tie_embeddings && strcmp(t->name, "lm_head.weight") == 0);
         if (!known) KR_FAIL(KR_ERR_CONFIG, "%s: the tensor %s has no place in the model of config.json", t->file, t->name);
     }
     return KR_OK;
@@ -45,7 +112,13 @@ kr_status kr_model_read_weights(kr_model *m, const char *dir) {
     kr_st *st;
     KR_TRY(kr_st_open(&st, dir));
     kr_status s = all_used(m, st);
-    for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) s = read_param(p, st);
+    const char *stem;
+    const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
+    for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) {
+        pieces from;
+        if (rows) find_pieces(rows, stem, st, p->name, &from);
+        s = rows ? read_pieces(p, st, &from) : read_param(p, st);
+    }
     kr_st_close(st);
     return s == KR_OK ? kr_params_push(m->params) : s;
 }

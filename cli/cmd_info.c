@@ -25,17 +25,16 @@ static void print_memory(const kr_model_info *i) {
     line("activations", i->train_activations_bytes, "every tensor of the forward pass, if none shared memory");
     line("activation gradients", i->train_gradients_bytes, "likewise of the backward pass");
     line("saved", i->train_saved_bytes, "what scans keep for backward: states at chunk boundaries");
-    line("block", i->train_block_bytes, "what the last three take together, sharing memory over time");
     line("scratch", i->train_scratch_bytes, "the largest need of one op");
+    line("block", i->train_block_bytes, "what the last four take together, sharing memory over time");
     line("inputs", i->train_inputs_bytes, "tokens and targets");
-    line("in all", i->weights_bytes + i->gradients_bytes + i->optimizer_bytes + i->train_block_bytes + i->train_scratch_bytes + i->train_inputs_bytes,
-         "parameters + gradients + optimiser + block + scratch + inputs");
+    line("in all", i->weights_bytes + i->gradients_bytes + i->optimizer_bytes + i->train_block_bytes + i->train_inputs_bytes,
+         "parameters + gradients + optimiser + block + inputs");
     if (!i->causal) return;
     printf("\nto run one sequence, token by token\n");
     line("parameters", i->weights_bytes, "the weights");
     line("state", i->state_bytes, "all that is kept of any number of tokens read");
-    line("activations", i->infer_block_bytes, "of one token");
-    line("scratch", i->infer_scratch_bytes, "the largest need of one op");
+    line("activations", i->infer_block_bytes, "of one token, scratch and all");
 }
 
 static int print_tensors(const char *path) {

@@ -133,7 +133,7 @@ static void introduce(const kr_train *t, bool resume) {
     char params[32], memory[32];
     kr_train_get_summary(t, &s);
     fprintf(stderr, "data    %s\nmodel   %s parameters\nmemory  %s (weights, gradients, optimiser, activations)\nout     %s/\n", s.data,
-            human_count((double)s.n_params, params), human_bytes(s.params_bytes + s.train_bytes + s.block_bytes + s.scratch_bytes, memory), s.out);
+            human_count((double)s.n_params, params), human_bytes(s.params_bytes + s.train_bytes + s.block_bytes, memory), s.out);
     if (resume) fprintf(stderr, "resumed after step %lld\n", (long long)s.step);
 }
 

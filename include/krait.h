@@ -60,9 +60,9 @@ typedef struct kr_model_info {
     int64_t state_bytes;    /* of one sequence while decoding; does not grow */
     int64_t S, L;           /* what the rest is for */
     int64_t gradients_bytes, optimizer_bytes;
-    int64_t train_activations_bytes, train_saved_bytes, train_gradients_bytes; /* by kind */
-    int64_t train_block_bytes, train_scratch_bytes, train_inputs_bytes;        /* as really taken */
-    int64_t infer_block_bytes, infer_scratch_bytes;
+    int64_t train_activations_bytes, train_saved_bytes, train_gradients_bytes, train_scratch_bytes; /* by kind; scratch of one op */
+    int64_t train_block_bytes, train_inputs_bytes;                             /* as really taken; the block holds all of these */
+    int64_t infer_block_bytes;
 } kr_model_info;
 /* From a folder, or from the text of a config.json; takes no memory for the model itself.
  * `recompute` keeps only the inputs of layers while training. */

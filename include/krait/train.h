@@ -69,7 +69,7 @@ KR_API void kr_train_stop(kr_train *t);
 
 typedef struct kr_train_summary {
     const char *out, *data, *metric_name;
-    int64_t n_params, step, steps, params_bytes, train_bytes, block_bytes, scratch_bytes;
+    int64_t n_params, step, steps, params_bytes, train_bytes, block_bytes;
     double best_metric, last_metric;
     bool text;                 /* bytes in, bytes out: it can write */
 } kr_train_summary;

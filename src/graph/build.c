@@ -31,7 +31,6 @@ void kr_graph_free(kr_graph *g) {
     } else {
         kr_mem_free(g->block_data);
         kr_mem_free(g->fixed);
-        kr_mem_free(g->scratch);
     }
     kr_mem_free(g->profile);
     kr_arena_clear(&g->arena);

@@ -1,6 +1,6 @@
 /* device.c - a graph on a device: its memory there, its mirror here, its runs recorded.
  *
- *     there   [scale of the loss | inputs, constants | states] [block] [scratch]
+ *     there   [scale of the loss | inputs, constants | states] [block]
  *     here    [scale of the loss | inputs, constants | states] [kept tensors]
  *
  * A run sends the first two parts, does the steps, and brings the kept tensors back, all
@@ -19,14 +19,13 @@ kr_status kr_on_device_alloc(kr_graph *g) {
     void *memory, *mirror;
     if (!(g->on = kr_mem_new(sizeof *g->on))) return KR_ERR_NOMEM;
     for (kr_node *n = g->nodes; n; n = n->all_next) kept += is_kept(n) ? kr_node_bytes(n) : 0;
-    KR_TRY(api->alloc(g->device, &memory, fixed + g->memory.block + g->memory.scratch));
+    KR_TRY(api->alloc(g->device, &memory, fixed + g->memory.block));
     g->on->memory = memory;
     KR_TRY(api->alloc_host(g->device, &mirror, fixed + kept));
     g->on->mirror = mirror;
     g->on->in_bytes = KR_SCALE_BYTES + g->memory.inputs;
     g->fixed = memory;
     g->block_data = g->fixed + fixed;
-    g->scratch = g->block_data + g->memory.block;
     char *at = g->on->mirror + fixed;
     for (kr_node *n = g->nodes; n; n = n->all_next) {
         if (!is_kept(n)) continue;

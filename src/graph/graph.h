@@ -95,8 +95,8 @@ void kr_graph_set_loss_scale(kr_graph *g, float scale);
 
 kr_status kr_graph_plan(kr_graph *g);
 typedef struct kr_graph_memory { size_t inputs, activations, gradients, saved, state, scratch, block; } kr_graph_memory;
-/* Bytes by kind; `block` is what the activations, gradients and saved values really take
- * together, sharing memory over their lifetimes. */
+/* Bytes by kind, `scratch` those of the step that needs most; `block` is what activations,
+ * gradients, saved values and scratch really take together, sharing memory over their lifetimes. */
 kr_graph_memory kr_graph_get_memory(const kr_graph *g);
 kr_status kr_graph_alloc(kr_graph *g);
 /* Before alloc: the states are those of another graph of the same model and S, already

@@ -3,7 +3,7 @@
 #define KR_GRAPH_NODE_H
 #include "graph/graph.h"
 
-typedef enum kr_node_kind { KR_NODE_ACT, KR_NODE_INPUT, KR_NODE_CONST, KR_NODE_PARAM, KR_NODE_STATE, KR_NODE_GRAD, KR_NODE_SAVED } kr_node_kind;
+typedef enum kr_node_kind { KR_NODE_ACT, KR_NODE_INPUT, KR_NODE_CONST, KR_NODE_PARAM, KR_NODE_STATE, KR_NODE_GRAD, KR_NODE_SAVED, KR_NODE_SCRATCH } kr_node_kind;
 
 struct kr_node {
     kr_node_kind kind;
@@ -42,6 +42,7 @@ typedef struct kr_step {
     bool acc[KR_MAX_IN];
     kr_node *zero[KR_MAX_IN];  /* gradient roots to clear before this step */
     kr_node *saved;            /* what forward saves for backward; both steps point to it */
+    kr_node *scratch;          /* plan: what it needs while it runs; NULL: nothing */
     int block;                 /* -1: in none */
     int again;                 /* the step that repeats this one for backward; 0: none */
     kr_call call;
@@ -52,7 +53,7 @@ typedef struct kr_profile { double seconds; int64_t calls; } kr_profile;
 
 /* device.c: what a graph on a device has besides. */
 typedef struct kr_on_device {
-    char *memory;             /* one block there: fixed, block, scratch */
+    char *memory;             /* one block there: fixed, block */
     char *mirror;             /* here: fixed as there, then kept tensors */
     size_t in_bytes;          /* of fixed that go there at each run */
     kr_capture *recorded[2];  /* of each kr_run */
@@ -84,7 +85,7 @@ struct kr_graph {
     bool planned;
     bool ran;                 /* once, so that what is frozen is there */
     kr_graph_memory memory;
-    char *block_data, *fixed, *scratch;
+    char *block_data, *fixed;
     size_t fixed_bytes;
     kr_graph *states_of;      /* whose states are used; NULL: its own */
     bool profiling;
@@ -101,7 +102,7 @@ bool kr_node_in_block(const kr_node *n);
 
 /* device.c */
 enum { KR_SCALE_BYTES = 256 };             /* before the inputs: the factor of the loss */
-kr_status kr_on_device_alloc(kr_graph *g); /* sets fixed, block_data, scratch */
+kr_status kr_on_device_alloc(kr_graph *g); /* sets fixed, block_data */
 void kr_on_device_free(kr_graph *g);
 void kr_on_device_run(kr_graph *g, kr_run what, void (*steps)(kr_graph *g, kr_run what));
 /* Is every element finite?  Waits, and copies from the device. */

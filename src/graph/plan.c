@@ -1,9 +1,8 @@
 /* plan.c - who needs what memory when.
  *
  *     fixed    inputs, constants, states: live from run to run
- *     block    activations, gradients, saved values: one block; two tensors share bytes
- *              when no step needs both
- *     scratch  the largest need of any one step
+ *     block    activations, gradients, saved values, scratch: one block; two of them share
+ *              bytes when no step needs both
  *
  * Parameters and their gradients lie in kr_params.  Nothing is allocated before
  * kr_graph_alloc, and nothing after it. */
@@ -21,7 +20,7 @@ size_t kr_node_bytes(const kr_node *n) {
 
 bool kr_node_in_block(const kr_node *n) {
     return n->root == n && !n->alias && n->first >= 0 && !n->param &&
-           (n->kind == KR_NODE_ACT || n->kind == KR_NODE_GRAD || n->kind == KR_NODE_SAVED);
+           (n->kind == KR_NODE_ACT || n->kind == KR_NODE_GRAD || n->kind == KR_NODE_SAVED || n->kind == KR_NODE_SCRATCH);
 }
 static bool in_fixed(const kr_node *n) {
     return n->root == n && (n->kind == KR_NODE_INPUT || n->kind == KR_NODE_CONST || n->kind == KR_NODE_STATE);
@@ -89,6 +88,19 @@ static void find_aliases(kr_graph *g) {
     }
 }
 
+/* What a step needs for itself lives while it runs. */
+static kr_status add_scratch(kr_graph *g) {
+    for (int k = 0; k < g->n_steps; k++) {
+        kr_step *s = &g->steps[k];
+        size_t need = s->backward ? s->call.bwd_scratch : s->call.fwd_scratch;
+        if (s->dead || need == 0) continue;
+        if (!(s->scratch = kr_node_new(g, KR_NODE_SCRATCH, NULL, KR_F32, 1, KR_DIMS((int64_t)(need + 3) / 4)))) return g->status;
+        s->scratch->first = s->scratch->last = k;
+        if (need > g->memory.scratch) g->memory.scratch = need;
+    }
+    return KR_OK;
+}
+
 /* Largest first, each at the lowest place where nothing that lives at the same time lies. */
 static kr_status place(kr_graph *g) {
     int n = 0;
@@ -128,13 +140,9 @@ static kr_status place(kr_graph *g) {
 static void measure(kr_graph *g) {
     kr_graph_memory *m = &g->memory;
     for (kr_node *n = g->nodes; n; n = n->all_next) {
-        if (kr_node_in_block(n)) *(n->kind == KR_NODE_ACT ? &m->activations : n->kind == KR_NODE_GRAD ? &m->gradients : &m->saved) += n->bytes;
+        if (kr_node_in_block(n) && n->kind != KR_NODE_SCRATCH)
+            *(n->kind == KR_NODE_ACT ? &m->activations : n->kind == KR_NODE_GRAD ? &m->gradients : &m->saved) += n->bytes;
         if (in_fixed(n)) *(n->kind == KR_NODE_STATE ? &m->state : &m->inputs) += kr_node_bytes(n);
-    }
-    for (int k = 0; k < g->n_steps; k++) {
-        const kr_step *s = &g->steps[k];
-        size_t need = s->backward ? s->call.bwd_scratch : s->call.fwd_scratch;
-        if (!s->dead && need > m->scratch) m->scratch = need;
     }
 }
 
@@ -146,6 +154,7 @@ kr_status kr_graph_plan(kr_graph *g) {
     find_uses(g);
     find_frozen(g);
     find_aliases(g);
+    KR_TRY(add_scratch(g));
     KR_TRY(place(g));
     measure(g);
     return KR_OK;
@@ -180,7 +189,7 @@ static void point_step(kr_graph *g, kr_step *s) {
         c->dout[o].data = data_of(s->dout[o]);
     }
     c->saved = data_of(s->saved);
-    c->scratch = g->scratch;
+    c->scratch = data_of(s->scratch);
     c->stream = g->device ? kr_cuda()->stream(g->device) : NULL;
 }
 
@@ -211,8 +220,7 @@ static kr_status take_memory(kr_graph *g) {
     if (g->device) return kr_on_device_alloc(g);
     g->fixed = kr_mem_new(g->fixed_bytes + 64);
     g->block_data = g->fixed ? kr_mem_new(g->memory.block + 64) : NULL;
-    g->scratch = g->block_data ? kr_mem_new(g->memory.scratch + 64) : NULL;
-    return g->scratch ? KR_OK : KR_ERR_NOMEM;
+    return g->block_data ? KR_OK : KR_ERR_NOMEM;
 }
 
 kr_status kr_graph_alloc(kr_graph *g) {

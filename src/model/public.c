@@ -73,7 +73,7 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
     i->train_activations_bytes = (int64_t)train.activations, i->train_saved_bytes = (int64_t)train.saved;
     i->train_gradients_bytes = (int64_t)train.gradients, i->train_block_bytes = (int64_t)train.block;
     i->train_scratch_bytes = (int64_t)train.scratch, i->train_inputs_bytes = (int64_t)train.inputs;
-    i->state_bytes = (int64_t)infer.state, i->infer_block_bytes = (int64_t)infer.block, i->infer_scratch_bytes = (int64_t)infer.scratch;
+    i->state_bytes = (int64_t)infer.state, i->infer_block_bytes = (int64_t)infer.block;
     return KR_OK;
 }
 

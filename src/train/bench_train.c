@@ -44,7 +44,7 @@ static kr_status bench(trainer *t, const kr_bench_options *opt, kr_bench_train_r
     kr_graph_memory m = kr_graph_get_memory(t->graph);
     r->n_params = t->model->params->n_elements;
     r->bytes = (int64_t)(kr_params_bytes(t->model->params) + kr_params_train_bytes(t->model->params) + m.block +
-                         m.scratch + m.inputs + m.state);
+                         m.inputs + m.state);
     r->step = kr_time_work(train_step, t, opt);
     profile(t, r);
     return KR_OK;

@@ -134,5 +134,5 @@ void kr_train_get_summary(const kr_train *t, kr_train_summary *out) {
     *out = (kr_train_summary){.out = t->opt.out, .data = t->info->about, .metric_name = t->info->metric, .n_params = t->model->params->n_elements,
                               .step = t->state.step, .steps = t->state.steps, .params_bytes = (int64_t)kr_params_bytes(t->model->params),
                               .train_bytes = (int64_t)kr_params_train_bytes(t->model->params), .block_bytes = (int64_t)m.block,
-                              .scratch_bytes = (int64_t)m.scratch, .best_metric = t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
+                              .best_metric = t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh - OUT/bench_ops, OUT/bench_scan and OUT/bench_ssd for a machine with a Hopper GPU; each
+# build.sh - OUT/bench_mixer, _ops, _scan and _ssd for a machine with a Hopper GPU; each
 # source says what its program does.  Wants the library and its headers first:
 #
 #   cmake --preset default && cmake --build build/default --target krait
@@ -20,7 +20,7 @@ ls src/cuda/blas.cu src/ops/*/*.cu bench/gpu/bench_*.cu | xargs -P 2 -I FILE sh 
 for f in tests/op_case.c src/ops/*/*_test.c; do
     $launcher cc -O1 -D_GNU_SOURCE -Isrc -Iinclude -Itests -c "$f" -o "$out/$(basename "$f").o"
 done
-for bench in ops scan ssd; do
+for bench in mixer ops scan ssd; do
     objects=$(ls "$out"/*.o | grep -v '/bench_')
     # shellcheck disable=SC2086
     c++ -o "$out/bench_$bench" "$out/bench_$bench.cu.o" $objects "$lib" -L/usr/local/cuda/lib64 -lcudart_static -ldl -lpthread \

@@ -19,7 +19,7 @@ typedef struct selective_scan_attr { int64_t dt_softplus, form; } selective_scan
  * is it also cut in segments, whose beginnings are found by a scan of the segments' pairs. */
 enum { SCAN_LANES = 16, SCAN_MAX_WIDTH = 64, SCAN_CHUNK = 64, SCAN_MAX_SEGMENTS = 16 };
 enum { SCAN_BAND = 16 };          /* tiles that a thread takes through time together, at most */
-enum { SCAN_STREAM = 1 << 21 };   /* elements from which on a gradient is stored past the caches */
+enum { SCAN_STREAM = 1 << 21 };   /* elements from which on y and gradients are stored past the caches */
 typedef struct scan_grid {
     int64_t S, L, D, G, N;
     int64_t per_group;            /* channels of a group */

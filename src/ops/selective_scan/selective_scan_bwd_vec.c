@@ -86,12 +86,8 @@ static float *din_row(const kr_call *c, int slot, int64_t row, int64_t first) {
 static void put(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf v) {
     store_lanes(row, i, n, c->acc[slot] ? load_lanes(row, i, n) + v : v);
 }
-/* The gradient of what is larger than a core's own cache is stored past it, where whole lines are set: that
- * saves reading them first.  (Small ones had better stay for whoever comes next.) */
-static bool streams(const kr_call *c, int slot, const tile *k) {
-    const kr_tensor *d = &c->din[slot];
-    return d->data && !c->acc[slot] && KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D') >= SCAN_STREAM &&
-           (uintptr_t)d->data % 64 == 0 && d->pitch % 16 == 0 && k->first % 16 == 0;
+static bool streams_back(const kr_call *c, int slot, const tile *k) {
+    return !c->acc[slot] && streams(c, &c->din[slot], c->din[slot].pitch, k);
 }
 static void put_row(const kr_call *c, int slot, float *row, int64_t i, int64_t n, vf v, bool stream) {
     if (stream && i + KR_VL <= n) v_stream(row + i, v);
@@ -103,7 +99,8 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
                         float *to_bias) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *skip = c->in[SCAN_D].data, *dout = c->dout[SCAN_Y].data;
     bool softplus = ((const selective_scan_attr *)c->attr)->dt_softplus;
-    bool stream_u = streams(c, SCAN_U, k), stream_dt = streams(c, SCAN_DT, k), stream_z = streams(c, SCAN_Z, k);
+    bool stream_u = streams_back(c, SCAN_U, k), stream_dt = streams_back(c, SCAN_DT, k);
+    bool stream_z = streams_back(c, SCAN_Z, k);
     float dskip[SCAN_MAX_WIDTH] = {0}, dbias[SCAN_MAX_WIDTH] = {0};
     for (int64_t t = 0; t < n; t++) {
         float *du = din_row(c, SCAN_U, row + t, k->first), *ddt = din_row(c, SCAN_DT, row + t, k->first);
@@ -292,7 +289,7 @@ static ahead ahead_back(const kr_call *c, const tile *k, int64_t row) {
     ahead_add(&f, &c->dout[SCAN_Y], row, KR_SIZE(c, 'D'), k->first);
     static const int grads[] = {SCAN_U, SCAN_DT, SCAN_Z};
     for (int i = 0; i < 3; i++)
-        if (!streams(c, grads[i], k)) ahead_add(&f, &c->din[grads[i]], row, c->din[grads[i]].pitch, k->first);
+        if (!streams_back(c, grads[i], k)) ahead_add(&f, &c->din[grads[i]], row, c->din[grads[i]].pitch, k->first);
     return f;
 }
 

@@ -47,6 +47,7 @@ static void load_chunk(const kr_call *c, const tile *k, const work *w, int64_t r
 /* y = (C . h + D u) silu(z) */
 static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n) {
     const float *skip = c->in[SCAN_D].data;
+    bool stream = streams(c, &c->out[SCAN_Y], KR_SIZE(c, 'D'), k);
     for (int64_t t = 0; t < n; t++) {
         const float *u = in_row(c, SCAN_U, row + t) + k->first;
         const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, row + t) + k->first : NULL;
@@ -55,7 +56,8 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
             vf sum = v_load(w->y + (i / SCAN_LANES * SCAN_CHUNK + t) * SCAN_LANES + i % SCAN_LANES);
             if (skip) sum += load_lanes(skip + k->first, i, k->n) * load_lanes(u, i, k->n);
             if (z) sum *= v_silu(load_lanes(z, i, k->n));
-            store_lanes(y, i, k->n, sum);
+            if (stream && i + KR_VL <= k->n) v_stream(y + i, sum);
+            else store_lanes(y, i, k->n, sum);
         }
     }
 }
@@ -98,7 +100,8 @@ static void run(const kr_call *c, const scan_grid *g, const band *b, int64_t t0,
             ahead next = {.n = 0};
             if (!last || t + SCAN_CHUNK < t1) {
                 next = ahead_of(c, &k_next, next_row);
-                if (outputs) ahead_add(&next, &c->out[SCAN_Y], next_row, g->D, k_next.first);
+                if (outputs && !streams(c, &c->out[SCAN_Y], g->D, &k_next))
+                    ahead_add(&next, &c->out[SCAN_Y], next_row, g->D, k_next.first);
             }
             if (save && t > 0)
                 memcpy(saved_state(c, g, b->s, i, t), at, (size_t)states * sizeof *at);
@@ -168,6 +171,7 @@ static void forward(const kr_call *c, bool outputs) {
             to_lanes(e.A + i * states, (const float *)c->in[SCAN_A].data + k.first * g.N, k.n, k.n_blocks, g.N, LOG2E);
         }
         for (int64_t at = from; next_band(&g, n_first, &at, to, &b);) segment(c, &g, &b, true, outputs, &e, &w);
+        v_stream_done();
         if (g.n_segs > 1) {
 #pragma omp barrier
 #pragma omp for schedule(static)
@@ -176,6 +180,7 @@ static void forward(const kr_call *c, bool outputs) {
                 b.seg++;
                 segment(c, &g, &b, false, outputs, &e, &w);
             }
+            v_stream_done();
         }
     }
 }

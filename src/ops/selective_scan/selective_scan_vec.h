@@ -193,6 +193,12 @@ static inline void from_lanes(float *to, const float *from, int64_t n, int64_t N
 static inline const float *in_row(const kr_call *c, int slot, int64_t row) {
     return (const float *)c->in[slot].data + row * c->in[slot].pitch;
 }
+/* What is larger than a core's own cache is stored past it, where whole lines are set: that saves reading
+ * them first.  (Small ones had better stay for whoever comes next.) */
+static inline bool streams(const kr_call *c, const kr_tensor *x, int64_t pitch, const tile *k) {
+    return x->data && KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * KR_SIZE(c, 'D') >= SCAN_STREAM &&
+           (uintptr_t)x->data % 64 == 0 && pitch % 16 == 0 && k->first % 16 == 0;
+}
 static inline vf step_size(const kr_call *c, vf raw) {
     return ((const selective_scan_attr *)c->attr)->dt_softplus ? v_softplus(raw) : raw;
 }

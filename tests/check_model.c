@@ -48,6 +48,7 @@ static const model_case cases[] = {
      " 'rope_interleaved': true, 'rope_theta': 50, 'window': 5, 'qk_norm': true, 'qkv_bias': true, 'out_bias': true, 'd_conv': 3,"
      " 'cache_len': 5, 'scale': 0.7}}", true},
     {"attention without positions", "{" TOKENS ATT ", 'n_kv_head': 1, 'rope_dims': 0}}", true},
+    {"attention to all", "{" TOKENS ATT ", 'causal': false, 'window': 6}}", false},
     {"transformer", "{" TOKENS "'layers': ['attention+mlp'], 'mixers': {'attention': {'n_head': 3, 'cache_len': 13},"
      " 'mlp': {'d_ff': 10, 'activation': 'gelu', 'bias': true}}}", true},
     {"hybrid", "{" TOKENS M2 "}, 'layers': ['mixer+squares', 'attention+mlp'],"

@@ -83,7 +83,7 @@ kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t
     kr_graph *g = NULL;
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     kr_model_graph_options go = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = o.n_threads};
-    kr_status st = m->config.order->causal ? kr_model_graph(m, &go, &g) : kr_fail(KR_ERR_ARG, "%s: the model does not go step by step", path);
+    kr_status st = m->config.causal ? kr_model_graph(m, &go, &g) : kr_fail(KR_ERR_ARG, "%s: the model does not go step by step", path);
     if (st == KR_OK) st = kr_graph_alloc(g);
     if (st == KR_OK) {
         kr_bench_fill_inputs(g, m->config.vocab_size);

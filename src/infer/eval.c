@@ -25,7 +25,7 @@ kr_status kr_eval_text(const kr_model *m, const char *text, int64_t n_bytes, int
     int32_t *tok = kr_mem_array((size_t)n, sizeof *tok);
     if (!tok) return KR_ERR_NOMEM;
     kr_encode(m, text, n_bytes, tok, n);
-    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = L < n ? L : n, .stateful = m->config.order->causal};
+    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = L < n ? L : n, .stateful = m->config.causal};
     kr_status st = kr_model_graph((kr_model *)m, &o, &g);
     if (st == KR_OK && (st = kr_graph_alloc(g)) != KR_OK) kr_graph_free(g);
     if (st == KR_OK) {

@@ -23,7 +23,7 @@ static kr_status open_graphs(kr_session *s) {
 static kr_status open_session(kr_session *s) {
     const kr_config *c = &s->model->config;
     size_t V = (size_t)c->vocab_size;
-    if (!c->order->causal || !c->head->causal || strcmp(c->encoder->name, "token") != 0)
+    if (!c->causal || !c->head->causal || strcmp(c->encoder->name, "token") != 0)
         KR_FAIL(KR_ERR_ARG, "this model (encoder %s, order %s, head %s) does not go from token to token", c->encoder->name, c->order->name, c->head->name);
     KR_TRY(open_graphs(s));
     if (!(s->seen = kr_mem_new(V)) || !(s->choice = kr_mem_array(V, sizeof *s->choice))) return KR_ERR_NOMEM;

@@ -24,6 +24,7 @@ typedef struct kr_config {
     void *encoder_opt, *order_opt, *mixer_opt, *head_opt;
     kr_layer *pattern;           /* of the layers, repeated */
     int64_t n_pattern, n_residual; /* entries; parts of all layers together */
+    bool causal;                 /* neither the order nor a layer sees a later step */
 } kr_config;
 
 static inline const kr_layer *kr_config_layer(const kr_config *c, int64_t i) { return &c->pattern[i % c->n_pattern]; }

@@ -81,6 +81,12 @@ kr_status kr_layers_read(kr_config *c) {
         KR_TRY(read_layer(c, &known, text, &c->pattern[i]));
     }
     for (int64_t i = 0; i < c->n_layer; i++) c->n_residual += kr_config_layer(c, i)->n;
+    c->causal = c->order->causal;
+    for (int64_t i = 0; i < c->n_pattern; i++)
+        for (int k = 0; k < c->pattern[i].n; k++) {
+            const kr_residual *r = &c->pattern[i].part[k];
+            c->causal = c->causal && r->part->causal && !(r->part->looks_ahead && r->part->looks_ahead(r->opt));
+        }
     return all_named(c, &known);
 }
 

@@ -65,9 +65,9 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
     kr_graph_memory train, infer = {0};
     *i = (kr_model_info){.dialect = c->dialect, .encoder = c->encoder->name, .order = c->order->name, .mixer = c->pattern[0].part[0].part->name, .head = c->head->name,
                          .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size, .n_params = m->params->n_elements,
-                         .causal = c->order->causal, .weights_bytes = (int64_t)kr_params_bytes(m->params), .S = S, .L = L};
+                         .causal = c->causal, .weights_bytes = (int64_t)kr_params_bytes(m->params), .S = S, .L = L};
     KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute}, &train));
-    if (c->order->causal && c->head->causal) KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true}, &infer));
+    if (c->causal && c->head->causal) KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true}, &infer));
     i->gradients_bytes = 4 * i->n_params;
     i->optimizer_bytes = (int64_t)kr_params_train_bytes(m->params) - i->gradients_bytes;
     i->train_activations_bytes = (int64_t)train.activations, i->train_saved_bytes = (int64_t)train.saved;

@@ -13,13 +13,14 @@
 typedef struct mha {
     int64_t n_head, n_kv_head, head_dim, rope_dims, window, d_conv, cache_len;
     double rope_theta, scale, norm_eps;
-    bool rope_interleaved, qkv_bias, out_bias, qk_norm;
+    bool causal, rope_interleaved, qkv_bias, out_bias, qk_norm;
 } mha;
 
 static const kr_key keys[] = {
     KR_KEY_INT(mha, n_head, 8, 1, 1 << 20, "heads H of queries"),
     KR_KEY_INT(mha, n_kv_head, 0, 0, 1 << 20, "heads G of keys and values, shared evenly; 0: n_head"),
     KR_KEY_INT(mha, head_dim, 0, 0, 1 << 20, "width P of a head; 0: d_model / n_head"),
+    KR_KEY_BOOL(mha, causal, true, "a step sees none after it; false: it sees all, and nothing can be decoded"),
     KR_KEY_INT(mha, rope_dims, -1, -1, 1 << 20, "numbers of a head that rotary positions turn, even; 0: none; -1: all"),
     KR_KEY_REAL(mha, rope_theta, 10000, 1e-3, 1e30, "base of their wavelengths"),
     KR_KEY_BOOL(mha, rope_interleaved, false, "neighbouring numbers turn together, not the halves of a head"),
@@ -52,6 +53,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
         return kr_graph_fail(g, KR_ERR_CONFIG, "attention: d_model %lld is no multiple of n_head %lld", (long long)b->d_model, (long long)H);
     if (o->rope_dims > 0 && (o->rope_dims % 2 || o->rope_dims > P))
         return kr_graph_fail(g, KR_ERR_CONFIG, "attention: rope_dims is %lld, want an even number up to head_dim %lld", (long long)o->rope_dims, (long long)P);
+    if (!o->causal && b->stateful) return kr_graph_fail(g, KR_ERR_CONFIG, "attention that is not causal sees the future, so it cannot go step by step");
     if (o->d_conv == 1) return kr_graph_fail(g, KR_ERR_CONFIG, "attention: d_conv is 1, want 0 or 2 to 8");
     kr_node *p = kr_linear(b, u, "in_proj", (H + 2 * G) * P, o->qkv_bias);
     if (o->d_conv) p = kr_conv1d_plain(b, p, o->d_conv, true);
@@ -67,7 +69,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
         q = kr_split_last(b, kr_columns(g, p, 0, H * P), H, P);
         k = kr_split_last(b, kr_columns(g, p, H * P, G * P), G, P);
     }
-    attention_attr a = {.causal = 1, .window = o->window, .scale = o->scale};
+    attention_attr a = {.causal = o->causal, .window = o->window, .scale = o->scale};
     kr_node *out[KR_MAX_OUT], *in[KR_MAX_IN] = {[ATTENTION_Q] = q, [ATTENTION_K] = k, [ATTENTION_V] = v, [ATTENTION_CACHE0] = cache,
                                                 [ATTENTION_N0] = n0, [ATTENTION_SEQ_IDX] = b->seq_idx};
     kr_node *y = kr_apply(g, &kr_op_attention, &a, in, out);
@@ -78,5 +80,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     return kr_linear_out(b, kr_reshape(g, y, 3, KR_DIMS(b->S, b->L, H * P)), "out_proj", b->d_model, o->out_bias);
 }
 
+static bool looks_ahead(const void *opt) { return !((const mha *)opt)->causal; }
+
 const kr_part kr_part_mixer_attention = {.kind = "mixer", .name = "attention", .about = "softmax attention with rotary positions; heads may share keys",
-                                         .bytes = sizeof(mha), .keys = keys, .causal = true, .build = build};
+                                         .bytes = sizeof(mha), .keys = keys, .causal = true, .looks_ahead = looks_ahead, .build = build};

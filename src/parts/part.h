@@ -39,6 +39,7 @@ struct kr_part {
     const kr_key *keys;
     bool causal;              /* a step sees no later one, so it can be decoded step by step */
     bool pointwise;           /* a mixer that mixes no steps: the order does not matter to it */
+    bool (*looks_ahead)(const void *opt); /* a causal mixer that is not with these options; NULL: always is */
     kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);
     kr_node *(*loss)(kr_build *b, const void *opt, kr_node *x); /* heads */
     int64_t (*steps)(const void *opt); /* orders: the steps a row must have; 0 or NULL: any number */

@@ -55,7 +55,7 @@ static kr_status check(run *r) {
         KR_FAIL(KR_ERR_CONFIG, "the model's encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, i->kind, r->tokens ? "tokens" : "numbers");
     if (r->tokens && i->vocab_size > c->vocab_size)
         KR_FAIL(KR_ERR_CONFIG, "the model's vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, i->kind, (long long)i->vocab_size);
-    bool windows = r->tokens && c->order->causal && c->head->causal;
+    bool windows = r->tokens && c->causal && c->head->causal;
     r->W = windows && r->L > WINDOW ? WINDOW : r->L;
     return KR_OK;
 }

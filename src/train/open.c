@@ -25,7 +25,7 @@ static kr_status describe_model(kr_train *t) {
     if (tokens != (t->info->vocab_size > 0)) KR_FAIL(KR_ERR_CONFIG, "model.encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, t->info->kind, tokens ? "numbers" : "tokens");
     if (tokens && c->vocab_size < t->info->vocab_size)
         KR_FAIL(KR_ERR_CONFIG, "model.vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, t->info->kind, (long long)t->info->vocab_size);
-    if (t->info->carries && !c->order->causal) KR_FAIL(KR_ERR_CONFIG, "data.mode is \"carry\", but the order \"%s\" cannot go step by step", c->order->name);
+    if (t->info->carries && !c->causal) KR_FAIL(KR_ERR_CONFIG, "data.mode is \"carry\", but the model (order \"%s\") sees later steps, so it cannot go step by step", c->order->name);
     return KR_OK;
 }
 

@@ -308,16 +308,16 @@ static bool padding_kept(const op_case *k, int i, const kr_call *c) {
     return true;
 }
 
-static void check_pitched(const op_case *k, int way, const kr_call *base, bool even) {
+static void check_pitched(const op_case *k, int way, const kr_call *base, bool even, bool shifted) {
     for (int only = -1; only < k->n_in; only++) { /* all inputs, then each alone to name the culprit */
         int mark = own_mark();
         int64_t before = n_failed;
         char what[64];
         how h = way_how(way);
         h.pitched = only < 0 ? ~0u : 1u << only;
-        h.even = even;
-        odd_slices = !even;
-        snprintf(what, sizeof what, "%scolumn slices (%s):", even ? "aligned " : "", only < 0 ? "all" : k->in_term[only].name);
+        h.even = even, h.shifted = shifted;
+        odd_slices = !even || shifted;
+        snprintf(what, sizeof what, "%scolumn slices (%s):", shifted ? "shifted " : even ? "aligned " : "", only < 0 ? "all" : k->in_term[only].name);
         kr_call c = run_both(k, &h);
         same_outputs(k, way, what, base, &c);
         same_gradients(k, way, what, base, &c);
@@ -354,8 +354,8 @@ static void check_contract(const op_case *k, int way, const kr_call *base) {
         h = plain, h.inference = true, h.alias = 1u << o;
         if (alias_input(k, o) >= 0) check_same(k, way, base, "output in its input's place:", h);
     }
-    check_pitched(k, way, base, false);
-    if (way == KR_CUDA || way == CUDA_BF16) check_pitched(k, way, base, true);
+    check_pitched(k, way, base, false, false);
+    for (int shifted = 0; shifted < 2 && (way == KR_CUDA || way == CUDA_BF16); shifted++) check_pitched(k, way, base, true, shifted);
     check_absent(k, way, base);
     if (k->op->bwd_f64) {
         kr_rng rng = {.seed = 3, .stream = kr_rng_stream(k->text)};

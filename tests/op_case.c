@@ -330,7 +330,7 @@ void view_put(const view *v, kr_tensor *x, int64_t i, double value) {
  * a device aligned to 256 bytes, but a column slice one element off, or 16 bytes. */
 static size_t offset(const how *h, bool slice, size_t elem) {
     if (h->impl != KR_CUDA) return elem;
-    return 256 - GUARD + (!slice ? 0 : h->even ? 16 : elem);
+    return 256 - GUARD + (!slice ? 0 : h->even && !h->shifted ? 16 : elem);
 }
 /* Memory for x. */
 static void place(kr_tensor *x, int64_t rows, const how *h, bool slice, const char *what) {

@@ -27,7 +27,7 @@ typedef struct how {
     bool f64, inference;             /* inference: training is off and nothing is saved */
     kr_impl impl;
     kr_dtype real;                   /* of activations: KR_F32, or KR_BF16 on CUDA */
-    bool even;                       /* column slices start and step by multiples of 16 bytes */
+    bool even, shifted;              /* column slices start and step by multiples of 16 bytes; start one element later */
     int n_threads;                   /* 0: one */
     unsigned pitched;                /* bit i: in[i] and din[i] are column slices, NaN around them */
     unsigned no_out, no_din, no_dout, zero_dout, acc;

@@ -32,6 +32,30 @@ static const entry table[] = {
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
+/* On a device: 8 rows of 2048 tokens of mamba2-130m and mamba1-130m, and heads as in mamba2-2.7b. */
+static const struct { const char *op, *sizes; } device_table[] = {
+    {"linear", "*16384 K768 N3352 -b"},
+    {"linear", "*16384 K1536 N768 -b"},
+    {"linear", "*16384 K1536 N80 -b"},
+    {"linear", "*16384 K48 N1536 -b"},
+    {"ssd", "S8 L2048 H24 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
+    {"ssd", "S2 L4096 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
+    {"ssd", "S16 L2048 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
+    {"ssd", "S1 L65536 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
+    {"selective_scan", "S8 L2048 D1536 G1 N16 -h0 -seq_idx -h"},
+    {"lti_scan", "S8 L2048 D1536 N16 -Bre -Bim -h0re -h0im -seq_idx -hre -him"},
+    {"attention", "S8 L2048 H12 G12 P64 -cache0 -n0 -seq_idx -cache -n"},
+    {"rope", "S8 L2048 H12 P64 -n0 -seq_idx"},
+    {"glu", "*16384 D2048"},
+    {"conv1d", "S8 L2048 D1792 K4 -x0 -seq_idx -x1"},
+    {"add_rmsnorm", "*16384 D768"},
+    {"gated_rmsnorm", "*16384 D1536"},
+    {"cross_entropy", "*16384 K768 V50288 -nll -lse"},
+    {"embedding", "S8 L2048 V50288 D768"},
+    {"unary", "*16384 D1536"},
+};
+enum { N_DEVICE_TABLE = sizeof device_table / sizeof *device_table };
+
 static bool wanted(const char *op, const char *const *names, int n) {
     bool any = n == 0;
     for (int i = 0; i < n; i++) any = any || strcmp(op, names[i]) == 0;
@@ -68,9 +92,9 @@ static void print_sizes(const char *words, char *to) { /* without what is left o
     to[n] = 0;
 }
 
-static void row_of(const entry *e, const kr_bench_machine *m, kr_bench_call *b, bool back, const kr_bench_options *opt, const char *sizes,
+static void row_of(const char *op, const kr_bench_machine *m, kr_bench_call *b, bool back, const kr_bench_options *opt, const char *sizes,
                    double speedup, void (*row)(void *user, const kr_bench_op *r), void *user) {
-    kr_bench_op r = {.op = e->op,
+    kr_bench_op r = {.op = op,
                      .sizes = sizes,
                      .backward = back,
                      .time = kr_bench_call_time(b, back, opt),
@@ -83,32 +107,17 @@ static void row_of(const entry *e, const kr_bench_machine *m, kr_bench_call *b, 
     row(user, &r);
 }
 
-/* A device wants more rows to be busy, and more than its cache holds. */
-enum { MORE_ROWS = 16 };
-static void more_rows(const char *words, char *to, size_t size) {
-    size_t n = 0;
-    while (*words && n + 24 < size) {
-        size_t len = strcspn(words, " ");
-        bool rows = *words == '*' || *words == 'S';
-        n += rows ? (size_t)snprintf(to + n, size - n, "%c%lld", *words, atoll(words + 1) * MORE_ROWS)
-                  : (size_t)snprintf(to + n, size - n, "%.*s", (int)len, words);
-        words += len;
-        if (*words == ' ') to[n++] = ' ', to[n] = 0, words++;
-    }
-}
-
-static kr_status bench_on_device(const entry *e, const kr_bench_machine *m, kr_device *d, const kr_bench_options *opt,
+static kr_status bench_on_device(const char *op, const char *words, const kr_bench_machine *m, kr_device *d, const kr_bench_options *opt,
                                  void (*row)(void *user, const kr_bench_op *r), void *user) {
-    char words[128] = "", sizes[96];
+    char sizes[96];
     kr_bench_call b = {0};
     kr_dtype real;
     KR_TRY(kr_bench_dtype(opt, &real));
-    more_rows(e->sizes, words, sizeof words);
     print_sizes(words, sizes);
-    if (!kr_op_cuda(kr_op_find(e->op))) return KR_OK; /* none yet */
-    kr_status st = kr_bench_call_open_on(&b, e->op, words, d, real);
+    if (!kr_op_cuda(kr_op_find(op))) return KR_OK; /* none yet */
+    kr_status st = kr_bench_call_open_on(&b, op, words, d, real);
     int n = kr_op_cuda(b.op)->bwd ? 2 : 1;
-    for (int back = 0; st == KR_OK && back < n; back++) row_of(e, m, &b, back, opt, sizes, 0, row, user);
+    for (int back = 0; st == KR_OK && back < n; back++) row_of(op, m, &b, back, opt, sizes, 0, row, user);
     kr_bench_call_close(&b);
     return st;
 }
@@ -124,7 +133,7 @@ static kr_status bench_entry(const entry *e, const kr_bench_machine *m, const kr
     KR_TRY(time_small(e, kr_cpu_best(), &quick, small));
     kr_status st = kr_bench_call_open(&b, e->op, e->sizes, kr_cpu_best(), opt->n_threads);
     print_sizes(e->sizes, sizes);
-    for (int back = 0; st == KR_OK && back < 2; back++) row_of(e, m, &b, back, opt, sizes, ref[back] / small[back], row, user);
+    for (int back = 0; st == KR_OK && back < 2; back++) row_of(e->op, m, &b, back, opt, sizes, ref[back] / small[back], row, user);
     kr_bench_call_close(&b);
     return st;
 }
@@ -136,9 +145,9 @@ kr_status kr_bench_ops(const kr_bench_machine *m, const char *const *names, int 
     KR_TRY(check_names(names, n_names));
     KR_TRY(kr_device_open(&d, o.device));
     kr_status st = KR_OK;
-    for (int k = 0; k < N_TABLE && st == KR_OK; k++) {
-        if (!wanted(table[k].op, names, n_names)) continue;
-        st = d ? bench_on_device(&table[k], m, d, &o, row, user) : bench_entry(&table[k], m, &o, row, user);
+    for (int k = 0; k < (d ? N_DEVICE_TABLE : N_TABLE) && st == KR_OK; k++) {
+        if (!wanted(d ? device_table[k].op : table[k].op, names, n_names)) continue;
+        st = d ? bench_on_device(device_table[k].op, device_table[k].sizes, m, d, &o, row, user) : bench_entry(&table[k], m, &o, row, user);
     }
     kr_device_close(d);
     return st;

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 """mamba_ssm_gpu.py - the Triton kernels of mamba_ssm beside Krait's, on the same GPU, in the same minutes.
 
-    mamba_ssm_gpu.py [--source FOLDER] [--bench FOLDER] [--quick]
+    mamba_ssm_gpu.py [--source FOLDER] [--krait PROGRAM] [--quick]
 
 --source  the unpacked source of mamba_ssm, where it is not installed: only its Triton part is used, which needs no
           compiler.  To fetch it:  pip download --no-deps --no-binary :all: mamba-ssm && tar xf mamba_ssm-*.tar.gz
---bench   the folder of bench_ssd and bench_ops (bench/gpu/build.sh); without it only mamba_ssm is timed
+--krait   the program (preset cuda), for krait bench ops; without it only mamba_ssm is timed
 --quick   leave out the longest shapes
 
 Wants torch with CUDA, triton and einops.  bfloat16, random data; medians of cudaEvent times over replays of a CUDA graph
-that goes round several sets of inputs, the method of bench/gpu.  Triton tries many shapes of every kernel on its first
+that goes round several sets of inputs.  Triton tries many shapes of every kernel on its first
 call; the compiling of that is done beforehand by several processes at once (--compile N of M, called by itself).
 The selective scan and the convolution of mamba_ssm are CUDA extensions that have to be built, so they are not here.
 """
 import argparse
+import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -24,7 +24,7 @@ import types
 p = argparse.ArgumentParser(add_help=False)
 p.add_argument("-h", "--help", action="store_true")
 p.add_argument("--source")
-p.add_argument("--bench")
+p.add_argument("--krait")
 p.add_argument("--quick", action="store_true")
 p.add_argument("--compile", type=int, nargs=2, metavar=("N", "M"))
 args = p.parse_args()
@@ -39,7 +39,8 @@ if args.compile:  # this process compiles each M-th shape of every kernel, for t
     real_autotune = triton.autotune
     def some(configs, *a, **k):
         n, m = args.compile
-        return real_autotune(configs[n::m] or configs[:1], *a, **k)
+        mine = configs[n::m] or configs[:1]
+        return real_autotune(mine + mine[:1], *a, **k)  # one alone would not be timed, and fail if it does not fit
     triton.autotune = some
 if args.source:  # the package without its __init__, which imports models and CUDA extensions
     package = types.ModuleType("mamba_ssm")
@@ -132,28 +133,25 @@ def graph_ms(make, backward, seconds=0.4):
     return sorted(times)[len(times) // 2]
 
 
-def ours(folder):
-    """What bench_ssd and bench_ops print, as {name: ms}."""
+def ours(program):
+    """What krait bench ops prints, as {name: ms}; fwd+bwd is the sum of the two passes."""
     found = {}
-    if not folder:
+    if not program:
         return found
-    env = dict(os.environ, LD_LIBRARY_PATH=folder + ":" + os.environ.get("LD_LIBRARY_PATH", ""))
-    def lines(*command):
-        r = subprocess.run([os.path.join(folder, command[0]), *command[1:]], capture_output=True, text=True, env=env, timeout=60)
-        return r.stdout.splitlines()
-    for line in lines("bench_ssd"):
-        m = re.match(r"b(\d+) l(\d+) h(\d+) p(\d+) g1 n(\d+): fwd ([\d.]+) ms", line)
-        if m:
-            name = "ssd b%s l%s h%s p%s n%s" % m.groups()[:5]
-            found[name + " fwd"] = float(m[6])
-            both = re.search(r"fwd\+bwd ([\d.]+) ms", line)
-            if both:
-                found[name + " fwd+bwd"] = float(both[1])
-    for line in lines("bench_ops", "time", "add_rmsnorm", "gated_rmsnorm"):
-        m = re.match(r"(\w+) +(.*?) +fwd +([\d.]+).* both +([\d.]+)", line)
-        d = re.search(r"\*(\d+).* D(\d+)", line)
-        if m and d:
-            found[f"{m[1]} {d[1]} x {d[2]} fwd"], found[f"{m[1]} {d[1]} x {d[2]} fwd+bwd"] = float(m[3]), float(m[4])
+    command = [program, "bench", "ops", "ssd", "add_rmsnorm", "gated_rmsnorm", "--device", "cuda", "--dtype", "bfloat16", "--runs", "50", "--json"]
+    for line in subprocess.run(command, capture_output=True, text=True, timeout=120).stdout.splitlines():
+        m = json.loads(line)
+        if m.get("bench") != "op":
+            continue
+        size = {w[0]: w[1:] for w in m["sizes"].split()}
+        if m["op"] == "ssd":
+            name = f"ssd b{size['S']} l{size['L']} h{size['H']} p{size['P']} n{size['N']}"
+        else:
+            name = f"{m['op']} {size['*']} x {size['D']}"
+        if m["pass"] == "forward":
+            found[name + " fwd"] = m["median_ms"]
+        else:
+            found[name + " fwd+bwd"] = m["median_ms"] + found[name + " fwd"]
     return found
 
 
@@ -175,10 +173,10 @@ if args.compile:
 began = time.time()
 workers = min(12, os.cpu_count() or 1)
 again = [sys.executable, os.path.abspath(__file__)] + (["--source", args.source] if args.source else [])
-for w in [subprocess.Popen(again + ["--compile", str(i), str(workers)]) for i in range(workers)]:
+for w in [subprocess.Popen(again + ["--compile", str(i), str(workers)], stderr=subprocess.DEVNULL) for i in range(workers)]:
     w.wait()
 print(f"{torch.cuda.get_device_name()}; torch {torch.__version__}, triton {triton.__version__}; compiled in {time.time() - began:.0f} s", flush=True)
-us = ours(args.bench)
+us = ours(args.krait)
 print(f"{'bfloat16, graph, ms':38} {'mamba_ssm':>10} {'Krait':>10} {'times':>7}")
 for name, make, backward in work:
     for b in ([False, True] if backward else [False]):

@@ -36,11 +36,15 @@ static char *read_recipe(const char *path, const char *out) {
     char to[400], *text, *cut;
     const char *const overrides[] = {to, "train.steps=2", "train.minutes=0", "train.batch_size=1", "train.accumulate=1", "train.threads=1",
                                      "train.eval_every=0", "train.eval_batches=1", "train.sample_every=0", "train.log_every=1",
-                                     "data.paths=" KRAIT_SOURCE_DIR "/CMakeLists.txt"};
+                                     "train.device=cpu", "train.dtype=float32",
+                                     /* those of texts */
+                                     "train.seq_len=128", "data.paths=" KRAIT_SOURCE_DIR "/CMakeLists.txt",
+                                     "data.eval_paths=" KRAIT_SOURCE_DIR "/README.md"};
+    enum { OF_TEXTS = 3 };
     int n = (int)(sizeof overrides / sizeof *overrides);
     snprintf(to, sizeof to, "train.out=%s", out);
     if (kr_recipe_read(&text, path, NULL, 0) != KR_OK) fail_msg("%s: %s", path, kr_error());
-    if (kr_recipe_read(&cut, path, overrides, is_text(text) ? n : n - 1) != KR_OK) fail_msg("%s: %s", path, kr_error());
+    if (kr_recipe_read(&cut, path, overrides, is_text(text) ? n : n - OF_TEXTS) != KR_OK) fail_msg("%s: %s", path, kr_error());
     kr_text_free(text);
     return cut;
 }

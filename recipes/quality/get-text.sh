@@ -3,7 +3,7 @@
 #
 #     recipes/quality/get-text.sh [FOLDER]        FOLDER is data/quality unless given
 #
-# FOLDER gets train.txt and held-out.txt, documents with a form feed between them (data.separator).  About 75 MB are
+# FOLDER gets train.txt and held-out.txt, documents with a form feed between them (data.separator).  About 130 MB are
 # downloaded; nothing is installed and no rights are needed beyond those to download.  Wants apt-get, dpkg-deb, python3,
 # and what scripts/get-text.sh wants.  README.md names the sources with their sizes and licences.
 set -eu

@@ -1,73 +1,75 @@
 /* cross_entropy.cu - the output head and its loss on a GPU.
  *
- * Logits exist a slab of tokens at a time, in the type of activations: one product writes
- * them, one kernel reads them for lse.  Backward makes them again (a product costs less than
- * keeping them), turns them in place into their gradients, and two products read those.
+ * Logits exist a slab of tokens at a time, in float32: rounded to bfloat16, a logit of 100 is
+ * off by up to a quarter, and its probability by as much.  One product writes them; a kernel,
+ * a block a token, finds lse and turns the row in place into gradients; two products read those.
  *
- * The target's own logit is summed in float32 from x and W, and takes the place of the
- * rounded one in lse: where it leads, nll would else be all rounding. */
+ * The gradient of the loss is known in forward but for a factor.  So in training all this is
+ * forward's work, logits are made once, and backward scales what forward saved.  Where nll or
+ * lse have gradients of their own, backward makes the logits again. */
 #include "ops/cross_entropy/cross_entropy.h"
 
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
 
-enum { SLAB_BYTES = 1 << 30, THREADS = 256, AHEAD = 4 }; /* AHEAD: loads of a thread under way at once */
+enum { SLAB_BYTES = 820 << 20, THREADS = 1024, AHEAD = 4 }; /* AHEAD: loads of a thread under way at once */
 
 /* Slabs: their rows hang on V alone. */
 static int64_t logit_pitch(const kr_call *c) { return (KR_SIZE(c, 'V') + 7) / 8 * 8; }
 static int64_t slab_rows(const kr_call *c) {
-    int64_t n = SLAB_BYTES / (logit_pitch(c) * (int64_t)kr_dtype_bytes(c->real)) / 128 * 128;
+    int64_t n = SLAB_BYTES / (logit_pitch(c) * (int64_t)sizeof(float)) / 128 * 128;
     n = n < 128 ? 128 : n > 16384 ? 16384 : n;
     return n < c->rows ? n : c->rows;
 }
+
+static size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /* Scratch: workspace of the products, W in the type of activations, the slab. */
 typedef struct room { size_t workspace, weight, slab, total; } room;
 static room room_for(const kr_call *c) {
     int64_t V = KR_SIZE(c, 'V'), K = KR_SIZE(c, 'K');
-    size_t elem = kr_dtype_bytes(c->real), at = kr_blas_workspace(slab_rows(c), V, K);
+    size_t at = kr_blas_workspace(slab_rows(c), V, K);
     room r = {};
-    r.weight = at, at += c->in[CROSS_ENTROPY_W].dtype == c->real ? 0 : ((size_t)(V * K) * elem + 255) / 256 * 256;
-    r.slab = at, at += (size_t)(slab_rows(c) * logit_pitch(c)) * elem;
+    r.weight = at, at += c->in[CROSS_ENTROPY_W].dtype == c->real ? 0 : padded((size_t)(V * K) * kr_dtype_bytes(c->real));
+    r.slab = at, at += padded((size_t)(slab_rows(c) * logit_pitch(c)) * sizeof(float));
     r.total = at;
     return r;
 }
 
-/* Saved: lse and nll of every token, and how many are scored. */
+/* Saved: lse and nll of every token, how many are scored; dx and dW of a loss whose gradient is 1. */
+typedef struct kept { float *lse, *nll, *scored, *dx, *dw; } kept;
+static size_t lse_bytes(const kr_call *c) { return padded((size_t)(2 * c->rows + 1) * sizeof(float)); }
+static size_t dx_bytes(const kr_call *c) { return padded((size_t)(c->rows * KR_SIZE(c, 'K')) * sizeof(float)); }
+static size_t dw_bytes(const kr_call *c) { return padded((size_t)(KR_SIZE(c, 'V') * KR_SIZE(c, 'K')) * sizeof(float)); }
+static kept kept_at(const kr_call *c, void *at) {
+    float *lse = (float *)at;
+    char *dx = (char *)at + lse_bytes(c);
+    return {lse, lse + c->rows, lse + 2 * c->rows, (float *)dx, (float *)(dx + dx_bytes(c))};
+}
+
 static kr_status cross_entropy_plan_cuda(kr_call *c) {
-    c->saved_bytes = (size_t)(2 * c->rows + 1) * sizeof(float);
-    c->fwd_scratch = room_for(c).total + c->saved_bytes + 256;
+    c->saved_bytes = lse_bytes(c) + dx_bytes(c) + dw_bytes(c);
+    c->fwd_scratch = room_for(c).total + lse_bytes(c);
     c->bwd_scratch = room_for(c).total;
     return KR_OK;
 }
 
-static const void *weight(const kr_call *c, const room *r) {
-    const kr_tensor *W = &c->in[CROSS_ENTROPY_W];
-    if (W->dtype == c->real) return W->data;
-    kr_cuda_cast((char *)c->scratch + r->weight, c->real, W->data, W->dtype, KR_SIZE(c, 'V') * KR_SIZE(c, 'K'), c->stream);
-    return (char *)c->scratch + r->weight;
-}
-static kr_blas product(const kr_call *c) {
-    kr_blas g = {};
-    g.type = g.c_type = c->real;
-    g.workspace = kr_blas_workspace(slab_rows(c), KR_SIZE(c, 'V'), KR_SIZE(c, 'K')) ? c->scratch : NULL;
-    return g;
-}
-/* Rows from `row` on, n of them: logits = x W^T. */
-static void make_logits(const kr_call *c, const room *r, const void *W, int64_t row, int64_t n) {
-    const kr_tensor *x = &c->in[CROSS_ENTROPY_X];
-    kr_blas g = product(c);
-    g.M = n, g.N = KR_SIZE(c, 'V'), g.K = KR_SIZE(c, 'K');
-    g.A = (const char *)x->data + (size_t)(row * x->pitch) * kr_dtype_bytes(c->real), g.lda = x->pitch;
-    g.B = W, g.ldb = g.K, g.b_t = true;
-    g.C = (char *)c->scratch + r->slab, g.ldc = logit_pitch(c);
-    kr_blas_run(&g, c->stream);
-}
+/* --- one row of logits ------------------------------------------------------------------------ */
 
 static __device__ __forceinline__ int64_t target_of(const int32_t *targets, int64_t pitch, int64_t r, int64_t columns) {
     int64_t t = targets[r * pitch];
     return t >= 0 && t < columns ? t : -1;
 }
+
+typedef struct row_args {
+    int64_t first, columns, pitch, t_pitch; /* rows from `first` on lie in the slab */
+    float *slab;
+    const int32_t *targets;
+    float *lse, *nll;
+    const float *scored, *dloss, *dnll, *dlse; /* gradients NULL: zero */
+    float z_loss;
+    bool find_lse, unit, grads;                /* unit: dloss is 1 */
+} row_args;
 
 /* max and sum of exp(l - max), of two sets together; a max of -inf has nothing. */
 static __device__ __forceinline__ void join(float &max, float &sum, float max2, float sum2) {
@@ -75,175 +77,246 @@ static __device__ __forceinline__ void join(float &max, float &sum, float max2, 
     sum = (max == m ? sum : sum * expf(max - m)) + (max2 == m ? sum2 : sum2 * expf(max2 - m));
     max = m;
 }
-
-/* A block a token. */
-template <typename T, typename W>
-static __global__ void __launch_bounds__(THREADS) lse_kernel(int64_t first, int64_t columns, int64_t K, const T *slab, int64_t pitch, const T *x,
-                                                             int64_t x_pitch, const W *w, const int32_t *targets, int64_t t_pitch,
-                                                             float *lses, float *nlls) {
-    __shared__ float room[32], maxes[THREADS / 32], sums[THREADS / 32];
-    int64_t r = first + blockIdx.x, target = target_of(targets, t_pitch, r, columns);
-    const T *row = slab + blockIdx.x * pitch;
-    float dot = 0, max = -INFINITY, sum = 0;
-    for (int64_t k = threadIdx.x; target >= 0 && k < K; k += THREADS) dot += cu_float(x[r * x_pitch + k]) * cu_float(w[target * K + k]);
-    dot = cu_block_sum(dot, room);
-    for (int64_t first_col = threadIdx.x * 8; first_col < columns; first_col += THREADS * 8 * AHEAD) {
-        lanes<T, 8> v[AHEAD];
-        float m = max;
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int64_t i = first_col + a * THREADS * 8;
-            if (i < columns) v[a] = *(const lanes<T, 8> *)(row + i);
-        }
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int64_t i = first_col + a * THREADS * 8;
-            if (i >= columns) break;
-            float l[8];
-#pragma unroll
-            for (int j = 0; j < 8; j++) {
-                l[j] = i + j < columns ? (i + j == target ? dot : v[a][j]) : -INFINITY;
-                m = fmaxf(m, l[j]);
-            }
-            sum = max == m ? sum : sum * __expf(max - m);
-#pragma unroll
-            for (int j = 0; j < 8; j++) sum += __expf(l[j] - m);
-            max = m;
-        }
-    }
+static __device__ __forceinline__ void join_warp(float &max, float &sum) {
 #pragma unroll
     for (int d = 16; d; d /= 2) {
         float max2 = __shfl_xor_sync(~0u, max, d), sum2 = __shfl_xor_sync(~0u, sum, d);
         join(max, sum, max2, sum2);
     }
+}
+
+/* All threads get max and sum of exp(l - max). */
+static __device__ __forceinline__ void row_sums(const float *row, int64_t columns, float &max, float &sum) {
+    __shared__ float maxes[THREADS / 32], sums[THREADS / 32];
+    max = -INFINITY, sum = 0;
+    for (int64_t first = threadIdx.x * 4; first < columns; first += THREADS * 4 * AHEAD) {
+        lanes<float, 4> v[AHEAD];
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) {
+            int64_t i = first + a * THREADS * 4;
+            if (i < columns) v[a] = *(const lanes<float, 4> *)(row + i);
+        }
+        float m = max;
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                v[a].v[j] = first + a * THREADS * 4 + j < columns ? v[a].v[j] : -INFINITY;
+                m = fmaxf(m, v[a].v[j]);
+            }
+        sum *= __expf(max - m);
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) sum += __expf(v[a].v[j] - m);
+        max = m;
+    }
+    join_warp(max, sum);
     if (threadIdx.x % 32 == 0) maxes[threadIdx.x / 32] = max, sums[threadIdx.x / 32] = sum;
     __syncthreads();
-    if (threadIdx.x > 0) return;
-    for (int k = 1; k < THREADS / 32; k++) join(max, sum, maxes[k], sums[k]);
-    float lse = max + logf(sum);
-    lses[r] = lse;
-    nlls[r] = target >= 0 ? lse - dot : 0;
+    bool mine = threadIdx.x % 32 < THREADS / 32;
+    max = mine ? maxes[threadIdx.x % 32] : -INFINITY, sum = mine ? sums[threadIdx.x % 32] : 0;
+    join_warp(max, sum);
+}
+
+/* dl[v] = all softmax(l)[v] - dnll [v is the target], in place; zero in padding.  A T may be
+ * smaller than a float, so what lies where a chunk is written must have been read by all. */
+template <typename T>
+static __device__ __forceinline__ void row_grads(float *row, const row_args &a, int64_t target, float lse, float nll, float all, float dnll) {
+    for (int64_t chunk = 0; chunk < a.pitch; chunk += THREADS * 4 * AHEAD) {
+        lanes<float, 4> v[AHEAD];
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++) {
+            int64_t i = chunk + (k * THREADS + threadIdx.x) * 4;
+            if (i < a.pitch) v[k] = *(const lanes<float, 4> *)(row + i);
+        }
+        if (sizeof(T) < sizeof(float)) __syncthreads();
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++) {
+            int64_t i = chunk + (k * THREADS + threadIdx.x) * 4;
+            if (i >= a.pitch) break;
+            lanes<T, 4> dl;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                float p = __expf(i + j == target ? -nll : v[k].v[j] - lse);
+                dl.v[j] = cu_as<T>(i + j < a.columns ? all * p - (i + j == target ? dnll : 0) : 0);
+            }
+            *(lanes<T, 4> *)((T *)row + i) = dl;
+        }
+    }
+}
+
+template <typename T> static __global__ void __launch_bounds__(THREADS) row_kernel(row_args a) {
+    int64_t r = a.first + blockIdx.x, target = target_of(a.targets, a.t_pitch, r, a.columns);
+    float *row = a.slab + blockIdx.x * a.pitch, lse, nll;
+    if (a.find_lse) {
+        float own = target >= 0 ? row[target] : 0, max, sum;
+        row_sums(row, a.columns, max, sum);
+        lse = max + logf(sum);
+        nll = target >= 0 ? max - own + logf(sum) : 0; /* where the target leads, no digits are lost */
+        if (threadIdx.x == 0) a.lse[r] = lse, a.nll[r] = nll;
+    } else {
+        lse = a.lse[r], nll = a.nll[r];
+    }
+    if (!a.grads) return;
+    float share = target >= 0 ? (a.unit ? 1 : a.dloss ? *a.dloss : 0) / *a.scored : 0;
+    float dnll = target >= 0 ? share + (a.dnll ? a.dnll[r] : 0) : 0;
+    float all = dnll + share * 2 * a.z_loss * lse + (a.dlse ? a.dlse[r] : 0);
+    row_grads<T>(row, a, target, lse, nll, all, dnll);
+}
+
+/* --- the loss ---------------------------------------------------------------------------------- */
+
+static __global__ void __launch_bounds__(1024) count_kernel(int64_t rows, int64_t columns, const int32_t *targets, int64_t t_pitch, float *scored) {
+    __shared__ double room[32];
+    double n = 0;
+    for (int64_t r = threadIdx.x; r < rows; r += 1024) n += target_of(targets, t_pitch, r, columns) >= 0;
+    n = cu_block_sum(n, room);
+    if (threadIdx.x == 0) *scored = (float)n;
 }
 
 /* The mean over scored tokens, by one block; also nll and lse for whoever wants them. */
-static __global__ void __launch_bounds__(1024) loss_kernel(int64_t rows, int64_t columns, const int32_t *targets, int64_t t_pitch, const float *lses,
-                                                           const float *nlls, double z_loss, float *loss, float *nll, float *lse, float *scored) {
+static __global__ void __launch_bounds__(1024) loss_kernel(int64_t rows, int64_t columns, const int32_t *targets, int64_t t_pitch, kept k,
+                                                           double z_loss, float *loss, float *nll, float *lse) {
     __shared__ double room[32];
-    double sum = 0, n = 0;
+    double sum = 0;
     for (int64_t r = threadIdx.x; r < rows; r += 1024) {
         bool mine = target_of(targets, t_pitch, r, columns) >= 0;
-        if (mine) sum += nlls[r] + z_loss * lses[r] * lses[r], n += 1;
-        if (nll) nll[r] = nlls[r];
-        if (lse) lse[r] = lses[r];
+        if (mine) sum += k.nll[r] + z_loss * k.lse[r] * k.lse[r];
+        if (nll) nll[r] = k.nll[r];
+        if (lse) lse[r] = k.lse[r];
     }
     sum = cu_block_sum(sum, room);
-    n = cu_block_sum(n, room);
-    if (threadIdx.x > 0) return;
-    *loss = n > 0 ? (float)(sum / n) : 0;
-    *scored = (float)n;
+    if (threadIdx.x == 0) *loss = *k.scored > 0 ? (float)(sum / *k.scored) : 0;
 }
 
-/* dl[v] = (dnll + dlse) softmax(l)[v] - dnll [v is the target], in place; zero in padding. */
-template <typename T>
-static __global__ void __launch_bounds__(THREADS) dlogits_kernel(int64_t first, int64_t columns, T *slab, int64_t pitch, const int32_t *targets,
-                                                                 int64_t t_pitch, const float *lses, const float *nlls, const float *scored,
-                                                                 double z_loss, const float *dloss, const float *dnlls, const float *dlses) {
-    int64_t r = first + blockIdx.x, target = target_of(targets, t_pitch, r, columns);
-    T *row = slab + blockIdx.x * pitch;
-    float lse = lses[r], share = target >= 0 && dloss ? *dloss / *scored : 0;
-    float dnll = target >= 0 ? share + (dnlls ? dnlls[r] : 0) : 0;
-    float all = dnll + share * 2 * (float)z_loss * lse + (dlses ? dlses[r] : 0);
-    float nll = nlls[r];
-    for (int64_t first_col = threadIdx.x * 8; first_col < pitch; first_col += THREADS * 8 * AHEAD) {
-        lanes<T, 8> v[AHEAD];
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int64_t i = first_col + a * THREADS * 8;
-            if (i < pitch) v[a] = *(const lanes<T, 8> *)(row + i);
-        }
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int64_t i = first_col + a * THREADS * 8;
-            if (i >= pitch) break;
-#pragma unroll
-            for (int j = 0; j < 8; j++) {
-                float p = __expf(i + j == target ? -nll : v[a][j] - lse);
-                v[a].v[j] = cu_as<T>(i + j < columns ? all * p - (i + j == target ? dnll : 0) : 0);
-            }
-            *(lanes<T, 8> *)(row + i) = v[a];
-        }
-    }
+/* --- products ------------------------------------------------------------------------------------ */
+
+static const void *weight(const kr_call *c, const room *r) {
+    const kr_tensor *W = &c->in[CROSS_ENTROPY_W];
+    if (W->dtype == c->real || c->rows == 0) return W->data;
+    kr_cuda_cast((char *)c->scratch + r->weight, c->real, W->data, W->dtype, KR_SIZE(c, 'V') * KR_SIZE(c, 'K'), c->stream);
+    return (char *)c->scratch + r->weight;
+}
+static float *slab(const kr_call *c, const room *r) { return (float *)((char *)c->scratch + r->slab); }
+static const void *x_row(const kr_call *c, int64_t row) {
+    const kr_tensor *x = &c->in[CROSS_ENTROPY_X];
+    return (const char *)x->data + (size_t)(row * x->pitch) * kr_dtype_bytes(c->real);
+}
+static kr_blas product(const kr_call *c) {
+    kr_blas g = {};
+    g.type = c->real, g.c_type = KR_F32;
+    g.workspace = kr_blas_workspace(slab_rows(c), KR_SIZE(c, 'V'), KR_SIZE(c, 'K')) ? c->scratch : NULL;
+    return g;
 }
 
-template <typename T, typename W> static void fwd(const kr_call *c) {
-    const kr_tensor *x = &c->in[CROSS_ENTROPY_X], *t = &c->in[CROSS_ENTROPY_TARGETS];
-    room r = room_for(c);
-    int64_t rows = c->rows, columns = cross_entropy_columns(c), step = slab_rows(c);
-    float *lses = c->saved ? (float *)c->saved : (float *)((char *)c->scratch + (r.total + 255) / 256 * 256), *nlls = lses + rows;
-    const void *w = rows > 0 ? weight(c, &r) : NULL;
-    for (int64_t row = 0; row < rows; row += step) {
-        int64_t n = rows - row < step ? rows - row : step;
-        make_logits(c, &r, w, row, n);
-        cu_launch(lse_kernel<T, W>, (unsigned)n, THREADS, 0, c->stream, row, columns, KR_SIZE(c, 'K'), (const T *)((char *)c->scratch + r.slab),
-                  logit_pitch(c), (const T *)x->data, x->pitch, (const W *)c->in[CROSS_ENTROPY_W].data, (const int32_t *)t->data, t->pitch,
-                  lses, nlls);
-    }
-    cu_launch(loss_kernel, 1, 1024, 0, c->stream, rows, columns, (const int32_t *)t->data, t->pitch, lses, nlls,
-              ((const cross_entropy_attr *)c->attr)->z_loss, (float *)c->out[CROSS_ENTROPY_LOSS].data, (float *)c->out[CROSS_ENTROPY_NLL].data,
-              (float *)c->out[CROSS_ENTROPY_LSE].data, nlls + rows);
-}
-static void cross_entropy_fwd_cuda(const kr_call *c) {
-    bool low = c->in[CROSS_ENTROPY_W].dtype == KR_BF16;
-    if (c->real == KR_BF16 && low) fwd<bf16, bf16>(c);
-    else if (c->real == KR_BF16) fwd<bf16, float>(c);
-    else if (low) fwd<float, bf16>(c);
-    else fwd<float, float>(c);
+/* Rows from `row` on, n of them: logits = x W^T. */
+static void make_logits(const kr_call *c, const room *r, const void *W, int64_t row, int64_t n) {
+    kr_blas g = product(c);
+    g.M = n, g.N = KR_SIZE(c, 'V'), g.K = KR_SIZE(c, 'K');
+    g.A = x_row(c, row), g.lda = c->in[CROSS_ENTROPY_X].pitch;
+    g.B = W, g.ldb = g.K, g.b_t = true;
+    g.C = slab(c, r), g.ldc = logit_pitch(c);
+    kr_blas_run(&g, c->stream);
 }
 
-/* dx = dl W and dW += dl^T x, for the rows of a slab. */
-static void use_dlogits(const kr_call *c, const room *r, const void *W, int64_t row, int64_t n) {
-    const kr_tensor *x = &c->in[CROSS_ENTROPY_X], *dx = &c->din[CROSS_ENTROPY_X], *dW = &c->din[CROSS_ENTROPY_W];
-    int64_t V = KR_SIZE(c, 'V'), K = KR_SIZE(c, 'K');
-    size_t elem = kr_dtype_bytes(c->real);
-    const void *dl = (char *)c->scratch + r->slab;
-    if (dx->data) {
+/* dx = dl W and dW += dl^T x, for the rows of a slab.  dl lies at the start of each float row. */
+typedef struct grads { void *dx; kr_dtype dx_type; int64_t dx_pitch; float *dw; bool add_dx, add_dw; } grads;
+static void use_dlogits(const kr_call *c, const room *r, const void *W, int64_t row, int64_t n, const grads *to) {
+    int64_t V = KR_SIZE(c, 'V'), K = KR_SIZE(c, 'K'), pitch = logit_pitch(c) * (int64_t)(sizeof(float) / kr_dtype_bytes(c->real));
+    if (to->dx) {
         kr_blas g = product(c);
         g.M = n, g.N = K, g.K = V;
-        g.A = dl, g.lda = logit_pitch(c), g.B = W, g.ldb = K;
-        g.C = (char *)dx->data + (size_t)(row * dx->pitch) * elem, g.ldc = dx->pitch, g.add = c->acc[CROSS_ENTROPY_X];
+        g.A = slab(c, r), g.lda = pitch, g.B = W, g.ldb = K;
+        g.C = (char *)to->dx + (size_t)(row * to->dx_pitch) * kr_dtype_bytes(to->dx_type), g.c_type = to->dx_type;
+        g.ldc = to->dx_pitch, g.add = to->add_dx;
         kr_blas_run(&g, c->stream);
     }
-    if (dW->data) {
+    if (to->dw) {
         kr_blas g = product(c);
         g.M = V, g.N = K, g.K = n, g.split_k = true;
-        g.A = dl, g.lda = logit_pitch(c), g.a_t = true;
-        g.B = (const char *)x->data + (size_t)(row * x->pitch) * elem, g.ldb = x->pitch;
-        g.C = dW->data, g.c_type = KR_F32, g.ldc = K, g.add = row > 0 || c->acc[CROSS_ENTROPY_W];
+        g.A = slab(c, r), g.lda = pitch, g.a_t = true;
+        g.B = x_row(c, row), g.ldb = c->in[CROSS_ENTROPY_X].pitch;
+        g.C = to->dw, g.ldc = K, g.add = row > 0 || to->add_dw;
         kr_blas_run(&g, c->stream);
     }
 }
 
-template <typename T> static void bwd(const kr_call *c) {
-    const kr_tensor *t = &c->in[CROSS_ENTROPY_TARGETS], *dW = &c->din[CROSS_ENTROPY_W];
+/* Slab by slab: logits, what `a` wants of them, products into `to` (NULL: none). */
+template <typename T> static void run(const kr_call *c, row_args a, const grads *to) {
     room r = room_for(c);
-    int64_t rows = c->rows, step = slab_rows(c);
-    const float *lses = (const float *)c->saved, *nlls = lses + rows;
-    if (rows == 0 && dW->data && !c->acc[CROSS_ENTROPY_W])
-        cudaMemsetAsync(dW->data, 0, (size_t)kr_count(dW) * sizeof(float), (cudaStream_t)c->stream);
-    const void *w = rows > 0 ? weight(c, &r) : NULL;
-    for (int64_t row = 0; row < rows; row += step) {
-        int64_t n = rows - row < step ? rows - row : step;
-        make_logits(c, &r, w, row, n);
-        cu_launch(dlogits_kernel<T>, (unsigned)n, THREADS, 0, c->stream, row, cross_entropy_columns(c), (T *)((char *)c->scratch + r.slab),
-                  logit_pitch(c), (const int32_t *)t->data, t->pitch, lses, nlls, nlls + rows, ((const cross_entropy_attr *)c->attr)->z_loss,
-                  (const float *)c->dout[CROSS_ENTROPY_LOSS].data, (const float *)c->dout[CROSS_ENTROPY_NLL].data,
-                  (const float *)c->dout[CROSS_ENTROPY_LSE].data);
-        use_dlogits(c, &r, w, row, n);
+    const kr_tensor *t = &c->in[CROSS_ENTROPY_TARGETS];
+    const void *W = weight(c, &r);
+    a.columns = cross_entropy_columns(c), a.pitch = logit_pitch(c), a.slab = slab(c, &r), a.grads = to != NULL;
+    a.targets = (const int32_t *)t->data, a.t_pitch = t->pitch;
+    a.z_loss = (float)((const cross_entropy_attr *)c->attr)->z_loss;
+    for (int64_t row = 0, step = slab_rows(c); row < c->rows; row += step) {
+        int64_t n = c->rows - row < step ? c->rows - row : step;
+        make_logits(c, &r, W, row, n);
+        a.first = row;
+        cu_launch(row_kernel<T>, (unsigned)n, THREADS, 0, c->stream, a);
+        if (to) use_dlogits(c, &r, W, row, n, to);
+    }
+    if (to && to->dw && c->rows == 0 && !to->add_dw) cudaMemsetAsync(to->dw, 0, dw_bytes(c), (cudaStream_t)c->stream);
+}
+
+static void cross_entropy_fwd_cuda(const kr_call *c) {
+    const kr_tensor *t = &c->in[CROSS_ENTROPY_TARGETS];
+    kept k = kept_at(c, c->saved ? c->saved : (char *)c->scratch + room_for(c).total);
+    grads to = {k.dx, KR_F32, KR_SIZE(c, 'K'), k.dw, false, false};
+    row_args a = {};
+    a.lse = k.lse, a.nll = k.nll, a.scored = k.scored, a.find_lse = a.unit = true;
+    int64_t columns = cross_entropy_columns(c);
+    cu_launch(count_kernel, 1, 1024, 0, c->stream, c->rows, columns, (const int32_t *)t->data, t->pitch, k.scored);
+    if (c->real == KR_BF16) run<bf16>(c, a, c->saved ? &to : NULL);
+    else run<float>(c, a, c->saved ? &to : NULL);
+    cu_launch(loss_kernel, 1, 1024, 0, c->stream, c->rows, columns, (const int32_t *)t->data, t->pitch, k,
+              ((const cross_entropy_attr *)c->attr)->z_loss, (float *)c->out[CROSS_ENTROPY_LOSS].data, (float *)c->out[CROSS_ENTROPY_NLL].data,
+              (float *)c->out[CROSS_ENTROPY_LSE].data);
+}
+
+/* to = or += factor from; factor NULL: zero. */
+template <typename T, bool FAST>
+static __global__ void __launch_bounds__(256) scale_kernel(T *to, int64_t pitch, const float *from, int64_t rows, int64_t width,
+                                                           const float *factor, bool add) {
+    int64_t per_row = (width + 3) / 4, n = rows * per_row, step = (int64_t)gridDim.x * 256;
+    float f = factor ? *factor : 0;
+    for (int64_t k = blockIdx.x * (int64_t)256 + threadIdx.x; k < n; k += step) {
+        int64_t r = k / per_row, i = k % per_row * 4;
+        int left = width - i < 4 ? (int)(width - i) : 4;
+        lanes<float, 4> v = get<4, FAST>(from + r * width + i, left);
+        float y[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) y[j] = f * v[j];
+        put<4, FAST>(to + r * pitch + i, y, add, left);
     }
 }
+template <typename T> static void scaled(const kr_call *c, const kr_tensor *to, const float *from, int64_t rows, int64_t width, bool add) {
+    if (!to->data) return;
+    bool fast = width % 4 == 0 && rows_aligned(to->data, to->pitch, sizeof(T), 4);
+    unsigned blocks = cu_blocks(rows * ((width + 3) / 4), 256 * 4);
+    cu_launch(fast ? scale_kernel<T, true> : scale_kernel<T, false>, blocks, 256, 0, c->stream, (T *)to->data, to->pitch, from, rows, width,
+              (const float *)c->dout[CROSS_ENTROPY_LOSS].data, add);
+}
+
 static void cross_entropy_bwd_cuda(const kr_call *c) {
-    if (c->real == KR_BF16) bwd<bf16>(c);
-    else bwd<float>(c);
+    const kr_tensor *dx = &c->din[CROSS_ENTROPY_X], *dW = &c->din[CROSS_ENTROPY_W];
+    kept k = kept_at(c, c->saved);
+    row_args a = {};
+    a.lse = k.lse, a.nll = k.nll, a.scored = k.scored;
+    a.dloss = (const float *)c->dout[CROSS_ENTROPY_LOSS].data;
+    a.dnll = (const float *)c->dout[CROSS_ENTROPY_NLL].data, a.dlse = (const float *)c->dout[CROSS_ENTROPY_LSE].data;
+    if (a.dnll || a.dlse) {
+        grads to = {dx->data, c->real, dx->pitch, (float *)dW->data, c->acc[CROSS_ENTROPY_X], c->acc[CROSS_ENTROPY_W]};
+        if (c->real == KR_BF16) run<bf16>(c, a, &to);
+        else run<float>(c, a, &to);
+        return;
+    }
+    if (c->real == KR_BF16) scaled<bf16>(c, dx, k.dx, c->rows, KR_SIZE(c, 'K'), c->acc[CROSS_ENTROPY_X]);
+    else scaled<float>(c, dx, k.dx, c->rows, KR_SIZE(c, 'K'), c->acc[CROSS_ENTROPY_X]);
+    kr_tensor dw = *dW;
+    dw.pitch = KR_SIZE(c, 'K');
+    scaled<float>(c, &dw, k.dw, KR_SIZE(c, 'V'), dw.pitch, c->acc[CROSS_ENTROPY_W]);
 }
 
 KR_CUDA_OP(cross_entropy, cross_entropy_plan_cuda, cross_entropy_fwd_cuda, cross_entropy_bwd_cuda)

@@ -1,0 +1,334 @@
+/* tokenizer_json.c - reading Hugging Face's tokenizer.json.
+ *
+ * Every part of the file that would change an id is either understood or refused by name. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+enum { MAX_TOKENS = 1 << 24 };
+
+typedef struct reader { kr_tokenizer *t; const char *path; kr_str letters; } reader;
+
+#define REFUSE(...) KR_FAIL(KR_ERR_FORMAT, __VA_ARGS__)
+
+static const char *type_of(const json_t *j) {
+    const char *type = json_string_value(json_object_get(j, "type"));
+    return type ? type : "without a type";
+}
+
+static bool flag(const json_t *j, const char *name, bool absent) {
+    const json_t *v = json_object_get(j, name);
+    return json_is_boolean(v) ? json_is_true(v) : absent;
+}
+
+static bool nothing(const json_t *v) { /* absent, null, false, "" */
+    return !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && !*json_string_value(v));
+}
+
+/* --- letters that stand for bytes --------------------------------------------------------- */
+
+/* Printable bytes stand for themselves, the others for U+0100 and on, in order. */
+static int byte_of(uint32_t c) {
+    if ((c >= '!' && c <= '~') || (c >= 0xA1 && c <= 0xAC) || (c >= 0xAE && c <= 0xFF)) return (int)c;
+    if (c >= 0x100 && c <= 0x120) return (int)(c - 0x100);
+    if (c >= 0x121 && c <= 0x142) return (int)(c - 0x121 + 0x7F);
+    return c == 0x143 ? 0xAD : -1;
+}
+
+/* Into r->letters the bytes that a token's letters stand for; false if any letter stands for none. */
+static bool spell(reader *r, const char *text, size_t n) {
+    const unsigned char *p = (const unsigned char *)text, *end = p + n;
+    kr_str_cut(&r->letters, 0);
+    for (int k; p < end; p += k) {
+        int b = byte_of(kr_utf8_get(p, &k));
+        if (b < 0) return false;
+        kr_str_append_char(&r->letters, (char)b);
+    }
+    return n > 0;
+}
+
+/* A token that cannot be spelt is taken as it is: no merge can make it. */
+static kr_status bytes_of(reader *r, const char *text, size_t n, kr_token *to, bool *spelt) {
+    *spelt = spell(r, text, n);
+    KR_TRY(kr_str_status(&r->letters));
+    size_t bytes = *spelt ? r->letters.n : n;
+    char *copy = kr_arena_new(&r->t->arena, bytes + 1);
+    if (!copy) return KR_ERR_NOMEM;
+    if (bytes) memcpy(copy, *spelt ? r->letters.text : text, bytes);
+    *to = (kr_token){copy, (uint32_t)bytes};
+    return KR_OK;
+}
+
+/* --- the vocabulary ------------------------------------------------------------------------ */
+
+static kr_status count_ids(reader *r, const json_t *vocab, const json_t *added) {
+    const char *name;
+    const json_t *v;
+    size_t i;
+    int64_t most = -1;
+    json_object_foreach((json_t *)(uintptr_t)vocab, name, v) {
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= MAX_TOKENS)
+            REFUSE("%s: model.vocab: the id of \"%.60s\" is no number from 0 to %d", r->path, name, MAX_TOKENS - 1);
+        if (json_integer_value(v) > most) most = json_integer_value(v);
+    }
+    json_array_foreach(added, i, v) {
+        const json_t *id = json_object_get(v, "id");
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= MAX_TOKENS)
+            REFUSE("%s: added_tokens[%zu]: its id is no number from 0 to %d", r->path, i, MAX_TOKENS - 1);
+        if (json_integer_value(id) > most) most = json_integer_value(id);
+    }
+    if (most < 0) REFUSE("%s: there are no tokens in it", r->path);
+    kr_tokenizer *t = r->t;
+    t->n_tokens = most + 1;
+    t->token = kr_arena_new(&t->arena, (size_t)t->n_tokens * sizeof *t->token);
+    t->whole = kr_arena_new(&t->arena, (size_t)t->n_tokens * sizeof *t->whole);
+    return t->token && t->whole ? KR_OK : KR_ERR_NOMEM;
+}
+
+static kr_status read_vocab(reader *r, const json_t *vocab) {
+    kr_tokenizer *t = r->t;
+    const char *name;
+    const json_t *v;
+    t->slot_mask = 15;
+    while (t->slot_mask < 2 * json_object_size(vocab)) t->slot_mask = 2 * t->slot_mask + 1;
+    if (!(t->slot = kr_arena_new(&t->arena, ((size_t)t->slot_mask + 1) * sizeof *t->slot))) return KR_ERR_NOMEM;
+    for (uint32_t i = 0; i <= t->slot_mask; i++) t->slot[i] = -1;
+    for (int b = 0; b < 256; b++) t->byte[b] = -1;
+    json_object_foreach((json_t *)(uintptr_t)vocab, name, v) {
+        int32_t id = (int32_t)json_integer_value(v);
+        bool spelt;
+        if (t->token[id].text) REFUSE("%s: model.vocab: the id %d is given twice", r->path, id);
+        KR_TRY(bytes_of(r, name, strlen(name), &t->token[id], &spelt));
+        if (!spelt) continue;
+        uint32_t i = kr_bytes_hash(t->token[id].text, t->token[id].n) & t->slot_mask;
+        while (t->slot[i] >= 0) i = (i + 1) & t->slot_mask;
+        t->slot[i] = id;
+        if (t->token[id].n == 1) t->byte[(unsigned char)t->token[id].text[0]] = id;
+    }
+    for (int b = 0; b < 256; b++)
+        if (t->byte[b] < 0 && b != 0xC0 && b != 0xC1 && b < 0xF5) /* no UTF-8 has these */
+            REFUSE("%s: model.vocab: there is no token for the byte 0x%02x, want one for every byte of UTF-8", r->path, b);
+    return KR_OK;
+}
+
+/* --- merges ------------------------------------------------------------------------------- */
+
+static kr_status find_part(reader *r, size_t rank, const char *text, size_t n, int32_t *id) {
+    bool spelt = spell(r, text, n);
+    KR_TRY(kr_str_status(&r->letters));
+    *id = spelt ? kr_tokens_find(r->t, r->letters.text, r->letters.n) : -1;
+    if (*id < 0) REFUSE("%s: model.merges[%zu]: \"%.*s\" is no token of the vocabulary", r->path, rank, n > 60 ? 60 : (int)n, text);
+    return KR_OK;
+}
+
+static kr_status read_merge(reader *r, size_t rank, const json_t *v) {
+    kr_tokenizer *t = r->t;
+    int32_t left, right, to;
+    const char *a = json_string_value(v), *b = NULL;
+    size_t n_a = 0, n_b = 0;
+    if (a) {
+        const char *space = strchr(a, ' ');
+        if (space) n_a = (size_t)(space - a), b = space + 1, n_b = strlen(b);
+    } else if (json_array_size(v) == 2) {
+        a = json_string_value(json_array_get(v, 0)), b = json_string_value(json_array_get(v, 1));
+        n_a = a ? strlen(a) : 0, n_b = b ? strlen(b) : 0;
+    }
+    if (!a || !b || !n_a || !n_b) REFUSE("%s: model.merges[%zu] is no pair of tokens", r->path, rank);
+    KR_TRY(find_part(r, rank, a, n_a, &left));
+    KR_TRY(find_part(r, rank, b, n_b, &right));
+    kr_str_cut(&r->letters, 0);
+    kr_str_append_n(&r->letters, t->token[left].text, t->token[left].n);
+    kr_str_append_n(&r->letters, t->token[right].text, t->token[right].n);
+    KR_TRY(kr_str_status(&r->letters));
+    if ((to = kr_tokens_find(t, r->letters.text, r->letters.n)) < 0)
+        REFUSE("%s: model.merges[%zu]: what \"%.60s\" and \"%.60s\" make together is no token of the vocabulary", r->path, rank, a, b);
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint32_t i = kr_pair_hash(pair) & t->merge_mask;
+    while (t->merge[i].pair != UINT64_MAX && t->merge[i].pair != pair) i = (i + 1) & t->merge_mask;
+    t->merge[i] = (kr_merge){pair, (uint32_t)rank, to}; /* said twice: the last one holds, as in Hugging Face's */
+    return KR_OK;
+}
+
+static kr_status read_merges(reader *r, const json_t *merges) {
+    kr_tokenizer *t = r->t;
+    const json_t *v;
+    size_t i;
+    if (!json_is_array(merges)) REFUSE("%s: model.merges is missing or no list", r->path);
+    t->merge_mask = 15;
+    while (t->merge_mask < 2 * json_array_size(merges)) t->merge_mask = 2 * t->merge_mask + 1;
+    if (!(t->merge = kr_arena_new(&t->arena, ((size_t)t->merge_mask + 1) * sizeof *t->merge))) return KR_ERR_NOMEM;
+    for (uint32_t k = 0; k <= t->merge_mask; k++) t->merge[k].pair = UINT64_MAX;
+    json_array_foreach(merges, i, v) KR_TRY(read_merge(r, i, v));
+    return KR_OK;
+}
+
+static kr_status read_model(reader *r, const json_t *model, const json_t *added) {
+    static const char *const unknown[] = {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"};
+    const json_t *vocab = json_object_get(model, "vocab");
+    const char *type = json_string_value(json_object_get(model, "type"));
+    if (!json_is_object(model) || (type && strcmp(type, "BPE") != 0))
+        REFUSE("%s: model is %s, want one of type BPE", r->path, json_is_object(model) ? type : "no object");
+    for (int i = 0; i < 4; i++)
+        if (i != 1 && !nothing(json_object_get(model, unknown[i]))) REFUSE("%s: model.%s is set, and Krait does not read it", r->path, unknown[i]);
+    if (!json_is_object(vocab)) REFUSE("%s: model.vocab is missing or no object", r->path);
+    r->t->ignore_merges = flag(model, "ignore_merges", false);
+    KR_TRY(count_ids(r, vocab, added));
+    KR_TRY(read_vocab(r, vocab));
+    return read_merges(r, json_object_get(model, "merges"));
+}
+
+/* --- added tokens ------------------------------------------------------------------------- */
+
+static kr_status read_added_token(reader *r, size_t i, const json_t *v) {
+    kr_tokenizer *t = r->t;
+    const char *text = json_string_value(json_object_get(v, "content"));
+    int32_t id = (int32_t)json_integer_value(json_object_get(v, "id"));
+    bool spelt;
+    if (!text) REFUSE("%s: added_tokens[%zu] has no content", r->path, i);
+    if (flag(v, "single_word", false)) REFUSE("%s: added_tokens[%zu]: single_word is true, and Krait does not read such tokens", r->path, i);
+    kr_added_token *a = &t->added[t->n_added++];
+    *a = (kr_added_token){.id = id, .lstrip = flag(v, "lstrip", false), .rstrip = flag(v, "rstrip", false), .special = flag(v, "special", false)};
+    a->normalized = flag(v, "normalized", !a->special);
+    kr_str_cut(&r->letters, 0);
+    if (a->normalized && t->nfc) KR_TRY(kr_nfc(&r->letters, text, strlen(text)));
+    else kr_str_append(&r->letters, text);
+    KR_TRY(kr_str_status(&r->letters));
+    a->n = r->letters.n;
+    if (!(a->text = kr_arena_strdup(&t->arena, kr_str_text(&r->letters)))) return KR_ERR_NOMEM;
+    kr_token bytes;
+    KR_TRY(bytes_of(r, text, strlen(text), &bytes, &spelt));
+    kr_token *same = &t->token[id];
+    if (same->text && (same->n != bytes.n || memcmp(same->text, bytes.text, bytes.n) != 0))
+        REFUSE("%s: added_tokens[%zu]: \"%.60s\" has the id %d of another token", r->path, i, text, id);
+    *same = bytes;
+    return KR_OK;
+}
+
+static kr_status read_added(reader *r, const json_t *added) {
+    kr_tokenizer *t = r->t;
+    const json_t *v;
+    size_t i;
+    t->added = kr_arena_new(&t->arena, (json_array_size(added) + 1) * sizeof *t->added);
+    if (!t->added) return KR_ERR_NOMEM;
+    json_array_foreach(added, i, v) KR_TRY(read_added_token(r, i, v));
+    KR_TRY(kr_finder_make(&t->raw, t, false));
+    return kr_finder_make(&t->normalized, t, true);
+}
+
+/* --- the stages around the model ------------------------------------------------------------ */
+
+static kr_status read_normalizer(reader *r, const json_t *j) {
+    const json_t *list = json_object_get(j, "normalizers"), *v;
+    size_t i;
+    if (!j || json_is_null(j)) return KR_OK;
+    if (strcmp(type_of(j), "Sequence") == 0 && json_is_array(list)) {
+        json_array_foreach(list, i, v)
+            if (strcmp(type_of(v), "NFC") != 0) REFUSE("%s: normalizer %s, and Krait reads NFC only", r->path, type_of(v));
+        r->t->nfc = json_array_size(list) > 0;
+        return KR_OK;
+    }
+    if (strcmp(type_of(j), "NFC") != 0) REFUSE("%s: normalizer %s, and Krait reads NFC only", r->path, type_of(j));
+    r->t->nfc = true;
+    return KR_OK;
+}
+
+static kr_status read_byte_level(reader *r, const json_t *j) {
+    r->t->prefix_space = flag(j, "add_prefix_space", true);
+    if (!flag(j, "use_regex", true)) return KR_OK;
+    if (r->t->split != KR_SPLIT_NONE) REFUSE("%s: pre_tokenizer: a Split before a ByteLevel that splits too, which Krait does not read", r->path);
+    r->t->split = KR_SPLIT_GPT2;
+    return KR_OK;
+}
+
+static kr_status read_split(reader *r, const json_t *j) {
+    const char *regex = json_string_value(json_object_get(json_object_get(j, "pattern"), "Regex"));
+    const char *behaviour = json_string_value(json_object_get(j, "behavior"));
+    bool isolated = behaviour && strcmp(behaviour, "Isolated") == 0, removed = behaviour && strcmp(behaviour, "Removed") == 0;
+    if (!(isolated && !flag(j, "invert", false)) && !(removed && flag(j, "invert", false)))
+        REFUSE("%s: pre_tokenizer Split with behavior %s, want Isolated", r->path, behaviour ? behaviour : "absent");
+    if (!regex || !kr_split_find(regex, &r->t->split))
+        REFUSE("%s: pre_tokenizer: Krait does not know the pattern %.200s (it knows those of GPT-2, Llama 3 and Qwen 2)", r->path, regex ? regex : "(no Regex)");
+    return KR_OK;
+}
+
+static kr_status read_pre_tokenizer(reader *r, const json_t *j) {
+    const json_t *list = json_object_get(j, "pretokenizers"), *v, *last = j;
+    size_t i, n = json_array_size(list);
+    if (strcmp(type_of(j), "Sequence") == 0) {
+        if (n < 1 || n > 2) REFUSE("%s: pre_tokenizer: a Sequence of %zu, want a Split and a ByteLevel", r->path, n);
+        json_array_foreach(list, i, v) {
+            last = v;
+            if (i + 1 == n) break;
+            if (strcmp(type_of(v), "Split") != 0) REFUSE("%s: pre_tokenizer %s, and Krait reads Split and ByteLevel only", r->path, type_of(v));
+            KR_TRY(read_split(r, v));
+        }
+    }
+    if (strcmp(type_of(last), "ByteLevel") != 0) REFUSE("%s: pre_tokenizer %s, and Krait reads ByteLevel only", r->path, type_of(last));
+    KR_TRY(read_byte_level(r, last));
+    if (n == 2 && r->t->prefix_space) REFUSE("%s: pre_tokenizer: add_prefix_space behind a Split, which Krait does not read", r->path);
+    return KR_OK;
+}
+
+static kr_status add_template_token(reader *r, const json_t *post, const json_t *item, bool behind) {
+    const char *name = json_string_value(json_object_get(json_object_get(item, "SpecialToken"), "id"));
+    const json_t *ids = name ? json_object_get(json_object_get(json_object_get(post, "special_tokens"), name), "ids") : NULL, *v;
+    int32_t *to = behind ? r->t->after : r->t->before;
+    int *n = behind ? &r->t->n_after : &r->t->n_before;
+    size_t i;
+    if (!json_is_array(ids)) REFUSE("%s: post_processor: \"%.60s\" is none of its special_tokens", r->path, name ? name : "?");
+    json_array_foreach(ids, i, v) {
+        if (*n == 8) REFUSE("%s: post_processor: more than 8 tokens around a text", r->path);
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= r->t->n_tokens) REFUSE("%s: post_processor: an id that is no token's", r->path);
+        to[(*n)++] = (int32_t)json_integer_value(v);
+    }
+    return KR_OK;
+}
+
+static kr_status read_post_processor(reader *r, const json_t *j) {
+    const json_t *list = json_object_get(j, "processors"), *single = json_object_get(j, "single"), *v;
+    size_t i;
+    bool behind = false;
+    if (!j || json_is_null(j) || strcmp(type_of(j), "ByteLevel") == 0) return KR_OK; /* that one only moves offsets */
+    if (strcmp(type_of(j), "Sequence") == 0 && json_is_array(list)) {
+        json_array_foreach(list, i, v) {
+            if (strcmp(type_of(v), "Sequence") == 0) REFUSE("%s: post_processor: a Sequence in a Sequence", r->path);
+            KR_TRY(read_post_processor(r, v));
+        }
+        return KR_OK;
+    }
+    if (strcmp(type_of(j), "TemplateProcessing") != 0 || !json_is_array(single))
+        REFUSE("%s: post_processor %s, and Krait reads ByteLevel and TemplateProcessing only", r->path, type_of(j));
+    json_array_foreach(single, i, v) {
+        if (json_object_get(v, "Sequence")) behind = true;
+        else KR_TRY(add_template_token(r, j, v, behind));
+    }
+    return KR_OK;
+}
+
+static kr_status read_all(reader *r, const json_t *j) {
+    const json_t *decoder = json_object_get(j, "decoder"), *added = json_object_get(j, "added_tokens");
+    kr_tokenizer *t = r->t;
+    if (!json_is_object(j)) REFUSE("%s is no JSON object", r->path);
+    t->before = kr_arena_new(&t->arena, 8 * sizeof *t->before), t->after = kr_arena_new(&t->arena, 8 * sizeof *t->after);
+    if (!t->before || !t->after) return KR_ERR_NOMEM;
+    KR_TRY(read_normalizer(r, json_object_get(j, "normalizer")));
+    KR_TRY(read_pre_tokenizer(r, json_object_get(j, "pre_tokenizer")));
+    if (decoder && !json_is_null(decoder) && strcmp(type_of(decoder), "ByteLevel") != 0)
+        REFUSE("%s: decoder %s, and Krait reads ByteLevel only", r->path, type_of(decoder));
+    KR_TRY(read_model(r, json_object_get(j, "model"), added));
+    KR_TRY(read_added(r, added));
+    return read_post_processor(r, json_object_get(j, "post_processor"));
+}
+
+kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *path) {
+    reader r = {.t = t, .path = path};
+    json_t *j;
+    KR_TRY(kr_json_parse(&j, t->json, t->json_bytes, path));
+    kr_status st = read_all(&r, j);
+    json_decref(j);
+    kr_str_free(&r.letters);
+    return st;
+}

@@ -101,13 +101,13 @@ int cmd_eval(int argc, char **argv) {
         else {
             report(argv[i], &r, json);
             total.n_tok += r.n_tok, total.n_bytes += r.n_bytes, total.seconds += r.seconds;
-            total.loss += r.loss * (double)r.n_tok, total.bits_per_byte += r.bits_per_byte * (double)(r.n_bytes - 1);
+            total.loss += r.loss * (double)r.n_tok, total.bits_per_byte += r.bits_per_byte * (double)r.n_bytes;
         }
         free(text);
     }
     int n_files = argc - optind - 1;
     if (!code && n_files > 1) {
-        total.loss /= (double)total.n_tok, total.bits_per_byte /= (double)(total.n_bytes - n_files), total.perplexity = exp(total.loss);
+        total.loss /= (double)total.n_tok, total.bits_per_byte /= (double)total.n_bytes, total.perplexity = exp(total.loss);
         report("all", &total, json);
     }
     kr_model_free(m);

@@ -40,10 +40,10 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Text that may still become a stop string is held back. */
+/* Text that may still become a stop string is held back, and so is half a character. */
 typedef struct stream { const request *r; char held[4096]; size_t n; } stream;
 
-static bool put(stream *s, const char *bytes, int64_t n) {
+static bool put_some(stream *s, const char *bytes, int64_t n) {
     memcpy(s->held + s->n, bytes, (size_t)n);
     s->n += (size_t)n;
     size_t keep = 0;
@@ -58,10 +58,19 @@ static bool put(stream *s, const char *bytes, int64_t n) {
         for (size_t k = len < s->n ? len - 1 : s->n; k > keep; k--)
             if (memcmp(s->held + s->n - k, s->r->stop[i], k) == 0) keep = k;
     }
+    size_t whole = (size_t)kr_utf8_whole(s->held, (int64_t)s->n);
+    if (s->n - whole > keep) keep = s->n - whole;
     fwrite(s->held, 1, s->n - keep, stdout);
     fflush(stdout);
     memmove(s->held, s->held + s->n - keep, keep);
     s->n = keep;
+    return true;
+}
+
+/* A token may have any length: what is held has not. */
+static bool put(stream *s, const char *bytes, int64_t n) {
+    for (int64_t k; n > 0; bytes += k, n -= k)
+        if (!put_some(s, bytes, k = n < 2048 ? n : 2048)) return false;
     return true;
 }
 

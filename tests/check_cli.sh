@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -65,6 +65,14 @@ expect 3 '/nowhere/model' info /nowhere/model
 expect 3 '/nowhere/model' eval /nowhere/model text.txt
 expect 3 '/nowhere/model' verify /nowhere/model
 [ ! -e model ] || fail "a refused run left a folder"
+
+# --- tokens ------------------------------------------------------------------------------------
+expect 2 'want a tokenizer' tokenize
+expect 3 '/nowhere' tokenize /nowhere
+expect 3 'no token 999999' tokenize "$root/tests/data" --decode --text 999999
+"$krait" tokenize "$root/tests/data" text.txt >ids && "$krait" tokenize "$root/tests/data" --decode ids >back || fail "tokenize"
+same text.txt back "text from its tokens"
+expect 0 ' bytes/token' tokenize "$root/tests/data" text.txt --count
 
 # --- from text to text ------------------------------------------------------------------------
 tiny="--data.paths=text.txt --d_model=16 --n_layer=2 --mixer.type=mamba1 --mixer.d_state=4 --batch_size=4 --seq_len=48"

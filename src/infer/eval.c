@@ -30,10 +30,12 @@ kr_status kr_eval_text(const kr_model *m, const char *text, int64_t n_bytes, int
     if (st == KR_OK && (st = kr_graph_alloc(g)) != KR_OK) kr_graph_free(g);
     if (st == KR_OK) {
         double nll = 0, t0 = kr_now();
+        int64_t first = 1; /* bytes of the token that nothing predicts */
+        kr_token_text(m, tok[0], &first);
         for (int64_t at = 0; at + 1 < n; at += o.L) run_window(g, tok, n, at, o.L, &nll);
         double loss = nll / (double)(n - 1);
-        *out = (kr_eval_result){.n_tok = n - 1, .n_bytes = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes, .loss = loss, .perplexity = exp(loss), .seconds = kr_now() - t0};
-        out->bits_per_byte = nll / log(2) / (double)(out->n_bytes - 1);
+        *out = (kr_eval_result){.n_tok = n - 1, .n_bytes = (n_bytes < 0 ? (int64_t)strlen(text) : n_bytes) - first, .loss = loss, .perplexity = exp(loss), .seconds = kr_now() - t0};
+        out->bits_per_byte = nll / log(2) / (double)out->n_bytes;
         kr_graph_free(g);
     }
     kr_mem_free(tok);

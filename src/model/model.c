@@ -128,11 +128,12 @@ kr_status kr_model_describe(kr_model **out, const json_t *config, const char *wh
 
 void kr_model_release(kr_model *m) {
     if (!m) return;
+    kr_tokenizer_free(m->tokenizer);
     kr_params_free(m->params);
     kr_config_clear(&m->config);
     kr_mem_free(m);
 }
 
 bool kr_model_is_bytes(const kr_model *m) {
-    return strcmp(m->config.encoder->name, "token") == 0 && strcmp(m->config.head->name, "lm") == 0 && m->config.vocab_size == 256;
+    return !m->tokenizer && !*m->no_tokenizer && strcmp(m->config.encoder->name, "token") == 0 && strcmp(m->config.head->name, "lm") == 0 && m->config.vocab_size == 256;
 }

@@ -1,11 +1,14 @@
 /* model.h - a model: its config, its parameters, and the graphs that compute it. */
 #ifndef KR_MODEL_MODEL_H
 #define KR_MODEL_MODEL_H
+#include "krait/tokenizer.h"
 #include "model/config.h"
 
 typedef struct kr_model {
     kr_config config;
     kr_params *params;
+    kr_tokenizer *tokenizer;  /* of the folder; NULL: none, or one that Krait does not read */
+    char no_tokenizer[256];   /* why, in the latter case */
 } kr_model;
 
 /* Describes a model: every parameter has a name and a shape, none has memory yet.  device:
@@ -37,11 +40,12 @@ typedef struct kr_model_graph_options {
  * frees.  Inputs by name: "ids" or "x", "targets" or "y", "seq_idx". */
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_graph **out);
 
-/* Reads config.json and the weights of a folder; params are allocated. */
+/* Reads config.json, the weights and tokenizer.json (if there is one) of a folder; params are
+ * allocated.  A tokenizer that Krait does not read is no failure: see no_tokenizer. */
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */
 kr_status kr_model_read_weights(kr_model *m, const char *dir);
-/* Writes config.json and model.safetensors, each atomically; matrices as `dtype`. */
+/* Writes config.json, model.safetensors and the tokenizer, each atomically; matrices as `dtype`. */
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype);
 
 /* Does a text model read bytes?  (256 ids and no tokenizer file) */

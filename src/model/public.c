@@ -36,14 +36,17 @@ bool kr_model_param(const kr_model *m, int64_t i, const char **name, int *n_dims
 }
 
 int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
+    if (m->tokenizer) return kr_tokenizer_encode(m->tokenizer, text, n_bytes, tok, cap);
     int64_t n = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes;
-    if (!kr_model_is_bytes(m)) return kr_fail(KR_ERR_MISSING, "this model has %lld tokens, and Krait reads bytes only (256)", (long long)m->config.vocab_size);
+    if (*m->no_tokenizer) return kr_fail(KR_ERR_MISSING, "this model's tokenizer is not read: %s", m->no_tokenizer);
+    if (!kr_model_is_bytes(m)) return kr_fail(KR_ERR_MISSING, "this model has %lld tokens and its folder no tokenizer.json; without one Krait reads bytes (256)", (long long)m->config.vocab_size);
     for (int64_t i = 0; i < n && i < cap; i++) tok[i] = (unsigned char)text[i];
     return n;
 }
 
 const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_bytes) {
     static char bytes[256][2];
+    if (m->tokenizer) return kr_tokenizer_text(m->tokenizer, tok, n_bytes);
     if (!kr_model_is_bytes(m) || tok < 0 || tok > 255) return NULL;
     bytes[tok][0] = (char)tok; /* every writer writes the same */
     if (n_bytes) *n_bytes = 1;

@@ -123,6 +123,15 @@ kr_status kr_model_read_weights(kr_model *m, const char *dir) {
     return s == KR_OK ? kr_params_push(m->params) : s;
 }
 
+static kr_status read_tokenizer(kr_model *m, const char *dir) {
+    char path[4096];
+    KR_TRY(kr_path_join(path, sizeof path, dir, "tokenizer.json"));
+    if (!kr_file_exists(path)) return KR_OK;
+    kr_status st = kr_tokenizer_open(&m->tokenizer, path);
+    if (st == KR_ERR_FORMAT) snprintf(m->no_tokenizer, sizeof m->no_tokenizer, "%s", kr_error());
+    return st == KR_ERR_FORMAT ? KR_OK : st;
+}
+
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
     char path[4096];
     json_t *j;
@@ -134,6 +143,7 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     KR_TRY(st);
     st = kr_params_alloc(m->params, training);
     if (st == KR_OK) st = kr_model_read_weights(m, dir);
+    if (st == KR_OK) st = read_tokenizer(m, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;
@@ -153,6 +163,13 @@ static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dty
     return st;
 }
 
+static kr_status write_tokenizer(const kr_model *m, const char *dir) {
+    char path[4096];
+    if (!m->tokenizer) return KR_OK;
+    KR_TRY(kr_path_join(path, sizeof path, dir, "tokenizer.json"));
+    return kr_tokenizer_save(m->tokenizer, path);
+}
+
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     char path[4096];
     json_t *j;
@@ -166,6 +183,7 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     json_decref(j);
     if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);
     kr_status st = kr_file_write(path, text, strlen(text));
+    if (st == KR_OK) st = write_tokenizer(m, dir);
     kr_mem_free(text); /* jansson's memory is ours, see json.c */
     if (st == KR_OK) st = kr_path_join(path, sizeof path, dir, "model.safetensors");
     return st == KR_OK ? write_weights(m, path, dtype) : st;

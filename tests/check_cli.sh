@@ -74,6 +74,14 @@ expect 3 'no token 999999' tokenize "$root/tests/data" --decode --text 999999
 same text.txt back "text from its tokens"
 expect 0 ' bytes/token' tokenize "$root/tests/data" text.txt --count
 
+expect 3 'no such token' train --data.paths=text.txt --tokenizer="$root/tests/data" --end_token=nothing
+expect 0 'tokens to train on' train --data.paths=text.txt --tokenizer="$root/tests/data" --end_token='<|endoftext|>' --d_model=16 --n_layer=1 --mixer.type=mamba1 \
+    --batch_size=2 --seq_len=32 --steps=20 --lr=0.02 --out=spoken
+grep -q '"eos_token_id"' spoken/config.json || fail "no end token in the config"
+same spoken/tokenizer.json "$root/tests/data/tokenizer.json" "the tokenizer beside the model"
+expect 0 . generate spoken -p 'the krait' -n 20
+expect 0 'bits/byte' eval spoken text.txt
+
 # --- from text to text ------------------------------------------------------------------------
 tiny="--data.paths=text.txt --d_model=16 --n_layer=2 --mixer.type=mamba1 --mixer.d_state=4 --batch_size=4 --seq_len=48"
 run="$tiny --steps=30 --lr=0.02 --warmup_steps=3 --log_every=5 --eval_every=10 --checkpoint_every=10"

@@ -9,6 +9,7 @@
 
 void kr_corpus_free(kr_corpus *c) {
     kr_mem_free(c->bytes);
+    kr_mem_free(c->ids);
     kr_mem_free(c->start);
     *c = (kr_corpus){0};
 }
@@ -103,6 +104,42 @@ kr_status kr_corpus_add(kr_corpus *c, const json_t *paths, const char *key, cons
     return KR_OK;
 }
 
+/* --- tokens -------------------------------------------------------------------------- */
+
+/* One document behind those before; *room grows where a document has more tokens than bytes. */
+static kr_status encode_document(kr_corpus *c, const kr_tokenizer *t, int64_t doc, int32_t end, int64_t *n, int64_t *room) {
+    const char *text = (const char *)c->bytes + c->start[doc];
+    int64_t n_bytes = c->start[doc + 1] - c->start[doc], got;
+    for (;;) {
+        got = kr_tokenizer_encode(t, text, n_bytes, c->ids + *n, *room - *n - 1);
+        if (got < 0) return (kr_status)got;
+        if (got < *room - *n) break;
+        *room = *n + got + 2 + (c->n_bytes - c->start[doc]);
+        void *p = kr_mem_resize(c->ids, (size_t)*room * sizeof *c->ids);
+        if (!p) return KR_ERR_NOMEM;
+        c->ids = p;
+    }
+    *n += got;
+    if (end >= 0) c->ids[(*n)++] = end;
+    return KR_OK;
+}
+
+kr_status kr_corpus_encode(kr_corpus *c, const kr_tokenizer *t, int32_t end) {
+    int64_t n = 0, room = c->n_bytes + 2 * c->n_docs + 64;
+    if (!(c->ids = kr_mem_array((size_t)room, sizeof *c->ids))) return KR_ERR_NOMEM;
+    for (int64_t d = 0; d < c->n_docs; d++) {
+        int64_t from = n;
+        KR_TRY(encode_document(c, t, d, end, &n, &room));
+        c->start[d] = from; /* the bytes of this document are not needed again */
+    }
+    c->start[c->n_docs] = c->n_bytes = n;
+    kr_mem_free(c->bytes);
+    c->bytes = NULL;
+    void *less = kr_mem_resize(c->ids, (size_t)(n + 1) * sizeof *c->ids);
+    if (less) c->ids = less;
+    return KR_OK;
+}
+
 /* --- holding out --------------------------------------------------------------------- */
 
 void kr_stream_free(kr_stream *s) {
@@ -128,7 +165,7 @@ static void hold_out_tails(const kr_corpus *c, double fraction, kr_stream *train
     for (int64_t i = 0; i < c->n_docs; i++) {
         int64_t from = c->start[i], to = c->start[i + 1];
         int64_t cut = to - (int64_t)((double)(to - from) * fraction + 0.5);
-        for (int k = 0; k < 3 && cut < to && (c->bytes[cut] & 0xC0) == 0x80; k++) cut++; /* inside a character */
+        for (int k = 0; k < 3 && cut < to && c->bytes && (c->bytes[cut] & 0xC0) == 0x80; k++) cut++; /* inside a character */
         stream_add(train, from, cut);
         stream_add(eval, cut, to);
     }

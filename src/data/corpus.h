@@ -2,11 +2,13 @@
 #ifndef KR_DATA_CORPUS_H
 #define KR_DATA_CORPUS_H
 #include "base/json.h"
+#include "krait/tokenizer.h"
 
 /* Documents one after the other: document i is bytes[start[i] .. start[i + 1]).  None is
  * empty.  Zero-initialised is empty. */
 typedef struct kr_corpus {
     unsigned char *bytes;
+    int32_t *ids;       /* instead of bytes, once encoded: start and n_bytes then count tokens */
     int64_t *start;
     int64_t n_docs, n_bytes, docs_room, bytes_room;
 } kr_corpus;
@@ -16,6 +18,8 @@ typedef struct kr_corpus {
  * document; with a separator it is cut there, and newlines around a separator go with it.
  * end_byte >= 0 is put after every document. */
 kr_status kr_corpus_add(kr_corpus *c, const json_t *paths, const char *key, const char *separator, int64_t end_byte);
+/* Turns every document into tokens, each followed by the token `end` (-1: none). */
+kr_status kr_corpus_encode(kr_corpus *c, const kr_tokenizer *t, int32_t end);
 void kr_corpus_free(kr_corpus *c);
 
 /* Pieces of documents that belong to one split, seen as one long string of bytes:

@@ -46,7 +46,7 @@ kr_status kr_source_open(kr_source **out, const kr_source_options *opt) {
     if (!s) return KR_ERR_NOMEM;
     s->kind = kind;
     s->seed = opt->seed;
-    s->info = (kr_source_info){.kind = kind->name, .S = opt->S, .L = opt->L, .metric = "accuracy"};
+    s->info = (kr_source_info){.kind = kind->name, .S = opt->S, .L = opt->L, .metric = "accuracy", .end_id = -1};
     kr_status st = kind->open(s, opt->data);
     if (st != KR_OK) {
         kr_source_close(s);

@@ -6,7 +6,7 @@
  * and earlier calls do not matter.  kr_source_batch allocates nothing and may be called
  * from several threads at once.
  *
- *   text               files, folders, globs or stdin, as bytes: predict the next one
+ *   text               files, folders, globs or stdin, as bytes or tokens: predict the next one
  *   copying, selective_copying, induction_heads, mqar, associative_recall, adding, parity
  *                      synthetic tasks with known answers, fresh rows at every step
  *
@@ -26,6 +26,7 @@
 #ifndef KR_DATA_SOURCE_H
 #define KR_DATA_SOURCE_H
 #include "base/keys.h"
+#include "krait/tokenizer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,7 +54,9 @@ typedef struct kr_source_info {
     int64_t S, L;
     int64_t vocab_size;        /* 0: not a token task */
     int64_t x_width, y_width;  /* 0: a token task */
-    bool text;                 /* ids are the bytes of a text */
+    bool text;                 /* ids are the bytes of a text, or its tokens */
+    const kr_tokenizer *tokenizer; /* of those tokens; NULL: bytes */
+    int32_t end_id;            /* the token that ends a document; -1: none */
     bool carries;              /* rows continue those of the step before: see kr_source_resets */
     int64_t n_train_bytes, n_eval_bytes, n_train_docs, n_eval_docs; /* of a text, else 0 */
     int64_t train_batches;     /* batches to see every byte once; 0: no such thing */

@@ -1,6 +1,8 @@
 /* source_text.c - text as bytes: every row is a piece of the documents, every target the
  * byte that comes next.
  *
+ * With a tokenizer the same holds of tokens: every document is encoded once, on opening.
+ *
  * Both splits are streams (corpus.h): the documents end to end.  A row is a span of its
  * stream, and the modes differ only in which span:
  *
@@ -29,7 +31,7 @@ typedef struct text_keys {
     const json_t *paths, *eval_paths;
     int mode, eval_split;
     double eval_fraction;
-    const char *separator;
+    const char *separator, *tokenizer, *end_token;
 } text_keys;
 
 /* The train documents in the order of one epoch; made when first asked for. */
@@ -41,6 +43,7 @@ typedef struct order {
 typedef struct text {
     text_keys k;
     kr_corpus corpus;
+    kr_tokenizer *tokenizer; /* NULL: bytes */
     kr_stream stream[2];
     order orders[2];      /* packed: two, because a batch may lie in two epochs */
     pthread_mutex_t lock; /* of the orders, which are a cache: the answers do not depend on them */
@@ -64,18 +67,21 @@ static int64_t document_at(const int64_t *before, int64_t n, int64_t pos) {
     return lo;
 }
 
+/* A byte, or a token. */
+static inline int32_t unit(const kr_corpus *c, int64_t at) { return c->ids ? c->ids[at] : c->bytes[at]; }
+
 static void fill(const text *t, const kr_stream *st, const order *o, span sp, const kr_batch *b, int64_t row) {
     const int64_t *before = o ? o->before : st->before;
     int64_t L = b->L, l = 0, pos = sp.from, d = document_at(before, st->n_docs, pos), seq = 0;
     int32_t *ids = b->ids + row * L, *targets = b->targets + row * L, *idx = b->seq_idx ? b->seq_idx + row * L : NULL;
     for (; l < L && pos < sp.to; d++, seq++) {
-        const unsigned char *src = t->corpus.bytes + st->at[o ? o->doc[d] : d] + (pos - before[d]);
+        int64_t at = st->at[o ? o->doc[d] : d] + (pos - before[d]);
         int64_t rest = before[d + 1] - pos, run = rest;
         if (run > L - l) run = L - l;
         if (run > sp.to - pos) run = sp.to - pos;
-        for (int64_t i = 0; i < run; i++) ids[l + i] = src[i];
+        for (int64_t i = 0; i < run; i++) ids[l + i] = unit(&t->corpus, at + i);
         for (int64_t i = 0; i < run; i++)
-            targets[l + i] = i + 1 < rest && pos + i >= sp.scored_from ? src[i + 1] : -1;
+            targets[l + i] = i + 1 < rest && pos + i >= sp.scored_from ? unit(&t->corpus, at + i + 1) : -1;
         if (idx)
             for (int64_t i = 0; i < run; i++) idx[l + i] = (int32_t)seq;
         l += run, pos += run;
@@ -217,19 +223,34 @@ static void describe(kr_source *s, const text *t, kr_hold_out how) {
     const kr_stream *tr = &t->stream[0], *ev = &t->stream[1];
     int64_t row_bytes = i->S * i->L;
     bool carry = t->k.mode == MODE_CARRY;
-    i->vocab_size = 256, i->text = true, i->carries = carry, i->metric = "bits_per_byte";
+    const char *units = t->tokenizer ? "tokens" : "bytes";
+    i->vocab_size = t->tokenizer ? kr_tokenizer_size(t->tokenizer) : 256, i->tokenizer = t->tokenizer;
+    i->text = true, i->carries = carry, i->metric = "bits_per_byte";
     i->n_train_bytes = tr->n_bytes, i->n_eval_bytes = ev->n_bytes;
     i->n_train_docs = tr->n_docs, i->n_eval_docs = ev->n_docs;
     i->train_batches = carry ? carry_batches(tr->n_bytes, i->S, i->L) : n_cuts(tr->n_bytes, row_bytes);
     i->eval_batches = carry ? carry_batches(ev->n_bytes, i->S, i->L) : n_cuts(ev->n_bytes, row_bytes);
     char held[80] = "nothing";
     if (ev->n_docs)
-        snprintf(held, sizeof held, "%lld bytes, %s", (long long)ev->n_bytes,
+        snprintf(held, sizeof held, "%lld %s, %s", (long long)ev->n_bytes, units,
                  t->k.eval_paths                  ? "from eval_paths"
                  : how == KR_HOLD_OUT_DOCUMENTS ? "whole documents"
                                                 : "the end of each document");
-    snprintf(i->about, sizeof i->about, "%lld document%s, %lld bytes to train on; held out: %s",
-             (long long)t->corpus.n_docs, t->corpus.n_docs == 1 ? "" : "s", (long long)tr->n_bytes, held);
+    snprintf(i->about, sizeof i->about, "%lld document%s, %lld %s to train on; held out: %s",
+             (long long)t->corpus.n_docs, t->corpus.n_docs == 1 ? "" : "s", (long long)tr->n_bytes, units, held);
+}
+
+static kr_status tokenize(kr_source *s, text *t) {
+    const char *end = t->k.end_token;
+    if (!t->k.tokenizer) {
+        if (end) KR_FAIL(KR_ERR_CONFIG, "data.end_token is \"%s\", but there is no data.tokenizer; bytes end with data.end_byte", end);
+        return KR_OK;
+    }
+    if (t->k.end_byte >= 0) KR_FAIL(KR_ERR_CONFIG, "data.end_byte is %lld beside a tokenizer; want data.end_token, a token by its text", (long long)t->k.end_byte);
+    KR_TRY(kr_tokenizer_open(&t->tokenizer, t->k.tokenizer));
+    if (end && (s->info.end_id = kr_tokenizer_find(t->tokenizer, end)) < 0)
+        KR_FAIL(KR_ERR_CONFIG, "data.end_token is \"%s\", and %s has no such token", end, t->k.tokenizer);
+    return kr_corpus_encode(&t->corpus, t->tokenizer, s->info.end_id);
 }
 
 static kr_status text_open(kr_source *s, const json_t *data) {
@@ -242,13 +263,14 @@ static kr_status text_open(kr_source *s, const json_t *data) {
     int64_t n_train = t->corpus.n_docs;
     if (t->k.eval_paths)
         KR_TRY(kr_corpus_add(&t->corpus, t->k.eval_paths, "eval_paths", t->k.separator, t->k.end_byte));
+    KR_TRY(tokenize(s, t));
     kr_hold_out how = (kr_hold_out)t->k.eval_split;
     KR_TRY(kr_corpus_split(&t->corpus, n_train, t->k.eval_fraction, &how, &t->stream[0], &t->stream[1]));
     KR_TRY(check_sizes(s, t));
     if (t->k.mode == MODE_PACKED) KR_TRY(orders_new(t));
     describe(s, t, how);
     t->k.paths = t->k.eval_paths = NULL; /* the JSON object is the caller's */
-    t->k.kind = t->k.separator = NULL;
+    t->k.kind = t->k.separator = t->k.tokenizer = t->k.end_token = NULL;
     return KR_OK;
 }
 
@@ -261,6 +283,7 @@ static void text_close(kr_source *s) {
         kr_mem_free(t->orders[i].before);
     }
     kr_corpus_free(&t->corpus);
+    kr_tokenizer_free(t->tokenizer);
     pthread_mutex_destroy(&t->lock);
     kr_mem_free(t);
 }
@@ -272,6 +295,8 @@ static const kr_key text_keys_table[] = {
                   "rows from anywhere; each byte once an epoch; or each row goes on where it ended"),
     KR_KEY_TEXT(text_keys, separator, NULL, "cut files into documents here; none: a file is a document"),
     KR_KEY_INT(text_keys, end_byte, -1, -1, 255, "byte to put after each document; -1: none"),
+    KR_KEY_TEXT(text_keys, tokenizer, NULL, "a tokenizer.json, or a folder with one: tokens instead of bytes"),
+    KR_KEY_TEXT(text_keys, end_token, NULL, "token to put after each document, such as <|endoftext|>; none: none"),
     KR_KEY_REAL(text_keys, eval_fraction, 0.05, 0, 0.9, "share of the bytes to hold out"),
     KR_KEY_CHOICE(text_keys, eval_split, "auto|tail|documents",
                   "hold out the end of each document, or whole documents (auto: if there are 50)"),

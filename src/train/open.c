@@ -20,6 +20,8 @@ static kr_status describe_model(kr_train *t) {
     kr_status st = kr_model_describe(&t->model, config, "model", t->opt.dtype ? KR_BF16 : KR_F32, t->opt.device);
     json_decref(config);
     KR_TRY(st);
+    if (t->info->tokenizer) /* the model's own, to write with and to be saved */
+        KR_TRY(kr_tokenizer_open(&t->model->tokenizer, json_string_value(json_object_get(json_object_get(t->recipe, "data"), "tokenizer"))));
     const kr_config *c = &t->model->config;
     bool tokens = strcmp(c->encoder->name, "token") == 0;
     if (tokens != (t->info->vocab_size > 0)) KR_FAIL(KR_ERR_CONFIG, "model.encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, t->info->kind, tokens ? "numbers" : "tokens");

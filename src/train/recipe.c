@@ -199,6 +199,7 @@ kr_status kr_recipe_model(const json_t *recipe, const kr_source_info *info, json
     if (m && !json_object_get(m, "model_type") && !json_object_get(m, "ssm_cfg")) {
         bad |= json_object_set_new(m, "model_type", json_string("krait"));
         if (info->vocab_size && !json_object_get(m, "vocab_size")) bad |= json_object_set_new(m, "vocab_size", json_integer(info->vocab_size));
+        if (info->end_id >= 0 && !json_object_get(m, "eos_token_id")) bad |= json_object_set_new(m, "eos_token_id", json_integer(info->end_id));
         if (info->x_width && !json_object_get(m, "encoder"))
             bad |= json_object_set_new(m, "encoder", json_pack("{s:s, s:I}", "type", "linear", "width", (json_int_t)info->x_width));
         if (info->y_width && !json_object_get(m, "head"))

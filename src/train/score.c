@@ -32,5 +32,6 @@ double kr_score_loss(const kr_score *s) { return s->n > 0 ? s->nll / s->n : NAN;
 
 double kr_score_metric(const kr_score *s, const char *metric) {
     if (strcmp(metric, "accuracy") == 0) return s->n > 0 ? s->hits / s->n : NAN;
-    return strcmp(metric, "bits_per_byte") == 0 ? kr_score_loss(s) / log(2) : kr_score_loss(s);
+    if (strcmp(metric, "bits_per_byte") == 0) return s->bytes > 0 ? s->nll / s->bytes / log(2) : kr_score_loss(s) / log(2);
+    return kr_score_loss(s);
 }

@@ -3,7 +3,8 @@
 #define KR_TRAIN_SCORE_H
 #include "graph/graph.h"
 
-typedef struct kr_score { double nll, hits, n; } kr_score; /* n steps, or n batches of numbers */
+/* n steps, or n batches of numbers; bytes: of the answers, if a step is not a byte. */
+typedef struct kr_score { double nll, hits, n, bytes; } kr_score;
 
 /* Adds the batch that g has just run: "logits" (the one way to count hits) or "nll" of n
  * steps whose targets are not -1, or of numbers (V 0) the "loss". */

@@ -87,6 +87,13 @@ static kr_status train_step(kr_train *t, double *loss, double *norm) {
 
 /* --- evaluation ---------------------------------------------------------------------------- */
 
+static double bytes_of(const kr_source_info *info, const int32_t *targets) {
+    double sum = 0;
+    for (int64_t i = 0, n; i < info->S * info->L; i++)
+        if (targets[i] >= 0 && targets[i] != info->end_id && kr_tokenizer_text(info->tokenizer, targets[i], &n)) sum += (double)n;
+    return sum;
+}
+
 static kr_status evaluate(kr_train *t) {
     kr_score s = {0};
     int64_t n = t->opt.eval_batches < t->info->eval_batches ? t->opt.eval_batches : t->info->eval_batches;
@@ -97,6 +104,7 @@ static kr_status evaluate(kr_train *t) {
         kr_graph_run(t->eval, KR_RUN_FORWARD);
         const int32_t *targets = t->eval_logits ? t->targets : kr_graph_data(t->eval, "targets");
         kr_score_add(&s, t->eval, targets, t->info->S * t->info->L, t->model->config.vocab_size);
+        if (t->info->tokenizer) s.bytes += bytes_of(t->info, targets);
     }
     bool accuracy = strcmp(t->info->metric, "accuracy") == 0;
     double loss = kr_score_loss(&s), metric = kr_score_metric(&s, t->info->metric);

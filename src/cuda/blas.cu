@@ -162,12 +162,15 @@ static bool lt_run(const kr_blas *g, void *stream) {
 enum { TILE = 64, DEPTH = 16 };
 
 /* A tile of 64 x 64 a block, 4 x 4 a thread; K in order, so that a row's bits do not hang on
- * M.  a_m, a_k: steps of A along M and K; the same of B. */
+ * M.  a_m, a_k: steps of A along M and K; the same of B.  blockIdx.y: a part of K, `depth` long,
+ * whose sums go to parts[part][M][N] instead of c. */
 template <typename T, typename C>
-static __global__ void __launch_bounds__(256) gemm_kernel(int64_t M, int64_t N, int64_t K, const T *A, int64_t a_m, int64_t a_k,
+static __global__ void __launch_bounds__(256) gemm_kernel(int64_t M, int64_t N, int64_t all_K, const T *A, int64_t a_m, int64_t a_k,
                                                           const T *B, int64_t b_k, int64_t b_n, C *c, int64_t ldc, const float *bias,
-                                                          bool add) {
+                                                          bool add, int64_t depth, float *parts) {
     __shared__ float a[DEPTH][TILE + 4], b[DEPTH][TILE + 4];
+    int64_t from = blockIdx.y * depth, K = all_K - from < depth ? all_K - from : depth;
+    A += from * a_k, B += from * b_k;
     int64_t tiles = (N + TILE - 1) / TILE, m0 = blockIdx.x / tiles * TILE, n0 = blockIdx.x % tiles * TILE;
     int tm = (int)threadIdx.x / 16 * 4, tn = (int)threadIdx.x % 16 * 4;
     float sum[4][4] = {};
@@ -189,14 +192,37 @@ static __global__ void __launch_bounds__(256) gemm_kernel(int64_t M, int64_t N, 
     }
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 4; j++)
-            if (m0 + tm + i < M && n0 + tn + j < N)
+            if (m0 + tm + i >= M || n0 + tn + j >= N) continue;
+            else if (parts) parts[((int64_t)blockIdx.y * M + m0 + tm + i) * N + n0 + tn + j] = sum[i][j];
+            else
                 cu_give(c + (m0 + tm + i) * ldc + n0 + tn + j, bias ? sum[i][j] + bias[n0 + tn + j] : sum[i][j], add);
 }
 
+template <typename C>
+static __global__ void gemm_join(int n_parts, int64_t M, int64_t N, const float *parts, C *c, int64_t ldc, const float *bias, bool add) {
+    int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i >= M * N) return;
+    float sum = bias ? bias[i % N] : 0;
+    for (int k = 0; k < n_parts; k++) sum += parts[k * M * N + i];
+    cu_give(c + i / N * ldc + i % N, sum, add);
+}
+
+/* A long K over few tiles (the gradient of narrow weights) is cut, as far as the workspace goes. */
+static int64_t parts_of_k(const kr_blas *g) {
+    int64_t tiles = (int64_t)cu_blocks(g->M, TILE) * cu_blocks(g->N, TILE), room = g->workspace ? KR_BLAS_WORKSPACE / (4 * g->M * g->N) : 0;
+    int64_t n = 512 / tiles < g->K / 256 ? 512 / tiles : g->K / 256;
+    n = n < room ? n : room;
+    return g->split_k && n > 1 ? n : 1;
+}
 template <typename T, typename C> static void run_ours(const kr_blas *g, void *stream) {
-    cu_launch(gemm_kernel<T, C>, cu_blocks(g->M, TILE) * cu_blocks(g->N, TILE), 256, 0, stream, g->M, g->N, g->K, (const T *)g->A,
-              g->a_t ? 1 : g->lda, g->a_t ? g->lda : 1, (const T *)g->B, g->b_t ? 1 : g->ldb, g->b_t ? g->ldb : 1, (C *)g->C, g->ldc,
-              g->bias, g->add);
+    int64_t n = parts_of_k(g), depth = (g->K + n - 1) / n;
+    float *parts = n > 1 ? (float *)g->workspace : NULL;
+    cu_launch(gemm_kernel<T, C>, dim3(cu_blocks(g->M, TILE) * cu_blocks(g->N, TILE), cu_blocks(g->K > 0 ? g->K : 1, depth > 0 ? depth : 1)), 256, 0, stream,
+              g->M, g->N, g->K, (const T *)g->A, g->a_t ? 1 : g->lda, g->a_t ? g->lda : 1, (const T *)g->B, g->b_t ? 1 : g->ldb, g->b_t ? g->ldb : 1,
+              (C *)g->C, g->ldc, g->bias, g->add, depth, parts);
+    if (parts)
+        cu_launch(gemm_join<C>, dim3(cu_blocks(g->M * g->N, 256)), 256, 0, stream, (int)cu_blocks(g->K, depth), g->M, g->N, parts, (C *)g->C, g->ldc,
+                  g->bias, g->add);
 }
 
 /* --- few rows, as in decoding: as fast as B can be read ------------------------------------ */

@@ -9,4 +9,5 @@ OP_TEST(linear, .cases = {
         "*40 K400 N66 W@bf16",    /* bfloat16 weights, more than one block of K */
         "*5 K35 N400 W@bf16",     /* a few rows; more than one block of N in dx */
         "*300 K8 N33",            /* several blocks of rows, a small K */
-        "*2100 K5 N3"})           /* the rows' blocks grow */
+        "*2100 K5 N3",            /* the rows' blocks grow */
+        "*3100 K131 N129"})       /* so many that a GPU cuts dW's sums over rows in parts */

@@ -41,7 +41,8 @@ def main():
     x1 = max(x for x, _ in held)
     low = min(y for _, y in held)
     high = min(max(y for _, y in held), low + 0.9)
-    y0, y1 = math.floor(low * 20 - 0.5) / 20, math.ceil(high * 20) / 20
+    low = min([low] + [y for _, t, _ in series for _, y in t])
+    y0, y1 = math.floor(low * 20 - 0.2) / 20, math.ceil(high * 20) / 20
     px = lambda x: LEFT + x / x1 * (WIDTH - LEFT - RIGHT)
     py = lambda y: TOP + (y1 - y) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13" fill="#808080">',
@@ -60,8 +61,8 @@ def main():
                    f'<polyline points="{dots}" fill="none" stroke="{colour}" stroke-width="2"/>')
         svg += [f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3.5" fill="{colour}"/>' for p in dots.split()]
         y = TOP + 14 + 20 * i
-        svg.append(f'<path d="M{WIDTH - 230} {y - 4}h24" stroke="{colour}" stroke-width="2"/>'
-                   f'<text x="{WIDTH - 200}" y="{y}">{name}: {marks[-1][1]:.3f} at the end</text>')
+        svg.append(f'<path d="M{WIDTH - 262} {y - 4}h24" stroke="{colour}" stroke-width="2"/>'
+                   f'<text x="{WIDTH - 232}" y="{y}">{name}: {marks[-1][1]:.3f} at the end</text>')
     open(out, "w").write("\n".join(svg) + "\n</svg>\n")
 
 

@@ -43,7 +43,7 @@ typedef struct kr_model_options {
                            holds for activations too, and sessions of one model share one thread */
 } kr_model_options;
 
-/* Opens a folder with config.json and model.safetensors (or its shards), as Hugging Face
+/* Opens a folder with config.json and model.safetensors or pytorch_model.bin (or shards of either), as Hugging Face
  * and state-spaces publish them and kr_train writes them.
  * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
 KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);

@@ -49,7 +49,8 @@ typedef struct kr_st_tensor {
 typedef struct kr_st kr_st;
 
 /* A .safetensors file, an .index.json, or a folder that holds model.safetensors or
- * model.safetensors.index.json.  Shards lie beside their index. */
+ * model.safetensors.index.json, or pytorch_model.bin or its index.  Shards lie beside their
+ * index.  A PyTorch checkpoint (a zip) is known by its first bytes and read by torch.c. */
 kr_status kr_st_open(kr_st **st, const char *path);
 void kr_st_close(kr_st *st); /* takes NULL; every tensor's data goes with it */
 

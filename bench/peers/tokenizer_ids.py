@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""tokenize.py - compares krait's token ids with those of the Python package `tokenizers`, byte for byte.
+"""tokenizer_ids.py - compares krait's token ids with those of the Python package `tokenizers`, byte for byte.
 
   pip install tokenizers==0.23.3
-  tokenize.py KRAIT TOKENIZER.json [FILE...] [--random MB] [--styles]
+  tokenizer_ids.py KRAIT TOKENIZER.json [FILE...] [--random MB] [--styles]
 
 Files are read as bytes and given to `tokenizers` through bytes.decode("utf-8", "replace").  --random adds
 that many megabytes of made-up text: every script of Unicode, emoji, marks, invalid UTF-8, runs of spaces.

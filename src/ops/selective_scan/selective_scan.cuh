@@ -36,6 +36,14 @@ int64_t scan_segments(int64_t blocks, int64_t L);
 void selective_scan_bwd_cuda(const kr_call *c);
 size_t selective_scan_bwd_bytes(const kr_call *c);
 
+/* Bytes of shared memory that a block may ask for. */
+static inline size_t shared_limit(void) {
+    int device = 0, bytes = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return (size_t)bytes;
+}
+
 /* ---- numbers ---- */
 static __device__ __forceinline__ float ex2(float x) {
     float y;

@@ -492,7 +492,9 @@ template <typename T> static void backward(const kr_call *c) {
 
     if (a.N <= 16) launch_bwd<T, 4, 8, 16, 4, 3>(a, o, stream);
     else if (a.N <= MANY_BWD) launch_bwd<T, 4, 4, 16, 16, 1>(a, o, stream);
-    else launch_bwd<T, 8, 4, 8, 32, 1>(a, o, stream);
+    else if (bwd_bytes<T, 8>((int)(a.N + 7) / 8, (int)(a.N + 7) / 8 * 8) <= shared_limit())
+        launch_bwd<T, 8, 4, 8, 32, 1>(a, o, stream);
+    else launch_bwd<T, 16, 4, 8, 16, 1>(a, o, stream); /* a GPU of 163 KB: fewer shares of what is summed over states */
 
     add<T>(c, SCAN_B, sums_B, a.group_tiles, a.S * a.L, a.G * a.N);
     add<T>(c, SCAN_C, sums_C, a.group_tiles, a.S * a.L, a.G * a.N);

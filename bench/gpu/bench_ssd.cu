@@ -1,6 +1,6 @@
 /* bench_ssd.cu - ssd on one GPU: right on edge shapes, then timed on the shapes of docs/gpu-notes.md.
  *
- *   bench_ssd [quick | one]      quick: no times; one: the first shape only, for a profiler
+ *   bench_ssd [quick | times | one]   quick: values only; times: times only; one: the first shape once, for a profiler
  *
  * Values are held against the double reference (ssd_ref.c) on the same rounded inputs.
  * Times are medians of replays of a CUDA graph that goes round several input sets. */
@@ -380,9 +380,12 @@ int main(int argc, char **argv) {
     const shape half[] = {{1, 17, 1, 32, 1, 8, ""}, {1, 64, 1, 64, 1, 64, "-D"}, {1, 64, 4, 64, 1, 128, ""}, {1, 65, 2, 64, 1, 128, "-bias"}, {2, 200, 3, 64, 1, 128, "pad"},
                           {2, 300, 4, 64, 2, 128, "h0 dh"}, {1, 700, 9, 32, 1, 64, "seq h0 dh"}, {1, 513, 5, 128, 1, 256, "Dhp h0 dh seq"}, {1, 600, 6, 64, 2, 40, "limit odd"},
                           {2, 1000, 12, 64, 1, 128, "seq pad dh"}, {1, 600, 2, 128, 1, 64, "h0 dh ways"}, {2, 170, 4, 64, 2, 72, "odd h0 dh ways limit"}, {2, 170, 10, 64, 2, 40, "h0 dh ways seq"}, {1, 65, 5, 128, 1, 128, "h0 dh seq pad"}, {2, 140, 4, 24, 2, 40, "h0 dh seq odd Dhp ways"}, {1, 40, 2, 16, 1, 16, "h0"}, {1, 9, 2, 64, 1, 128, "h0 dh"}};
+    bool times = argc > 1 && strcmp(argv[1], "times") == 0;
     if (one) return bench({8, 2048, 24, 64, 1, 128, ""}, 1, 1, 0.225, 1.069), 0; /* for a profiler */
-    for (const shape &s : f32) check(s, KR_F32);
-    for (const shape &s : half) check(s, KR_BF16);
+    for (const shape &s : f32)
+        if (!times) check(s, KR_F32);
+    for (const shape &s : half)
+        if (!times) check(s, KR_BF16);
     printf(n_bad ? "%d FAILED\n" : "values ok\n", n_bad);
     if (quick) return n_bad != 0;
     bench({8, 2048, 24, 64, 1, 128, ""}, 4, 50, 0.225, 1.069);

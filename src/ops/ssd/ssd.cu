@@ -97,6 +97,7 @@ size_t state_bytes(const ssd_args &a) {
 }
 size_t decay_bytes(const ssd_args &a) { return padded((size_t)a.S * a.n_seg * a.H * sizeof(float)); }
 size_t chunk_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.H * sizeof(ssd_chunk)); }
+size_t product_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.G * sizeof(ssd_product)); }
 /* The state before every chunk. */
 size_t kept_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.H * a.P * a.N * sizeof(bf16)); }
 
@@ -163,12 +164,12 @@ kr_status plan(kr_call *c) {
     const ssd_way w = way(c);
     c->fwd_scratch = c->bwd_scratch = c->saved_bytes = 0;
     ssd_args a = divided(c, w);
-    if (w != STEPS) c->fwd_scratch = decay_bytes(a) + state_bytes(a) + (w == WALK ? chunk_bytes(a) + copy_bytes(a) : 0);
+    if (w != STEPS) c->fwd_scratch = decay_bytes(a) + state_bytes(a) + (w == WALK ? chunk_bytes(a) + product_bytes(a) + copy_bytes(a) : 0);
     if (!c->training) return KR_OK;
-    if (w == WALK) c->saved_bytes = kept_bytes(a);
+    if (w == WALK) c->saved_bytes = kept_bytes(a) + chunk_bytes(a);
     c->bwd_scratch = back_bytes(a);
     if (w == WALK)
-        c->bwd_scratch = decay_bytes(a) + state_bytes(a) + chunk_bytes(a) + copy_bytes(a) + kept_bytes(a) + sum_bytes(a) + zero_bytes(a) +
+        c->bwd_scratch = decay_bytes(a) + state_bytes(a) + copy_bytes(a) + kept_bytes(a) + sum_bytes(a) + zero_bytes(a) +
                          part_bytes(a);
     return KR_OK;
 }
@@ -212,10 +213,26 @@ CUtensorMap map_of(const void *data, std::initializer_list<view_axis> axes) {
     return m;
 }
 
+/* cu_launch of a kernel that waits itself (launched_wait) for what was launched before:
+ * `early` lets it begin while the one before it, of ours too, still ends. */
+template <typename... P, typename... A>
+void launch(bool early_on, void (*kernel)(P...), dim3 grid, unsigned block, size_t shared, void *stream, A... args) {
+    if (shared > 32 * 1024) cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t how = {};
+    how.gridDim = grid, how.blockDim = dim3(block), how.dynamicSmemBytes = shared, how.stream = (cudaStream_t)stream;
+    how.attrs = &early, how.numAttrs = early_on;
+    cudaLaunchKernelEx(&how, kernel, (P)args...);
+    CU_LAUNCHED();
+}
+
 /* What forward and backward have in common: places in scratch, aligned inputs, the decays. */
 struct ssd_walk_call {
     ssd_args a;
     ssd_chunk *chunks;
+    ssd_product *products;
     char *rest; /* of scratch */
     unsigned blocks, threads;
     void *stream;
@@ -238,13 +255,11 @@ ssd_walk_call walk_call(const kr_call *c) {
     char *at = (char *)c->scratch;
     a.decay = (float *)at, at += decay_bytes(a);
     a.states = (bf16 *)at, at += state_bytes(a);
-    w.chunks = (ssd_chunk *)at, at += chunk_bytes(a);
     a.x = aligned(a.x, &a.x_pitch, a.wide_x, (int64_t)a.H * a.P, rows, &at, w.stream);
     a.B = aligned(a.B, &a.B_pitch, a.wide_B, (int64_t)a.G * a.N, rows, &at, w.stream);
     a.C = aligned(a.C, &a.C_pitch, a.wide_C, (int64_t)a.G * a.N, rows, &at, w.stream);
     w.rest = at;
-    w.blocks = (unsigned)((int64_t)a.S * a.n_seg * a.G * a.n_blocks), w.threads = (unsigned)a.n_cols * 2;
-    cu_launch(ssd_decays, cu_blocks(a.S * divide_up(a.L, SSD_Q) * a.H, 4), 128, 0, w.stream, a, w.chunks);
+    w.blocks = (unsigned)((int64_t)a.S * a.n_seg * a.G * a.n_blocks), w.threads = (unsigned)a.n_cols * 2 + 128;
     return w;
 }
 
@@ -272,27 +287,36 @@ CUtensorMap map_states(const ssd_args &a, const void *p, int parts) {
 template <int NT, bool REVERSE> void walk_starts(const ssd_walk_call &w, const ssd_walk_maps &m) {
     const ssd_args &a = w.a;
     if (a.n_seg == 1) return;
-    cu_launch(ssd_walk<NT, REVERSE, false, false>, w.blocks, w.threads, ssd_walk_smem<NT, false, false>::bytes, w.stream, a, m, w.chunks);
-    cu_launch(ssd_pass<NT, 1, REVERSE>, cu_blocks((int64_t)a.S * a.H * a.P * 2 * NT, 256), 256, 0, w.stream, a);
+    launch(!REVERSE, ssd_adds<NT, REVERSE>, w.blocks, w.threads, ssd_walk_smem<NT, false, false>::bytes, w.stream, a, m, w.chunks);
+    launch(true, ssd_pass<NT, 1, REVERSE>, cu_blocks((int64_t)a.S * a.H * a.P * 2 * NT, 256), 256, 0, w.stream, a);
 }
 
+/* Forward's decays, which backward wants too, lie behind the states it keeps. */
+ssd_chunk *saved_chunks(const kr_call *c, const ssd_args &a) { return (ssd_chunk *)((char *)c->saved + kept_bytes(a)); }
+
 template <int NT> void forward_walk(const kr_call *c) {
-    const ssd_walk_call w = walk_call(c);
+    ssd_walk_call w = walk_call(c);
     const ssd_args &a = w.a;
+    const int64_t n_chunks = a.S * divide_up(a.L, SSD_Q);
+    w.products = (ssd_product *)w.rest;
+    w.chunks = c->training ? saved_chunks(c, a) : (ssd_chunk *)(w.rest + product_bytes(a));
+    cu_launch(ssd_decays, cu_blocks(n_chunks * (a.H + 4 * a.G), 4), 128, 0, w.stream, a, w.chunks, w.products);
     ssd_walk_maps m = {map_channels(a, a.x, a.x_pitch, SSD_GROUPS), map_group(a, a.B, a.B_pitch), map_group(a, a.C, a.C_pitch),
                        map_channels(a, a.y, (int64_t)a.H * a.P, 1)};
     walk_starts<NT, false>(w, m);
+    constexpr size_t room = ssd_walk_smem<NT, true, true>::bytes;
     if (c->training) {
         m.keep = map_states(a, c->saved, 1);
-        cu_launch(ssd_walk<NT, false, true, true>, w.blocks, w.threads, ssd_walk_smem<NT, true, true>::bytes, w.stream, a, m, w.chunks);
+        launch(true, ssd_walk<NT, false, true>, w.blocks, w.threads, room, w.stream, a, m, w.chunks, w.products);
     } else {
-        cu_launch(ssd_walk<NT, false, true, false>, w.blocks, w.threads, ssd_walk_smem<NT, true, false>::bytes, w.stream, a, m, w.chunks);
+        launch(true, ssd_walk<NT, false, false>, w.blocks, w.threads, room, w.stream, a, m, w.chunks, w.products);
     }
 }
 
 template <int NT> void backward_walk(const kr_call *c) {
     ssd_walk_call w = walk_call(c);
     ssd_args &a = w.a;
+    w.chunks = saved_chunks(c, a);
     const kr_tensor *d = c->din;
     const int64_t n_rows = (int64_t)a.S * divide_up(a.L, SSD_Q), width = (int64_t)a.H * a.P;
     a.dh0 = (float *)d[SSD_H0].data, a.add_dh0 = c->acc[SSD_H0];
@@ -302,7 +326,7 @@ template <int NT> void backward_walk(const kr_call *c) {
     ssd_walk_maps m = {a.dy ? map_channels(a, a.dy, width, SSD_GROUPS) : map_zeros(a, zero, SSD_GROUPS), map_group(a, a.C, a.C_pitch)};
     m.q = m.y = m.v, m.keep = map_states(a, kept, 1);
     walk_starts<NT, true>(w, m);
-    cu_launch(ssd_walk<NT, true, false, true>, w.blocks, w.threads, ssd_walk_smem<NT, false, true>::bytes, w.stream, a, m, w.chunks);
+    launch(a.n_seg > 1, ssd_walk<NT, true, true>, w.blocks, w.threads, ssd_walk_smem<NT, false, true>::bytes, w.stream, a, m, w.chunks, w.products);
 
     ssd_grads_out o = {(bf16 *)d[SSD_X].data, (bf16 *)d[SSD_B].data, (bf16 *)d[SSD_C].data, (bf16 *)d[SSD_DT].data};
     o.dx_pitch = d[SSD_X].pitch, o.dB_pitch = d[SSD_B].pitch, o.dC_pitch = d[SSD_C].pitch, o.ddt_pitch = d[SSD_DT].pitch;
@@ -314,14 +338,14 @@ template <int NT> void backward_walk(const kr_call *c) {
     ssd_grads_maps gm = {map_channels(a, a.x, a.x_pitch, 1), a.dy ? map_channels(a, a.dy, width, 1) : map_zeros(a, zero, 1),
                          map_group(a, a.B, a.B_pitch), m.k, map_states(a, c->saved, NT / 4), map_states(a, kept, NT / 4), m.v};
     if (o.by_copy) gm.dx = map_channels(a, o.dx, o.dx_pitch, 1);
-    cu_launch(ssd_grads<NT>, (unsigned)(n_rows * a.G * o.n_splits), 384, ssd_grads_smem<NT>::bytes, w.stream, a, gm, w.chunks, o);
+    launch(true, ssd_grads<NT>, (unsigned)(n_rows * a.G * o.n_splits), 384, ssd_grads_smem<NT>::bytes, w.stream, a, gm, w.chunks, o);
     if (o.parts) {
         const int64_t rows = (int64_t)a.S * a.L, n = (int64_t)a.G * a.N;
-        if (o.dB) cu_launch(ssd_sum_parts, cu_blocks(rows * n, 256), 256, 0, w.stream, o.dB, o.dB_pitch, o.parts, o.n_splits, rows, n, o.add_dB);
+        if (o.dB) launch(true, ssd_sum_parts, cu_blocks(rows * n, 256), 256, 0, w.stream, o.dB, o.dB_pitch, o.parts, o.n_splits, rows, n, o.add_dB);
         const float *of_C = o.parts + o.n_splits * rows * n;
-        if (o.dC) cu_launch(ssd_sum_parts, cu_blocks(rows * n, 256), 256, 0, w.stream, o.dC, o.dC_pitch, of_C, o.n_splits, rows, n, o.add_dC);
+        if (o.dC) launch(true, ssd_sum_parts, cu_blocks(rows * n, 256), 256, 0, w.stream, o.dC, o.dC_pitch, of_C, o.n_splits, rows, n, o.add_dC);
     }
-    cu_launch(ssd_sum_heads, dim3((unsigned)a.H, 3), 256, 0, w.stream, (float *)d[SSD_A].data, (float *)d[SSD_DT_BIAS].data, (float *)d[SSD_D].data,
+    launch(true, ssd_sum_heads, dim3((unsigned)a.H, 3), 256, 0, w.stream, (float *)d[SSD_A].data, (float *)d[SSD_DT_BIAS].data, (float *)d[SSD_D].data,
               o.sums, n_rows, a.H, (unsigned)c->acc[SSD_A] | (unsigned)c->acc[SSD_DT_BIAS] << 1 | (unsigned)c->acc[SSD_D] << 2);
 }
 

@@ -68,6 +68,8 @@ template <int NT, int MT> __global__ void __launch_bounds__(SSD_WARPS * 32, 1) s
  * float32.  REVERSE: from what each adds to the gradient at its start to the whole gradient
  * at its end. */
 template <int NT, int MT, bool REVERSE> __global__ void ssd_pass(ssd_args a) {
+    launch_next();
+    launched_wait();
     const int64_t per_head = (int64_t)a.P * 16 * NT, n = (int64_t)a.H * per_head;
     const int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
     if (i >= (int64_t)a.S * n) return;

@@ -89,7 +89,8 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
     }
     wgmma_commit();
 
-    /* the whole square, though only i >= j counts: without branches latencies hide */
+    /* the whole square, though only i >= j counts: without branches latencies hide.  The
+     * diagonal is in both sums of pairs, and so in neither. */
     uint32_t m[4][4];
     float out[2] = {0, 0}, in[16];
     const float dt[2] = {T->dt[row[0]], T->dt[row[1]]}, mine[2] = {T->cum[row[0]], T->cum[row[1]]};
@@ -104,13 +105,15 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 const int e = 4 * nt + 2 * r + i, over = col + i - row[r];
-                const float d = over >= 0 ? pow2((i ? cum.y : cum.x) - mine[r]) : 0, dp = w[e] * d * dt[r];
-                pd[i] = P[e] * d;
-                const float pair = over > 0 ? dp * P[e] : 0;
-                if (over == 0) X->dy_x[row[r]] = w[e];
-                dP[e] += dp;
+                const float d = over >= 0 ? pow2((i ? cum.y : cum.x) - mine[r]) : 0, pair = w[e] * d * P[e];
+                pd[i] = P[e] * d * dt[r];
+                if (nt % 2 == r && over == 0) { /* nowhere else is the diagonal */
+                    X->dy_x[row[r]] = w[e];
+                    pd[i] += D;
+                }
+                dP[e] += w[e] * d * dt[r];
                 out[r] += pair;
-                in[2 * nt + i] += pair;
+                in[2 * nt + i] += pair * dt[r];
             }
             m[nt / 2][nt % 2 * 2 + r] = pack(pd[0], pd[1]);
         }
@@ -118,16 +121,15 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
     next();
     wgmma_wait<1>();
     wgmma_pin(u);
-    const float end[2] = {T->to_end[row[0]], T->to_end[row[1]]};
     float to_g[2] = {0, 0};
-    uint32_t x[16];
+    const float end[2] = {T->to_end[row[0]], T->to_end[row[1]]}, into[2] = {T->into[row[0]], T->into[row[1]]};
 #pragma unroll
     for (int nt = 0; nt < 8; nt++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            x[2 * nt + r] = tile_pair(stage + W::x, row[r], nt, lane);
-            u[4 * nt + 2 * r] *= end[r], u[4 * nt + 2 * r + 1] *= end[r];
-            to_g[r] += u[4 * nt + 2 * r] * low(x[2 * nt + r]) + u[4 * nt + 2 * r + 1] * high(x[2 * nt + r]);
+            const uint32_t x = tile_pair(stage + W::x, row[r], nt, lane);
+            to_g[r] += u[4 * nt + 2 * r] * low(x) + u[4 * nt + 2 * r + 1] * high(x);
+            u[4 * nt + 2 * r] *= into[r], u[4 * nt + 2 * r + 1] *= into[r];
         }
     wgmma_pin(u);
 #pragma unroll
@@ -158,33 +160,17 @@ __device__ inline void grads_inner(float (&dP)[32], const float (&P)[32], float 
     *(float2 *)(X->pairs_in[warp] + ((lane >> 4 & 1) * 4 + (lane >> 3 & 1) * 2 + (lane >> 2 & 1)) * 8 + c) = make_float2(in[0], in[1]);
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-        out[r] = quad_sum(out[r]), to_g[r] = quad_sum(to_g[r]) * dt[r];
-        if ((lane & 3) == 0) X->pairs_out[row[r]] = out[r], X->to_g[row[r]] = to_g[r];
+        out[r] = quad_sum(out[r]), to_g[r] = quad_sum(to_g[r]);
+        if ((lane & 3) == 0) {
+            X->pairs_out[row[r]] = out[r] * dt[r], X->to_g[row[r]] = to_g[r] * into[r];
+            X->du_x[row[r]] = out[r] + to_g[r] * end[r]; /* x times du, each in the products it is made of */
+        }
     }
+    place_free();
     wgmma_wait<0>();
     wgmma_pin(u);
     wgmma_pin(w);
-    float du_x[2] = {0, 0};
-#pragma unroll
-    for (int nt = 0; nt < 8; nt++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const int e = 4 * nt + 2 * r;
-            du_x[r] += u[e] * low(x[2 * nt + r]) + u[e + 1] * high(x[2 * nt + r]);
-            const uint32_t y = tile_pair(stage + W::dy, row[r], nt, lane);
-            u[e] = dt[r] * u[e] + D * low(y), u[e + 1] = dt[r] * u[e + 1] + D * high(y);
-        }
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        du_x[r] = quad_sum(du_x[r]);
-        if ((lane & 3) == 0) X->du_x[row[r]] = du_x[r];
-    }
-    place_free();
-    const int to = 16 * warp + (lane & 7) + (lane >> 3 & 1) * 8;
-#pragma unroll
-    for (int ks = 0; ks < 4; ks++)
-        store_x4(swizzled(smem_at(stage_dx), to, 2 * ks + (lane >> 4)), pack(u[8 * ks], u[8 * ks + 1]), pack(u[8 * ks + 2], u[8 * ks + 3]),
-                 pack(u[8 * ks + 4], u[8 * ks + 5]), pack(u[8 * ks + 6], u[8 * ks + 7]));
+    walk_rows<4>(smem_at(stage_dx), u, warp, lane);
 }
 
 /* [rows, n] of tiles to rows `pitch` apart, 16 bytes at a time where they fit. */
@@ -209,7 +195,7 @@ __device__ inline void grads_outer(float (&dB)[8 * NT], float (&dC)[8 * NT], con
     const uint32_t at = smem_at(stage);
     uint32_t x[4][4];
     const float in[2] = {T->from_start[row], T->from_start[row + 8]};
-    const float end0 = T->to_end[row] * T->dt[row], end1 = T->to_end[row + 8] * T->dt[row + 8];
+    const float end0 = T->into[row], end1 = T->into[row + 8];
     const int from = 16 * warp + (lane & 7) + (lane >> 3 & 1) * 8;
     float from_h[2] = {0, 0}, t[32];
     wgmma_begin();
@@ -327,13 +313,15 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
     const int n = heads > 0 ? heads * parts : 0;
     const int rows = a.L - t0 < SSD_Q ? (int)(a.L - t0) : SSD_Q;
     if (threadIdx.x == 0) {
-        for (int j = 0; j < W::stages; j++) barrier_init(full + j, 1), barrier_init(empty + j, 256 + 3);
-        for (int j = 0; j < 2; j++) barrier_init(told + j, 256 + 2), barrier_init(heard + j, 1);
-        barrier_init(once, 1), barrier_init(dx_there, 128), barrier_init(dx_taken, 1);
+        for (int j = 0; j < W::stages; j++) barrier_init(full + j, 1), barrier_init(empty + j, 8 + 3);
+        for (int j = 0; j < 2; j++) barrier_init(told + j, 8 + 2), barrier_init(heard + j, 1);
+        barrier_init(once, 1), barrier_init(dx_there, 4), barrier_init(dx_taken, 1);
         barrier_init_done();
         store_fence();
     }
     __syncthreads();
+    launch_next();
+    launched_wait();
     const uint32_t base = smem_at(smem);
 
     const int64_t row0 = (int64_t)s * n_chunks + chunk;
@@ -436,23 +424,21 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
                 if (o.by_copy && j > 0) barrier_wait(dx_taken, (j - 1) & 1);
                 else if (!o.by_copy) meet(1, 128);
             });
-            barrier_arrive(told + j % 2);
-            barrier_arrive(empty + stage);
-            if (o.by_copy) {
-                store_fence();
-                barrier_arrive(dx_there);
-            } else {
+            if (o.by_copy) store_fence();
+            __syncwarp();
+            if (lane == 0) {
+                if (o.by_copy) barrier_arrive(dx_there);
+                barrier_arrive(told + j % 2);
+                barrier_arrive(empty + stage);
+            }
+            if (!o.by_copy) {
                 meet(1, 128);
                 if (o.dx) grads_rows(smem + W::dx, o.dx + ((int64_t)s * a.L + t0) * o.dx_pitch + head * a.P + p0, o.dx_pitch, rows, 64, o.add_dx, threadIdx.x);
             }
         }
         if (o.by_copy) barrier_wait(dx_taken, (n - 1) & 1); /* dx's place is where dP goes */
         else meet(1, 128);
-        const int to = 16 * warp + (lane & 7) + (lane >> 3 & 1) * 8;
-#pragma unroll
-        for (int ks = 0; ks < 4; ks++)
-            store_x4(swizzled(base + W::dx, to, 2 * ks + (lane >> 4)), pack(dP[8 * ks], dP[8 * ks + 1]), pack(dP[8 * ks + 2], dP[8 * ks + 3]),
-                     pack(dP[8 * ks + 4], dP[8 * ks + 5]), pack(dP[8 * ks + 6], dP[8 * ks + 7]));
+        walk_rows<4>(base + W::dx, dP, warp, lane);
         store_fence();
         meet(3, 256);
     } else {
@@ -467,8 +453,8 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
             if (j >= 2) barrier_wait(heard + j % 2, (j / 2 - 1) & 1);
             grads_outer<NT>(dB, dC, smem + stage * W::stage, smem + W::C, (const ssd_chunk *)(smem + stage * W::stage + W::table),
                             crossing + j % 2, warp, lane);
-            barrier_arrive(told + j % 2);
-            barrier_arrive(empty + stage);
+            __syncwarp();
+            if (lane == 0) barrier_arrive(told + j % 2), barrier_arrive(empty + stage);
         }
         meet(3, 256);
         wgmma_pin(dB);
@@ -495,8 +481,8 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
         } else { /* B and C are done with */
             const int64_t row = (int64_t)s * a.L + t0, col = (int64_t)g * a.N;
             meet(2, 128);
-            walk_state<NT>(base + W::B, dB, warp, lane);
-            walk_state<NT>(base + W::C, dC, warp, lane);
+            walk_rows<NT>(base + W::B, dB, warp, lane);
+            walk_rows<NT>(base + W::C, dC, warp, lane);
             meet(2, 128);
             if (o.dB) grads_rows(smem + W::B, o.dB + row * o.dB_pitch + col, o.dB_pitch, rows, a.N, o.add_dB, threadIdx.x - 128);
             if (o.dC) grads_rows(smem + W::C, o.dC + row * o.dC_pitch + col, o.dC_pitch, rows, a.N, o.add_dC, threadIdx.x - 128);
@@ -507,6 +493,8 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
 
 /* Sums over the splits, in order. */
 static __global__ void ssd_sum_parts(bf16 *to, int64_t pitch, const float *parts, int n, int64_t rows, int64_t width, bool add) {
+    launch_next();
+    launched_wait();
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= rows * width) return;
     float v = 0;
@@ -516,6 +504,8 @@ static __global__ void ssd_sum_parts(bf16 *to, int64_t pitch, const float *parts
 
 /* dA, ddt_bias, dD: a block a head and kind, over all rows of partial sums. */
 static __global__ void ssd_sum_heads(float *dA, float *dbias, float *dD, const float *sums, int64_t rows, int H, unsigned add) {
+    launch_next();
+    launched_wait();
     __shared__ float room[32];
     const int h = blockIdx.x, kind = blockIdx.y;
     float *to = kind == 0 ? dA : kind == 1 ? dbias : dD, v = 0;

@@ -110,6 +110,19 @@ __device__ inline void copy_16(uint32_t to, const void *from, bool there) {
 __device__ inline void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int left> __device__ inline void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
 
+/* The next launch may take multiprocessors as soon as they are free; it waits before it
+ * reads what this one or any before it writes. */
+__device__ inline void launch_next() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ inline void launched_wait() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /* --- tiles in shared memory ---------------------------------------------------------------- */
 
 /* A tile has 64 rows of U units of 16 bytes (U at least 8).  Units are permuted within

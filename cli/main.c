@@ -10,6 +10,7 @@ static const command commands[] = {
     {"generate", "let a model write, token by token", cmd_generate},
     {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
+    {"convert", "a model of PyTorch or state-spaces as safetensors, in another precision", cmd_convert},
     {"tokenize", "text to the token ids of a tokenizer.json, and back", cmd_tokenize},
     {"config", "explain the keys of recipes and models", cmd_config},
     {"inspect", "pictures of what a model does: scan orders", cmd_inspect},

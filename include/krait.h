@@ -47,6 +47,10 @@ typedef struct kr_model_options {
  * and state-spaces publish them and kr_train writes them.
  * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
 KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);
+/* Writes a model of any folder that kr_model_open takes as config.json, model.safetensors and
+ * tokenizer.json in Hugging Face's words, matrices as `dtype` ("float32", "bfloat16", "float16"),
+ * each file whole or not at all.  KR_ERR_CONFIG: `to` holds a model already. */
+KR_API kr_status kr_model_convert(const char *from, const char *to, const char *dtype);
 KR_API void kr_model_free(kr_model *m); /* after its sessions */
 KR_API int64_t kr_model_vocab_size(const kr_model *m);
 

@@ -81,6 +81,15 @@ grep -q '"eos_token_id"' spoken/config.json || fail "no end token in the config"
 same spoken/tokenizer.json "$root/tests/data/tokenizer.json" "the tokenizer beside the model"
 expect 0 . generate spoken -p 'the krait' -n 20
 expect 0 'bits/byte' eval spoken text.txt
+expect 2 'want a model and a new folder' convert spoken
+expect 3 'is there already' convert spoken spoken
+expect 3 'dtype is "int3"' convert spoken other --dtype int3
+"$krait" convert spoken other || fail "convert"
+same spoken/model.safetensors other/model.safetensors "a conversion to the same"
+same spoken/tokenizer.json other/tokenizer.json "the tokenizer of a conversion"
+expect 0 'bits/byte' eval spoken text.txt
+"$krait" convert spoken half --dtype float16 || fail "convert to float16"
+expect 0 'bits/byte' eval half text.txt
 
 # --- from text to text ------------------------------------------------------------------------
 tiny="--data.paths=text.txt --d_model=16 --n_layer=2 --mixer.type=mamba1 --mixer.d_state=4 --batch_size=4 --seq_len=48"

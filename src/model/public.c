@@ -21,6 +21,21 @@ kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options
     return kr_model_load(out, path, false, t, opt ? opt->device : NULL);
 }
 
+kr_status kr_model_convert(const char *from, const char *to, const char *dtype) {
+    static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16};
+    char path[4096];
+    kr_model *m;
+    int i = 0;
+    while (i < 3 && strcmp(dtype, kr_dtype_text(types[i])) != 0) i++;
+    if (i == 3) KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16 or float16", dtype);
+    KR_TRY(kr_path_join(path, sizeof path, to, "config.json"));
+    if (kr_file_exists(path)) KR_FAIL(KR_ERR_CONFIG, "%s is there already; choose another folder", path);
+    KR_TRY(kr_model_load(&m, from, false, types[i] == KR_BF16 ? KR_BF16 : KR_F32, NULL));
+    kr_status st = kr_model_save(m, to, types[i]);
+    kr_model_release(m);
+    return st;
+}
+
 void kr_model_free(kr_model *m) { kr_model_release(m); }
 int64_t kr_model_vocab_size(const kr_model *m) { return m->config.vocab_size; }
 

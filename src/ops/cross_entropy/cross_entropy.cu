@@ -9,10 +9,16 @@
  * lse have gradients of their own, backward makes the logits again. */
 #include "ops/cross_entropy/cross_entropy.h"
 
+#include <limits.h>
+
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
 
-enum { SLAB_BYTES = 820 << 20, THREADS = 1024, AHEAD = 4 }; /* AHEAD: loads of a thread under way at once */
+enum {
+    SLAB_BYTES = 820 << 20,                    /* 4224 tokens of 50288: whole waves of tiles for products of width 768 and 1024 */
+    THREADS = 1024, BLOCKS = 1, AHEAD = 4,     /* BLOCKS at once, so that their rows stay in the cache; AHEAD: loads under way */
+    STRIDE = THREADS * 4
+};
 
 /* Slabs: their rows hang on V alone. */
 static int64_t logit_pitch(const kr_call *c) { return (KR_SIZE(c, 'V') + 7) / 8 * 8; }
@@ -85,32 +91,49 @@ static __device__ __forceinline__ void join_warp(float &max, float &sum) {
     }
 }
 
-/* All threads get max and sum of exp(l - max). */
-static __device__ __forceinline__ void row_sums(const float *row, int64_t columns, float &max, float &sum) {
-    __shared__ float maxes[THREADS / 32], sums[THREADS / 32];
-    max = -INFINITY, sum = 0;
-    for (int64_t first = threadIdx.x * 4; first < columns; first += THREADS * 4 * AHEAD) {
-        lanes<float, 4> v[AHEAD];
+/* 2^x, to two units in the last place; nothing below 2^-126. */
+static __device__ __forceinline__ float exp2_of(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+static constexpr float LOG2_E = 1.44269504f;
+
+/* What a thread has of a chunk: AHEAD times 4 columns from `first` on, STRIDE apart. */
+typedef struct part { lanes<float, 4> v[AHEAD]; } part;
+static __device__ __forceinline__ part load_part(const float *row, int first, int end) {
+    part p;
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int64_t i = first + a * THREADS * 4;
-            if (i < columns) v[a] = *(const lanes<float, 4> *)(row + i);
+    for (int a = 0; a < AHEAD; a++)
+        if (first + a * STRIDE < end) p.v[a] = *(const lanes<float, 4> *)(row + first + a * STRIDE);
+    return p;
+}
+
+/* max and sum go over a part, too; columns from `end` on do not count. */
+template <bool WHOLE> static __device__ __forceinline__ void add_part(part p, int first, int end, float &max, float &sum) {
+    float m = max;
+#pragma unroll
+    for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            if (!WHOLE) p.v[a].v[j] = first + a * STRIDE + j < end ? p.v[a].v[j] : -INFINITY;
+            m = fmaxf(m, p.v[a].v[j]);
         }
-        float m = max;
+    sum *= exp2_of((max - m) * LOG2_E);
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++)
+    for (int a = 0; a < AHEAD; a++)
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                v[a].v[j] = first + a * THREADS * 4 + j < columns ? v[a].v[j] : -INFINITY;
-                m = fmaxf(m, v[a].v[j]);
-            }
-        sum *= __expf(max - m);
-#pragma unroll
-        for (int a = 0; a < AHEAD; a++)
-#pragma unroll
-            for (int j = 0; j < 4; j++) sum += __expf(v[a].v[j] - m);
-        max = m;
-    }
+        for (int j = 0; j < 4; j++) sum += exp2_of((p.v[a].v[j] - m) * LOG2_E);
+    max = m;
+}
+
+/* All threads get max and sum of exp(l - max). */
+static __device__ __forceinline__ void row_sums(const float *row, int columns, float &max, float &sum) {
+    __shared__ float maxes[THREADS / 32], sums[THREADS / 32];
+    int first = (int)threadIdx.x * 4;
+    max = -INFINITY, sum = 0;
+    for (; first + (AHEAD - 1) * STRIDE + 4 <= columns; first += AHEAD * STRIDE) add_part<true>(load_part(row, first, INT_MAX), first, 0, max, sum);
+    if (first < columns) add_part<false>(load_part(row, first, columns), first, columns, max, sum);
     join_warp(max, sum);
     if (threadIdx.x % 32 == 0) maxes[threadIdx.x / 32] = max, sums[threadIdx.x / 32] = sum;
     __syncthreads();
@@ -119,50 +142,50 @@ static __device__ __forceinline__ void row_sums(const float *row, int64_t column
     join_warp(max, sum);
 }
 
-/* dl[v] = all softmax(l)[v] - dnll [v is the target], in place; zero in padding.  A T may be
- * smaller than a float, so what lies where a chunk is written must have been read by all. */
+/* dl[v] = all softmax(l)[v], in place, where softmax is exp(l - max) / 2^log2_sum; zero in
+ * padding.  A T may be smaller than a float: what lies where a chunk is written must have
+ * been read by all. */
 template <typename T>
-static __device__ __forceinline__ void row_grads(float *row, const row_args &a, int64_t target, float lse, float nll, float all, float dnll) {
-    for (int64_t chunk = 0; chunk < a.pitch; chunk += THREADS * 4 * AHEAD) {
-        lanes<float, 4> v[AHEAD];
-#pragma unroll
-        for (int k = 0; k < AHEAD; k++) {
-            int64_t i = chunk + (k * THREADS + threadIdx.x) * 4;
-            if (i < a.pitch) v[k] = *(const lanes<float, 4> *)(row + i);
-        }
+static __device__ __forceinline__ void row_grads(float *row, int columns, int pitch, float max, float log2_sum, float all) {
+    for (int chunk = 0; chunk < pitch; chunk += AHEAD * STRIDE) {
+        int first = chunk + (int)threadIdx.x * 4;
+        part p = load_part(row, first, pitch);
         if (sizeof(T) < sizeof(float)) __syncthreads();
+        bool whole = chunk + AHEAD * STRIDE <= columns;
 #pragma unroll
-        for (int k = 0; k < AHEAD; k++) {
-            int64_t i = chunk + (k * THREADS + threadIdx.x) * 4;
-            if (i >= a.pitch) break;
+        for (int a = 0; a < AHEAD; a++) {
+            int i = first + a * STRIDE;
             lanes<T, 4> dl;
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                float p = __expf(i + j == target ? -nll : v[k].v[j] - lse);
-                dl.v[j] = cu_as<T>(i + j < a.columns ? all * p - (i + j == target ? dnll : 0) : 0);
+                float d = all * exp2_of(fmaf(p.v[a].v[j] - max, LOG2_E, -log2_sum));
+                dl.v[j] = cu_as<T>(whole || i + j < columns ? d : 0);
             }
-            *(lanes<T, 4> *)((T *)row + i) = dl;
+            if (whole || i < pitch) *(lanes<T, 4> *)((T *)row + i) = dl;
         }
     }
 }
 
-template <typename T> static __global__ void __launch_bounds__(THREADS) row_kernel(row_args a) {
+template <typename T> static __global__ void __launch_bounds__(THREADS, BLOCKS) row_kernel(row_args a) {
     int64_t r = a.first + blockIdx.x, target = target_of(a.targets, a.t_pitch, r, a.columns);
-    float *row = a.slab + blockIdx.x * a.pitch, lse, nll;
+    float *row = a.slab + blockIdx.x * a.pitch, lse, nll, max, log2_sum = 0;
     if (a.find_lse) {
-        float own = target >= 0 ? row[target] : 0, max, sum;
-        row_sums(row, a.columns, max, sum);
+        float own = target >= 0 ? row[target] : 0, sum;
+        row_sums(row, (int)a.columns, max, sum);
         lse = max + logf(sum);
         nll = target >= 0 ? max - own + logf(sum) : 0; /* where the target leads, no digits are lost */
+        log2_sum = log2f(sum);
         if (threadIdx.x == 0) a.lse[r] = lse, a.nll[r] = nll;
     } else {
-        lse = a.lse[r], nll = a.nll[r];
+        lse = max = a.lse[r], nll = a.nll[r];
     }
     if (!a.grads) return;
     float share = target >= 0 ? (a.unit ? 1 : a.dloss ? *a.dloss : 0) / *a.scored : 0;
     float dnll = target >= 0 ? share + (a.dnll ? a.dnll[r] : 0) : 0;
     float all = dnll + share * 2 * a.z_loss * lse + (a.dlse ? a.dlse[r] : 0);
-    row_grads<T>(row, a, target, lse, nll, all, dnll);
+    row_grads<T>(row, (int)a.columns, (int)a.pitch, max, log2_sum, all);
+    __syncthreads();
+    if (threadIdx.x == 0 && target >= 0) ((T *)row)[target] = cu_as<T>(all * expf(-nll) - dnll);
 }
 
 /* --- the loss ---------------------------------------------------------------------------------- */
@@ -206,6 +229,7 @@ static const void *x_row(const kr_call *c, int64_t row) {
 static kr_blas product(const kr_call *c) {
     kr_blas g = {};
     g.type = c->real, g.c_type = KR_F32;
+    g.plain = KR_SIZE(c, 'K') * (int64_t)kr_dtype_bytes(c->real) % 16 != 0;
     g.workspace = kr_blas_workspace(slab_rows(c), KR_SIZE(c, 'V'), KR_SIZE(c, 'K')) ? c->scratch : NULL;
     return g;
 }

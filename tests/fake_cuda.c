@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "ops/op.h"
+#include "ops/add_rmsnorm/add_rmsnorm.h"
 #include "train/adamw.h"
 
 enum { ARENA = 1 << 30, MAX_BLOCKS = 8192 };
@@ -120,6 +120,18 @@ static void narrow(kr_tensor *t, const kr_tensor *was, bool back) {
     free(t->data);
 }
 
+/* What a backward writes again; add_rmsnorm's has the sum, not what was added. */
+static void make_again(const kr_op *op, kr_call c) {
+    if (op == &kr_op_add_rmsnorm) {
+        c.in[ADD_RMSNORM_X] = c.out[ADD_RMSNORM_SUM];
+        c.in[ADD_RMSNORM_RES] = (kr_tensor){0};
+        c.out[ADD_RMSNORM_SUM].data = NULL;
+    }
+    c.scratch = aligned_alloc(64, (c.fwd_scratch + 127) & ~(size_t)63);
+    kr_op_forward(op, &c, c.impl);
+    free(c.scratch);
+}
+
 static void run_op(const work *w) {
     kr_call c = w->call;
     kr_tensor in[KR_MAX_IN], out[KR_MAX_OUT], din[KR_MAX_IN], dout[KR_MAX_OUT];
@@ -131,10 +143,12 @@ static void run_op(const work *w) {
         else widen(&c.out[o], &t, c.n_star, &out[o]), widen(&c.dout[o], &t, c.n_star, &dout[o]), o++;
     }
     c.impl = kr_cpu_best(), c.real = KR_F32;
+    unsigned made = backward ? (c.again ? w->op->bwd_again : 0) : ~0u;
+    if (backward && made) make_again(w->op, c);
     if (backward) kr_op_backward(w->op, &c, c.impl);
     else kr_op_forward(w->op, &c, c.impl);
     while (i-- > 0) narrow(&c.in[i], &in[i], false), narrow(&c.din[i], &din[i], backward);
-    while (o-- > 0) narrow(&c.out[o], &out[o], !backward), narrow(&c.dout[o], &dout[o], false);
+    while (o-- > 0) narrow(&c.out[o], &out[o], made >> o & 1), narrow(&c.dout[o], &dout[o], false);
 }
 
 static void run_adamw(const work *w) {

@@ -408,6 +408,9 @@ void case_backward(const op_case *k, const how *h, kr_call *c) {
         if (!(k->op->bwd_in >> i & 1)) poison(&c->in[i], &k->in_term[i], c);
     for (int o = 0; o < k->n_out && h->poison; o++)
         if (!(k->op->bwd_out >> o & 1)) poison(&c->out[o], &k->out_term[o], c);
+    for (int o = 0; o < k->n_out && h->again; o++)
+        if (k->op->bwd_again >> o & 1) poison(&c->out[o], &k->out_term[o], c), thaw(c->out[o].data);
+    c->again = h->again;
     c->scratch = own(c->bwd_scratch, "backward scratch", h->impl == KR_CUDA ? 256 - GUARD : 0);
     if (h->impl == KR_CUDA) run_on_device(k, c, true);
     else kr_op_backward(k->op, c, h->impl);

@@ -33,6 +33,7 @@ typedef struct how {
     unsigned no_out, no_din, no_dout, zero_dout, acc;
     unsigned alias;                  /* bit o: out[o] lies in the memory of its state input or in[0] */
     bool poison;                     /* what backward has not declared turns to NaN before it */
+    bool again;                      /* backward writes bwd_again once more; NaN before */
 } how;
 
 /* Parses the words and draws the numbers; false after printing why it cannot. */

@@ -272,7 +272,7 @@ static bool few_rows(const kr_blas *g, void *stream) {
 
 void kr_blas_run(const kr_blas *g, void *stream) {
     if (g->M == 0 || g->N == 0) return;
-    if (g->K > 0 && (few_rows(g, stream) || lt_run(g, stream))) return;
+    if (g->K > 0 && !g->plain && (few_rows(g, stream) || lt_run(g, stream))) return;
     if (g->type == KR_F32) run_ours<float, float>(g, stream);
     else if (g->c_type == KR_F32) run_ours<bf16, float>(g, stream);
     else run_ours<bf16, bf16>(g, stream);

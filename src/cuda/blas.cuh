@@ -18,6 +18,7 @@ typedef struct kr_blas {
     void *C;
     kr_dtype type, c_type;
     bool a_t, b_t, add;
+    bool plain;             /* by our plain kernel: for slices of rows that would not be aligned by themselves */
     bool split_k;           /* K may be cut in parts: faster for a long K, but then the bits of a row hang on M */
     const float *bias;      /* [N]; NULL: none */
     void *bias_room;        /* N elements of c_type, for a bias and a C that is not float32 */

@@ -9,7 +9,9 @@
  * only in part, or leave a gap, the root's gradient is cleared first and all add.
  *
  * Remaking: the output of a cheap step is not kept for backward, but made again before the
- * first backward that reads it, by a repetition of the step.
+ * first backward that reads it, by a repetition of the step.  Where only a product's dW reads
+ * it, and the backward of the step that made it can write it as it goes (bwd_again), dW waits
+ * for that instead.
  *
  * Checkpointing: the steps of a block are repeated before the block's backward, from the
  * inputs of the block; backward then reads the copies, and the originals die early. */
@@ -19,6 +21,7 @@
 #include "ops/conv1d/conv1d.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/glu/glu.h"
+#include "ops/linear/linear.h"
 #include "ops/rope/rope.h"
 
 /* The gradient of a node's root, made at its first use.  Parameters have their own. */
@@ -107,6 +110,38 @@ static void add_backward(kr_graph *g, int f, int r) {
         if (!x || !x->needs_grad || op->no_grad >> i & 1) continue;
         g->steps[at].din[i] = grad_of(g, x);
     }
+}
+
+/* The input of product f that its dW can wait for; NULL: none. */
+static kr_node *worth_waiting(kr_graph *g, int f) {
+    const kr_step *s = &g->steps[f];
+    kr_node *x = s->in[LINEAR_X] ? s->in[LINEAR_X]->root : NULL;
+    if (!g->device || !g->opt.remake || g->opt.checkpoint || s->op != &kr_op_linear || !x || x->maker < 0) return NULL;
+    if (x->keep || x->again || !x->needs_grad || !s->in[LINEAR_W]->needs_grad || !has_grad(s)) return NULL;
+    const kr_step *maker = &g->steps[x->maker];
+    int readers = 0;
+    for (int k = 0; k < g->n_forward; k++)
+        for (int i = 0; i < KR_MAX_IN; i++) readers += g->steps[k].in[i] && g->steps[k].in[i]->root == x;
+    for (int o = 0; o < KR_MAX_OUT; o++)
+        if (maker->out[o] == x && maker->op->bwd_again >> o & 1 && readers == 1) return x;
+    return NULL;
+}
+
+/* Backward of product f but for dW, which its maker's backward will wake. */
+static void postpone_dw(kr_graph *g, int f, kr_node *x) {
+    add_backward(g, f, f);
+    if (g->status != KR_OK || !(x->again = kr_node_new(g, KR_NODE_ACT, NULL, x->dtype, x->n_dims, x->dim))) return;
+    kr_step *s = &g->steps[g->n_steps - 1];
+    x->again->width = x->width;
+    s->in[LINEAR_X] = s->din[LINEAR_W] = NULL;
+    g->steps[x->maker].waiting = f;
+}
+static void wake_dw(kr_graph *g, int p) {
+    g->steps[g->n_steps - 1].call.again = true;
+    add_backward(g, g->steps[p].waiting, g->steps[p].waiting);
+    if (g->status != KR_OK) return;
+    kr_step *s = &g->steps[g->n_steps - 1];
+    s->din[LINEAR_X] = s->din[LINEAR_B] = NULL;
 }
 
 static kr_node *mapped(kr_node *const *from, kr_node *const *to, int n, kr_graph *g, kr_node *x) {
@@ -207,9 +242,15 @@ void kr_graph_grad(kr_graph *g, kr_node *loss) {
             base = g->n_steps + (i - a);
             repeat_block(g, a, i + 1);
         }
+        kr_node *x = worth_waiting(g, i);
+        if (x) {
+            postpone_dw(g, i, x);
+            continue;
+        }
         if (g->opt.remake && !g->opt.checkpoint) remake_inputs(g, i);
         if (g->steps[i].again) base = g->steps[i].again;
         for (int k = i; k >= a && g->status == KR_OK; k--) add_backward(g, k, base - (i - k));
+        if (g->status == KR_OK && g->steps[i].waiting) wake_dw(g, i);
         i = a;
     }
     for (kr_node *n = g->nodes; n && g->status == KR_OK; n = n->all_next) {

@@ -45,6 +45,7 @@ typedef struct kr_step {
     kr_node *scratch;          /* plan: what it needs while it runs; NULL: nothing */
     int block;                 /* -1: in none */
     int again;                 /* the step that repeats this one for backward; 0: none */
+    int waiting;               /* the product whose dW waits for this one's backward to make its x again; 0: none */
     kr_call call;
 } kr_step;
 

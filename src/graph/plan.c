@@ -54,7 +54,7 @@ static void find_uses(kr_graph *g) {
         }
         for (int o = 0; o < KR_MAX_OUT; o++) {
             if (s->backward) {
-                if (s->op->bwd_out >> o & 1) use(s->out[o], k);
+                if ((s->op->bwd_out | (s->call.again ? s->op->bwd_again : 0)) >> o & 1) use(s->out[o], k);
                 use(s->dout[o], k);
             } else if (s->out[o] && (o == 0 || wanted(s->out[o]))) {
                 use(s->out[o], k);

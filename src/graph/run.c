@@ -4,6 +4,7 @@
 
 #include "base/timing.h"
 #include "graph/node.h"
+#include "ops/linear/linear.h"
 
 static size_t bytes_of(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
@@ -172,7 +173,8 @@ int kr_graph_get_profile(const kr_graph *g, kr_profile_row *rows, int cap) {
         }
         rows[i].seconds += g->profile[k].seconds;
         rows[i].calls += g->profile[k].calls;
-        if (s->op->flops) rows[i].flops += s->op->flops(&s->call) * (double)g->profile[k].calls * (s->backward ? 2 : 1);
+        int passes = !s->backward ? 1 : s->op == &kr_op_linear ? (s->din[LINEAR_X] != NULL) + (s->din[LINEAR_W] != NULL) : 2;
+        if (s->op->flops) rows[i].flops += s->op->flops(&s->call) * (double)g->profile[k].calls * passes;
     }
     return n;
 }

@@ -55,6 +55,7 @@ struct kr_call {
     kr_tensor din[KR_MAX_IN];         /* gradients to make; data NULL: unwanted */
     kr_tensor dout[KR_MAX_OUT];       /* gradients given; data NULL: zero */
     bool acc[KR_MAX_IN];              /* add into din[i] instead of setting it */
+    bool again;                       /* backward also writes what bwd_again says into out */
     kr_dtype real;                    /* set before bind: of activations; KR_F32, or on CUDA KR_BF16 */
     kr_impl impl;                     /* set before bind: KR_CUDA plans for its kernels, all else for a CPU's */
     int n_threads;                    /* set before bind; at least 1 */
@@ -90,6 +91,7 @@ typedef struct kr_op {
     kr_kernel *fwd[KR_N_IMPL], *bwd[KR_N_IMPL];
     kr_kernel *fwd_f64, *bwd_f64;     /* the reference in double; bwd NULL: not differentiable */
     unsigned bwd_in, bwd_out;         /* bit i: backward reads in[i] / out[i] */
+    unsigned bwd_again;               /* bit i: on a GPU, backward can write out[i] once more as it goes (c->again) */
     unsigned no_grad;                 /* bit i: in[i] has no gradient (ids, indices) */
     struct { signed char in, out; } state[2]; /* in/out pairs carried along L, as index + 1; 0 ends */
     /* bit o: out[o] may be the same memory as its state input (or as in[0] for o == 0) */

@@ -20,7 +20,7 @@ template <typename T, typename S> struct rmsnorm_args {
     row_split split;
     const T *x;         /* forward */
     const float *res, *w;
-    T *y;
+    T *y;               /* in backward: to be made again; NULL: not */
     float *sum;
     const S *s;         /* backward */
     const T *dy;
@@ -115,13 +115,15 @@ static __global__ void __maxnreg__(CH > 3 ? 128 : 80) rmsnorm_bwd_kernel(const r
             int i = (k * a.split.threads + lane) * 4;
             if (i >= D) continue;
             lanes<float, 4> w = get_weight<4, FAST>(a.w, i, D - i);
-            float d[4];
+            float d[4], y[4];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 float v = s[k][j], g = dy[k][j];
+                y[j] = v * inv * w.v[j];
                 dw[k][j] += g * v * inv;
                 d[j] = ds[k].v[j] + (inv * (g * w.v[j]) - v * back);
             }
+            if (a.y) put<4, FAST>(a.y + r * a.D + i, y, false, D - i);
             if (a.dx) put<4, FAST>(a.dx + r * a.dx_pitch + i, d, a.add_dx, D - i);
             if (a.dres) put<4, FAST>(a.dres + r * a.dres_pitch + i, d, a.add_dres, D - i);
         }

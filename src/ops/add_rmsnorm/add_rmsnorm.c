@@ -36,4 +36,5 @@ const kr_op kr_op_add_rmsnorm = {
     .bwd_f64 = add_rmsnorm_bwd_ref_f64,
     .bwd_in = 1 << ADD_RMSNORM_W,
     .bwd_out = 1 << ADD_RMSNORM_SUM,
+    .bwd_again = 1 << ADD_RMSNORM_Y,
 };

@@ -28,6 +28,7 @@ template <typename T> static void run(const kr_call *c, bool back) {
         a.dsum = (const float *)c->dout[ADD_RMSNORM_SUM].data;
         a.dx = (T *)dx->data, a.dx_pitch = dx->pitch, a.add_dx = c->acc[ADD_RMSNORM_X];
         a.dres = (float *)dres->data, a.dres_pitch = dres->pitch, a.add_dres = c->acc[ADD_RMSNORM_RES];
+        a.y = c->again ? (T *)c->out[ADD_RMSNORM_Y].data : NULL;
         a.dw = (float *)c->din[ADD_RMSNORM_W].data, a.add_dw = c->acc[ADD_RMSNORM_W];
     }
     rmsnorm_run(c, a, back);

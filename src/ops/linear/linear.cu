@@ -35,6 +35,7 @@ static const void *weight(const kr_call *c, const room *r) {
 static kr_blas product(const kr_call *c) {
     kr_blas g = {};
     g.type = g.c_type = c->real;
+    g.plain = KR_SIZE(c, 'K') * (int64_t)kr_dtype_bytes(c->real) % 16 != 0;
     g.workspace = kr_blas_workspace(c->rows, KR_SIZE(c, 'N'), KR_SIZE(c, 'K')) ? c->scratch : NULL;
     return g;
 }

@@ -28,6 +28,7 @@ static const char help[] =
     "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32)\n"
+    "  --state-dtype T float32, bfloat16 or float16: how states are stored on a GPU (float32)\n"
     "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
     "  --profile       model: where the time goes, by op\n"
     "  --json          one JSON object a line\n";
@@ -216,6 +217,7 @@ int cmd_bench(int argc, char **argv) {
                                             {"profile", 0, NULL, 'p'},
                                             {"device", 1, NULL, 'D'},
                                             {"dtype", 1, NULL, 'T'},
+                                            {"state-dtype", 1, NULL, 'Y'},
                                             {"json", 0, NULL, 'j'},
                                             {"help", 0, NULL, 'h'},
                                             {0}};
@@ -252,6 +254,7 @@ int cmd_bench(int argc, char **argv) {
         case 'j': s.json = true; break;
         case 'D': s.opt.device = optarg; break;
         case 'T': s.opt.dtype = optarg; break;
+        case 'Y': s.opt.state_dtype = optarg; break;
         default: return misuse("bench", "wrong option");
         }
     const char *what = optind < argc ? argv[optind] : "";

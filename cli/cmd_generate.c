@@ -24,6 +24,7 @@ static const char help[] =
     "      --no-echo         do not print the prompt\n"
     "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE      float32 or bfloat16: how matrices are held (float32)\n"
+    "      --state-dtype T   float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "      --stats           tokens per second, to stderr\n";
 
 typedef struct request {
@@ -129,12 +130,12 @@ static int run(const kr_model *m, const request *r) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { TOP_K = 1000, TOP_P, MIN_P, PENALTY, SEED, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE };
+    enum { TOP_K = 1000, TOP_P, MIN_P, PENALTY, SEED, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
     static const struct option options[] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"temperature", 1, NULL, 't'}, {"top-k", 1, NULL, TOP_K},
         {"top-p", 1, NULL, TOP_P}, {"min-p", 1, NULL, MIN_P}, {"repetition-penalty", 1, NULL, PENALTY}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
-        {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE},
+        {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE},
         {"help", 0, NULL, 'h'}, {0}};
     request r = {.opt = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1}, .n = 256};
     kr_model_options where = {0};
@@ -161,6 +162,7 @@ int cmd_generate(int argc, char **argv) {
         case NO_ECHO: r.no_echo = true; break;
         case STATS: r.stats = true; break;
         case DEVICE: where.device = optarg; break;
+        case STATE_DTYPE: r.opt.state_dtype = optarg; break;
         case DTYPE: where.dtype = optarg; break;
         default: return misuse("generate", "wrong option");
         }

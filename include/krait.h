@@ -102,6 +102,7 @@ typedef struct kr_session_options {
     uint64_t seed;        /* same seed, same text, on any number of threads */
     int64_t prefill_tok;  /* tokens read at once; default 256 */
     int n_threads;        /* default: all cores this process may use */
+    const char *state_dtype; /* how SSM states are stored on a GPU: "float32" (default), "bfloat16", "float16" */
 } kr_session_options;
 
 /* All memory a session ever needs is taken here; no later call can run out. */

@@ -10,7 +10,8 @@ cat <<'END'
 Made by `scripts/ops-doc.sh` from the records in `src/ops/*/*.c`; [`src/ops/op.h`](../src/ops/op.h) explains them.
 A letter is an axis: S sequences, L steps, M d_model, E d_inner, H heads, P headdim, G groups, N d_state, K conv taps,
 V vocabulary, D any width; `*` stands for any leading axes, `?` makes an input optional, `@i` is int32, `@w` a weight
-(float32 or bfloat16), `@f` float32 even where activations are bfloat16. Each op's `NAME_ref.c` is its definition.
+(float32 or bfloat16), `@f` float32 even where activations are bfloat16, `@s` a
+state: the same, or on a GPU in half. Each op's `NAME_ref.c` is its definition.
 END
 sed -n 's/^OP(\(.*\))$/\1/p' src/ops/ops.def | while read -r op; do
     awk -v op="$op" '

@@ -98,17 +98,17 @@ static void fake_download(kr_device *d, void *to, const void *from, size_t bytes
 static void fake_copy(kr_device *d, void *to, const void *from, size_t bytes) { push_move(d, COPY, to, from, bytes); }
 static void fake_fill(kr_device *d, void *to, int byte, size_t bytes) { *push(d) = (work){.kind = FILL, .to = to, .byte = byte, .bytes = bytes}; }
 
-/* A bfloat16 activation as floats, side by side; the original is kept in *was. */
+/* An activation (or state) in half as floats, side by side; the original is kept in *was. */
 static void widen(kr_tensor *t, const kr_sig_term *s, int n_star, kr_tensor *was) {
     int64_t n = kr_count(t), width = 1;
     *was = *t;
-    if (!t->n_dims || t->dtype != KR_BF16 || s->kind != KR_SLOT_REAL) return;
+    if (!t->n_dims || (t->dtype != KR_BF16 && t->dtype != KR_F16) || (s->kind != KR_SLOT_REAL && !s->low)) return;
     for (int a = s->n_row_axes < 0 ? n_star : s->n_row_axes; a < t->n_dims; a++) width *= t->dim[a];
     t->dtype = KR_F32;
     if (!t->data) return;
     float *x = aligned_alloc(64, ((size_t)n * sizeof *x + 127) & ~(size_t)63);
     for (int64_t r = 0; r * width < n; r++)
-        kr_convert(x + r * width, KR_F32, (const uint16_t *)was->data + r * was->pitch, KR_BF16, width);
+        kr_convert(x + r * width, KR_F32, (const uint16_t *)was->data + r * was->pitch, was->dtype, width);
     t->data = x;
     t->pitch = width;
 }
@@ -116,7 +116,7 @@ static void narrow(kr_tensor *t, const kr_tensor *was, bool back) {
     if (t->data == was->data) return;
     int64_t n = kr_count(t), width = t->pitch;
     for (int64_t r = 0; back && r * width < n; r++)
-        kr_convert((uint16_t *)was->data + r * was->pitch, KR_BF16, (const float *)t->data + r * width, KR_F32, width);
+        kr_convert((uint16_t *)was->data + r * was->pitch, was->dtype, (const float *)t->data + r * width, KR_F32, width);
     free(t->data);
 }
 

@@ -24,6 +24,7 @@ typedef struct kr_bench_options {
     int n_threads;  /* default: all cores this process may use */
     const char *device; /* "cpu", "cuda", "cuda:N"; default "cpu" */
     const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32 */
+    const char *state_dtype; /* of kr_bench_infer and kr_bench_decode; see kr_session_options */
 } kr_bench_options;
 
 typedef struct kr_bench_time {

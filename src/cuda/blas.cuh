@@ -30,6 +30,6 @@ static inline size_t kr_blas_workspace(int64_t M, int64_t N, int64_t K) {
     return 2.0 * (double)M * (double)N * (double)K < 1e8 ? 0 : KR_BLAS_WORKSPACE;
 }
 
-/* n elements from one of F32, BF16 to the other. */
+/* n elements from F32 to BF16 or F16, or back. */
 void kr_cuda_cast(void *to, kr_dtype to_type, const void *from, kr_dtype from_type, int64_t n, void *stream);
 #endif

@@ -6,6 +6,7 @@
 #ifndef KR_CUDA_KERNEL_CUH
 #define KR_CUDA_KERNEL_CUH
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include "cuda/backend.h"
@@ -54,9 +55,12 @@ static inline bool cu_aligned(const kr_tensor *t, size_t bytes) {
 
 static __device__ __forceinline__ float cu_float(float x) { return x; }
 static __device__ __forceinline__ float cu_float(bf16 x) { return __bfloat162float(x); }
+static __device__ __forceinline__ float cu_float(__half x) { return __half2float(x); }
 template <typename T> __device__ __forceinline__ T cu_as(float x);
 template <> __device__ __forceinline__ float cu_as<float>(float x) { return x; }
 template <> __device__ __forceinline__ bf16 cu_as<bf16>(float x) { return __float2bfloat16_rn(x); }
+/* What is too large for it becomes its largest number. */
+template <> __device__ __forceinline__ __half cu_as<__half>(float x) { return __float2half_rn(x > 65504.f ? 65504.f : x < -65504.f ? -65504.f : x); }
 
 /* *p = v or *p += v */
 template <typename T> static __device__ __forceinline__ void cu_give(T *p, float v, bool add) {

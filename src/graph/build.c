@@ -123,6 +123,12 @@ kr_node *kr_state_i32(kr_graph *g, const char *name, int n_dims, const int64_t *
 
 static kr_node *cast(kr_graph *g, const kr_op *op, kr_node *x) { return kr_apply(g, op, NULL, (kr_node *const[KR_MAX_IN]){x}, NULL); }
 
+kr_node *kr_state_low(kr_graph *g, const char *name, int n_dims, const int64_t *dim) {
+    kr_node *n = kr_state(g, name, n_dims, dim);
+    if (n && g->device && !g->opt.training) n->dtype = g->opt.state_dtype;
+    return n;
+}
+
 void kr_state_set_next(kr_graph *g, kr_node *state, kr_node *next) {
     if (g->status != KR_OK) return;
     KR_ASSERT(state && next && state->kind == KR_NODE_STATE && next->root == next);
@@ -211,7 +217,7 @@ static void fit_inputs(kr_graph *g, const kr_op *op, kr_dtype real, kr_node *con
     for (const char *s = op->sig; kr_sig_next(&s, &t) && !t.output; i++) {
         to[i] = in[i];
         if (!in[i] || g->real == KR_F32) continue;
-        if (t.kind == KR_SLOT_F32 && in[i]->dtype == KR_BF16) to[i] = cast(g, &kr_op_to_float, in[i]);
+        if (t.kind == KR_SLOT_F32 && !t.low && in[i]->dtype == KR_BF16) to[i] = cast(g, &kr_op_to_float, in[i]);
         if (t.kind == KR_SLOT_REAL && in[i]->dtype == KR_F32 && real == KR_BF16) to[i] = cast(g, &kr_op_to_real, in[i]);
         if (t.kind == KR_SLOT_REAL && in[i]->dtype == KR_BF16 && real == KR_F32) to[i] = cast(g, &kr_op_to_float, in[i]);
     }

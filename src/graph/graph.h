@@ -15,7 +15,7 @@
  * kr_graph_data waits for that.  The second run of a kind is recorded and repeated from then
  * on, so a run is one launch.  Over parameters whose matrices are bfloat16, activations are
  * bfloat16 too, but for what a signature marks @f; casts are put in where the two meet, and
- * kept tensors are float32.
+ * kept tensors are float32.  Kept tensors of more than 1 MB come back when they are asked for.
  *
  * A builder needs no error checks: the graph keeps its first failure, ignores what
  * follows (nodes are then NULL, and every call takes NULL), and kr_graph_plan returns it.
@@ -36,6 +36,8 @@ typedef struct kr_graph_options {
     bool training;     /* kr_graph_grad will be called */
     bool checkpoint;   /* keep only the inputs of blocks; recompute blocks in backward */
     bool remake;       /* make cheap values again in backward instead of keeping them; not with checkpoint */
+    bool plain;        /* every op as it was built: no runs of ops are replaced by one (fuse.c) */
+    kr_dtype state_dtype; /* of kr_state_low, on a GPU: KR_F32, KR_BF16 or KR_F16; not with training */
     bool frozen;       /* parameters do not change: what is computed from them alone is computed once */
 } kr_graph_options;
 
@@ -59,6 +61,8 @@ kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const i
  * forward run.  kr_state may be called before `next` is known. */
 kr_node *kr_state(kr_graph *g, const char *name, int n_dims, const int64_t *dim);
 kr_node *kr_state_i32(kr_graph *g, const char *name, int n_dims, const int64_t *dim); /* a count */
+/* The same of a state that may be stored in half (state_dtype). */
+kr_node *kr_state_low(kr_graph *g, const char *name, int n_dims, const int64_t *dim);
 void kr_state_set_next(kr_graph *g, kr_node *state, kr_node *next);
 /* What a reset puts into the state: a parameter of the shape of one sequence, or zero. */
 void kr_state_set_start(kr_graph *g, kr_node *state, kr_node *param);

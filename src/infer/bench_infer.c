@@ -40,7 +40,7 @@ static int profile(reader *r, kr_graph *g, void (*work)(void *arg), int runs, kr
 }
 
 static kr_status bench(reader *r, const kr_model *m, const kr_bench_options *o, kr_bench_infer_result *out) {
-    kr_session_options so = {.n_threads = o->n_threads};
+    kr_session_options so = {.n_threads = o->n_threads, .state_dtype = o->state_dtype};
     KR_TRY(kr_session_new(&r->s, m, &so));
     if (!(r->tok = kr_mem_array((size_t)r->n, sizeof *r->tok))) return KR_ERR_NOMEM;
     kr_rng rng = {1, kr_rng_stream("bench"), 0};
@@ -83,7 +83,8 @@ kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t
     kr_graph *g = NULL;
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     kr_model_graph_options go = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = o.n_threads};
-    kr_status st = m->config.causal ? kr_model_graph(m, &go, &g) : kr_fail(KR_ERR_ARG, "%s: the model does not go step by step", path);
+    kr_status st = kr_state_dtype(&go.state_dtype, o.state_dtype, m);
+    if (st == KR_OK) st = m->config.causal ? kr_model_graph(m, &go, &g) : kr_fail(KR_ERR_ARG, "%s: the model does not go step by step", path);
     if (st == KR_OK) st = kr_graph_alloc(g);
     if (st == KR_OK) {
         kr_bench_fill_inputs(g, m->config.vocab_size);

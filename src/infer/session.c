@@ -12,7 +12,7 @@ static kr_status open_graphs(kr_session *s) {
     s->length[0] = longest, s->length[1] = 16, s->length[2] = 1;
     for (int i = 0; i < KR_N_LENGTHS; i++) {
         if (i > 0 && s->length[i] >= s->length[i - 1]) continue; /* a short prefill needs fewer graphs */
-        kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = s->length[i], .stateful = true, .n_threads = s->opt.n_threads,
+        kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = s->length[i], .stateful = true, .n_threads = s->opt.n_threads, .state_dtype = s->state_dtype,
                                     .states_of = i ? s->graph[0] : NULL};
         KR_TRY(kr_model_graph(s->model, &o, &s->graph[i]));
         KR_TRY(kr_graph_alloc(s->graph[i]));
@@ -25,6 +25,7 @@ static kr_status open_session(kr_session *s) {
     size_t V = (size_t)c->vocab_size;
     if (!c->causal || !c->head->causal || strcmp(c->encoder->name, "token") != 0)
         KR_FAIL(KR_ERR_ARG, "this model (encoder %s, order %s, head %s) does not go from token to token", c->encoder->name, c->order->name, c->head->name);
+    KR_TRY(kr_state_dtype(&s->state_dtype, s->opt.state_dtype, s->model));
     KR_TRY(open_graphs(s));
     if (!(s->seen = kr_mem_new(V)) || !(s->choice = kr_mem_array(V, sizeof *s->choice))) return KR_ERR_NOMEM;
     kr_session_reset(s);

@@ -11,6 +11,7 @@ struct kr_session {
     kr_model *model;
     kr_session_options opt;
     kr_graph *graph[KR_N_LENGTHS]; /* the first owns the states, the others share them */
+    kr_dtype state_dtype;
     int64_t length[KR_N_LENGTHS];
     const float *logits;           /* of the graph that ran last; NULL: nothing was read yet */
     kr_rng rng;

@@ -13,7 +13,7 @@ static kr_status add_states(const kr_session *s, kr_st_writer *w) {
     KR_TRY(kr_graph_fetch_states(s->graph[0]));
     for (int i = 0; i < kr_graph_n_states(g); i++) {
         kr_tensor t = kr_node_tensor(kr_graph_get_state(g, i));
-        KR_TRY(kr_st_writer_add(w, kr_node_name(kr_graph_get_state(g, i)), &t, t.dtype));
+        KR_TRY(kr_st_writer_add(w, kr_node_name(kr_graph_get_state(g, i)), &t, t.dtype == KR_I32 ? KR_I32 : KR_F32)); /* whatever the session keeps */
     }
     KR_TRY(kr_st_writer_add(w, "logits", &(kr_tensor){.data = (void *)s->logits, .dtype = KR_F32, .n_dims = 1, .dim = {V}}, KR_F32));
     kr_st_tensor seen = {.name = "seen", .dtype = KR_ST_U8, .n_dims = 1, .dim = {V}, .count = V, .data = s->seen, .n_bytes = (size_t)V};

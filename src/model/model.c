@@ -92,7 +92,7 @@ kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph 
     kr_impl impl = m->params->device ? KR_CUDA : o->impl == KR_REF ? kr_cpu_best() : o->impl;
     kr_graph_options go = {.impl = impl, .n_threads = o->n_threads ? o->n_threads : kr_cpu_threads(),
                            .training = o->mode == KR_MODEL_TRAIN, .checkpoint = o->checkpoint, .frozen = o->mode == KR_MODEL_LAST,
-                           .remake = o->remake || m->params->device};
+                           .remake = o->remake || m->params->device, .plain = o->plain, .state_dtype = o->state_dtype};
     kr_graph *g;
     if (o->S < 1 || o->L < 1) KR_FAIL(KR_ERR_ARG, "a graph over %lld sequences of %lld steps is empty", (long long)o->S, (long long)o->L);
     KR_TRY(kr_graph_new(&g, m->params, &go));
@@ -124,6 +124,13 @@ kr_status kr_model_describe(kr_model **out, const json_t *config, const char *wh
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;
+}
+
+kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m) {
+    *out = !name || strcmp(name, "float32") == 0 ? KR_F32 : strcmp(name, "bfloat16") == 0 ? KR_BF16 : KR_F16;
+    if (*out == KR_F16 && strcmp(name, "float16") != 0) KR_FAIL(KR_ERR_ARG, "the states' dtype is \"%s\", want float32, bfloat16 or float16", name);
+    if (*out != KR_F32 && !m->params->device) KR_FAIL(KR_ERR_ARG, "states in %s need a GPU; on a CPU they are float32", name);
+    return KR_OK;
 }
 
 void kr_model_release(kr_model *m) {

@@ -31,6 +31,8 @@ typedef struct kr_model_graph_options {
     bool checkpoint;    /* recompute each layer in backward */
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
     double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */
+    kr_dtype state_dtype; /* how an SSM's states are stored on a GPU: KR_F32, KR_BF16, KR_F16; not in training */
+    bool plain;         /* every op as the parts build it; see kr_graph_options */
     int n_threads;      /* 0: kr_cpu_threads() */
     kr_impl impl;       /* KR_REF: kr_cpu_best(); on a device there is one */
     kr_graph *states_of; /* share the states of this graph; may be NULL */
@@ -39,6 +41,9 @@ typedef struct kr_model_graph_options {
 /* Builds and plans; the caller allocates (kr_params_alloc first, then kr_graph_alloc) and
  * frees.  Inputs by name: "ids" or "x", "targets" or "y", "seq_idx". */
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_graph **out);
+
+/* The type of a name: NULL or "float32"; "bfloat16" and "float16" if the model is on a GPU. */
+kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m);
 
 /* Reads config.json, the weights and tokenizer.json (if there is one) of a folder; params are
  * allocated.  A tokenizer that Krait does not read is no failure: see no_tokenizer. */

@@ -9,7 +9,8 @@
  *   - '*' first stands for any leading axes (rows), the same wherever it stands;
  *   - '?' after a name makes an input optional: n_dims == 0 says it is not there;
  *   - '@i' is int32, '@w' a weight (float32 or bfloat16), '@f' float32 whatever happens:
- *     decays, biases, states, the residual stream, losses; all else has the precision of
+ *     decays, biases, the residual stream, losses; '@s' a state: '@f', or for inference on a
+ *     GPU bfloat16 or float16, and then its next value too; all else has the precision of
  *     activations, c->real: float32 on a CPU, float32 or bfloat16 on a GPU.
  *   - the reference in double has doubles for '@f' and for all else that is no integer.
  * A gradient has the type of its value, but that of a weight is float32.
@@ -129,6 +130,7 @@ typedef struct kr_sig_term {
     char name[16], axes[KR_MAX_DIMS + 1]; /* axes without the '*' */
     bool optional, output, star;
     kr_slot_kind kind;
+    bool low;                             /* '@s': kind is KR_SLOT_F32, but may be stored in half */
     int n_row_axes;                       /* leading S and L axes, or those of '*' (then -1) */
 } kr_sig_term;
 bool kr_sig_next(const char **sig, kr_sig_term *t);

@@ -39,7 +39,8 @@ bool kr_sig_next(const char **sig, kr_sig_term *t) {
         t->axes[n++] = *p;
     }
     if (*p == '@') {
-        KR_ASSERT(p[1] == 'i' || p[1] == 'w' || p[1] == 'f');
+        KR_ASSERT(p[1] == 'i' || p[1] == 'w' || p[1] == 'f' || p[1] == 's');
+        t->low = p[1] == 's';
         t->kind = p[1] == 'i' ? KR_SLOT_INT : p[1] == 'w' ? KR_SLOT_WEIGHT : KR_SLOT_F32;
         p += 2;
     }
@@ -83,8 +84,12 @@ static kr_dtype slot_dtype(const kr_sig_term *t, kr_dtype real) {
     return t->kind == KR_SLOT_F32 && real != KR_F64 ? KR_F32 : real;
 }
 
-static kr_status bind_dtype(const kr_op *op, const kr_tensor *x, const kr_sig_term *t, kr_dtype real) {
+/* May a state of this call be stored in half? */
+static bool low_state(const kr_call *c, kr_dtype t) { return c->impl == KR_CUDA && !c->training && (t == KR_BF16 || t == KR_F16); }
+
+static kr_status bind_dtype(const kr_op *op, const kr_call *c, const kr_tensor *x, const kr_sig_term *t, kr_dtype real) {
     kr_dtype want = slot_dtype(t, real);
+    if (t->low && low_state(c, x->dtype)) return KR_OK;
     if (x->dtype == want || (t->kind == KR_SLOT_WEIGHT && (x->dtype == KR_BF16 || (x->dtype == KR_F32 && real == KR_BF16)))) return KR_OK;
     KR_FAIL(KR_ERR_DTYPE, "%s: %s is %s, want %s", op->name, t->name, kr_dtype_text(x->dtype), kr_dtype_text(want));
 }
@@ -142,7 +147,7 @@ static kr_status plan_cuda(const kr_op *op, kr_call *c) {
 kr_status kr_op_bind(const kr_op *op, kr_call *c) {
     kr_sig_term t = {0};
     int n_in = 0, n_out = 0;
-    kr_dtype real = is_f64(c) ? KR_F64 : c->real;
+    kr_dtype real = is_f64(c) ? KR_F64 : c->real, state = KR_F32;
     for (int i = 0; i < 26; i++) c->size[i] = -1;
     c->n_star = -1;
     c->rows = 1;
@@ -155,8 +160,9 @@ kr_status kr_op_bind(const kr_op *op, kr_call *c) {
             if (t.optional) continue;
             KR_FAIL(KR_ERR_ARG, "%s: %s is missing", op->name, t.name);
         }
-        KR_TRY(bind_dtype(op, x, &t, real));
+        KR_TRY(bind_dtype(op, c, x, &t, real));
         KR_TRY(bind_input(op, c, x, &t));
+        if (t.low) state = x->dtype;
     }
     if (c->n_star < 0) c->n_star = 0;
     for (int i = 0; i < c->n_star; i++) c->rows *= c->star[i];
@@ -167,7 +173,7 @@ kr_status kr_op_bind(const kr_op *op, kr_call *c) {
         if (!t.output) continue;
         kr_tensor *y = &c->out[n_out++];
         void *data = y->data;
-        *y = (kr_tensor){.data = data, .dtype = slot_dtype(&t, real)};
+        *y = (kr_tensor){.data = data, .dtype = t.low && real != KR_F64 ? state : slot_dtype(&t, real)};
         if (t.star)
             for (int i = 0; i < c->n_star; i++) y->dim[y->n_dims++] = c->star[i];
         for (const char *a = t.axes; *a; a++) {

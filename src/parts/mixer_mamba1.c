@@ -66,7 +66,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
 
     kr_node *A = kr_decay(b, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL});
     kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
-    kr_node *h0 = b->stateful ? kr_state(g, "ssm_state", 3, KR_DIMS(b->S, E, N)) : NULL, *out[KR_MAX_OUT];
+    kr_node *h0 = b->stateful ? kr_state_low(g, "ssm_state", 3, KR_DIMS(b->S, E, N)) : NULL, *out[KR_MAX_OUT];
     kr_node *y = kr_apply(g, &kr_op_selective_scan, NULL,
                           (kr_node *const[KR_MAX_IN]){u, dt, A, kr_split_last(b, B, 1, N), kr_split_last(b, C, 1, N), D, z, dt_bias, h0, b->seq_idx}, out);
     if (y && h0) kr_state_set_next(g, h0, out[SCAN_H]);

@@ -61,7 +61,7 @@ static kr_node *initial_state(kr_build *b, const mamba2 *o, int64_t H, int64_t P
     kr_node *learnt = NULL, *h0;
     *state = NULL;
     if (o->learnable_init_states) learnt = kr_weight(b->g, "init_states", KR_NO_DECAY, 3, KR_DIMS(H, P, N), (kr_init){0});
-    if (b->stateful) *state = kr_state(b->g, "ssm_state", 4, KR_DIMS(b->S, H, P, N));
+    if (b->stateful) *state = (learnt ? kr_state : kr_state_low)(b->g, "ssm_state", 4, KR_DIMS(b->S, H, P, N)); /* a start is float32 */
     if (!learnt) return *state;
     if (b->stateful && !kr_graph_get_options(b->g)->training) {
         kr_state_set_start(b->g, *state, learnt);

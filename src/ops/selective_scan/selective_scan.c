@@ -97,7 +97,7 @@ static double selective_scan_flops(const kr_call *c) {
 
 const kr_op kr_op_selective_scan = {
     .name = "selective_scan",
-    .sig = "u:SLD dt:SLD A:DN@f B:SLGN C:SLGN D?:D@f z?:SLD dt_bias?:D@f h0?:SDN@f seq_idx?:SL@i -> y:SLD h:SDN@f",
+    .sig = "u:SLD dt:SLD A:DN@f B:SLGN C:SLGN D?:D@f z?:SLD dt_bias?:D@f h0?:SDN@s seq_idx?:SL@i -> y:SLD h:SDN@s",
     .about = "the selective scan of Mamba-1: a diagonal SSM whose dt, B and C depend on time",
     .attr_bytes = sizeof(selective_scan_attr),
     .attrs = attrs,

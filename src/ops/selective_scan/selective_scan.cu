@@ -1,4 +1,5 @@
 /* selective_scan.cu - the forward of selective_scan on CUDA: prompts in tiles, and one step. */
+#include "ops/low_state.cuh"
 #include "ops/selective_scan/selective_scan.cuh"
 
 /* ---- the scan ---- */
@@ -291,6 +292,7 @@ static kr_status selective_scan_plan_cuda(kr_call *c) {
     int64_t L = KR_SIZE(c, 'L'), N = KR_SIZE(c, 'N'), blocks = blocks_of(c), every = scan_every(N);
     int64_t segs = scan_segments(blocks, L);
     c->fwd_scratch = segs > 1 ? (size_t)(2 * segs * blocks * N * LANES) * sizeof(float) : 0;
+    c->fwd_scratch += low_state_bytes(c, SCAN_H0);
     c->bwd_scratch = selective_scan_bwd_bytes(c);
     c->saved_bytes = c->training ? (size_t)(blocks * ((L + every - 1) / every) * N * LANES) * sizeof(float) : 0;
     return KR_OK;
@@ -339,8 +341,10 @@ template <typename T> static void forward(const kr_call *c) {
 }
 
 static void selective_scan_fwd_cuda(const kr_call *c) {
-    if (c->in[SCAN_U].dtype == KR_BF16) forward<bf16>(c);
-    else forward<float>(c);
+    const kr_call wide = low_state_begin(c, SCAN_H0, SCAN_H);
+    if (c->in[SCAN_U].dtype == KR_BF16) forward<bf16>(&wide);
+    else forward<float>(&wide);
+    low_state_end(c, &wide, SCAN_H);
 }
 
 KR_CUDA_OP(selective_scan, selective_scan_plan_cuda, selective_scan_fwd_cuda, selective_scan_bwd_cuda)

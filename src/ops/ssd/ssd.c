@@ -59,8 +59,8 @@ static double ssd_flops(const kr_call *c) {
 
 const kr_op kr_op_ssd = {
     .name = "ssd",
-    .sig = "x:SLHP dt:SLH A:H@f B:SLGN C:SLGN D?:H@f Dhp?:HP@f dt_bias?:H@f h0?:SHPN@f seq_idx?:SL@i "
-           "-> y:SLHP h:SHPN@f",
+    .sig = "x:SLHP dt:SLH A:H@f B:SLGN C:SLGN D?:H@f Dhp?:HP@f dt_bias?:H@f h0?:SHPN@s seq_idx?:SL@i "
+           "-> y:SLHP h:SHPN@s",
     .about = "the selective scan of Mamba-2: h = exp(dt A) h + dt x B, y = h C + D x",
     .attr_bytes = sizeof(ssd_attr),
     .attrs = attrs,

@@ -8,6 +8,7 @@
 #include <cudaTypedefs.h>
 #include <initializer_list>
 
+#include "ops/low_state.cuh"
 #include "ops/ssd/ssd_fwd.cuh"
 #include "ops/ssd/ssd_steps.cuh"
 #include "ops/ssd/ssd_steps_bwd.cuh"
@@ -165,6 +166,7 @@ kr_status plan(kr_call *c) {
     c->fwd_scratch = c->bwd_scratch = c->saved_bytes = 0;
     ssd_args a = divided(c, w);
     if (w != STEPS) c->fwd_scratch = decay_bytes(a) + state_bytes(a) + (w == WALK ? chunk_bytes(a) + product_bytes(a) + copy_bytes(a) : 0);
+    c->fwd_scratch += low_state_bytes(c, SSD_H0);
     if (!c->training) return KR_OK;
     if (w == WALK) c->saved_bytes = kept_bytes(a) + chunk_bytes(a);
     c->bwd_scratch = back_bytes(a);
@@ -358,13 +360,18 @@ template <typename T> void forward_steps(const kr_call *c) {
     else cu_launch(ssd_steps<T, 32, false>, grid, 128, 0, c->stream, a);
 }
 
-void forward(const kr_call *c) {
+void forward_any(const kr_call *c) {
     const ssd_way w = way(c);
     const int n = n_tiles(KR_SIZE(c, 'N'));
     if (w == STEPS) c->real == KR_BF16 ? forward_steps<bf16>(c) : forward_steps<float>(c);
     else if (w == WALK) n == 4 ? forward_walk<4>(c) : forward_walk<8>(c);
     else if (n == 16) forward_tiles<16, 1>(c);
     else n == 4 ? forward_tiles<4, 2>(c) : forward_tiles<8, 2>(c);
+}
+void forward(const kr_call *c) {
+    const kr_call wide = low_state_begin(c, SSD_H0, SSD_H);
+    forward_any(&wide);
+    low_state_end(c, &wide, SSD_H);
 }
 
 /* --- backward, step by step ---------------------------------------------------------------- */

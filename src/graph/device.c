@@ -4,14 +4,23 @@
  *     here    [scale of the loss | inputs, constants | states] [kept tensors]
  *
  * A run sends the first two parts, does the steps, and brings the kept tensors back, all
- * queued.  The first run warms up what is made at first use, the second is recorded. */
+ * queued; large ones (scores of a whole batch) only when they are asked for.  The first run
+ * warms up what is made at first use, the second is recorded. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "graph/node.h"
 
+enum { LARGE = 1 << 20 }; /* bytes of a kept tensor that waits to be asked for */
+
 static bool is_kept(const kr_node *n) { return n->keep && n->root == n && kr_node_in_block(n); }
+static bool is_large(const kr_node *n) { return kr_node_bytes(n) > LARGE; }
+
+static void bring(const kr_graph *g, const kr_node *n) {
+    kr_tensor t = kr_node_shape(n);
+    kr_cuda()->download(g->device, n->host, n->data, (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
+}
 
 kr_status kr_on_device_alloc(kr_graph *g) {
     const kr_cuda_api *api = kr_cuda();
@@ -52,10 +61,8 @@ static void queue(kr_graph *g, kr_run what, steps_fn *steps) {
     const kr_cuda_api *api = kr_cuda();
     api->upload(g->device, g->fixed, g->on->mirror, g->on->in_bytes);
     steps(g, what);
-    for (kr_node *n = g->nodes; n; n = n->all_next) {
-        kr_tensor t = kr_node_shape(n);
-        if (is_kept(n)) api->download(g->device, n->host, n->data, (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
-    }
+    for (kr_node *n = g->nodes; n; n = n->all_next)
+        if (is_kept(n) && !is_large(n)) bring(g, n);
 }
 
 /* False: it cannot be recorded, and is queued step by step for good. */
@@ -75,6 +82,15 @@ void kr_on_device_run(kr_graph *g, kr_run what, steps_fn *steps) {
     if (again && on->recorded[what]) kr_cuda()->replay(g->device, on->recorded[what]);
     else queue(g, what, steps);
     on->pending = true;
+    for (kr_node *n = g->nodes; n; n = n->all_next) n->stale = is_kept(n) && is_large(n);
+}
+
+void kr_on_device_fetch(const kr_graph *g, kr_node *n) {
+    if (!n->stale || kr_graph_wait(g) != KR_OK) return;
+    bring(g, n);
+    g->on->pending = true;
+    kr_graph_wait(g);
+    n->stale = false;
 }
 
 kr_status kr_graph_wait(const kr_graph *g) {

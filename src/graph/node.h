@@ -29,6 +29,7 @@ struct kr_node {
     size_t bytes, at;
     kr_node *alias;        /* shares this root's memory instead (state in place) */
     void *data, *host;     /* host: its mirror, on a device */
+    bool stale;            /* the mirror of a large kept tensor, until it is asked for */
     kr_node *all_next;     /* every node, in order of creation */
 };
 
@@ -101,10 +102,15 @@ kr_tensor kr_node_shape(const kr_node *n); /* a tensor without data */
 size_t kr_node_bytes(const kr_node *n);    /* as it is laid out */
 bool kr_node_in_block(const kr_node *n);
 
+/* fuse.c: fewer ops for a decoding step on a GPU.  Before all other planning. */
+kr_status kr_graph_fuse(kr_graph *g);
+
 /* device.c */
 enum { KR_SCALE_BYTES = 256 };             /* before the inputs: the factor of the loss */
 kr_status kr_on_device_alloc(kr_graph *g); /* sets fixed, block_data */
 void kr_on_device_free(kr_graph *g);
+/* A kept tensor that a run left there, into its mirror; after a wait. */
+void kr_on_device_fetch(const kr_graph *g, kr_node *n);
 void kr_on_device_run(kr_graph *g, kr_run what, void (*steps)(kr_graph *g, kr_run what));
 /* Is every element finite?  Waits, and copies from the device. */
 kr_status kr_on_device_finite(kr_graph *g, const void *data, kr_dtype dtype, int64_t n, bool *finite);

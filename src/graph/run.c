@@ -121,8 +121,9 @@ kr_tensor kr_node_tensor(const kr_node *n) {
 }
 
 void *kr_graph_data(const kr_graph *g, const char *name) {
-    const kr_node *n = kr_graph_find(g, name);
+    kr_node *n = kr_graph_find(g, name);
     if (n) kr_graph_wait(g);
+    if (n) kr_on_device_fetch(g, n->root);
     return n ? kr_node_tensor(n).data : NULL;
 }
 

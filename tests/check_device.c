@@ -140,20 +140,21 @@ static void test_session(void **state) {
     char path[200];
     run(dir, M2, "", "", "cpu", false, 0, &w);
     snprintf(path, sizeof path, "%s/state", dir);
-    for (int low = 0; low < 2; low++) {
+    for (int low = 0; low < 3; low++) {
         int32_t said[2][48], prompt[300];
         for (int i = 0; i < 300; i++) prompt[i] = "the quick brown fox "[i % 20];
         for (int k = 0; k < 2; k++) {
             kr_model *m;
             kr_session *s;
             kr_model_options o = {.dtype = low ? "bfloat16" : "float32", .device = k || low ? "cuda" : "cpu"};
-            if (kr_model_open(&m, dir, &o) != KR_OK || kr_session_new(&s, m, NULL) != KR_OK) fail_msg("%s", kr_error());
+            kr_session_options so = {.state_dtype = low == 2 ? "float16" : NULL};
+            if (kr_model_open(&m, dir, &o) != KR_OK || kr_session_new(&s, m, &so) != KR_OK) fail_msg("%s", kr_error());
             assert_int_equal(kr_session_feed(s, prompt, 300), KR_OK);
             for (int i = 0; i < 48; i++) {
                 if (k && i == 20) { /* another session goes on from a file */
                     assert_int_equal(kr_session_save(s, path), KR_OK);
                     kr_session_free(s);
-                    assert_int_equal(kr_session_new(&s, m, NULL), KR_OK);
+                    assert_int_equal(kr_session_new(&s, m, &so), KR_OK);
                     assert_int_equal(kr_session_load(s, path), KR_OK);
                 }
                 said[k][i] = kr_session_sample(s);
@@ -165,6 +166,96 @@ static void test_session(void **state) {
         if (fake || low) assert_memory_equal(said[0], said[1], sizeof said[0]);
     }
     kr_dir_remove(dir);
+}
+
+/* --- decoding in few launches ----------------------------------------------------------- */
+
+#define WIDE "'d_model': 64, 'n_layer': 3, 'vocab_size': 50, 'mixer': {'type': 'mamba2', 'd_state': 32, 'headdim': 64"
+/* How many layers begin, and how many go on, as one op. */
+static const struct { const char *name, *model; int n_in, n_ssd; } steps[] = {
+    {"mamba2", WIDE "}", 3, 3},
+    {"groups", WIDE ", 'ngroups': 2, 'dt_limit_min': 0.01, 'dt_limit_max': 0.05}", 3, 3},
+    {"biases", WIDE ", 'ngroups': 2, 'group_norm': false, 'bias': true, 'conv_bias': false}", 3, 3},
+    {"an odd head", "'d_model': 32, 'n_layer': 1, 'vocab_size': 50, 'mixer': {'type': 'mamba2', 'd_state': 7, 'headdim': 16}", 1, 1},
+    {"other widths", "'d_model': 40, 'n_layer': 2, 'vocab_size': 50, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}", 0, 0},
+    {"a norm before the gate", WIDE ", 'norm_before_gate': true}", 3, 0},
+    {"no norm", WIDE ", 'rmsnorm': false}", 3, 0},
+    {"a D per channel", WIDE ", 'D_has_hdim': true}", 3, 0},
+    {"not all channels", WIDE ", 'd_ssm': 64}", 3, 0},
+    {"three taps", WIDE ", 'd_conv': 3}", 0, 0},
+    {"mamba1", "'d_model': 64, 'n_layer': 2, 'vocab_size': 50, 'mixer': {'type': 'mamba1', 'd_state': 8}", 2, 0},
+    {"falcon", "'d_model': 64, 'n_layer': 2, 'vocab_size': 50, 'mixer': {'type': 'mamba1', 'd_state': 16, 'rms_norm_dt_bc': true}", 2, 0},
+    {"s4d", "'d_model': 32, 'n_layer': 2, 'vocab_size': 50, 'mixer': {'type': 's4d', 'd_state': 4}", 2, 0},
+};
+enum { N_STEPS = sizeof steps / sizeof *steps, ROWS = 3, V50 = 50 };
+
+static kr_model *low_model(const char *members) {
+    char text[400];
+    kr_model *m;
+    snprintf(text, sizeof text, "{'model_type': 'krait', %s}", members);
+    json_t *j = json_of(text);
+    if (kr_model_describe(&m, j, "test", KR_BF16, "cuda") != KR_OK || kr_params_alloc(m->params, false) != KR_OK) fail_msg("%s", kr_error());
+    json_decref(j);
+    kr_params_init(m->params, 3);
+    assert_int_equal(kr_params_push(m->params), KR_OK);
+    return m;
+}
+
+static int count_steps(const kr_graph *g, const kr_op *op) {
+    int n = 0;
+    for (int k = 0; k < g->n_steps; k++) n += g->steps[k].op == op && !g->steps[k].dead;
+    return n;
+}
+
+/* Logits of ROWS sequences (or of the first alone) after n tokens, one at a time. */
+static void decode(kr_model *m, bool plain, kr_dtype state_dtype, int64_t rows, int n, const bool *fresh, float *logits, int which) {
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = rows, .L = 1, .stateful = true, .plain = plain, .state_dtype = state_dtype});
+    assert_int_equal(count_steps(g, &kr_op_step_in), plain ? 0 : steps[which].n_in);
+    assert_int_equal(count_steps(g, &kr_op_step_ssd), plain ? 0 : steps[which].n_ssd);
+    for (int k = 0; !plain && steps[which].n_ssd && k < g->n_steps; k++) /* nothing else is left, but for the first norm */
+        if (!g->steps[k].dead && !g->steps[k].once && g->steps[k].op != &kr_op_embedding && strncmp(g->steps[k].op->name, "step_", 5) != 0)
+            if (g->steps[k].op != &kr_op_add_rmsnorm || k != 1) fail_msg("%s: step %d is %s", steps[which].name, k, g->steps[k].op->name);
+    for (int t = 0; t < n; t++) {
+        int32_t *ids = kr_graph_data(g, "ids");
+        for (int64_t s = 0; s < rows; s++) ids[s] = (int32_t)((7 * t + 11 * s + t * s) % V50);
+        if (fresh && t == n / 2) kr_graph_reset_states(g, fresh);
+        kr_graph_run(g, KR_RUN_FORWARD);
+    }
+    const float *got = kr_graph_data(g, "logits");
+    if (kr_graph_wait(g) != KR_OK) fail_msg("%s", kr_error());
+    memcpy(logits, got, (size_t)(rows * V50) * sizeof *got);
+    kr_graph_free(g);
+}
+
+static double apart(const float *a, const float *b, int64_t n) {
+    double d = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) d += pow((double)a[i] - b[i], 2), size += pow(b[i], 2);
+    return sqrt(d / size);
+}
+
+static void test_few_launches(void **state) {
+    (void)state;
+    const bool fresh[ROWS] = {false, true, false};
+    for (int i = 0; i < N_STEPS; i++) {
+        kr_model *m = low_model(steps[i].model);
+        float plain[ROWS * V50], few[ROWS * V50], alone[V50];
+        decode(m, true, KR_F32, ROWS, 9, fresh, plain, i);
+        decode(m, false, KR_F32, ROWS, 9, fresh, few, i);
+        decode(m, false, KR_F32, 1, 9, NULL, alone, i);
+        double e = apart(few, plain, ROWS * V50);
+        if (!(e <= 0.02)) fail_msg("%s: logits are off by %g of their size", steps[i].name, e);
+        if (steps[i].n_ssd && memcmp(few, alone, sizeof alone) != 0) fail_msg("%s: a row has other bits alone", steps[i].name);
+        for (int low = 0; low < 2; low++) {
+            float half[ROWS * V50];
+            decode(m, false, low ? KR_BF16 : KR_F16, ROWS, 9, fresh, half, i);
+            e = apart(half, few, ROWS * V50);
+            if (!(e <= 0.02) || (steps[i].n_ssd && e == 0)) fail_msg("%s: logits over states in half are off by %g", steps[i].name, e);
+            decode(m, true, low ? KR_BF16 : KR_F16, ROWS, 9, fresh, plain, i);
+            e = apart(half, plain, ROWS * V50);
+            if (!(e <= 0.02)) fail_msg("%s: the same op by op are off by %g", steps[i].name, e);
+        }
+        kr_model_release(m);
+    }
 }
 
 static void test_what_is_not_there(void **state) {
@@ -187,7 +278,7 @@ int main(void) {
     printf("check_device: %s, compute capability %d.%d\n", info.name, info.major, info.minor);
     kr_device_close(d);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
-                                       cmocka_unit_test(test_session), cmocka_unit_test(test_what_stays_float32),
+                                       cmocka_unit_test(test_session), cmocka_unit_test(test_few_launches), cmocka_unit_test(test_what_stays_float32),
                                        cmocka_unit_test(test_what_is_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

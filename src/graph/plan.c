@@ -69,7 +69,7 @@ static void find_uses(kr_graph *g) {
 static void find_frozen(kr_graph *g) {
     for (int k = 0; k < g->n_steps && g->opt.frozen && !g->opt.training; k++) {
         kr_step *s = &g->steps[k];
-        if (!s->out[0]->from_params) continue;
+        if (!s->out[0] || !s->out[0]->from_params) continue;
         s->once = true;
         for (int o = 0; o < KR_MAX_OUT; o++)
             if (s->out[o] && s->out[o]->first >= 0) s->out[o]->first = 0, s->out[o]->last = g->n_steps;
@@ -150,6 +150,7 @@ kr_status kr_graph_plan(kr_graph *g) {
     if (g->status != KR_OK) KR_FAIL(g->status, "%s", g->error);
     KR_ASSERT(!g->planned);
     g->planned = true;
+    if (!g->loss_grad) KR_TRY(kr_graph_fuse(g));
     if (!g->loss_grad) g->n_forward = g->n_steps;
     find_uses(g);
     find_frozen(g);

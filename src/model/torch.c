@@ -205,7 +205,7 @@ static kr_status make_tensor(reader *r, const value *args) {
 }
 
 static kr_status call(reader *r) {
-    value *args, *f;
+    value *args = NULL, *f = NULL;
     KR_TRY(pop(r, &args));
     KR_TRY(pop(r, &f));
     if (f->kind != GLOBAL) REFUSE("%s: its pickle calls what is no function", r->name);
@@ -282,7 +282,7 @@ static kr_status read_sized(reader *r, int width, bool text) {
 
 static kr_status step(reader *r, int op, bool *done) {
     const unsigned char *p = NULL;
-    value *v, *id;
+    value *v = NULL, *id = NULL;
     size_t from = 0;
     switch (op) {
     case 0x80: return take(r, 1, &p);                                              /* PROTO */
@@ -366,7 +366,7 @@ static kr_status make_table(reader *r, const value *dict, kr_st_tensor **tensor,
 static kr_status read_all(reader *r, kr_st_tensor **tensor, size_t *n_tensors) {
     size_t n;
     bool done = false;
-    value *top;
+    value *top = NULL;
     KR_TRY(find_directory(r));
     KR_TRY(find_entry(r, "data.pkl", 8, &r->p, &n));
     r->end = r->p + n;

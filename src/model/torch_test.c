@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -38,7 +39,8 @@ static void values(void **state) {
 
 /* Replaces a piece of the file by one of the same length, and wants the sentence. */
 static void spoilt(const char *from, const char *to, size_t n, size_t cut, const char *say) {
-    static const char path[] = "/tmp/krait-torch-test.bin";
+    char path[64]; /* its own: several test runs may share a machine */
+    snprintf(path, sizeof path, "/tmp/krait-torch-test-%ld.bin", (long)getpid());
     void *data;
     size_t size;
     kr_st *st = NULL;

@@ -187,6 +187,27 @@ static inline vf v_tanh(vf x) {
     vf e = v_expm1(-2.f * v_abs(x)); /* in [-1, 0] */
     return (vf)((vi)v_abs(e / (e + 2.f)) | ((vi)x & INT32_MIN));
 }
+/* erf to 4e-7 absolute: x P(x^2) / Q(x^2) on [-4, 4], where it is 1 to the last bit of a float. */
+static inline vf v_erf(vf x) {
+    x = v_min(v_max(x, v_set(-4)), v_set(4));
+    vf s = x * x;
+    vf p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
+    p = p * s + -2.10102402082508e-06f;
+    p = p * s + -5.69250639462346e-05f;
+    p = p * s + -7.34990630326855e-04f;
+    p = p * s + -2.95459980854025e-03f;
+    p = p * s + -1.60960333262415e-02f;
+    vf q = s * -1.45660718464996e-05f + -2.13374055278905e-04f;
+    q = q * s + -1.68282697438203e-03f;
+    q = q * s + -7.37332916720468e-03f;
+    q = q * s + -1.42647390514189e-02f;
+    return x * p / q;
+}
+/* What gelu multiplies x by, of the tanh form and of its own; the first is
+ * sigmoid(2u), as (1 + tanh u) / 2 = sigmoid(2u). */
+static inline vf v_gelu_tanh_gate(vf x) { return v_sigmoid(x * (1.59576912160573f + 0.0713548162726009f * (x * x))); }
+static inline vf v_gelu_gate(vf x) { return 0.5f + 0.5f * v_erf(x * 0.707106781186547524f); }
+
 /* sin and cos to 2e-7 (absolute) for |x| <= 8192: x = k pi / 2 + r, pi / 2 in three parts. */
 static inline void v_sincos(vf x, vf *sine, vf *cosine) {
     vf t = x * 0.636619772f + 12582912.f; /* 1.5 * 2^23: the low bits are now k */

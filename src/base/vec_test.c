@@ -95,6 +95,14 @@ static void sines_are_bounded(void **state) {
     assert_true(worst < 2e-7);
 }
 
+static void erf_is_bounded(void **state) {
+    (void)state;
+    double worst = 0;
+    for (double at = -6; at <= 6; at += .00037) worst = fmax(worst, fabs(lane0(v_erf, (float)at) - erf((float)at)));
+    if (report) printf("erf       %.2e absolute\n", worst);
+    assert_true(worst < 4.2e-7);
+}
+
 static void special_values(void **state) {
     (void)state;
     vf (*const all[])(vf) = {v_exp, v_expm1, v_log, v_log1p, v_sigmoid, v_silu, v_softplus, v_tanh};
@@ -149,7 +157,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < KR_N_IMPL; i++)
         if (strcmp(kr_impl_name((kr_impl)i), TEXT_(KR_ISA)) == 0 && !kr_cpu_has((kr_impl)i)) return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_are_bounded), cmocka_unit_test(sines_are_bounded),
+        cmocka_unit_test(errors_are_bounded), cmocka_unit_test(sines_are_bounded), cmocka_unit_test(erf_is_bounded),
         cmocka_unit_test(special_values),
         cmocka_unit_test(tails_touch_only_themselves),
         cmocka_unit_test(sum_is_pairwise),

@@ -20,4 +20,15 @@ template <typename F> static void elements(const kr_call *c, int64_t rows, int64
 }
 /* Whether rows of t in steps of its pitch take vectors of 8; absent counts as yes. */
 static inline bool elements_fast(const kr_tensor *t, int64_t pitch) { return rows_aligned(t->data, pitch, kr_dtype_bytes(t->dtype), 8); }
+
+/* gelu, its tanh form, and their slopes */
+static __device__ __forceinline__ float gelu(float x) { return x * (1 + erff(x * 0.70710678f)) / 2; }
+static __device__ __forceinline__ float gelu_slope(float x) {
+    return (1 + erff(x * 0.70710678f)) / 2 + x * 0.39894228f * expf(-x * x / 2);
+}
+static __device__ __forceinline__ float gelu_tanh(float x) { return x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x))) / 2; }
+static __device__ __forceinline__ float gelu_tanh_slope(float x) {
+    float t = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
+    return (1 + t) / 2 + x * (1 - t * t) / 2 * 0.79788456f * (1 + 3 * 0.044715f * x * x);
+}
 #endif

@@ -16,5 +16,15 @@ static inline real ref_weight(const kr_tensor *w, int64_t i) {
     return w->dtype == KR_BF16 ? (real)kr_from_bf16(((const uint16_t *)w->data)[i]) : ((const real *)w->data)[i];
 }
 static inline real ref_sigmoid(real x) { return 1 / (1 + exp(-x)); }
+/* gelu, its tanh form, and their slopes */
+static inline real ref_gelu(real x) { return x * (1 + erf(x * 0.70710678118654752440)) / 2; }
+static inline real ref_gelu_slope(real x) {
+    return (1 + erf(x * 0.70710678118654752440)) / 2 + x * 0.39894228040143267794 * exp(-x * x / 2);
+}
+static inline real ref_gelu_tanh(real x) { return x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))) / 2; }
+static inline real ref_gelu_tanh_slope(real x) {
+    real t = tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x));
+    return (1 + t) / 2 + x * (1 - t * t) / 2 * 0.79788456080286535588 * (1 + 3 * 0.044715 * x * x);
+}
 static inline real ref_softplus(real x) { return x > 20 ? x : log1p(exp(x)); }
 #endif

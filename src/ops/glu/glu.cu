@@ -6,20 +6,18 @@
 /* f(g) and its slope. */
 static __device__ __forceinline__ float value(int kind, float g) {
     switch (kind) {
-    case KR_GLU_GELU: return g * (1 + erff(g * 0.70710678f)) / 2;
-    case KR_GLU_GELU_TANH: return g * (1 + tanhf(0.79788456f * (g + 0.044715f * g * g * g))) / 2;
+    case KR_GLU_GELU: return gelu(g);
+    case KR_GLU_GELU_TANH: return gelu_tanh(g);
     case KR_GLU_RELU: return g > 0 ? g : 0;
     case KR_GLU_SIGMOID: return fast_sigmoid(g);
     default: return g * fast_sigmoid(g);
     }
 }
 static __device__ __forceinline__ float slope(int kind, float g) {
-    float s = fast_sigmoid(g), t;
+    float s = fast_sigmoid(g);
     switch (kind) {
-    case KR_GLU_GELU: return (1 + erff(g * 0.70710678f)) / 2 + g * 0.39894228f * expf(-g * g / 2);
-    case KR_GLU_GELU_TANH:
-        t = tanhf(0.79788456f * (g + 0.044715f * g * g * g));
-        return (1 + t) / 2 + g * (1 - t * t) / 2 * 0.79788456f * (1 + 3 * 0.044715f * g * g);
+    case KR_GLU_GELU: return gelu_slope(g);
+    case KR_GLU_GELU_TANH: return gelu_tanh_slope(g);
     case KR_GLU_RELU: return g > 0;
     case KR_GLU_SIGMOID: return s * (1 - s);
     default: return s * (1 + g * (1 - s));

@@ -2,26 +2,21 @@
 #include "ops/glu/glu.h"
 #include "ops/ref.h"
 
-static const double ROOT_HALF = 0.70710678118654752440, ROOT_2_OVER_PI = 0.79788456080286535588,
-                    INV_ROOT_2_PI = 0.39894228040143267794;
-
 /* f(g), and its slope. */
 static real value(int64_t kind, real g) {
     switch (kind) {
-    case KR_GLU_GELU: return g * (1 + erf(g * ROOT_HALF)) / 2;
-    case KR_GLU_GELU_TANH: return g * (1 + tanh(ROOT_2_OVER_PI * (g + 0.044715 * g * g * g))) / 2;
+    case KR_GLU_GELU: return ref_gelu(g);
+    case KR_GLU_GELU_TANH: return ref_gelu_tanh(g);
     case KR_GLU_RELU: return g > 0 ? g : 0;
     case KR_GLU_SIGMOID: return ref_sigmoid(g);
     default: return g * ref_sigmoid(g);
     }
 }
 static real slope(int64_t kind, real g) {
-    real s = ref_sigmoid(g), t;
+    real s = ref_sigmoid(g);
     switch (kind) {
-    case KR_GLU_GELU: return (1 + erf(g * ROOT_HALF)) / 2 + g * INV_ROOT_2_PI * exp(-g * g / 2);
-    case KR_GLU_GELU_TANH:
-        t = tanh(ROOT_2_OVER_PI * (g + 0.044715 * g * g * g));
-        return (1 + t) / 2 + g * (1 - t * t) / 2 * ROOT_2_OVER_PI * (1 + 3 * 0.044715 * g * g);
+    case KR_GLU_GELU: return ref_gelu_slope(g);
+    case KR_GLU_GELU_TANH: return ref_gelu_tanh_slope(g);
     case KR_GLU_RELU: return g > 0;
     case KR_GLU_SIGMOID: return s * (1 - s);
     default: return s * (1 + g * (1 - s));

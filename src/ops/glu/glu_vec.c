@@ -4,36 +4,16 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* erf to 1.2e-7 absolute: x P(x^2) / Q(x^2) on [-4, 4], where it is 1 to the last bit of a float. */
-ALWAYS vf v_erf(vf x) {
-    x = v_min(v_max(x, v_set(-4)), v_set(4));
-    vf s = x * x;
-    vf p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
-    p = p * s + -2.10102402082508e-06f;
-    p = p * s + -5.69250639462346e-05f;
-    p = p * s + -7.34990630326855e-04f;
-    p = p * s + -2.95459980854025e-03f;
-    p = p * s + -1.60960333262415e-02f;
-    vf q = s * -1.45660718464996e-05f + -2.13374055278905e-04f;
-    q = q * s + -1.68282697438203e-03f;
-    q = q * s + -7.37332916720468e-03f;
-    q = q * s + -1.42647390514189e-02f;
-    return x * p / q;
-}
-/* gelu_tanh is x sigmoid(2u), as (1 + tanh u) / 2 = sigmoid(2u). */
-ALWAYS vf tanh_gate(vf x) { return v_sigmoid(x * (1.59576912160573f + 0.0713548162726009f * (x * x))); }
-ALWAYS vf erf_gate(vf x) { return 0.5f + 0.5f * v_erf(x * 0.707106781186547524f); }
-
 /* f(g) in *y and its slope in *dy (where that is wanted the compiler keeps it). */
 ALWAYS void both(const int kind, vf g, vf *y, vf *dy) {
     vf s;
     switch (kind) {
     case KR_GLU_GELU:
-        s = erf_gate(g);
+        s = v_gelu_gate(g);
         *y = g * s, *dy = s + g * (0.398942280401432678f * v_exp(g * g * -0.5f));
         break;
     case KR_GLU_GELU_TANH:
-        s = tanh_gate(g);
+        s = v_gelu_tanh_gate(g);
         *y = g * s, *dy = s + g * (s * (1 - s)) * (1.59576912160573f + 0.214064448817803f * (g * g));
         break;
     case KR_GLU_RELU: *y = v_max(g, (vf){0}), *dy = v_select(g > 0, v_set(1), (vf){0}); break;

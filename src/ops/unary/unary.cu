@@ -6,8 +6,8 @@
 static __device__ __forceinline__ float value(int kind, float x, float alpha) {
     switch (kind) {
     case KR_UNARY_SILU: return x * fast_sigmoid(x);
-    case KR_UNARY_GELU: return x * (1 + erff(x * 0.70710678f)) / 2;
-    case KR_UNARY_GELU_TANH: return x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x))) / 2;
+    case KR_UNARY_GELU: return gelu(x);
+    case KR_UNARY_GELU_TANH: return gelu_tanh(x);
     case KR_UNARY_RELU: return x > 0 ? x : 0;
     case KR_UNARY_SIGMOID: return fast_sigmoid(x);
     case KR_UNARY_TANH: return tanhf(x);
@@ -23,10 +23,8 @@ static __device__ __forceinline__ float slope(int kind, float x, float alpha) {
     float s = fast_sigmoid(x), t;
     switch (kind) {
     case KR_UNARY_SILU: return s * (1 + x * (1 - s));
-    case KR_UNARY_GELU: return (1 + erff(x * 0.70710678f)) / 2 + x * 0.39894228f * expf(-x * x / 2);
-    case KR_UNARY_GELU_TANH:
-        t = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
-        return (1 + t) / 2 + x * (1 - t * t) / 2 * 0.79788456f * (1 + 3 * 0.044715f * x * x);
+    case KR_UNARY_GELU: return gelu_slope(x);
+    case KR_UNARY_GELU_TANH: return gelu_tanh_slope(x);
     case KR_UNARY_RELU: return x > 0;
     case KR_UNARY_SIGMOID: return s * (1 - s);
     case KR_UNARY_TANH: t = tanhf(x); return 1 - t * t;

@@ -2,14 +2,11 @@
 #include "ops/ref.h"
 #include "ops/unary/unary.h"
 
-static const double ROOT_HALF = 0.70710678118654752440, ROOT_2_OVER_PI = 0.79788456080286535588,
-                    INV_ROOT_2_PI = 0.39894228040143267794;
-
 static real value(int64_t kind, real x, real alpha) {
     switch (kind) {
     case KR_UNARY_SILU: return x * ref_sigmoid(x);
-    case KR_UNARY_GELU: return x * (1 + erf(x * ROOT_HALF)) / 2;
-    case KR_UNARY_GELU_TANH: return x * (1 + tanh(ROOT_2_OVER_PI * (x + 0.044715 * x * x * x))) / 2;
+    case KR_UNARY_GELU: return ref_gelu(x);
+    case KR_UNARY_GELU_TANH: return ref_gelu_tanh(x);
     case KR_UNARY_RELU: return x > 0 ? x : 0;
     case KR_UNARY_SIGMOID: return ref_sigmoid(x);
     case KR_UNARY_TANH: return tanh(x);
@@ -22,13 +19,11 @@ static real value(int64_t kind, real x, real alpha) {
 }
 
 static real slope(int64_t kind, real x, real alpha) {
-    real s = ref_sigmoid(x), t;
+    real s = ref_sigmoid(x);
     switch (kind) {
     case KR_UNARY_SILU: return s * (1 + x * (1 - s));
-    case KR_UNARY_GELU: return (1 + erf(x * ROOT_HALF)) / 2 + x * INV_ROOT_2_PI * exp(-x * x / 2);
-    case KR_UNARY_GELU_TANH:
-        t = tanh(ROOT_2_OVER_PI * (x + 0.044715 * x * x * x));
-        return (1 + t) / 2 + x * (1 - t * t) / 2 * ROOT_2_OVER_PI * (1 + 3 * 0.044715 * x * x);
+    case KR_UNARY_GELU: return ref_gelu_slope(x);
+    case KR_UNARY_GELU_TANH: return ref_gelu_tanh_slope(x);
     case KR_UNARY_RELU: return x > 0;
     case KR_UNARY_SIGMOID: return s * (1 - s);
     case KR_UNARY_TANH: return 1 - tanh(x) * tanh(x);

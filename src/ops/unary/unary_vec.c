@@ -4,31 +4,11 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
-/* erf to 1.2e-7 absolute: x P(x^2) / Q(x^2) on [-4, 4], where it is 1 to the last bit of a float. */
-ALWAYS vf v_erf(vf x) {
-    x = v_min(v_max(x, v_set(-4)), v_set(4));
-    vf s = x * x;
-    vf p = s * -2.72614225801306e-10f + 2.77068142495902e-08f;
-    p = p * s + -2.10102402082508e-06f;
-    p = p * s + -5.69250639462346e-05f;
-    p = p * s + -7.34990630326855e-04f;
-    p = p * s + -2.95459980854025e-03f;
-    p = p * s + -1.60960333262415e-02f;
-    vf q = s * -1.45660718464996e-05f + -2.13374055278905e-04f;
-    q = q * s + -1.68282697438203e-03f;
-    q = q * s + -7.37332916720468e-03f;
-    q = q * s + -1.42647390514189e-02f;
-    return x * p / q;
-}
-/* gelu_tanh is x sigmoid(2u), as (1 + tanh u) / 2 = sigmoid(2u). */
-ALWAYS vf gelu_tanh_gate(vf x) { return v_sigmoid(x * (1.59576912160573f + 0.0713548162726009f * (x * x))); }
-ALWAYS vf gelu_gate(vf x) { return 0.5f + 0.5f * v_erf(x * 0.707106781186547524f); }
-
 ALWAYS vf value(const int kind, vf x, float alpha) {
     switch (kind) {
     case KR_UNARY_SILU: return v_silu(x);
-    case KR_UNARY_GELU: return x * gelu_gate(x);
-    case KR_UNARY_GELU_TANH: return x * gelu_tanh_gate(x);
+    case KR_UNARY_GELU: return x * v_gelu_gate(x);
+    case KR_UNARY_GELU_TANH: return x * v_gelu_tanh_gate(x);
     case KR_UNARY_RELU: return v_max(x, (vf){0});
     case KR_UNARY_SIGMOID: return v_sigmoid(x);
     case KR_UNARY_TANH: return v_tanh(x);
@@ -44,9 +24,9 @@ ALWAYS vf slope(const int kind, vf x, float alpha) {
     vf s;
     switch (kind) {
     case KR_UNARY_SILU: s = v_sigmoid(x); return s + x * (s * (1 - s));
-    case KR_UNARY_GELU: return gelu_gate(x) + x * (0.398942280401432678f * v_exp(x * x * -0.5f));
+    case KR_UNARY_GELU: return v_gelu_gate(x) + x * (0.398942280401432678f * v_exp(x * x * -0.5f));
     case KR_UNARY_GELU_TANH:
-        s = gelu_tanh_gate(x);
+        s = v_gelu_tanh_gate(x);
         return s + x * (s * (1 - s)) * (1.59576912160573f + 0.214064448817803f * (x * x));
     case KR_UNARY_RELU: return v_select(x > 0, v_set(1), (vf){0});
     case KR_UNARY_SIGMOID: s = v_sigmoid(x); return s * (1 - s);

@@ -1,6 +1,5 @@
 /* cmd_inspect.c - krait inspect: pictures of what a model does.  So far: scan orders. */
 #include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -30,19 +29,6 @@ static int list(void) {
     return 0;
 }
 
-/* "4x16x16"; 0 if it is no such thing. */
-static int parse_size(const char *text, int64_t size[KR_ORDER_AXES]) {
-    for (int n = 0; n < KR_ORDER_AXES; n++) {
-        char *end;
-        size[n] = strtoll(text, &end, 10);
-        if (end == text || size[n] < 1) return 0;
-        if (*end == 0) return n + 1;
-        if (*end != 'x') return 0;
-        text = end + 1;
-    }
-    return 0;
-}
-
 static void describe(const kr_order *o, bool print) {
     static const char *const how[] = {"every path visits every cell", "the paths share the cells out"};
     printf("%lld cells, %d path%s%s: %s\n", (long long)o->n_cells, o->n_paths, o->n_paths == 1 ? "" : "s",
@@ -64,7 +50,7 @@ int cmd_inspect(int argc, char **argv) {
     double x;
     for (int c; (c = getopt_long(argc, argv, "o:h", options, NULL)) != -1;) switch (c) {
         case 's':
-            if (!(n_axes = parse_size(optarg, size))) return misuse("inspect", "--size is \"%s\", want L, HxW or TxHxW", optarg);
+            if (!(n_axes = kr_order_size(optarg, size))) return misuse("inspect", "--size is \"%s\", want L, HxW or TxHxW", optarg);
             break;
         case 'w':
             if (!number("inspect", "window", optarg, 1, 1e9, &x)) return EXIT_USAGE;

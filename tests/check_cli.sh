@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize inspect; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -54,6 +54,14 @@ expect 3 'did you mean "batch_size"' train --batch_sise=3
 expect 3 'did you mean "d_state"' train --mixer.d_stat=3
 expect 3 'krait config lists all' train --zebra=3
 expect 3 'train.lr is "fast", want a number' train --train.lr=fast
+expect 3 'train.steps is 0, want 1' train --seed=2 --steps=0 --data.paths=text.txt
+expect 2 'there is no "ordr" to inspect' inspect ordr
+expect 2 'size is "4x", want' inspect order hilbert --size 4x
+expect 3 'there is no scan order "hilbrt"' inspect order hilbrt
+expect 3 'a grid of 1 axes' inspect order cross --size 9
+expect 3 '/nowhere/a.svg' inspect order cross --size 4x4 -o /nowhere/a.svg
+expect 0 '259 steps, 0 of them jumps' inspect order hilbert --size 13x20 -o hilbert.svg
+grep -q '</svg>' hilbert.svg || fail "inspect drew no picture"
 expect 3 'could be train.eval_batches or data.eval_batches' train --eval_batches=1
 expect 3 'train.steps is 0, want 1' train --steps=0 --data.paths=text.txt
 expect 3 'there is no mixer "mamba9"' train --data.paths=text.txt --mixer.type=mamba9

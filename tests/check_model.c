@@ -59,7 +59,7 @@ static const model_case cases[] = {
     {"bidirectional s4d", "{" TOKENS "'order': {'type': 'bidirectional'}, " S4 "}}", false},
     {"bidirectional mamba1", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}}", false},
     {"bidirectional mamba2, shared", "{" TOKENS "'order': {'type': 'bidirectional', 'share': true}, " M2 ", 'ngroups': 2}}", false},
-    {"scan: paths of their own", "{" TOKENS "'order': {'type': 'scan', 'path': 'tri', 'window': 3}, " S4 "}}", false},
+    {"scan: paths of their own", "{" TOKENS "'order': {'type': 'scan', 'path': 'tri', 'path_window': 3}, " S4 "}}", false},
     {"scan: shared, gate", "{" TOKENS "'order': {'type': 'scan', 'path': 'multipath', 'share': true, 'merge': 'gate'}, " M2 ", 'ngroups': 2}}", false},
     {"scan: concat", "{" TOKENS "'order': {'type': 'scan', 'path': 'cross', 'size': '13x1', 'merge': 'concat'}, " M1 "}}", false},
     {"scan: one path a layer", "{" TOKENS "'order': {'type': 'scan', 'path': 'zigzag', 'size': '1x13'}, " M1 "}}", false},

@@ -47,6 +47,10 @@ typedef struct kr_order_info {
 /* The i-th order there is; false past the last. */
 KR_API bool kr_order_list(int i, kr_order_info *info);
 
+/* "4x16x16" -> 3 and the sides; 0 if it is no grid of up to three sides from 1 to 2^31 - 1. */
+KR_API int kr_order_size(const char *text, int64_t size[KR_ORDER_AXES]);
+/* Does a step from one cell to the other go to one of the 2 n_axes neighbours? */
+KR_API bool kr_order_is_step(const kr_order *o, int32_t from, int32_t to);
 /* Builds `name` for a grid.  opt may be NULL.  The caller frees *out.
  * KR_ERR_CONFIG: no such order, a size it cannot take; KR_ERR_NOMEM. */
 KR_API kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64_t *size,
@@ -55,7 +59,7 @@ KR_API void kr_order_free(kr_order *o);
 
 /* inverse[cell] = when path k comes by; -1 for a cell it does not visit.  [n_cells] */
 KR_API void kr_order_inverse(const kr_order *o, int k, int32_t *inverse);
-/* Steps of path k that do not go to one of the 2 n_axes neighbours. */
+/* Steps of path k that do not go to a neighbour. */
 KR_API int64_t kr_order_jumps(const kr_order *o, int k);
 /* A picture (SVG) of all paths, written to a file that is there whole or not at all. */
 KR_API kr_status kr_order_draw(const kr_order *o, const char *title, const char *path);

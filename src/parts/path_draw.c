@@ -43,15 +43,6 @@ static void put_colour(kr_str *s, double t) {
     }
 }
 
-static bool is_step(const kr_order *o, int32_t a, int32_t b) {
-    int64_t far = 0;
-    for (int axis = o->n_axes - 1; axis >= 0; axis--) {
-        far += llabs(a % o->size[axis] - b % o->size[axis]);
-        a /= (int32_t)o->size[axis], b /= (int32_t)o->size[axis];
-    }
-    return far == 1;
-}
-
 /* The links [first, last) of a path as one SVG path: steps, or jumps. */
 static void put_links(kr_str *s, const panel *p, const struct kr_order_path *path, int64_t first, int64_t last, bool steps) {
     bool open = false, drawn = false;
@@ -59,7 +50,7 @@ static void put_links(kr_str *s, const panel *p, const struct kr_order_path *pat
     kr_str_append(s, "<path d=\"");
     for (int64_t i = first; i < last; i++) {
         double x, y;
-        if (is_step(p->o, path->cell[i], path->cell[i + 1]) != steps) {
+        if (kr_order_is_step(p->o, path->cell[i], path->cell[i + 1]) != steps) {
             open = false;
             continue;
         }

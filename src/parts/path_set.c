@@ -206,6 +206,17 @@ bool kr_order_list(int i, kr_order_info *info) {
     return true;
 }
 
+int kr_order_size(const char *text, int64_t size[KR_ORDER_AXES]) {
+    for (int n = 0; n < KR_ORDER_AXES; n++) {
+        char *end;
+        size[n] = strtoll(text, &end, 10);
+        if (end == text || size[n] < 1 || size[n] > INT32_MAX || (*end && *end != 'x')) return 0;
+        if (!*end) return n + 1;
+        text = end + 1;
+    }
+    return 0;
+}
+
 static kr_status check_size(const struct named *n, int n_axes, const int64_t *size, const kr_order_options *opt) {
     const char *name = n->info.name;
     if (n_axes < n->info.min_axes || n_axes > n->info.max_axes)
@@ -258,16 +269,18 @@ void kr_order_inverse(const kr_order *o, int k, int32_t *inverse) {
     for (int64_t i = 0; i < o->path[k].n; i++) inverse[o->path[k].cell[i]] = (int32_t)i;
 }
 
+bool kr_order_is_step(const kr_order *o, int32_t from, int32_t to) {
+    int64_t a = from, b = to, far = 0;
+    for (int axis = o->n_axes - 1; axis >= 0; axis--) {
+        far += llabs(a % o->size[axis] - b % o->size[axis]);
+        a /= o->size[axis], b /= o->size[axis];
+    }
+    return far == 1;
+}
+
 int64_t kr_order_jumps(const kr_order *o, int k) {
     int64_t jumps = 0;
-    for (int64_t i = 1; i < o->path[k].n; i++) {
-        int64_t a = o->path[k].cell[i - 1], b = o->path[k].cell[i], far = 0;
-        for (int axis = o->n_axes - 1; axis >= 0; axis--) {
-            far += llabs(a % o->size[axis] - b % o->size[axis]);
-            a /= o->size[axis], b /= o->size[axis];
-        }
-        jumps += far != 1;
-    }
+    for (int64_t i = 1; i < o->path[k].n; i++) jumps += !kr_order_is_step(o, o->path[k].cell[i - 1], o->path[k].cell[i]);
     return jumps;
 }
 

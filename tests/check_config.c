@@ -169,6 +169,8 @@ static void test_own(void **state) {
         "{'model_type': 'krait', 'd_model': 24, 'n_layer': 3, 'layers': ['mamba1', 'a+mlp', 'attention'],"
         " 'mixers': {'a': {'type': 'attention', 'n_head': 3, 'window': 7}}}",
         "{'model_type': 'krait', 'd_model': 24, 'n_layer': 2, 'mixer': {'type': 'mamba2', 'headdim': 8}, 'layers': ['mixer+mamba2']}",
+        "{'model_type': 'krait', 'd_model': 24, 'n_layer': 2, 'mixer': {'type': 'mamba2', 'headdim': 8, 'in_scale': 3.0}, 'layers': ['mixer&a+mlp'],"
+        " 'mixers': {'a': {'type': 'attention', 'out_scale': 0.5}}, 'encoder': {'type': 'token', 'scale': 2.0}}",
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -250,7 +252,11 @@ static void test_refusals(void **state) {
         {"{'model_type': 'krait', 'layers': 'mamba2'}", "layers wants an array"},
         {"{'model_type': 'krait', 'layers': [3]}", "layers[0] wants a text"},
         {"{'model_type': 'krait', 'layers': ['mamba2+']}", "no list of names"},
-        {"{'model_type': 'krait', 'layers': ['mlp+mlp+mlp+mlp+mlp']}", "more than 4 parts"},
+        {"{'model_type': 'krait', 'layers': ['&mamba2']}", "no list of names"},
+        {"{'model_type': 'krait', 'layers': ['mlp'], 'mixers': {'mlp': {'out_scale': 'x'}}}", "mixers.mlp.out_scale wants a number"},
+        {"{'model_type': 'krait', 'mixer': {'in_scale': true}}", "mixer.in_scale wants a number"},
+        {"{'model_type': 'falcon_h1', 'hidden_size': 8, 'projectors_bias': true}", "projectors_bias and mamba_proj_bias differ"},
+        {"{'model_type': 'krait', 'layers': ['mlp+mlp+mlp&mlp+mlp+mlp+mlp']}", "more than 6 parts"},
         {"{'model_type': 'krait', 'n_layer': 1, 'layers': ['mlp', 'mlp']}", "layers has 2 entries, but n_layer is 1"},
         {"{'model_type': 'krait', 'layers': ['mamab2']}", "there is no mixer \"mamab2\""},
         {"{'model_type': 'krait', 'layers': ['mixer'], 'mixers': {'mlp': {}}}", "mixers.mlp is not in layers"},

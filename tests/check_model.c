@@ -6,6 +6,7 @@
  *   packed      documents in one row are the same as each alone
  *   recompute   the same bits in less memory
  *   threads     the same bits for any number
+ *   scales      factors in a config are the same as factors in weights
  *   impl        every instruction set within rounding of every other */
 #include "model_case.h"
 
@@ -54,6 +55,10 @@ static const model_case cases[] = {
     {"hybrid", "{" TOKENS M2 "}, 'layers': ['mixer+squares', 'attention+mlp'],"
      " 'mixers': {'squares': {'type': 'mlp', 'd_ff': 9, 'gated': false, 'activation': 'relu2'}, 'attention': {'n_head': 2}}}", true},
     {"two mixers in a layer", "{" TOKENS M1 "}, 'layers': ['mamba1+attention+mlp'], 'mixers': {'attention': {'n_head': 1}}}", true},
+    {"side by side, with factors", "{" TOKENS "'tie_embeddings': false, 'encoder': {'type': 'token', 'scale': 3}, 'head': {'type': 'lm', 'scale': 0.4}, " M2
+     ", 'in_scale': 1.2, 'out_scale': 0.7, 'z_scale': 0.8, 'x_scale': 1.5, 'B_scale': 0.6, 'C_scale': 1.3, 'dt_scale': 1.1, 'd_ssm': 12, 'bias': true},"
+     " 'layers': ['mixer&attention+mlp&mamba1&mlp'], 'mixers': {'attention': {'n_head': 2, 'in_scale': 0.9, 'out_scale': -2},"
+     " 'mlp': {'d_ff': 9, 'gate_first': true, 'gate_scale': 0.6}, 'mamba1': {'d_state': 3}}}", true},
     {"bidirectional, with an MLP", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}, 'layers': ['mixer+mlp']}", false},
     {"z loss", "{" TOKENS "'head': {'type': 'lm', 'z_loss': 0.1}, " M1 "}}", true},
     {"bidirectional s4d", "{" TOKENS "'order': {'type': 'bidirectional'}, " S4 "}}", false},
@@ -411,6 +416,48 @@ static void test_instruction_sets(void **state) {
     }
 }
 
+/* Rows [from, to) of a parameter times a power of two. */
+static void times(kr_model *m, const char *name, int64_t from, int64_t to, float factor) {
+    kr_param *p = kr_params_find(m->params, name);
+    assert_non_null(p);
+    int64_t width = kr_param_count(p) / p->dim[0];
+    for (int64_t i = from * width; i < (to ? to : p->dim[0]) * width; i++) ((float *)p->data)[i] *= factor;
+}
+
+/* By powers of two, so that the bits are the same. */
+static void test_scales(void **state) {
+#define FALCON(encoder, head, mixer, attention, mlp)                                                                                 \
+    "{" TOKENS "'tie_embeddings': false, 'encoder': {'type': 'token'" encoder "}, 'head': {'type': 'lm'" head "}, " M2 mixer ", 'rmsnorm': false}," \
+    " 'layers': ['mixer&attention+mlp'], 'mixers': {'attention': {'n_head': 2, 'rope_dims': 4" attention "}, 'mlp': {'d_ff': 8" mlp "}}}"
+    (void)state;
+    kr_model *a = model_of(FALCON("", "", "", "", ""), 4);
+    kr_model *b = model_of(FALCON(", 'scale': 4", ", 'scale': 0.5", ", 'in_scale': 2, 'out_scale': 0.25, 'z_scale': 0.5, 'x_scale': 4, 'B_scale': 0.125,"
+                                  " 'C_scale': 8, 'dt_scale': 0.5", ", 'in_scale': 0.5, 'out_scale': 4", ", 'gate_scale': 0.5, 'out_scale': 2"), 4);
+    times(a, "backbone.embeddings.weight", 0, 0, 4);
+    times(a, "lm_head.weight", 0, 0, 0.5F);
+    for (int i = 0; i < 2; i++) {
+        static const struct { const char *name; int64_t from, to; float factor; } all[] = { /* of 24 channels in 4 heads, N = 5 */
+            {"mixer.in_proj.weight", 0, 24, 1}, {"mixer.in_proj.weight", 24, 48, 8}, {"mixer.in_proj.weight", 48, 53, 0.25F},
+            {"mixer.in_proj.weight", 53, 58, 16}, {"mixer.in_proj.weight", 58, 62, 1}, {"mixer.out_proj.weight", 0, 0, 0.25F},
+            {"parallel2.mixer.in_proj.weight", 0, 0, 0.5F}, {"parallel2.mixer.out_proj.weight", 0, 0, 4},
+            {"mlp.fc1.weight", 8, 16, 0.5F}, {"mlp.fc2.weight", 0, 0, 2}};
+        char name[64];
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            snprintf(name, sizeof name, "backbone.layers.%d.%s", i, all[k].name);
+            times(a, name, all[k].from, all[k].to, all[k].factor);
+        }
+    }
+    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 2, .L = L};
+    kr_graph *ga = graph_of(a, o), *gb = graph_of(b, o);
+    fill_inputs(a, ga, 2, L, 8);
+    fill_inputs(b, gb, 2, L, 8);
+    assert_true(loss_of(ga) == loss_of(gb));
+    kr_graph_free(ga);
+    kr_graph_free(gb);
+    kr_model_release(a);
+    kr_model_release(b);
+}
+
 /* What cannot be right is refused, in words. */
 static void test_refusals(void **state) {
     static const struct { const char *config, *says; kr_model_graph_options o; } refused[] = {
@@ -443,6 +490,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_scales),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

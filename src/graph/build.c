@@ -84,6 +84,18 @@ kr_node *kr_const_i32(kr_graph *g, const int32_t *x, int64_t n) {
     return c;
 }
 
+kr_node *kr_const_pieces(kr_graph *g, const kr_piece *piece, int n) {
+    int64_t width = 0, at = 0;
+    for (int i = 0; i < n; i++) width += piece[i].width;
+    kr_node *c = kr_node_new(g, KR_NODE_CONST, NULL, KR_F32, 1, &width);
+    float *x = c ? kr_arena_new(&g->arena, (size_t)width * sizeof *x) : NULL;
+    if (!x) return failed(g, KR_ERR_NOMEM);
+    for (int i = 0; i < n; i++)
+        for (int64_t k = 0; k < piece[i].width; k++) x[at++] = piece[i].value;
+    c->init = x;
+    return c;
+}
+
 static const char *scoped(kr_graph *g, const char *name, char *to, size_t size) {
     snprintf(to, size, "%s%s%s", g->scope, *g->scope ? "." : "", name);
     return to;

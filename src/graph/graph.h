@@ -54,6 +54,9 @@ kr_node *kr_graph_fail(kr_graph *g, kr_status st, const char *fmt, ...) KR_PRINT
 kr_node *kr_input(kr_graph *g, const char *name, kr_dtype dtype, int n_dims, const int64_t *dim);
 /* Copied at once; never changes. */
 kr_node *kr_const_i32(kr_graph *g, const int32_t *x, int64_t n);
+/* A vector of floats, each value as often as its piece is wide. */
+typedef struct kr_piece { int64_t width; float value; } kr_piece;
+kr_node *kr_const_pieces(kr_graph *g, const kr_piece *piece, int n);
 /* A parameter; its name is put behind the open scopes. */
 enum { KR_MATRIX = 1, KR_NO_DECAY = 2, KR_CONV = 4 }; /* as the fields of kr_param */
 kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const int64_t *dim, kr_init init);

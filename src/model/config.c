@@ -50,6 +50,17 @@ void kr_config_clear(kr_config *c) {
     memset(c, 0, sizeof *c);
 }
 
+/* The factors of the config's mixer, which are no options of the part. */
+static bool copy_scales(const kr_config *c, json_t *mixer) {
+    static const char *const names[] = {"in_scale", "out_scale"};
+    bool ok = true;
+    for (int i = 0; i < 2; i++) {
+        json_t *v = json_object_get(json_object_get(c->json, "mixer"), names[i]);
+        ok = ok && (!v || json_number_value(v) == 1 || json_object_set(mixer, names[i], v) == 0);
+    }
+    return ok;
+}
+
 /* Our own dialect with every key in it. */
 static json_t *write_own(const kr_config *c) {
     const kr_part *parts[] = {c->encoder, c->order, c->mixer, c->head};
@@ -62,6 +73,7 @@ static json_t *write_own(const kr_config *c) {
              json_object_set(j, parts[i]->kind, p) == 0;
         json_decref(p);
     }
+    ok = ok && copy_scales(c, json_object_get(j, "mixer"));
     if (ok && kr_layers_write(c, j) == KR_OK) return j;
     json_decref(j);
     return NULL;

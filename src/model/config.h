@@ -8,9 +8,14 @@
 #define KR_MODEL_CONFIG_H
 #include "parts/part.h"
 
-/* A layer: x + part(norm(x)) for each of its parts. */
-enum { KR_MAX_RESIDUALS = 4 };
-typedef struct kr_residual { const kr_part *part; const void *opt; } kr_residual;
+/* A layer: x + part(norm(x)) for each of its parts; parts beside each other share the norm. */
+enum { KR_MAX_RESIDUALS = 6 };
+typedef struct kr_residual {
+    const kr_part *part;
+    const void *opt;
+    double in_scale, out_scale;  /* factors of its input and output */
+    bool beside;                 /* the part before it */
+} kr_residual;
 typedef struct kr_layer { kr_residual part[KR_MAX_RESIDUALS]; int n; } kr_layer;
 
 typedef struct kr_config {
@@ -43,4 +48,6 @@ kr_status kr_config_write(const kr_config *c, json_t **out);
 /* layers.c, for config.c: the pattern from c->json once the mixer is read, and back. */
 kr_status kr_layers_read(kr_config *c);
 kr_status kr_layers_write(const kr_config *c, json_t *own);
+/* in_scale and out_scale into the object of a mixer, unless they are 1. */
+kr_status kr_scales_write(const kr_residual *r, json_t *object);
 #endif

@@ -200,7 +200,7 @@ static kr_status read_state_spaces(const json_t *j, const char *where, json_t *o
 }
 
 kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, const char **dialect) {
-    static const char *const hf[] = {"mamba", "falcon_mamba", "mamba2"}, *const hybrid[] = {"bamba", "nemotron_h"};
+    static const char *const hf[] = {"mamba", "falcon_mamba", "mamba2"};
     if (!json_is_object(json)) KR_FAIL(KR_ERR_CONFIG, "%s is not a JSON object", where);
     const char *type = json_string_value(json_object_get(json, "model_type"));
     if (type && strcmp(type, "krait") == 0) {
@@ -216,18 +216,17 @@ kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, c
             found = true;
             st = read_hf(json, where, *dialect = hf[i], o);
         }
-    for (int i = 0; i < 2 && type && st == KR_OK; i++)
-        if (strcmp(type, hybrid[i]) == 0) {
-            found = true;
-            st = kr_hybrid_read(json, where, *dialect = hybrid[i], o);
-        }
+    if (st == KR_OK && type && !found && kr_hybrid_find(type)) {
+        found = true;
+        st = kr_hybrid_read(json, where, *dialect = kr_hybrid_find(type), o);
+    }
     if (st == KR_OK && !found && !type && json_object_get(json, "d_model")) {
         found = true;
         *dialect = "state-spaces";
         st = read_state_spaces(json, where, o);
     }
     if (st == KR_OK && !found)
-        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2, bamba, nemotron_h (or a state-spaces config with d_model)", where,
+        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2, bamba, falcon_h1, nemotron_h (or a state-spaces config with d_model)", where,
                      type ? type : "absent");
     if (st != KR_OK) json_decref(o);
     else *own = o;

@@ -11,7 +11,9 @@ kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, c
 /* Krait's dialect in Hugging Face's words; *out is NULL where those cannot say the same. */
 kr_status kr_dialect_write(const json_t *own, json_t **out);
 
-/* dialect_hybrid.c: families of several kinds of layers, into an empty object. */
+/* dialect_hybrid.c: families of several kinds of layers, into an empty object.  The family's own
+ * name, or NULL if there is none so called. */
+const char *kr_hybrid_find(const char *type);
 kr_status kr_hybrid_read(const json_t *json, const char *where, const char *type, json_t *own);
 
 /* attn_layer_idx, attn_cfg and d_intermediate of state-spaces, where they say something. */

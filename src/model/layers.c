@@ -6,7 +6,11 @@
  * A name is one of "mixers" (its part is "type", or the name itself), else "mixer" for the
  * config's mixer, or the name of a part, which then has its defaults; the config's mixer if
  * it is that part.  Parts joined by + follow each other in a layer, each with a norm and a
- * residual of its own.  Without "layers" each layer is the mixer. */
+ * residual of its own; parts joined by & stand side by side: one norm, and their outputs are
+ * added.  Without "layers" each layer is the mixer.
+ *
+ * Any mixer's object may have "in_scale" and "out_scale", factors of what it reads and gives. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,17 +20,30 @@ typedef struct named { const char *name; kr_residual r; } named;
 enum { MAX_NAMED = 32 };
 typedef struct names { named at[MAX_NAMED]; int n; } names;
 
+static kr_status read_scale(const json_t *object, const char *key, const char *where, double *scale) {
+    const json_t *v = json_object_get(object, key);
+    *scale = json_is_number(v) ? json_number_value(v) : 1;
+    if ((v && !json_is_number(v)) || !isfinite(*scale)) KR_FAIL(KR_ERR_CONFIG, "%s.%s wants a number", where, key);
+    return KR_OK;
+}
+
+static kr_status read_scales(const json_t *object, const char *where, kr_residual *r) {
+    KR_TRY(read_scale(object, "in_scale", where, &r->in_scale));
+    return read_scale(object, "out_scale", where, &r->out_scale);
+}
+
 /* From "mixers", or by the rules above. */
 static kr_status open_name(kr_config *c, const char *name, kr_residual *r) {
     const json_t *given = json_object_get(json_object_get(c->json, "mixers"), name);
     char where[96];
     snprintf(where, sizeof where, "mixers.%s", name);
-    if (!given && (strcmp(name, "mixer") == 0 || strcmp(name, c->mixer->name) == 0)) return *r = (kr_residual){c->mixer, c->mixer_opt}, KR_OK;
+    *r = (kr_residual){.part = c->mixer, .opt = c->mixer_opt};
+    if (!given && (strcmp(name, "mixer") == 0 || strcmp(name, c->mixer->name) == 0)) return read_scales(json_object_get(c->json, "mixer"), "mixer", r);
     if (given && !json_is_object(given)) KR_FAIL(KR_ERR_CONFIG, "%s wants an object: {...}", where);
     void *opt;
     KR_TRY(kr_part_read("mixer", name, given, where, &c->arena, &r->part, &opt));
     r->opt = opt;
-    return KR_OK;
+    return read_scales(given, where, r);
 }
 
 static kr_status find_name(kr_config *c, names *known, const char *name, kr_residual *r) {
@@ -41,15 +58,16 @@ static kr_status find_name(kr_config *c, names *known, const char *name, kr_resi
     return KR_OK;
 }
 
-/* "attention+mlp" */
+/* "attention&mixer+mlp" */
 static kr_status read_layer(kr_config *c, names *known, const char *text, kr_layer *l) {
     char name[64];
     for (const char *p = text;; p++) {
-        size_t n = strcspn(p, "+");
-        if (n == 0 || n >= sizeof name) KR_FAIL(KR_ERR_CONFIG, "layers: \"%s\" is no list of names joined by +", text);
+        size_t n = strcspn(p, "+&");
+        if (n == 0 || n >= sizeof name) KR_FAIL(KR_ERR_CONFIG, "layers: \"%s\" is no list of names joined by + or &", text);
         if (l->n == KR_MAX_RESIDUALS) KR_FAIL(KR_ERR_CONFIG, "layers: \"%s\" has more than %d parts", text, KR_MAX_RESIDUALS);
         snprintf(name, sizeof name, "%.*s", (int)n, p);
-        KR_TRY(find_name(c, known, name, &l->part[l->n++]));
+        KR_TRY(find_name(c, known, name, &l->part[l->n]));
+        l->part[l->n++].beside = p > text && p[-1] == '&';
         p += n;
         if (!*p) return KR_OK;
     }
@@ -90,6 +108,12 @@ kr_status kr_layers_read(kr_config *c) {
     return all_named(c, &known);
 }
 
+kr_status kr_scales_write(const kr_residual *r, json_t *object) {
+    bool ok = r->in_scale == 1 || json_object_set_new(object, "in_scale", json_real(r->in_scale)) == 0;
+    ok = ok && (r->out_scale == 1 || json_object_set_new(object, "out_scale", json_real(r->out_scale)) == 0);
+    return ok ? KR_OK : kr_fail(KR_ERR_NOMEM, "out of memory writing the layers");
+}
+
 /* The options in full, under the names that "layers" uses. */
 kr_status kr_layers_write(const kr_config *c, json_t *own) {
     const json_t *list = json_object_get(c->json, "layers"), *given = json_object_get(c->json, "mixers");
@@ -98,15 +122,15 @@ kr_status kr_layers_write(const kr_config *c, json_t *own) {
     bool ok = mixers && json_object_set(own, "layers", (json_t *)list) == 0;
     for (size_t i = 0; i < json_array_size(list) && ok; i++) {
         const char *p = json_string_value(json_array_get(list, i));
-        for (int k = 0; k < c->pattern[i].n && ok; k++, p += *p == '+') {
+        for (int k = 0; k < c->pattern[i].n && ok; k++, p += *p != 0) {
             char name[64];
-            size_t n = strcspn(p, "+");
+            size_t n = strcspn(p, "+&");
             snprintf(name, sizeof name, "%.*s", (int)n, p);
             p += n;
             const kr_residual *r = &c->pattern[i].part[k];
             if (json_object_get(mixers, name) || (r->opt == c->mixer_opt && !json_object_get(given, name))) continue;
             json_t *o = json_pack("{s:s}", "type", r->part->name);
-            ok = o && (!r->part->keys || kr_keys_write(r->part->keys, r->opt, o, true) == KR_OK) && json_object_set(mixers, name, o) == 0;
+            ok = o && (!r->part->keys || kr_keys_write(r->part->keys, r->opt, o, true) == KR_OK) && kr_scales_write(r, o) == KR_OK && json_object_set(mixers, name, o) == 0;
             json_decref(o);
         }
     }

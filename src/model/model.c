@@ -2,6 +2,7 @@
  *
  *     x = encoder(inputs)
  *     for each part of each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(part)(y)
+ *     ... or of parts side by side:                               mixed = the sum of theirs
  *     head(rmsnorm(mixed + x))
  *
  * Names are Hugging Face's: backbone.layers.0.mixer.in_proj.weight. */
@@ -32,24 +33,46 @@ static kr_node *dropped(kr_build *b, double p, kr_node *x) {
     return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
 }
 
-/* Part k of a layer.  Names: norm, mixer; norm2, mlp as state-spaces has it; else norm2, block2.mixer. */
-static kr_node *residual_part(kr_build *b, const kr_config *c, const kr_residual *r, int k, double dropout, kr_node *x, kr_node **residual) {
-    char name[16] = "norm";
-    if (k) snprintf(name, sizeof name, "norm%d", k + 1);
-    kr_node *y = norm(b, name, x, *residual, residual);
+/* A part of a layer, the i-th beside others, of group k.  Names: mixer; in the second group mlp, as
+ * state-spaces has it, or block2.mixer; beside another parallel2.mixer. */
+static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int k, int i, double dropout, kr_node *y) {
+    char group[16], beside[16];
+    bool bare = r->part->pointwise && k > 0 && i == 0, is_mlp = bare && k == 1;
+    snprintf(group, sizeof group, is_mlp ? "mlp" : "block%d", k + 1);
+    snprintf(beside, sizeof beside, "parallel%d", i + 1);
+    if (k) kr_scope_push(b->g, group);
+    if (i) kr_scope_push(b->g, beside);
     b->mixer = r->part, b->mixer_opt = r->opt;
-    if (k) snprintf(name, sizeof name, k == 1 && r->part->pointwise ? "mlp" : "block%d", k + 1);
-    if (r->part->pointwise) {
-        kr_scope_push(b->g, k ? name : "mixer");
-        x = r->part->build(b, r->opt, y);
-        kr_scope_pop(b->g);
+    y = kr_scale(b, y, r->in_scale);
+    if (!r->part->pointwise) {
+        y = c->order->build(b, c->order_opt, y);
     } else {
-        if (k) kr_scope_push(b->g, name);
-        x = c->order->build(b, c->order_opt, y);
-        if (k) kr_scope_pop(b->g);
+        if (!bare) kr_scope_push(b->g, "mixer");
+        y = r->part->build(b, r->opt, y);
+        if (!bare) kr_scope_pop(b->g);
     }
-    x = dropped(b, dropout, x);
+    if (i) kr_scope_pop(b->g);
+    if (k) kr_scope_pop(b->g);
+    y = dropped(b, dropout, kr_scale(b, y, r->out_scale));
     b->residual++;
+    return y;
+}
+
+/* Groups of parts one behind the other: norm, norm2, ... */
+static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double dropout, kr_node *x, kr_node **residual) {
+    char name[16] = "norm";
+    kr_node *y = NULL;
+    for (int p = 0, k = -1, i = 0; p < l->n; p++) {
+        const kr_residual *r = &l->part[p];
+        if (r->beside) {
+            x = kr_add(b, x, mixed(b, c, r, k, ++i, dropout, y));
+            continue;
+        }
+        k++, i = 0;
+        if (k) snprintf(name, sizeof name, "norm%d", k + 1);
+        y = norm(b, name, x, *residual, residual);
+        x = mixed(b, c, r, k, i, dropout, y);
+    }
     return x;
 }
 
@@ -61,8 +84,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
         kr_scope_push(b->g, name);
         kr_block_begin(b->g);
-        const kr_layer *l = kr_config_layer(c, b->layer);
-        for (int k = 0; k < l->n; k++) x = residual_part(b, c, &l->part[k], k, dropout, x, &residual);
+        x = layer(b, c, kr_config_layer(c, b->layer), dropout, x, &residual);
         kr_block_end(b->g);
         kr_scope_pop(b->g);
     }

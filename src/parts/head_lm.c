@@ -5,9 +5,10 @@
 #include "ops/slice_steps/slice_steps.h"
 #include "parts/part.h"
 
-typedef struct lm { double z_loss; } lm;
+typedef struct lm { double z_loss, scale; } lm;
 static const kr_key keys[] = {
     KR_KEY_REAL(lm, z_loss, 0, 0, 1, "weight of the squared log of the softmax's denominator in the loss"),
+    KR_KEY_REAL(lm, scale, 1, -1e6, 1e6, "factor of the scores"),
     KR_KEY_END};
 
 /* The token table under its full name if tied, else a matrix of the head's own. */
@@ -18,10 +19,10 @@ static kr_node *table(kr_build *b) {
 }
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
-    (void)opt;
+    const lm *o = opt;
     slice_steps_attr last = {.start = -1, .count = 1};
     if (!b->all_logits) x = KR_APPLY(b->g, slice_steps, &last, x);
-    kr_node *y = KR_APPLY(b->g, linear, NULL, x, table(b));
+    kr_node *y = KR_APPLY(b->g, linear, NULL, kr_scale(b, x, o->scale), table(b));
     kr_graph_keep(b->g, y, "logits");
     return y;
 }
@@ -32,7 +33,7 @@ static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
     kr_attr_defaults(&kr_op_cross_entropy, &a);
     a.z_loss = o->z_loss;
     kr_node *targets = kr_input(b->g, "targets", KR_I32, 2, KR_DIMS(b->S, b->L)), *out[KR_MAX_OUT];
-    kr_node *y = kr_apply(b->g, &kr_op_cross_entropy, &a, (kr_node *const[KR_MAX_IN]){x, table(b), targets}, out);
+    kr_node *y = kr_apply(b->g, &kr_op_cross_entropy, &a, (kr_node *const[KR_MAX_IN]){kr_scale(b, x, o->scale), table(b), targets}, out);
     if (y) kr_graph_keep(b->g, out[CROSS_ENTROPY_NLL], "nll");
     return y;
 }

@@ -6,6 +6,7 @@
  *   y   = rmsnorm(y * silu(z))               or rmsnorm(y) * silu(z); without rmsnorm y * silu(z)
  *   out = [silu(z0) * x0, y] W_out */
 #include "ops/binary/binary.h"
+#include "ops/binary_row/binary_row.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/linear/linear.h"
 #include "ops/ssd/ssd.h"
@@ -15,6 +16,7 @@
 typedef struct mamba2 {
     int64_t d_state, d_conv, expand, d_inner, headdim, d_ssm, ngroups, chunk_size;
     double A_init_min, A_init_max, dt_min, dt_max, dt_init_floor, dt_limit_min, dt_limit_max, norm_eps, conv_init;
+    double z_scale, x_scale, B_scale, C_scale, dt_scale;
     bool D_has_hdim, rmsnorm, norm_before_gate, group_norm, bias, conv_bias, learnable_init_states;
 } mamba2;
 
@@ -39,6 +41,11 @@ static const kr_key keys[] = {
     KR_KEY_REAL(mamba2, dt_limit_min, 0, 0, INFINITY, "step sizes below are raised to this"),
     KR_KEY_REAL(mamba2, dt_limit_max, INFINITY, 0, INFINITY, "step sizes above are cut to this"),
     KR_KEY_REAL(mamba2, conv_init, 0, 0, 1e3, "range of conv1d.weight at initialisation; 0: d_conv^-0.5"),
+    KR_KEY_REAL(mamba2, z_scale, 1, -1e6, 1e6, "factor of z as in_proj gives it"),
+    KR_KEY_REAL(mamba2, x_scale, 1, -1e6, 1e6, "... of x"),
+    KR_KEY_REAL(mamba2, B_scale, 1, -1e6, 1e6, "... of B"),
+    KR_KEY_REAL(mamba2, C_scale, 1, -1e6, 1e6, "... of C"),
+    KR_KEY_REAL(mamba2, dt_scale, 1, -1e6, 1e6, "... of dt"),
     KR_KEY_BOOL(mamba2, bias, false, "in_proj and out_proj have a bias"),
     KR_KEY_BOOL(mamba2, conv_bias, true, "the convolution has a bias"),
     KR_KEY_BOOL(mamba2, learnable_init_states, false, "the state starts from learnt values, not from zero; not for several documents in a row"),
@@ -81,6 +88,17 @@ static kr_node *gated(kr_build *b, kr_node *y, kr_node *z) {
     return KR_APPLY(b->g, binary, &mul, y, kr_act(b, z, KR_UNARY_SILU));
 }
 
+/* The factors of the pieces of in_proj's output, behind the Em2 columns of z0 and x0. */
+static kr_node *scaled(kr_build *b, const mamba2 *o, kr_node *p, int64_t Em2, int64_t Es, int64_t GN, int64_t H) {
+    const double scale[] = {1, o->z_scale, o->x_scale, o->B_scale, o->C_scale, o->dt_scale};
+    const int64_t width[] = {Em2, Es, Es, GN, GN, H};
+    binary_row_attr mul = {.kind = KR_BINARY_ROW_MUL};
+    kr_piece piece[6];
+    bool any = false;
+    for (int i = 0; i < 6; i++) piece[i] = (kr_piece){width[i], (float)scale[i]}, any = any || scale[i] != 1;
+    return any ? KR_APPLY(b->g, binary_row, &mul, p, kr_const_pieces(b->g, piece, 6)) : p;
+}
+
 static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     const mamba2 *o = opt;
     int64_t E = o->d_inner ? o->d_inner : o->expand * b->d_model, Es = o->d_ssm ? o->d_ssm : E, Em = E - Es;
@@ -96,6 +114,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
                              "from zero; train on one document, or set learnable_init_states to false");
 
     kr_node *p = kr_linear(b, u, "in_proj", 2 * Em + Es + W + H, o->bias);
+    p = scaled(b, o, p, 2 * Em, Es, G * N, H);
     kr_node *z = kr_columns(g, p, 2 * Em, Es), *dt = kr_columns(g, p, 2 * Em + Es + W, H);
     kr_node *xbc = kr_conv1d(b, kr_columns(g, p, 2 * Em + Es, W), o->d_conv, o->conv_bias, o->conv_init);
     kr_node *x = kr_split_last(b, kr_columns(g, xbc, 0, Es), H, P);

@@ -63,6 +63,7 @@ kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, boo
 /* The same with weights shrunk by sqrt(n_residual), as the last product of a residual branch. */
 kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
 kr_node *kr_act(kr_build *b, kr_node *x, int kind);
+kr_node *kr_scale(kr_build *b, kr_node *x, double factor); /* x itself if it is 1 */
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
 /* x itself, its elements under [S, L, ...]. */
 kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner);

@@ -22,7 +22,8 @@ const kr_part *kr_part_find(const char *kind, const char *name) {
 
 kr_status kr_part_read(const char *kind, const char *def, const json_t *object, const char *where, kr_arena *arena,
                        const kr_part **part, void **opt) {
-    static const char *const also[] = {"type", NULL};
+    static const char *const also_any[] = {"type", NULL}, *const also_mixer[] = {"type", "in_scale", "out_scale", NULL}; /* whoever builds it reads them */
+    const char *const *also = strcmp(kind, "mixer") == 0 ? also_mixer : also_any;
     const json_t *type = json_object_get(object, "type");
     const char *name = json_is_string(type) ? json_string_value(type) : def;
     const kr_part *p = kr_part_find(kind, name);
@@ -64,6 +65,11 @@ kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out,
 kr_node *kr_act(kr_build *b, kr_node *x, int kind) {
     unary_attr a = {.kind = kind, .alpha = 1};
     return KR_APPLY(b->g, unary, &a, x);
+}
+
+kr_node *kr_scale(kr_build *b, kr_node *x, double factor) {
+    unary_attr a = {.kind = KR_UNARY_SCALE, .alpha = factor};
+    return factor == 1 ? x : KR_APPLY(b->g, unary, &a, x);
 }
 
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y) {

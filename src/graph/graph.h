@@ -106,8 +106,8 @@ typedef struct kr_graph_memory { size_t inputs, activations, gradients, saved, s
  * gradients, saved values and scratch really take together, sharing memory over their lifetimes. */
 kr_graph_memory kr_graph_get_memory(const kr_graph *g);
 kr_status kr_graph_alloc(kr_graph *g);
-/* Before alloc: the states are those of another graph of the same model and S, already
- * allocated, so that graphs of several lengths continue each other. */
+/* Before alloc: the states are those of another graph of the same model, already allocated, so
+ * that graphs of several lengths continue each other.  With a smaller S they are its first rows. */
 void kr_graph_share_states(kr_graph *g, kr_graph *with);
 
 typedef enum kr_run { KR_RUN_FORWARD, KR_RUN_ALL } kr_run;
@@ -132,6 +132,13 @@ kr_status kr_graph_fetch_states(kr_graph *g);
 kr_status kr_graph_push_states(kr_graph *g);
 /* Zero (or the learnt start) for the sequences where which[s] is set; NULL: all. */
 void kr_graph_reset_states(kr_graph *g, const bool *which);
+
+/* rows.c: what one sequence remembers, all its states one behind the other, in host memory and
+ * back, and from graph to graph of one model; the copies are exact.  A device is waited for. */
+size_t kr_graph_row_bytes(const kr_graph *g);
+kr_status kr_graph_get_row(kr_graph *g, int64_t row, void *to);
+kr_status kr_graph_put_row(kr_graph *g, int64_t row, const void *from);
+kr_status kr_graph_copy_row(kr_graph *to, int64_t row, kr_graph *from, int64_t from_row);
 
 /* Seconds and calls of each op since the last clearing; filled while profiling is on. */
 typedef struct kr_profile_row { const char *op; bool backward; double seconds, flops; int64_t calls; } kr_profile_row;

@@ -101,6 +101,7 @@ kr_step *kr_step_new(kr_graph *g); /* NULL: failed */
 kr_tensor kr_node_shape(const kr_node *n); /* a tensor without data */
 size_t kr_node_bytes(const kr_node *n);    /* as it is laid out */
 bool kr_node_in_block(const kr_node *n);
+size_t kr_state_row_bytes(const kr_node *state); /* of one sequence */
 
 /* fuse.c: fewer ops for a decoding step on a GPU.  Before all other planning. */
 kr_status kr_graph_fuse(kr_graph *g);

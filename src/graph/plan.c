@@ -203,7 +203,7 @@ static void place_fixed(kr_graph *g) {
             if (!in_fixed(n) || (n->kind == KR_NODE_STATE) != states) continue;
             if (g->states_of && states) {
                 const kr_node *theirs = kr_graph_get_state(g->states_of, n_states++);
-                KR_ASSERT(theirs && kr_node_bytes(theirs) == kr_node_bytes(n));
+                KR_ASSERT(theirs && theirs->dim[0] >= n->dim[0] && kr_state_row_bytes(theirs) == kr_state_row_bytes(n));
                 n->data = theirs->data;
                 n->host = theirs->host;
                 continue;
@@ -217,7 +217,7 @@ static void place_fixed(kr_graph *g) {
 }
 
 static kr_status take_memory(kr_graph *g) {
-    g->fixed_bytes = g->memory.inputs + g->memory.state;
+    g->fixed_bytes = g->memory.inputs + (g->states_of ? 0 : g->memory.state);
     if (g->device) return kr_on_device_alloc(g);
     g->fixed = kr_mem_new(g->fixed_bytes + 64);
     g->block_data = g->fixed ? kr_mem_new(g->memory.block + 64) : NULL;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "krait/infer.h"
 
 static const char help[] =
     "usage: krait generate MODEL [--prompt TEXT | --file FILE]\n\n"
@@ -15,8 +16,20 @@ static const char help[] =
     "      --top-k N         draw among the N likeliest only; 0: all (0)\n"
     "      --top-p X         draw among the likeliest that together have this probability (0.95)\n"
     "      --min-p X         drop what is less likely than X times the likeliest (0)\n"
+    "      --typical-p X     draw among those about as surprising as expected, of this probability (0)\n"
+    "      --top-n-sigma X   drop scores more than X standard deviations below the best (0)\n"
+    "      --xtc-probability X, --xtc-threshold X   so often, drop all but the last of the tokens that likely (0, 0.1)\n"
+    "      --mirostat TAU    keep to a surprise of TAU bits a token, instead of the cuts above (0)\n"
+    "      --mirostat-eta X  how fast that learns (0.1)\n"
     "      --repetition-penalty X  divide the probability of tokens seen before by X (1)\n"
+    "      --frequency-penalty X   off a token's score each time it was written (0)\n"
+    "      --presence-penalty X    off a token's score once it was written (0)\n"
+    "      --dry X           off the score of what repeats a stretch of tokens: X BASE^(length - ALLOWED) (0)\n"
+    "      --dry-base X, --dry-allowed N, --dry-range N   (1.75, 2, 1024 tokens back)\n"
+    "      --bias ID=X       add X to the score of a token, -inf: never; can be given several times\n"
+    "      --min-tokens N    no end of the text before so many (0)\n"
     "      --seed N          same seed, same text (1)\n"
+    "      --logprobs N      each token and the N likeliest, with log-probabilities, to stderr\n"
     "      --stop TEXT       end where this would appear; can be given several times\n"
     "      --save FILE       keep the state at the end: the text can go on from there\n"
     "      --load FILE       go on from a kept state, after which the prompt (if any) is read\n"
@@ -29,6 +42,9 @@ static const char help[] =
 
 typedef struct request {
     kr_session_options opt;
+    kr_sampler_options how;
+    kr_logit_bias bias[256];
+    int64_t n_top;
     const char *prompt, *file, *save, *load, *stop[16];
     int n_stop;
     int64_t n;
@@ -86,12 +102,33 @@ static kr_status feed_text(const kr_model *m, kr_session *s, const char *text, s
     return st;
 }
 
+enum { MAX_TOP = 100 };
+static void show_token(const kr_model *m, int32_t tok, double logprob) {
+    int64_t n = 0;
+    const char *text = kr_token_text(m, tok, &n);
+    fprintf(stderr, " %d \"", tok);
+    for (int64_t i = 0; text && i < n; i++) fprintf(stderr, text[i] < 32 || text[i] == '"' ? "\\x%02x" : "%c", (unsigned char)text[i]);
+    fprintf(stderr, "\" %.4f", logprob);
+}
+static void show_logprobs(const kr_model *m, const kr_session *s, int32_t tok, int64_t n) {
+    kr_logprob top[MAX_TOP];
+    const float *logits = kr_session_logits(s);
+    show_token(m, tok, kr_logprob_of(logits, kr_model_vocab_size(m), tok));
+    n = kr_logprobs_top(logits, kr_model_vocab_size(m), top, n);
+    for (int64_t i = 0; i < n; i++) {
+        fputs(i ? "," : " |", stderr);
+        show_token(m, top[i].tok, top[i].logprob);
+    }
+    fputc('\n', stderr);
+}
+
 static kr_status write_text(const kr_model *m, kr_session *s, const request *r, int64_t *n_written) {
     stream out = {.r = r};
     for (*n_written = 0; *n_written < r->n && !interrupted; ++*n_written) {
         int64_t n;
         int32_t t = kr_session_sample(s);
         if (t == KR_END) break;
+        if (r->n_top >= 0) show_logprobs(m, s, t, r->n_top);
         const char *text = kr_token_text(m, t, &n);
         if (text && !put(&out, text, n)) return KR_OK;
         kr_status st = kr_session_feed(s, &t, 1);
@@ -129,29 +166,65 @@ static int run(const kr_model *m, const request *r) {
     return interrupted ? EXIT_STOPPED : 0;
 }
 
+/* Numbers of the sampler; any other option by its own case. */
+static const struct { const char *name; size_t at; double min, max; } numbers[] = {
+#define REAL(option, field, min, max) {option, offsetof(kr_sampler_options, field), min, max}
+    REAL("temperature", temperature, 0, 100), REAL("top-p", top_p, 0, 1), REAL("min-p", min_p, 0, 1), REAL("repetition-penalty", repetition_penalty, 1e-3, 1e3),
+    REAL("typical-p", typical_p, 0, 1), REAL("top-n-sigma", top_n_sigma, 0, 1e3), REAL("xtc-probability", xtc_probability, 0, 1),
+    REAL("xtc-threshold", xtc_threshold, 0, 1), REAL("mirostat", mirostat_tau, 0, 100), REAL("mirostat-eta", mirostat_eta, 0, 10),
+    REAL("frequency-penalty", frequency_penalty, -100, 100), REAL("presence-penalty", presence_penalty, -100, 100), REAL("dry", dry_multiplier, 0, 1e3),
+    REAL("dry-base", dry_base, 1, 100)};
+static const struct { const char *name; size_t at; double max; } counts[] = {
+#define COUNT(option, field, max) {option, offsetof(kr_sampler_options, field), max}
+    COUNT("top-k", top_k, 1e9), COUNT("dry-allowed", dry_allowed, 1e9), COUNT("dry-range", dry_range, 4096), COUNT("min-tokens", min_tok, 1e15)};
+enum { N_NUMBERS = sizeof numbers / sizeof *numbers, N_COUNTS = sizeof counts / sizeof *counts, SAMPLER = 2000 };
+
+static bool set_choice(kr_sampler_options *how, int i, const char *text) {
+    double x;
+    bool real = i < N_NUMBERS;
+    if (!number("generate", real ? numbers[i].name : counts[i - N_NUMBERS].name, text, real ? numbers[i].min : 0, real ? numbers[i].max : counts[i - N_NUMBERS].max, &x)) return false;
+    if (real) *(float *)((char *)how + numbers[i].at) = (float)x;
+    else *(int64_t *)((char *)how + counts[i - N_NUMBERS].at) = (int64_t)x;
+    return true;
+}
+
+static bool add_bias(request *r, const char *text) {
+    char *end;
+    long tok = strtol(text, &end, 10);
+    if (r->how.n_bias == 256 || *end != '=' || tok < 0 || tok > INT32_MAX) return misuse("generate", "--bias is \"%s\", want ID=X, at most 256 times", text), false;
+    float x = strtof(end + 1, &end);
+    if (*end) return misuse("generate", "--bias is \"%s\", want ID=X", text), false;
+    r->bias[r->how.n_bias++] = (kr_logit_bias){(int32_t)tok, x};
+    return true;
+}
+
 int cmd_generate(int argc, char **argv) {
-    enum { TOP_K = 1000, TOP_P, MIN_P, PENALTY, SEED, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
-    static const struct option options[] = {
-        {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"temperature", 1, NULL, 't'}, {"top-k", 1, NULL, TOP_K},
-        {"top-p", 1, NULL, TOP_P}, {"min-p", 1, NULL, MIN_P}, {"repetition-penalty", 1, NULL, PENALTY}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
+    enum { SEED = 1000, BIAS, LOGPROBS, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
+    struct option options[N_NUMBERS + N_COUNTS + 32] = {
+        {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
+        {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
         {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE},
         {"help", 0, NULL, 'h'}, {0}};
-    request r = {.opt = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1}, .n = 256};
+    request r = {.how = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1, .xtc_threshold = 0.1f}, .n = 256, .n_top = -1};
     kr_model_options where = {0};
     double x = 0;
+    int n_options = 0;
+    while (options[n_options].name) n_options++;
+    for (int i = 0; i < N_NUMBERS + N_COUNTS; i++)
+        options[n_options++] = (struct option){i < N_NUMBERS ? numbers[i].name : counts[i - N_NUMBERS].name, 1, NULL, SAMPLER + i};
+    r.opt.sampler = &r.how;
+    r.how.bias = r.bias;
 #define NUMBER(name, min, max) if (!number("generate", name, optarg, min, max, &x)) return EXIT_USAGE
     for (int c; (c = getopt_long(argc, argv, "p:f:n:t:h", options, NULL)) != -1;) switch (c) {
         case 'h': return fputs(help, stdout), 0;
         case 'p': r.prompt = optarg; break;
         case 'f': r.file = optarg; break;
         case 'n': NUMBER("tokens", 0, 1e15); r.n = (int64_t)x; break;
-        case 't': NUMBER("temperature", 0, 100); r.opt.temperature = (float)x; break;
-        case TOP_K: NUMBER("top-k", 0, 1e9); r.opt.top_k = (int64_t)x; break;
-        case TOP_P: NUMBER("top-p", 0, 1); r.opt.top_p = (float)x; break;
-        case MIN_P: NUMBER("min-p", 0, 1); r.opt.min_p = (float)x; break;
-        case PENALTY: NUMBER("repetition-penalty", 1e-3, 1e3); r.opt.repetition_penalty = (float)x; break;
-        case SEED: NUMBER("seed", 0, 9e15); r.opt.seed = (uint64_t)x; break;
+        case 't': if (!set_choice(&r.how, 0, optarg)) return EXIT_USAGE; break;
+        case BIAS: if (!add_bias(&r, optarg)) return EXIT_USAGE; break;
+        case LOGPROBS: NUMBER("logprobs", 0, MAX_TOP); r.n_top = (int64_t)x; break;
+        case SEED: NUMBER("seed", 0, 9e15); r.how.seed = (uint64_t)x; break;
         case PREFILL: NUMBER("prefill", 1, 1e9); r.opt.prefill_tok = (int64_t)x; break;
         case STOP:
             if (r.n_stop == 16 || !*optarg || strlen(optarg) > 1000) return misuse("generate", "--stop: at most 16, of 1 to 1000 bytes");
@@ -164,7 +237,9 @@ int cmd_generate(int argc, char **argv) {
         case DEVICE: where.device = optarg; break;
         case STATE_DTYPE: r.opt.state_dtype = optarg; break;
         case DTYPE: where.dtype = optarg; break;
-        default: return misuse("generate", "wrong option");
+        default:
+            if (c < SAMPLER) return misuse("generate", "wrong option");
+            if (!set_choice(&r.how, c - SAMPLER, optarg)) return EXIT_USAGE;
         }
 #undef NUMBER
     if (argc - optind != 1) return misuse("generate", "want one model folder");

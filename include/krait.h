@@ -93,6 +93,7 @@ KR_API const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_byte
 
 typedef struct kr_session kr_session;
 
+struct kr_sampler_options;   /* krait/infer.h */
 typedef struct kr_session_options {
     float temperature;    /* 0: always the likeliest token */
     int64_t top_k;        /* of the likeliest; 0: all */
@@ -102,6 +103,7 @@ typedef struct kr_session_options {
     uint64_t seed;        /* same seed, same text, on any number of threads */
     int64_t prefill_tok;  /* tokens read at once; default 256 */
     int n_threads;        /* default: all cores this process may use */
+    const struct kr_sampler_options *sampler; /* all there is to choose; if set, the six above are not read */
     const char *state_dtype; /* how SSM states are stored on a GPU: "float32" (default), "bfloat16", "float16" */
 } kr_session_options;
 

@@ -24,12 +24,6 @@ static void decode(void *arg) {
     }
 }
 
-static kr_graph *graph_of(const kr_session *s, int64_t length) {
-    for (int i = 0; i < KR_N_LENGTHS; i++)
-        if (s->graph[i] && s->length[i] == length) return s->graph[i];
-    return NULL;
-}
-
 static int profile(reader *r, kr_graph *g, void (*work)(void *arg), int runs, kr_bench_part *part) {
     if (!g) return 0;
     kr_graph_set_profile(g, true);
@@ -49,10 +43,11 @@ static kr_status bench(reader *r, const kr_model *m, const kr_bench_options *o, 
     out->prefill = kr_time_work(prefill, r, o);
     out->decode = kr_time_work(decode, r, o);
     out->decode.best_s /= DECODED, out->decode.median_s /= DECODED;
-    int64_t longest = r->s->length[0];
-    out->n_prefill = profile(r, graph_of(r->s, longest), prefill, r->n / longest > 0 ? (int)(r->n / longest) : 1,
+    const kr_reader *graphs = &r->s->reader;
+    int64_t longest = graphs->length[0];
+    out->n_prefill = profile(r, graphs->graph[0], prefill, r->n / longest > 0 ? (int)(r->n / longest) : 1,
                              out->prefill_part);
-    out->n_decode = profile(r, graph_of(r->s, 1), decode, DECODED, out->decode_part);
+    out->n_decode = profile(r, graphs->graph[graphs->n - 1], decode, DECODED, out->decode_part);
     return KR_OK;
 }
 

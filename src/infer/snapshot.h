@@ -1,0 +1,37 @@
+/* snapshot.h - the inside of a snapshot, and what the states of a model look like. */
+#ifndef KR_INFER_SNAPSHOT_H
+#define KR_INFER_SNAPSHOT_H
+#include <stdatomic.h>
+
+#include "infer/sampler.h"
+#include "model/model.h"
+
+/* The states of one sequence by name: what a file has, in the order of a graph's row. */
+typedef struct kr_layout_state { const char *name; kr_dtype dtype; int n_dims; int64_t dim[KR_MAX_DIMS]; size_t at, bytes; } kr_layout_state;
+typedef struct kr_layout {
+    atomic_int n_owners;
+    kr_arena arena;
+    int n;
+    kr_layout_state *state;
+    size_t bytes;
+    int64_t V;
+} kr_layout;
+kr_status kr_layout_new(kr_layout **out, const kr_graph *g, int64_t V);
+void kr_layout_free(kr_layout *l); /* one owner less */
+bool kr_layout_same(const kr_layout *a, const kr_layout *b);
+
+struct kr_snapshot {
+    atomic_int n_owners;
+    kr_layout *layout;
+    int64_t n_tok;
+    void *states;             /* layout->bytes */
+    float *logits;            /* [V]; NULL: none were kept */
+    kr_sampler_memory *memory;/* NULL: none was kept */
+    uint64_t seed;            /* the memory's */
+    size_t bytes;
+};
+/* With room for what it is to keep. */
+kr_status kr_snapshot_new(kr_snapshot **out, kr_layout *l, bool logits, bool memory);
+/* state.c: from a file, logits and memory with it. */
+kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path);
+#endif

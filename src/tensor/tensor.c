@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "tensor/quant.h"
 
 /* Both without branches, so that loops over them become vectors. */
 float kr_from_f16(uint16_t h) {
@@ -44,7 +45,7 @@ static void to_floats(float *to, const void *from, kr_dtype t, int64_t n) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) to[i] = kr_from_f16(h[i]);
         break;
-    default: KR_ASSERT(!"a dtype that converts");
+    default: kr_dequantize(to, from, t, n);
     }
 }
 
@@ -64,22 +65,21 @@ static void from_floats(void *to, kr_dtype t, const float *from, int64_t n) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) h[i] = kr_to_f16(from[i]);
         break;
-    default: KR_ASSERT(!"a dtype that converts");
+    default: kr_quantize(to, t, from, n);
     }
 }
 
 void kr_convert(void *to, kr_dtype to_type, const void *from, kr_dtype from_type, int64_t n) {
     enum { STEP = 1024 };
     float buffer[STEP];
-    size_t wide = kr_dtype_bytes(from_type), out = kr_dtype_bytes(to_type);
     if (to_type == from_type) {
-        memcpy(to, from, (size_t)n * out);
+        memcpy(to, from, kr_dtype_row_bytes(to_type, n));
         return;
     }
     for (int64_t i = 0; i < n; i += STEP) {
         int64_t m = n - i < STEP ? n - i : STEP;
-        const char *x = (const char *)from + (size_t)i * wide;
-        char *y = (char *)to + (size_t)i * out;
+        const char *x = (const char *)from + kr_dtype_row_bytes(from_type, i);
+        char *y = (char *)to + kr_dtype_row_bytes(to_type, i);
         if (to_type == KR_F32) to_floats((float *)y, x, from_type, m);
         else if (from_type == KR_F32) from_floats(y, to_type, (const float *)x, m);
         else {

@@ -11,10 +11,15 @@ extern "C" {
 
 enum { KR_MAX_DIMS = 6 };
 
-/* X(name, bytes, text): F64 serves the references, I32 ids and indices, BF16 and F16 storage. */
-#define KR_DTYPE_MAP(X) X(F32, 4, "float32") X(F64, 8, "float64") X(BF16, 2, "bfloat16") X(F16, 2, "float16") X(I32, 4, "int32")
+/* X(name, n, bytes, text): n numbers take so many bytes.  F64 serves the references, I32 ids and
+ * indices, BF16 and F16 storage; where n > 1 numbers come in blocks with common scales (quant.h):
+ * matrices of inference on a CPU, whose rows are whole blocks. */
+#define KR_DTYPE_MAP(X)                                                                                      \
+    X(F32, 1, 4, "float32") X(F64, 1, 8, "float64") X(BF16, 1, 2, "bfloat16") X(F16, 1, 2, "float16")        \
+    X(I32, 1, 4, "int32") X(Q8_0, 32, 34, "q8_0") X(Q4_0, 32, 18, "q4_0") X(Q4_K, 256, 144, "q4_k")          \
+    X(Q6_K, 256, 210, "q6_k")
 typedef enum kr_dtype {
-#define X(name, bytes, text) KR_##name,
+#define X(name, n, bytes, text) KR_##name,
     KR_DTYPE_MAP(X)
 #undef X
     KR_N_DTYPE
@@ -38,17 +43,29 @@ static inline int64_t kr_count(const kr_tensor *t) {
     for (int i = 0; i < t->n_dims; i++) n *= t->dim[i];
     return n;
 }
-static inline size_t kr_dtype_bytes(kr_dtype t) {
-    static const size_t bytes[KR_N_DTYPE] = {
-#define X(name, b, text) b,
+/* Numbers in a block; 1: each stands by itself. */
+static inline int64_t kr_dtype_block(kr_dtype t) {
+    static const int64_t length[KR_N_DTYPE] = {
+#define X(name, n, bytes, text) n,
         KR_DTYPE_MAP(X)
 #undef X
     };
-    return bytes[t];
+    return length[t];
 }
+/* Bytes of n numbers, whole blocks of them. */
+static inline size_t kr_dtype_row_bytes(kr_dtype t, int64_t n) {
+    static const size_t bytes[KR_N_DTYPE] = {
+#define X(name, n, b, text) b,
+        KR_DTYPE_MAP(X)
+#undef X
+    };
+    return (size_t)(n / kr_dtype_block(t)) * bytes[t];
+}
+/* Bytes of one number; 0 where there is no such thing. */
+static inline size_t kr_dtype_bytes(kr_dtype t) { return kr_dtype_row_bytes(t, 1); }
 static inline const char *kr_dtype_text(kr_dtype t) {
     static const char *const text[KR_N_DTYPE] = {
-#define X(name, b, s) s,
+#define X(name, n, bytes, s) s,
         KR_DTYPE_MAP(X)
 #undef X
     };
@@ -68,7 +85,8 @@ static inline uint16_t kr_to_bf16(float f) {
 /* IEEE half precision. */
 float kr_from_f16(uint16_t h);
 uint16_t kr_to_f16(float f);
-/* n elements from any of F32, F64, BF16, F16 to another. */
+/* n elements from any of F32, F64, BF16, F16 and the block types to another; of a block type whole
+ * blocks. */
 void kr_convert(void *to, kr_dtype to_type, const void *from, kr_dtype from_type, int64_t n);
 
 #ifdef __cplusplus

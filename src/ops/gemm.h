@@ -30,9 +30,12 @@ typedef struct kr_gemm {
  * same for every instruction set. */
 size_t kr_gemm_scratch(int64_t m, int64_t n, int64_t k, int n_threads);
 
+/* kr_gemm_few: columns [j0, j1) on the calling thread, without scratch; for b_trans and not a_trans,
+ * and made for so few rows that the weights' way from memory is what lasts. */
 #define KR_GEMM_DECLARE(isa)                                                          \
     void kr_gemm_all_##isa(const kr_gemm *g, void *scratch, int n_threads); /* threaded */ \
-    void kr_gemm_one_##isa(const kr_gemm *g, void *scratch);                /* on the calling thread */
+    void kr_gemm_one_##isa(const kr_gemm *g, void *scratch);                /* on the calling thread */ \
+    void kr_gemm_few_##isa(const kr_gemm *g, int64_t j0, int64_t j1);
 KR_GEMM_DECLARE(baseline) KR_GEMM_DECLARE(avx2) KR_GEMM_DECLARE(avx512) KR_GEMM_DECLARE(neon)
 
 /* Blocking, shared by gemm.c and gemm_vec.c: what one thread keeps packed at a time. */
@@ -42,6 +45,7 @@ enum {
     KR_GEMM_MC = 128, /* rows of A */
     KR_GEMM_NC = 768, /* columns of B */
     KR_GEMM_MR = 16,  /* rows of the tallest register tile, or more */
+    KR_GEMM_FEW = 16, /* rows up to which kr_gemm_few is quicker */
     KR_GEMM_FLIP = 16, /* so few columns may change sides with the rows */
 };
 /* Even blocks: k = 300 is 160 + 140, not 256 + 44. */
@@ -50,6 +54,11 @@ static inline int64_t kr_gemm_step(int64_t k) {
     return ((k + blocks - 1) / blocks + 15) / 16 * 16;
 }
 static inline int64_t kr_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }
+/* Columns that a thread takes at once of a product of few rows: some 64 KB of weights. */
+static inline int64_t kr_gemm_few_columns(const kr_gemm *g) {
+    int64_t fit = 65536 / (g->k * (g->b_bf16 ? 2 : 4)) / 32 * 32;
+    return fit > 32 ? fit : 32;
+}
 /* Floats of packed A (all of k when the rows fit one tile) and of packed B, for one thread. */
 static inline int64_t kr_gemm_a_floats(int64_t m, int64_t k) {
     int64_t block = kr_gemm_least(m, KR_GEMM_MC) * kr_gemm_least(k, KR_GEMM_KC);

@@ -11,8 +11,10 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "base/vec.h"
 #include "ops/gemm.h"
+#include "ops/gemm_turn.h"
 #include "tensor/tensor.h"
 
 /* The tallest tile whose accumulators, one row of B and a broadcast fit the registers. */
@@ -130,50 +132,6 @@ static tile_kernel *const tiles[NV][MR] = {{NAMES_4(1)}, {NAMES_4(2)}, {NAMES_4(
 #endif
 
 /* --- packing -------------------------------------------------------------------------- */
-
-/* One permutation, the same in every 128-bit lane; a number from KR_VL up is of the second vector. */
-#if KR_VL == 16
-#define IN_LANES(w, x, y, z) \
-    w, x, y, z, w + 4, x + 4, y + 4, z + 4, w + 8, x + 8, y + 8, z + 8, w + 12, x + 12, y + 12, z + 12
-#define LANES(w, x, y, z) /* whole lanes: w, x of a, then y, z of b */                                     \
-    4 * w, 4 * w + 1, 4 * w + 2, 4 * w + 3, 4 * x, 4 * x + 1, 4 * x + 2, 4 * x + 3,                        \
-    16 + 4 * y, 17 + 4 * y, 18 + 4 * y, 19 + 4 * y, 16 + 4 * z, 17 + 4 * z, 18 + 4 * z, 19 + 4 * z
-#elif KR_VL == 8
-#define IN_LANES(w, x, y, z) w, x, y, z, w + 4, x + 4, y + 4, z + 4
-#else
-#define IN_LANES(w, x, y, z) w, x, y, z
-#endif
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-
-/* r[i][j] <-> r[j][i] */
-INLINE void transpose(vf *r) {
-    vf u[KR_VL];
-#pragma GCC unroll 4
-    for (int g = 0; g < KR_VL; g += 4) { /* 4 x 4 squares within lanes */
-        vf a = SHUFFLE(r[g], r[g + 1], IN_LANES(0, KR_VL, 1, KR_VL + 1));
-        vf b = SHUFFLE(r[g], r[g + 1], IN_LANES(2, KR_VL + 2, 3, KR_VL + 3));
-        vf c = SHUFFLE(r[g + 2], r[g + 3], IN_LANES(0, KR_VL, 1, KR_VL + 1));
-        vf d = SHUFFLE(r[g + 2], r[g + 3], IN_LANES(2, KR_VL + 2, 3, KR_VL + 3));
-        u[g] = SHUFFLE(a, c, IN_LANES(0, 1, KR_VL, KR_VL + 1));
-        u[g + 1] = SHUFFLE(a, c, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
-        u[g + 2] = SHUFFLE(b, d, IN_LANES(0, 1, KR_VL, KR_VL + 1));
-        u[g + 3] = SHUFFLE(b, d, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) { /* then the lanes among each other */
-#if KR_VL == 16
-        vf a = SHUFFLE(u[j], u[4 + j], LANES(0, 2, 0, 2)), b = SHUFFLE(u[j], u[4 + j], LANES(1, 3, 1, 3));
-        vf c = SHUFFLE(u[8 + j], u[12 + j], LANES(0, 2, 0, 2)), d = SHUFFLE(u[8 + j], u[12 + j], LANES(1, 3, 1, 3));
-        r[j] = SHUFFLE(a, c, LANES(0, 2, 0, 2)), r[8 + j] = SHUFFLE(a, c, LANES(1, 3, 1, 3));
-        r[4 + j] = SHUFFLE(b, d, LANES(0, 2, 0, 2)), r[12 + j] = SHUFFLE(b, d, LANES(1, 3, 1, 3));
-#elif KR_VL == 8
-        r[j] = SHUFFLE(u[j], u[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
-        r[4 + j] = SHUFFLE(u[j], u[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
-#else
-        r[j] = u[j];
-#endif
-    }
-}
 
 /* p[k][r] = a[r][k]: `rows` <= MR rows of A side by side.  Whole vectors are stored in rising k,
  * so what one spills past its row the next one mends; the last spill is spare room or the next panel. */
@@ -468,7 +426,19 @@ static void choose_tiles(const kr_gemm *g, int n_threads, int64_t *mt, int64_t *
     *nt = least(*nt, g->n);
 }
 
+static void few_columns(void *arg, int64_t i, int who) {
+    const kr_gemm *g = arg;
+    int64_t width = kr_gemm_few_columns(g);
+    (void)who;
+    KR_VEC(kr_gemm_few)(g, i * width, least((i + 1) * width, g->n));
+}
+
 void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
+    if (g->m > 0 && g->m <= KR_GEMM_FEW && g->k > 0 && g->b_trans && !g->a_trans) {
+        int64_t width = kr_gemm_few_columns(g);
+        kr_team_each(n_threads, (g->n + width - 1) / width, few_columns, (void *)g);
+        return;
+    }
     /* below some 20 us of work a team of threads costs more than it brings */
     if (n_threads <= 1 || (double)g->m * (double)g->n * (double)g->k < 3e5) {
         KR_VEC(kr_gemm_one)(g, scratch);

@@ -2,6 +2,7 @@
  *
  * Lanes lie over the states of a channel, in the order that memory has them: turning A and h
  * around, as the long scan does, would cost more than the step itself. */
+#include "base/team.h"
 #include "ops/selective_scan/selective_scan_vec.h"
 
 static void step_block(const kr_call *c, int64_t s, int64_t first, int64_t n_channels) {
@@ -38,12 +39,17 @@ static void step_block(const kr_call *c, int64_t s, int64_t first, int64_t n_cha
     }
 }
 
+enum { BLOCKS = 4 }; /* of SCAN_LANES channels that a thread takes at once */
+
+static void item(void *arg, int64_t i, int who) {
+    const kr_call *c = arg;
+    int64_t D = KR_SIZE(c, 'D'), width = BLOCKS * SCAN_LANES, n = (D + width - 1) / width, first = i % n * width;
+    (void)who;
+    for (int64_t at = first; at < D && at < first + width; at += SCAN_LANES)
+        step_block(c, i / n, at, D - at < SCAN_LANES ? D - at : SCAN_LANES);
+}
+
 void KR_VEC(selective_scan_step)(const kr_call *c) {
-    int64_t S = KR_SIZE(c, 'S'), D = KR_SIZE(c, 'D'), n = (D + SCAN_LANES - 1) / SCAN_LANES;
-    bool wide = S * D * KR_SIZE(c, 'N') >= 1 << 16; /* below, waking threads costs more than it saves */
-#pragma omp parallel for num_threads(c->n_threads) schedule(static) if (wide)
-    for (int64_t i = 0; i < S * n; i++) {
-        int64_t first = i % n * SCAN_LANES;
-        step_block(c, i / n, first, D - first < SCAN_LANES ? D - first : SCAN_LANES);
-    }
+    int64_t S = KR_SIZE(c, 'S'), D = KR_SIZE(c, 'D'), width = BLOCKS * SCAN_LANES;
+    kr_team_each(c->n_threads, S * ((D + width - 1) / width), item, (void *)c);
 }

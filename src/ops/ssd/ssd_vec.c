@@ -13,6 +13,7 @@
  * no barriers.  Scratch does not grow with L, backward gets a state every SSD_STRETCH
  * steps, and no sum depends on who computes it.  A few steps only (decoding: one) go by the recurrence, which
  * reads and writes the state once and in place. */
+#include "base/team.h"
 #include "ops/ssd/ssd_chunk.h"
 
 /* What one thread works in. */
@@ -171,19 +172,22 @@ static void head_steps(const kr_call *c, const ssd_dims *z, int64_t s, int64_t h
     }
 }
 
-void KR_VEC(ssd_fwd)(const kr_call *c) {
-    ssd_dims z = ssd_dims_of(c);
-    float *scratch = c->scratch;
-    int64_t n_items = z.few ? z.S * z.H : z.S * z.G * z.n_blocks;
-#pragma omp parallel for num_threads(c->n_threads) schedule(dynamic)
-    for (int64_t i = 0; i < n_items; i++) {
-        float *mine = scratch + omp_get_thread_num() * ssd_fwd_floats(&z);
-        if (z.few) {
-            head_steps(c, &z, i / z.H, i % z.H, mine);
-        } else {
-            bench w = bench_at(&z, mine);
-            heads b = heads_at(&z, z.block, z.n_blocks, i);
-            heads_forward(c, &z, &w, &b);
-        }
+typedef struct job { const kr_call *c; ssd_dims z; } job;
+
+static void item(void *arg, int64_t i, int who) {
+    const job *j = arg;
+    const ssd_dims *z = &j->z;
+    float *mine = (float *)j->c->scratch + who * ssd_fwd_floats(z);
+    if (z->few) {
+        head_steps(j->c, z, i / z->H, i % z->H, mine);
+    } else {
+        bench w = bench_at(z, mine);
+        heads b = heads_at(z, z->block, z->n_blocks, i);
+        heads_forward(j->c, z, &w, &b);
     }
+}
+
+void KR_VEC(ssd_fwd)(const kr_call *c) {
+    job j = {c, ssd_dims_of(c)};
+    kr_team_each(c->n_threads, j.z.few ? j.z.S * j.z.H : j.z.S * j.z.G * j.z.n_blocks, item, &j);
 }

@@ -1,0 +1,201 @@
+/* gemm_few_vec.c - products of a few rows with weights [n, k], as decoding takes them.
+ *
+ * The weights come from memory once, and little is done with each number of them, so all must
+ * keep up with memory: two panels of KR_VL columns are turned around, a stretch of k at a time,
+ * into a corner of L1, and multiplied from there with every row.  A single row takes them from
+ * the registers.  What a number of C is made of is that of gemm.h, bit for bit.
+ *
+ * KR_VL rows of weights side by side are no stream a CPU would foresee; but the next rows lie
+ * behind them in one piece, and are fetched in order while these are used. */
+#include <string.h>
+
+#include "base/vec.h"
+#include "ops/gemm.h"
+#include "ops/gemm_turn.h"
+#include "tensor/tensor.h"
+
+#if KR_VL == 16
+enum { MR = 14 }; /* rows whose sums in two panels, two vectors of weights and a broadcast fit the registers */
+#elif KR_VL == 8
+enum { MR = 6 };
+#else
+enum { MR = 4 };
+#endif
+enum { WIDE = 2 * KR_VL, STRETCH = 64 }; /* of columns; of k */
+#define INLINE static inline __attribute__((always_inline))
+#define least kr_gemm_least
+
+/* Where the weights of columns j .. j + WIDE lie (a column past the end: the last again), and what
+ * to fetch meanwhile. */
+typedef struct weights { const char *row[WIDE], *ahead; } weights;
+
+static void weights_at(const kr_gemm *g, int64_t j, int64_t n, weights *w) {
+    int64_t size = g->b_bf16 ? 2 : 4;
+    for (int i = 0; i < WIDE; i++) w->row[i] = (const char *)g->b + (j + least(i, n - 1)) * g->ldb * size;
+    w->ahead = (const char *)g->b + (j + WIDE) * g->ldb * size;
+}
+
+INLINE void fetch(weights *w, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(w->ahead + i, 0, 2);
+    w->ahead += bytes;
+}
+
+/* t[i]: element k + i of each of KR_VL columns' rows of 32-bit words.  Lanes of 128 bits are put together by
+ * loading them, which leaves half the shuffling. */
+INLINE void turn_words(const weights *w, int panel, int64_t bytes, vf *t) {
+    const char *const *row = w->row + panel * KR_VL;
+#pragma GCC unroll 4
+    for (int q = 0; q < KR_VL; q += 4) {
+        vf v[4];
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++) {
+#define LANE(i) ((const float *)(const void *)(row[r + 4 * (i)] + bytes) + q)
+#if defined(KR_V512_)
+            __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(LANE(0)));
+            x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(1)), 1);
+            x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(2)), 2);
+            v[r] = (vf)_mm512_insertf32x4(x, _mm_loadu_ps(LANE(3)), 3);
+#elif defined(KR_V256_)
+            v[r] = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(LANE(0))), _mm_loadu_ps(LANE(1)), 1);
+#else
+            v[r] = v_load(LANE(0));
+#endif
+#undef LANE
+        }
+        turn_lanes(v, t + q);
+    }
+}
+/* ... of float32, and of bfloat16: t[i] holds numbers k + 2 i (low halves) and k + 2 i + 1. */
+INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 4 * k, t); }
+INLINE void turn_bf16(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 2 * k, t); }
+INLINE vf low_half(vf t) { return (vf)((vi)t << 16); }
+INLINE vf high_half(vf t) { return (vf)((vi)t & (int32_t)0xffff0000u); }
+INLINE float one_weight(const weights *w, const bool bf16, int64_t column, int64_t k) {
+    uint16_t h;
+    float f;
+    if (bf16) return memcpy(&h, w->row[column] + 2 * k, 2), kr_from_bf16(h);
+    return memcpy(&f, w->row[column] + 4 * k, 4), f;
+}
+
+/* p[k][column] for kc numbers from k on. */
+INLINE void turn(weights *w, const bool bf16, int64_t k, int64_t kc, float *p) {
+    const int64_t by = bf16 ? 2 * KR_VL : KR_VL;
+    int64_t at = 0;
+    for (; at + by <= kc; at += by) {
+        vf t[KR_VL];
+        fetch(w, WIDE * KR_VL * 4);
+        for (int panel = 0; panel < 2; panel++) {
+            float *to = p + at * WIDE + panel * KR_VL;
+            if (bf16) turn_bf16(w, panel, k + at, t);
+            else turn_f32(w, panel, k + at, t);
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) {
+                if (bf16) v_store(to + 2 * i * WIDE, low_half(t[i])), v_store(to + (2 * i + 1) * WIDE, high_half(t[i]));
+                else v_store(to + i * WIDE, t[i]);
+            }
+        }
+    }
+    for (; at < kc; at++)
+        for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, bf16, i, k + at);
+}
+
+/* s[row][panel] += A's rows times p */
+INLINE void multiply(const int rows, int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]) {
+    vf sum[MR][2];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) sum[r][0] = s[r][0], sum[r][1] = s[r][1];
+    for (int64_t k = 0; k < kc; k++, p += WIDE) {
+        vf w0 = v_load(p), w1 = v_load(p + KR_VL);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            vf x = v_set(a[r * lda + k]);
+            sum[r][0] += x * w0, sum[r][1] += x * w1;
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) s[r][0] = sum[r][0], s[r][1] = sum[r][1];
+}
+typedef void rows_kernel(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]);
+#define ROWS(r) \
+    static void rows_##r(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]) { multiply(r, kc, a, lda, p, s); }
+ROWS(1) ROWS(2) ROWS(3) ROWS(4)
+#if KR_VL >= 8
+ROWS(5) ROWS(6)
+#endif
+#if KR_VL == 16
+ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
+static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3,  rows_4,  rows_5,  rows_6,  rows_7,
+                                         rows_8, rows_9, rows_10, rows_11, rows_12, rows_13, rows_14};
+#elif KR_VL == 8
+static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3, rows_4, rows_5, rows_6};
+#else
+static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3, rows_4};
+#endif
+
+static void many(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
+    _Alignas(64) float p[STRETCH * WIDE];
+    int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips;
+    for (int64_t k = k0; k < k0 + kc; k += STRETCH) {
+        int64_t n = least(STRETCH, k0 + kc - k);
+        if (bf16) turn(w, true, k, n, p);
+        else turn(w, false, k, n, p);
+        for (int64_t i = 0; i < g->m; i += high) rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i);
+    }
+}
+
+/* The same for a single row.  Sums of one panel wait while the other's weights are turned around. */
+INLINE void single(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
+    const int64_t by = bf16 ? 2 * KR_VL : KR_VL;
+    vf sum[2] = {s[0][0], s[0][1]};
+    int64_t k = k0;
+    for (; k + by <= k0 + kc; k += by) {
+        const float *a = g->a + k;
+        fetch(w, WIDE * KR_VL * 4);
+#pragma GCC unroll 2
+        for (int panel = 0; panel < 2; panel++) {
+            vf t[KR_VL];
+            if (bf16) turn_bf16(w, panel, k, t);
+            else turn_f32(w, panel, k, t);
+#pragma GCC unroll 16
+            for (int i = 0; i < KR_VL; i++) {
+                if (bf16) sum[panel] += a[2 * i] * low_half(t[i]), sum[panel] += a[2 * i + 1] * high_half(t[i]);
+                else sum[panel] += a[i] * t[i];
+            }
+        }
+    }
+    s[0][0] = sum[0], s[0][1] = sum[1];
+    if (k < k0 + kc) {
+        float p[2 * KR_VL * WIDE];
+        turn(w, bf16, k, k0 + kc - k, p);
+        rows_1(k0 + kc - k, g->a + k, 0, p, s);
+    }
+}
+
+/* n <= WIDE columns from j on, of all rows. */
+static void columns(const kr_gemm *g, int64_t j, int64_t n) {
+    int64_t step = kr_gemm_step(g->k);
+    weights w;
+    weights_at(g, j, n, &w);
+    for (int64_t k = 0; k < g->k; k += step) {
+        vf s[KR_GEMM_FEW][2];
+        int64_t kc = least(step, g->k - k);
+        for (int64_t i = 0; i < g->m; i++) s[i][0] = s[i][1] = (vf){0};
+        if (g->m > 1) many(g, g->b_bf16, &w, k, kc, s);
+        else if (g->b_bf16) single(g, true, &w, k, kc, s);
+        else single(g, false, &w, k, kc, s);
+        for (int64_t i = 0; i < g->m; i++) {
+            float *c = g->c + i * g->ldc + j;
+            bool load = k || g->acc, bias = !k && g->bias;
+            for (int64_t at = 0; at < n; at += KR_VL) {
+                int64_t left = least(KR_VL, n - at);
+                vf base = load ? v_load_n(c + at, left) : (vf){0};
+                if (bias) base += v_load_n(g->bias + j + at, left);
+                v_store_n(c + at, base + s[i][at / KR_VL], left);
+            }
+        }
+    }
+}
+
+void KR_VEC(kr_gemm_few)(const kr_gemm *g, int64_t j0, int64_t j1) {
+    for (int64_t j = j0; j < j1; j += WIDE) columns(g, j, least(WIDE, j1 - j));
+}

@@ -108,10 +108,10 @@ kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const i
     kr_status st = kr_params_get(&p, g->params, scoped(g, name, full, sizeof full), n_dims, dim, init);
     if (st != KR_OK) return kr_graph_fail(g, st, "%s", kr_error());
     if (!p->data) {
+        if ((flags & KR_MATRIX) && !p->matrix) p->dtype = g->params->matrix_dtype; /* a reader may then choose another */
         p->matrix = (flags & KR_MATRIX) != 0;
         p->no_decay = (flags & KR_NO_DECAY) != 0;
         p->conv = (flags & KR_CONV) != 0;
-        if (p->matrix) p->dtype = g->params->matrix_dtype;
     }
     for (kr_node *n = g->nodes; n; n = n->all_next) /* one node a parameter, however often it is used */
         if (n->param == p && n->root == n) return n;

@@ -74,7 +74,7 @@ kr_status kr_params_get(kr_param **out, kr_params *p, const char *name, int n_di
 }
 
 static size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; } /* a device's vectors want it */
-static size_t weight_bytes(const kr_param *q) { return padded((size_t)kr_param_count(q) * kr_dtype_bytes(q->dtype)); }
+static size_t weight_bytes(const kr_param *q) { return padded(kr_dtype_row_bytes(q->dtype, kr_param_count(q))); }
 
 size_t kr_params_bytes(const kr_params *p) {
     size_t n = 0;
@@ -186,7 +186,7 @@ static void init_one(kr_param *q, uint64_t seed) {
     for (int64_t i = 0; i < n; i += 256) {
         int64_t m = n - i < 256 ? n - i : 256;
         for (int64_t j = 0; j < m; j++) piece[j] = draw(&q->init, &r, (i + j) % width);
-        kr_convert((char *)q->data + (size_t)i * kr_dtype_bytes(q->dtype), q->dtype, piece, KR_F32, m);
+        kr_convert((char *)q->data + kr_dtype_row_bytes(q->dtype, i), q->dtype, piece, KR_F32, m);
         if (q->master) memcpy(q->master + i, piece, (size_t)m * sizeof *piece);
     }
 }

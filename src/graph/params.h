@@ -41,9 +41,9 @@ struct kr_param {
     int64_t dim[KR_MAX_DIMS];
     kr_init init;
     bool no_decay;       /* A_log, D, dt_bias, norms, biases, initial states */
-    bool matrix;         /* may be stored in bfloat16: the weight of a product or a table */
+    bool matrix;         /* may be stored in less than float32: the weight of a product or a table */
     bool conv;           /* files hold [D, 1, K] for our [D, K] */
-    kr_dtype dtype;      /* of data: F32, or BF16 for matrices of a bf16 store */
+    kr_dtype dtype;      /* of data: F32; of matrices the store's, or on a CPU without training F16 or blocks, if set before any graph that runs */
     void *data;          /* [dim], NULL before kr_params_alloc */
     float *master;       /* the float32 copy behind bf16 data while training; else NULL */
     float *grad;         /* NULL unless training */

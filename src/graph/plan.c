@@ -15,7 +15,7 @@ static size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 
 size_t kr_node_bytes(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
-    return padded((size_t)kr_count(&t) * kr_dtype_bytes(n->dtype));
+    return padded(kr_dtype_row_bytes(n->dtype, kr_count(&t)));
 }
 
 bool kr_node_in_block(const kr_node *n) {
@@ -170,7 +170,7 @@ void kr_graph_share_states(kr_graph *g, kr_graph *with) { g->states_of = with; }
 static void *data_of(const kr_node *n) {
     if (!n) return NULL;
     const kr_node *r = n->root->alias ? n->root->alias : n->root;
-    return r->data ? (char *)r->data + (size_t)n->offset * kr_dtype_bytes(n->dtype) : NULL;
+    return r->data ? (char *)r->data + kr_dtype_row_bytes(n->dtype, n->offset) : NULL;
 }
 
 static void point_step(kr_graph *g, kr_step *s) {

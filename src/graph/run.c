@@ -8,7 +8,7 @@
 
 static size_t bytes_of(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
-    return (size_t)kr_count(&t) * kr_dtype_bytes(n->dtype);
+    return kr_dtype_row_bytes(n->dtype, kr_count(&t));
 }
 
 /* --- memory, here or there ------------------------------------------------------- */
@@ -116,7 +116,7 @@ kr_tensor kr_node_tensor(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);
     const kr_node *r = n->root->alias ? n->root->alias : n->root;
     const char *data = r->host ? r->host : r->data;
-    t.data = data ? (char *)data + (size_t)n->offset * kr_dtype_bytes(n->dtype) : NULL;
+    t.data = data ? (char *)data + kr_dtype_row_bytes(n->dtype, n->offset) : NULL;
     return t;
 }
 

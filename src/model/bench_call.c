@@ -175,7 +175,7 @@ kr_bench_time kr_bench_call_time(kr_bench_call *b, bool back, const kr_bench_opt
 }
 
 static double bytes_of(const kr_tensor *t) {
-    return t->data ? (double)kr_count(t) * (double)kr_dtype_bytes(t->dtype) : 0;
+    return t->data ? (double)kr_dtype_row_bytes(t->dtype, kr_count(t)) : 0;
 }
 
 double kr_bench_call_bytes(const kr_bench_call *b, bool back) {

@@ -50,7 +50,8 @@ const char *kr_st_dtype_text(kr_st_dtype t) { return dtypes[t].text; }
 
 kr_st_dtype kr_st_dtype_of(kr_dtype t) {
     static const kr_st_dtype map[KR_N_DTYPE] = {[KR_F32] = KR_ST_F32, [KR_F64] = KR_ST_F64, [KR_BF16] = KR_ST_BF16,
-                                                [KR_F16] = KR_ST_F16, [KR_I32] = KR_ST_I32};
+                                                [KR_F16] = KR_ST_F16, [KR_I32] = KR_ST_I32, [KR_Q8_0] = KR_ST_U8,
+                                                [KR_Q4_0] = KR_ST_U8, [KR_Q4_K] = KR_ST_U8, [KR_Q6_K] = KR_ST_U8};
     return map[t];
 }
 
@@ -170,6 +171,30 @@ static kr_status check_layout(shard *s, const char *data, size_t n_data) {
     return KR_OK;
 }
 
+static const kr_st_tensor *find(const kr_st_tensor *table, size_t n, const char *name) {
+    kr_st_tensor key = {.name = name};
+    return n ? bsearch(&key, table, n, sizeof *table, by_name) : NULL;
+}
+
+/* What the metadata calls blocks becomes a matrix of numbers again. */
+static kr_status see_blocks(shard *s) {
+    for (size_t i = 0; i < s->n_meta; i++) {
+        int type = KR_N_DTYPE - 1;
+        while (type > 0 && (kr_dtype_block((kr_dtype)type) == 1 || strcmp(kr_dtype_text((kr_dtype)type), s->meta[i].value) != 0)) type--;
+        kr_st_tensor *t = type ? (kr_st_tensor *)(uintptr_t)find(s->tensor, s->n_tensors, s->meta[i].key) : NULL;
+        if (!t) continue;
+        int64_t n = kr_dtype_block((kr_dtype)type), bytes = (int64_t)kr_dtype_row_bytes((kr_dtype)type, n), last = t->n_dims ? t->dim[t->n_dims - 1] : 0;
+        if (t->dtype != KR_ST_U8 || t->n_dims == 0 || last % bytes || t->count / bytes > INT64_MAX / 64 / n)
+            KR_FAIL(KR_ERR_FORMAT, "%s: tensor %.200s should hold blocks of %s, but is not U8 with rows of a multiple of %lld", s->name, t->name,
+                    s->meta[i].value, (long long)bytes);
+        if (t->block) continue;
+        t->block = (kr_dtype)type;
+        t->dim[t->n_dims - 1] = last / bytes * n;
+        t->count = t->count / bytes * n;
+    }
+    return KR_OK;
+}
+
 static kr_status parse_header(kr_st *st, shard *s, json_t *root, const char *data, size_t n_data) {
     const char *key;
     json_t *value;
@@ -185,7 +210,8 @@ static kr_status parse_header(kr_st *st, shard *s, json_t *root, const char *dat
         t->file = s->name;
         KR_TRY(parse_tensor(st, t, key, value, data, n_data));
     }
-    return check_layout(s, data, n_data);
+    KR_TRY(check_layout(s, data, n_data));
+    return see_blocks(s);
 }
 
 /* name: how messages call the file. */
@@ -207,11 +233,6 @@ static kr_status open_shard(kr_st *st, shard *s, const char *path, const char *n
     kr_status status = parse_header(st, s, root, header + n_header, s->map_bytes - sizeof n_header - (size_t)n_header);
     json_decref(root);
     return status;
-}
-
-static const kr_st_tensor *find(const kr_st_tensor *table, size_t n, const char *name) {
-    kr_st_tensor key = {.name = name};
-    return n ? bsearch(&key, table, n, sizeof *table, by_name) : NULL;
 }
 
 /* --- shards ------------------------------------------------------------------- */

@@ -5,6 +5,10 @@
  * gaps.  A reader maps the file: opening a model of any size costs its header alone.
  * A model may be cut into shards, listed by model.safetensors.index.json.
  *
+ * The format has no blocks of numbers (tensor/quant.h).  A matrix [N, K] of such stands as U8
+ * [N, bytes of a row], and "__metadata__" holds its name with the type: {"a.weight": "q8_0"}.
+ * Here it is [N, K] again, and `block` tells.
+ *
  * Every byte of a file is checked before it is used.  Names hold no control characters. */
 #ifndef KR_MODEL_SAFETENSORS_H
 #define KR_MODEL_SAFETENSORS_H
@@ -38,6 +42,7 @@ kr_st_dtype kr_st_dtype_of(kr_dtype t);
 typedef struct kr_st_tensor {
     const char *name, *file;     /* the file it lies in, for messages */
     kr_st_dtype dtype;
+    kr_dtype block;              /* KR_Q8_0, ...: U8 that holds these; KR_F32: what dtype says */
     int n_dims;                  /* 0: one number */
     int64_t dim[KR_ST_MAX_DIMS], count;
     const void *data;            /* in the map, not always aligned: read with kr_st_read */
@@ -65,7 +70,7 @@ const char *kr_st_metadata(const kr_st *st, const char *key);
 bool kr_st_metadata_at(const kr_st *st, size_t i, const char **key, const char **value);
 
 /* Reads a tensor of just this shape into contiguous memory, converted.  Any of F32, F64,
- * BF16, F16 becomes any other; to KR_I32 goes any integer or bool whose values fit. */
+ * BF16, F16 and blocks becomes any other (of blocks: whole ones); to KR_I32 goes any integer or bool whose values fit. */
 kr_status kr_st_read(const kr_st *st, const char *name, int n_dims, const int64_t *dim, kr_dtype type, void *to);
 kr_status kr_st_read_f32(const kr_st *st, const char *name, int n_dims, const int64_t *dim, float *to);
 /* The same for count elements from the first-th on, of a tensor already found. */
@@ -79,7 +84,7 @@ typedef struct kr_st_writer kr_st_writer;
 kr_status kr_st_writer_new(kr_st_writer **w);
 void kr_st_writer_free(kr_st_writer *w); /* takes NULL */
 /* A contiguous tensor, stored as `as`: its own dtype, or another of F32, F64, BF16, F16
- * when it is one of these. */
+ * and the block types when it is one of these. */
 kr_status kr_st_writer_add(kr_st_writer *w, const char *name, const kr_tensor *from, kr_dtype as);
 /* Any dtype of the format, as it is: another file's tensor, say.  `file` is not used. */
 kr_status kr_st_writer_add_raw(kr_st_writer *w, const kr_st_tensor *t);

@@ -7,8 +7,9 @@
 
 enum { STEP = 2048 }; /* elements at a time */
 
-static int float_dtype(kr_st_dtype t) { /* -1: not one that kr_convert takes */
-    switch (t) {
+static int float_dtype(const kr_st_tensor *t) { /* -1: not one that kr_convert takes */
+    if (t->block) return t->block;
+    switch (t->dtype) {
     case KR_ST_F32: return KR_F32;
     case KR_ST_F64: return KR_F64;
     case KR_ST_BF16: return KR_BF16;
@@ -56,28 +57,31 @@ static kr_status read_ints(const kr_st_tensor *t, int64_t first, int64_t count, 
 
 static void read_floats(const kr_st_tensor *t, kr_dtype from, int64_t first, int64_t count, kr_dtype type, char *to) {
     double aligned[STEP];
-    size_t wide = kr_dtype_bytes(from), out = kr_dtype_bytes(type);
-    const char *data = (const char *)t->data + (size_t)first * wide;
+    const char *data = (const char *)t->data + kr_dtype_row_bytes(from, first);
     if (from == type) {
-        if (count) memcpy(to, data, (size_t)count * wide);
+        if (count) memcpy(to, data, kr_dtype_row_bytes(from, count));
         return;
     }
     for (int64_t i = 0; i < count; i += STEP) {
         int64_t n = count - i < STEP ? count - i : STEP;
-        memcpy(aligned, data + (size_t)i * wide, (size_t)n * wide);
-        kr_convert(to + (size_t)i * out, type, aligned, from, n);
+        memcpy(aligned, data + kr_dtype_row_bytes(from, i), kr_dtype_row_bytes(from, n));
+        kr_convert(to + kr_dtype_row_bytes(type, i), type, aligned, from, n);
     }
 }
 
 kr_status kr_st_read_part(const kr_st_tensor *t, int64_t first, int64_t count, kr_dtype type, void *to) {
-    int from = float_dtype(t->dtype);
+    int from = float_dtype(t);
     if (first < 0 || count < 0 || first > t->count || count > t->count - first)
         KR_FAIL(KR_ERR_ARG, "%s: tensor %.200s: %lld elements from %lld on are wanted, it has %lld", t->file, t->name,
                 (long long)count, (long long)first, (long long)t->count);
-    if (type == KR_I32 && int_bytes(t->dtype)) return read_ints(t, first, count, to);
+    if (type == KR_I32 && !t->block && int_bytes(t->dtype)) return read_ints(t, first, count, to);
     if (type == KR_I32 || from < 0)
         KR_FAIL(KR_ERR_DTYPE, "%s: tensor %.200s is %s, which cannot be read as %s", t->file, t->name,
                 kr_st_dtype_text(t->dtype), kr_dtype_text(type));
+    int64_t ours = kr_dtype_block(type), theirs = kr_dtype_block((kr_dtype)from);
+    if (first % theirs || count % theirs || count % ours)
+        KR_FAIL(KR_ERR_ARG, "%s: tensor %.200s: %lld elements from %lld on are no whole blocks of %s", t->file, t->name, (long long)count,
+                (long long)first, kr_dtype_text(theirs > 1 ? (kr_dtype)from : type));
     read_floats(t, (kr_dtype)from, first, count, type, to);
     return KR_OK;
 }

@@ -324,6 +324,52 @@ static void round_trip(void **state) {
     kr_st_writer_free(NULL);
 }
 
+/* A matrix in blocks is U8 to others, and itself to us; as blocks and as floats. */
+static void keeps_blocks(void **state) {
+    (void)state;
+    enum { ROWS = 5, WIDTH = 768, N = ROWS * WIDTH };
+    static const kr_dtype types[] = {KR_Q8_0, KR_Q4_0, KR_Q4_K, KR_Q6_K};
+    static float source[N], want[N], got[N];
+    static char held[4][2 * N], back[2 * N];
+    kr_st_writer *w;
+    kr_st *st;
+    for (int i = 0; i < N; i++) source[i] = (float)sin(i * 0.37) * expf((float)(i % 19) - 9);
+    kr_tensor t = {.data = source, .dtype = KR_F32, .n_dims = 2, .dim = {ROWS, WIDTH}}, odd = {.data = source, .dtype = KR_F32, .n_dims = 2, .dim = {2, 48}};
+    assert_int_equal(kr_st_writer_new(&w), KR_OK);
+    assert_int_equal(kr_st_writer_add(w, "x", &odd, KR_Q8_0), KR_ERR_SHAPE);
+    assert_error_has("multiple of 32");
+    for (int i = 0; i < 4; i++) assert_int_equal(kr_st_writer_add(w, kr_dtype_text(types[i]), &t, types[i]), KR_OK);
+    assert_int_equal(kr_st_writer_save(w, at("blocks")), KR_OK);
+    assert_int_equal(kr_st_open(&st, at("blocks")), KR_OK);
+    for (int i = 0; i < 4; i++) {
+        const char *name = kr_dtype_text(types[i]);
+        const kr_st_tensor *f = kr_st_find(st, name);
+        kr_convert(held[i], types[i], source, KR_F32, N);
+        kr_convert(want, KR_F32, held[i], types[i], N);
+        assert_int_equal(f->dtype, KR_ST_U8);
+        assert_int_equal(f->block, types[i]);
+        assert_int_equal(kr_st_read(st, name, 2, t.dim, types[i], back), KR_OK);
+        assert_memory_equal(back, held[i], kr_dtype_row_bytes(types[i], N));
+        assert_int_equal(kr_st_read_f32(st, name, 2, t.dim, got), KR_OK);
+        assert_memory_equal(got, want, sizeof want);
+        assert_int_equal(kr_st_read_part(f, 2 * WIDTH, WIDTH, KR_F32, got), KR_OK);
+        assert_memory_equal(got, want + 2 * WIDTH, WIDTH * sizeof *got);
+        assert_int_equal(kr_st_read_part(f, 3, 32, KR_F32, got), KR_ERR_ARG);
+        assert_int_equal(kr_st_read_part(f, 0, 32, KR_I32, got), KR_ERR_DTYPE);
+    }
+    kr_st_close(st);
+    kr_st_writer_free(w);
+    save("lies", "{\"__metadata__\":{\"a\":\"q8_0\"},\"a\":{\"dtype\":\"U8\",\"shape\":[33],\"data_offsets\":[0,33]}}", 33);
+    assert_int_equal(kr_st_open(&st, at("lies")), KR_ERR_FORMAT);
+    assert_error_has("multiple of 34");
+    save("lies", "{\"__metadata__\":{\"a\":\"q8_0\"},\"a\":{\"dtype\":\"F16\",\"shape\":[17],\"data_offsets\":[0,34]}}", 34);
+    assert_int_equal(kr_st_open(&st, at("lies")), KR_ERR_FORMAT);
+    save("lies", "{\"__metadata__\":{\"a\":\"float16\",\"b\":\"q8_0\"},\"a\":{\"dtype\":\"U8\",\"shape\":[34],\"data_offsets\":[0,34]}}", 34);
+    assert_int_equal(kr_st_open(&st, at("lies")), KR_OK); /* other people's words */
+    assert_int_equal(kr_st_at(st, 0)->block, KR_F32);
+    kr_st_close(st);
+}
+
 /* Files of other people: Hugging Face's own, if they are here. */
 static void reads_hugging_face(void **state) {
     (void)state;
@@ -407,6 +453,7 @@ int main(void) {
         cmocka_unit_test(refuses_lying_lengths),
         cmocka_unit_test(opens_shards),
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(keeps_blocks),
         cmocka_unit_test(reads_hugging_face),
         cmocka_unit_test(python_reads_ours),
         cmocka_unit_test(survives_no_memory),

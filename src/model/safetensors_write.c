@@ -79,14 +79,17 @@ static kr_status insert(kr_st_writer *w, entry e) {
 
 kr_status kr_st_writer_add(kr_st_writer *w, const char *name, const kr_tensor *from, kr_dtype as) {
     entry e = {.t = {.name = name, .dtype = kr_st_dtype_of(as), .n_dims = from->n_dims, .data = from->data}, .from = from->dtype, .as = as};
+    int64_t width = from->n_dims ? from->dim[from->n_dims - 1] : 1, block = kr_dtype_block(as);
     size_t count;
     if (from->dtype != as && (from->dtype == KR_I32 || as == KR_I32))
         KR_FAIL(KR_ERR_DTYPE, "tensor %.200s is %s, which cannot be stored as %s", name, kr_dtype_text(from->dtype), kr_dtype_text(as));
     if (!kr_mul_size(&count, from->n_dims, from->dim) || count > INT64_MAX / 8)
         KR_FAIL(KR_ERR_SHAPE, "tensor %.200s has no possible shape", name);
+    if (width % block) KR_FAIL(KR_ERR_SHAPE, "tensor %.200s has rows of %lld, want a multiple of %lld to store it as %s", name, (long long)width, (long long)block, kr_dtype_text(as));
+    if (block > 1) e.t.block = as;
     memcpy(e.t.dim, from->dim, (size_t)from->n_dims * sizeof *from->dim);
     e.t.count = (int64_t)count;
-    e.t.n_bytes = count * kr_dtype_bytes(as);
+    e.t.n_bytes = kr_dtype_row_bytes(as, e.t.count);
     return insert(w, e);
 }
 
@@ -107,7 +110,7 @@ kr_status kr_st_writer_metadata(kr_st_writer *w, const char *key, const char *va
 
 /* --- saving ------------------------------------------------------------------- */
 
-static size_t width_of(const entry *e) { return e->t.count ? e->t.n_bytes / (size_t)e->t.count : 8; }
+static size_t width_of(const entry *e) { return e->t.block ? 1 : e->t.count ? e->t.n_bytes / (size_t)e->t.count : 8; }
 
 static int by_width(const void *a, const void *b) {
     const entry *x = *(const entry *const *)a, *y = *(const entry *const *)b;
@@ -115,23 +118,36 @@ static int by_width(const void *a, const void *b) {
     return p != q ? (p > q ? -1 : 1) : strcmp(x->t.name, y->t.name);
 }
 
+/* As the file has it: blocks are bytes. */
+static int64_t file_dim(const kr_st_tensor *t, int d) {
+    return t->block && d == t->n_dims - 1 ? (int64_t)kr_dtype_row_bytes(t->block, t->dim[d]) : t->dim[d];
+}
+
+/* The metadata with the names of what is in blocks. */
+static void print_metadata(const kr_st_writer *w, kr_str *s) {
+    bool any = false;
+    for (size_t i = 0; i < w->n_meta + w->n; i++) {
+        const kr_st_tensor *t = i < w->n_meta ? NULL : &w->entry[i - w->n_meta].t;
+        if (t && !t->block) continue;
+        kr_str_append(s, any ? "," : "\"__metadata__\":{");
+        kr_str_append_json(s, t ? t->name : w->meta[i].key);
+        kr_str_append_char(s, ':');
+        kr_str_append_json(s, t ? kr_dtype_text(t->block) : w->meta[i].value);
+        any = true;
+    }
+    if (any) kr_str_append(s, w->n ? "}," : "}");
+}
+
 static void print_header(const kr_st_writer *w, const entry *const *order, kr_str *s) {
     size_t at = 0;
     kr_str_append_char(s, '{');
-    if (w->n_meta) kr_str_append(s, "\"__metadata__\":{");
-    for (size_t i = 0; i < w->n_meta; i++) {
-        if (i) kr_str_append_char(s, ',');
-        kr_str_append_json(s, w->meta[i].key);
-        kr_str_append_char(s, ':');
-        kr_str_append_json(s, w->meta[i].value);
-    }
-    if (w->n_meta) kr_str_append(s, w->n ? "}," : "}");
+    print_metadata(w, s);
     for (size_t i = 0; i < w->n; i++) {
         const kr_st_tensor *t = &order[i]->t;
         if (i) kr_str_append_char(s, ',');
         kr_str_append_json(s, t->name);
         kr_str_appendf(s, ":{\"dtype\":\"%s\",\"shape\":[", kr_st_dtype_text(t->dtype));
-        for (int d = 0; d < t->n_dims; d++) kr_str_appendf(s, "%s%lld", d ? "," : "", (long long)t->dim[d]);
+        for (int d = 0; d < t->n_dims; d++) kr_str_appendf(s, "%s%lld", d ? "," : "", (long long)file_dim(t, d));
         kr_str_appendf(s, "],\"data_offsets\":[%zu,%zu]}", at, at + t->n_bytes);
         at += t->n_bytes;
     }
@@ -141,11 +157,10 @@ static void print_header(const kr_st_writer *w, const entry *const *order, kr_st
 
 static kr_status put_tensor(kr_file_writer *f, const entry *e, double *buffer) {
     if (e->raw || e->from == e->as) return kr_file_writer_write(f, e->t.data, e->t.n_bytes);
-    size_t from = kr_dtype_bytes(e->from), as = kr_dtype_bytes(e->as);
     for (int64_t i = 0; i < e->t.count; i += STEP) {
         int64_t n = e->t.count - i < STEP ? e->t.count - i : STEP;
-        kr_convert(buffer, e->as, (const char *)e->t.data + (size_t)i * from, e->from, n);
-        KR_TRY(kr_file_writer_write(f, buffer, (size_t)n * as));
+        kr_convert(buffer, e->as, (const char *)e->t.data + kr_dtype_row_bytes(e->from, i), e->from, n);
+        KR_TRY(kr_file_writer_write(f, buffer, kr_dtype_row_bytes(e->as, n)));
     }
     return KR_OK;
 }

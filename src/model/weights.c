@@ -77,7 +77,7 @@ static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
         const kr_st_tensor *t = kr_st_find(st, from->name[k]);
         int64_t whole = p->dim[0];
         if (from->n > 1 && t && t->n_dims > 0 && t->dim[0] <= whole - rows) dim[0] = t->dim[0]; /* else the reader says what is wrong */
-        KR_TRY(kr_st_read(st, from->name[k], n_dims, dim, p->dtype, (char *)p->data + (size_t)(rows * width) * kr_dtype_bytes(p->dtype)));
+        KR_TRY(kr_st_read(st, from->name[k], n_dims, dim, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
         if (p->master) KR_TRY(kr_st_read_f32(st, from->name[k], n_dims, dim, p->master + rows * width));
         rows += dim[0];
     }

@@ -24,6 +24,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
+int cmd_tokenizer(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 
 /* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */

@@ -12,6 +12,7 @@ static const command commands[] = {
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
     {"convert", "a model of PyTorch or state-spaces as safetensors, in another precision", cmd_convert},
     {"tokenize", "text to the token ids of a tokenizer.json, and back", cmd_tokenize},
+    {"tokenizer", "learn a new vocabulary from texts", cmd_tokenizer},
     {"config", "explain the keys of recipes and models", cmd_config},
     {"inspect", "pictures of what a model does: scan orders", cmd_inspect},
     {"verify", "compare with what another implementation computed", cmd_verify},

@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize inspect; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize tokenizer inspect; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -81,6 +81,17 @@ expect 3 'no token 999999' tokenize "$root/tests/data" --decode --text 999999
 "$krait" tokenize "$root/tests/data" text.txt >ids && "$krait" tokenize "$root/tests/data" --decode ids >back || fail "tokenize"
 same text.txt back "text from its tokens"
 expect 0 ' bytes/token' tokenize "$root/tests/data" text.txt --count
+
+expect 2 'want .krait tokenizer train' tokenizer learn
+expect 2 'want -o FILE' tokenizer train text.txt
+expect 2 'vocab_size is "x"' tokenizer train text.txt --vocab_size x
+expect 3 'vocab_size is 256, want 256 .* and 1 for' tokenizer train text.txt -n 256 -o new.json
+expect 3 '/nowhere' tokenizer train /nowhere/text -o new.json
+[ ! -e new.json ] || fail "a refused tokenizer left a file"
+expect 0 'new.json: 2[5-9][0-9] tokens' tokenizer train text.txt --vocab_size 290 --special '<a>' --special '<b>' -o new.json
+expect 0 '^0 1 0$' tokenize new.json --text '<a><b><a>'
+"$krait" tokenize new.json text.txt >ids && "$krait" tokenize new.json --decode ids >back || fail "tokenize with a new vocabulary"
+same text.txt back "text from the tokens of a new vocabulary"
 
 expect 3 'no such token' train --data.paths=text.txt --tokenizer="$root/tests/data" --end_token=nothing
 expect 0 'tokens to train on' train --data.paths=text.txt --tokenizer="$root/tests/data" --end_token='<|endoftext|>' --d_model=16 --n_layer=1 --mixer.type=mamba1 \

@@ -35,6 +35,27 @@ KR_API const char *kr_tokenizer_text(const kr_tokenizer *t, int32_t tok, int64_t
 KR_API int32_t kr_tokenizer_find(const kr_tokenizer *t, const char *text);
 KR_API bool kr_tokenizer_is_special(const kr_tokenizer *t, int32_t tok);
 
+/* --- a new one ------------------------------------------------------------------------- */
+
+typedef struct kr_tokenizer_options {
+    int64_t vocab_size;      /* tokens in all; default 8192 */
+    int64_t min_count;       /* pairs that occur less often are not merged; default 2 */
+    const char *split;       /* pre-tokeniser: "gpt2" (default; GPT-NeoX's too), "llama3", "qwen2" */
+    bool nfc;                /* normalise first, as GPT-NeoX does */
+    const char *const *special; /* texts of special tokens; they get the first ids */
+    int n_special;
+    int n_threads;           /* default: all cores this process may use */
+    /* Called now and then from the calling thread: done of `of` "texts", then "merges". */
+    void (*progress)(void *user, const char *what, int64_t done, int64_t of);
+    void *user;
+} kr_tokenizer_options;
+
+/* Learns a byte-level BPE vocabulary from files and folders ("-": standard input), the pair
+ * that occurs most often first, of equals the one of smaller ids, as Hugging Face's trainer
+ * does.  The same texts give the same file, on any number of threads.
+ * KR_ERR_ARG, KR_ERR_IO, KR_ERR_NOMEM. */
+KR_API kr_status kr_tokenizer_train(kr_tokenizer **out, const char *const *path, int n_paths, const kr_tokenizer_options *opt);
+
 #ifdef __cplusplus
 }
 #endif

@@ -27,6 +27,20 @@ kr_status kr_tokenizer_open(kr_tokenizer **out, const char *path) {
     return st;
 }
 
+kr_status kr_tokenizer_open_text(kr_tokenizer **out, const char *json, size_t n, const char *name) {
+    kr_tokenizer *t = kr_mem_new(sizeof *t);
+    if (!t) return KR_ERR_NOMEM;
+    kr_status st = (t->json = kr_mem_new(n + 1)) ? KR_OK : KR_ERR_NOMEM;
+    if (st == KR_OK) {
+        memcpy(t->json, json, n);
+        t->json_bytes = n;
+        st = kr_tokenizer_parse(t, name);
+    }
+    if (st != KR_OK) kr_tokenizer_free(t);
+    else *out = t;
+    return st;
+}
+
 kr_status kr_tokenizer_save(const kr_tokenizer *t, const char *path) { return kr_file_write(path, t->json, t->json_bytes); }
 
 void kr_tokenizer_free(kr_tokenizer *t) {

@@ -58,6 +58,8 @@ uint32_t kr_pair_hash(uint64_t pair);
 kr_status kr_finder_make(kr_finder *f, kr_tokenizer *t, bool normalized);
 /* The first match in [p, end); false: none. */
 bool kr_finder_next(const kr_finder *f, const unsigned char *p, const unsigned char *end, const kr_added_token **token, const unsigned char **at);
+/* tokenizer.c: from the text of a tokenizer.json; `name` is its name in messages. */
+kr_status kr_tokenizer_open_text(kr_tokenizer **out, const char *json, size_t n, const char *name);
 /* tokenizer_json.c */
 kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *path);
 #endif

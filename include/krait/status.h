@@ -30,7 +30,8 @@ extern "C" {
     X(ERR_DEVICE,   -8, "device failed")                   \
     X(ERR_NUMERIC,  -9, "a value is not finite")           \
     X(ERR_STOPPED, -10, "stopped on request")              \
-    X(ERR_MISSING, -11, "not built in or not there")
+    X(ERR_MISSING, -11, "not built in or not there")      \
+    X(ERR_BUSY,    -12, "too much is waiting")
 
 typedef enum kr_status {
 #define X(name, value, text) KR_##name = value,

@@ -1,0 +1,275 @@
+/* engine.c - the one thread that runs the model, and the doors to it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/timing.h"
+#include "infer/engine.h"
+
+/* --- the thread --------------------------------------------------------------------------------- */
+
+void kr_engine_release(kr_engine *e, kr_sequence *q) {
+    kr_request *r = q->req;
+    kr_snapshot_free(q->parked);
+    q->parked = NULL;
+    q->req = NULL;
+    pthread_mutex_lock(&e->shared->lock);
+    r->ended = true;
+    r->at_end = kr_now();
+    e->stats.n_cancelled += q->finish == KR_FINISH_CANCEL;
+    e->stats.n_failed += q->finish == KR_FINISH_ERROR;
+    kr_request_tell(r, (kr_told){.tok = -1, .finish = q->finish, .n_bytes = (int64_t)q->shown.n}, kr_str_text(&q->shown), NULL);
+    kr_request_drop(r);
+    pthread_mutex_unlock(&e->shared->lock);
+}
+
+static void end_with_error(kr_engine *e, kr_sequence *q) {
+    snprintf(q->req->error, sizeof q->req->error, "%s", e->broken != KR_OK ? e->error : kr_error());
+    kr_engine_end(e, q, KR_FINISH_ERROR);
+}
+
+static kr_sequence *free_slot(const kr_engine *e) {
+    for (int64_t i = 0; i < e->opt.n_slots; i++)
+        if (!e->slot[i].req) return &e->slot[i];
+    return NULL;
+}
+
+static int64_t n_running(const kr_engine *e, int64_t client) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < e->opt.n_slots; i++) n += e->slot[i].req && e->slot[i].req->opt.client == client;
+    return n;
+}
+
+/* The longest waiting of the client who has least running.  The lock is held. */
+static kr_request *next_waiting(kr_engine *e) {
+    kr_request **best = NULL;
+    int64_t least = 0;
+    for (kr_request **at = &e->queue; *at; at = &(*at)->next) {
+        int64_t n = n_running(e, (*at)->opt.client);
+        if (!best || n < least) best = at, least = n;
+        if (n == 0) break;
+    }
+    if (!best) return NULL;
+    kr_request *r = *best;
+    if (!(*best = r->next)) e->queue_end = best;
+    e->n_waiting--;
+    return r;
+}
+
+static void admit(kr_engine *e) {
+    for (kr_sequence *q; (q = free_slot(e));) {
+        pthread_mutex_lock(&e->shared->lock);
+        kr_request *r = next_waiting(e);
+        if (r) {
+            r->at_start = kr_now();
+            e->stats.n_requests++;
+            e->stats.n_prompt += r->opt.n_prompt;
+        }
+        pthread_mutex_unlock(&e->shared->lock);
+        if (!r) return;
+        q->req = r;
+        kr_status st = e->broken != KR_OK ? e->broken : atomic_load(&r->cancelled) ? KR_ERR_STOPPED : kr_engine_begin(e, q);
+        if (st == KR_OK) e->reading[e->n_reading++] = q;
+        else if (atomic_load(&r->cancelled)) kr_engine_end(e, q, KR_FINISH_CANCEL);
+        else end_with_error(e, q);
+    }
+}
+
+static void drop_cancelled(kr_engine *e, bool all) {
+    for (int64_t i = 0; i < e->opt.n_slots; i++) {
+        kr_sequence *q = &e->slot[i];
+        if (!q->req) continue;
+        if (all) kr_engine_end(e, q, KR_FINISH_CANCEL);
+        else if (atomic_load(&q->req->cancelled)) kr_engine_finish(e, q, KR_FINISH_CANCEL);
+    }
+}
+
+/* Waits for work; false: it is time to end. */
+static bool wait_for_work(kr_engine *e) {
+    pthread_mutex_lock(&e->shared->lock);
+    e->stats.cache_bytes = e->cache.bytes, e->stats.cache_entries = e->cache.n_entries;
+    e->stats.cache_hits = e->cache.n_hits, e->stats.cache_misses = e->cache.n_misses, e->stats.cache_evicted = e->cache.n_evicted;
+    e->stats.n_reading = e->n_reading, e->stats.n_writing = e->n_writing;
+    bool idle = e->n_reading + e->n_writing == 0;
+    if (idle && !e->queue) pthread_cond_broadcast(&e->shared->news); /* for drain */
+    while (idle && !e->queue && !e->closing) pthread_cond_wait(&e->shared->work, &e->shared->lock);
+    bool on = !e->closing;
+    pthread_mutex_unlock(&e->shared->lock);
+    return on;
+}
+
+static void fail_all(kr_engine *e, kr_status st) {
+    e->broken = st;
+    snprintf(e->error, sizeof e->error, "%s", kr_error());
+    for (int64_t i = 0; i < e->opt.n_slots; i++)
+        if (e->slot[i].req) end_with_error(e, &e->slot[i]);
+}
+
+static void *run(void *arg) {
+    kr_engine *e = arg;
+    while (wait_for_work(e)) {
+        kr_status st = KR_OK;
+        drop_cancelled(e, false);
+        admit(e);
+        if (e->n_writing) st = kr_engine_write(e);
+        if (st == KR_OK && e->n_reading) st = kr_engine_read(e);
+        if (st != KR_OK) fail_all(e, st);
+    }
+    drop_cancelled(e, true);
+    for (;;) { /* what still waits */
+        pthread_mutex_lock(&e->shared->lock);
+        kr_request *r = next_waiting(e);
+        if (r) {
+            r->ended = true;
+            r->at_end = kr_now();
+            kr_request_tell(r, (kr_told){.tok = -1, .finish = KR_FINISH_CANCEL}, "", NULL);
+            kr_request_drop(r);
+        }
+        pthread_mutex_unlock(&e->shared->lock);
+        if (!r) return NULL;
+    }
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------ */
+
+static kr_status open_batches(kr_engine *e, const kr_model *m) {
+    for (int64_t S = e->opt.n_slots, half; S >= 1; S = half) {
+        kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = e->opt.n_threads, .state_dtype = e->desk.state_dtype,
+                                    .states_of = e->n_batches ? e->batch[0] : NULL};
+        KR_ASSERT(e->n_batches < KR_N_BATCHES);
+        e->rows[e->n_batches] = S;
+        KR_TRY(kr_model_graph((kr_model *)m, &o, &e->batch[e->n_batches]));
+        KR_TRY(kr_graph_alloc(e->batch[e->n_batches++]));
+        for (half = 1; 2 * half < S; half *= 2) {}
+        if (S == 1) break;
+    }
+    return KR_OK;
+}
+
+static kr_status open_shared(kr_shared **out) {
+    pthread_condattr_t a;
+    kr_shared *s = kr_mem_new(sizeof *s);
+    if (!s) return KR_ERR_NOMEM;
+    pthread_condattr_init(&a);
+    pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, &a);
+    pthread_cond_init(&s->news, &a);
+    pthread_condattr_destroy(&a);
+    s->n_owners = 1;
+    *out = s;
+    return KR_OK;
+}
+
+static kr_status open_engine(kr_engine *e, const kr_model *m) {
+    kr_engine_options *o = &e->opt;
+    int64_t V = m->config.vocab_size;
+    if (o->n_slots == 0) o->n_slots = 8;
+    if (o->max_waiting == 0) o->max_waiting = 1024;
+    if (o->read_tok == 0) o->read_tok = 64;
+    if (o->stall_s == 0) o->stall_s = 0.1;
+    if (o->cache_bytes == 0) o->cache_bytes = (int64_t)512 << 20;
+    if (o->n_slots < 1 || o->n_slots > KR_MAX_SLOTS) KR_FAIL(KR_ERR_ARG, "n_slots is %lld, want 1 to %d", (long long)o->n_slots, KR_MAX_SLOTS);
+    if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
+    KR_TRY(open_shared(&e->shared));
+    KR_TRY(kr_reader_open(&e->desk, m, o->read_tok, o->n_threads, o->state_dtype));
+    KR_TRY(open_batches(e, m));
+    KR_TRY(kr_layout_new(&e->layout, e->desk.graph[0], V));
+    KR_TRY(kr_prefix_open(&e->cache, o->read_tok, o->cache_bytes));
+    e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
+    e->reading = kr_mem_array((size_t)o->n_slots, sizeof *e->reading);
+    e->writing = kr_mem_array((size_t)o->n_slots, sizeof *e->writing);
+    e->top = kr_mem_array(KR_MAX_TOP, sizeof *e->top);
+    if (!e->slot || !e->reading || !e->writing || !e->top) return KR_ERR_NOMEM;
+    for (int64_t i = 0; i < o->n_slots; i++) KR_TRY(kr_sampler_init(&e->slot[i].sampler, V, (int32_t)m->config.eos_token_id));
+    e->stats.n_slots = o->n_slots;
+    e->stats.state_bytes = (int64_t)e->layout->bytes;
+    if (pthread_create(&e->thread, NULL, run, e) != 0) KR_FAIL(KR_ERR_NOMEM, "no thread for the engine: %s", strerror(errno));
+    e->running = true;
+    return KR_OK;
+}
+
+kr_status kr_engine_new(kr_engine **out, const kr_model *m, const kr_engine_options *opt) {
+    kr_engine *e = kr_mem_new(sizeof *e);
+    if (!e) return KR_ERR_NOMEM;
+    if (opt) e->opt = *opt;
+    e->model = m;
+    e->queue_end = &e->queue;
+    kr_status st = open_engine(e, m);
+    if (st != KR_OK) kr_engine_free(e);
+    else *out = e;
+    return st;
+}
+
+void kr_engine_free(kr_engine *e) {
+    if (!e) return;
+    if (e->running) {
+        pthread_mutex_lock(&e->shared->lock);
+        e->closing = true;
+        pthread_cond_signal(&e->shared->work);
+        pthread_mutex_unlock(&e->shared->lock);
+        pthread_join(e->thread, NULL);
+    }
+    for (int64_t i = 0; e->slot && i < e->opt.n_slots; i++) {
+        kr_sampler_clear(&e->slot[i].sampler);
+        kr_str_free(&e->slot[i].shown);
+    }
+    if (e->cache.root) kr_prefix_close(&e->cache);
+    for (int i = e->n_batches; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
+    kr_reader_close(&e->desk);
+    kr_layout_free(e->layout);
+    kr_mem_free(e->slot);
+    kr_mem_free(e->reading);
+    kr_mem_free(e->writing);
+    kr_mem_free(e->top);
+    kr_shared_leave(e->shared);
+    kr_mem_free(e);
+}
+
+/* --- doors ------------------------------------------------------------------------------------------- */
+
+kr_status kr_engine_submit(kr_engine *e, const kr_request_options *opt, kr_request **out) {
+    kr_request *r;
+    KR_TRY(kr_request_new(&r, opt, e->model));
+    r->shared = e->shared;
+    r->n_owners = 2;
+    atomic_fetch_add(&e->shared->n_owners, 1);
+    pthread_mutex_lock(&e->shared->lock);
+    kr_status st = e->closing || e->draining ? kr_fail(KR_ERR_STOPPED, "the engine is ending")
+                   : e->n_waiting >= e->opt.max_waiting ? kr_fail(KR_ERR_BUSY, "%lld requests wait already", (long long)e->n_waiting) : KR_OK;
+    if (st == KR_OK) {
+        *e->queue_end = r;
+        e->queue_end = &r->next;
+        e->n_waiting++;
+        *out = r;
+        pthread_cond_signal(&e->shared->work);
+    } else {
+        r->n_owners = 1;
+        kr_request_drop(r);
+    }
+    pthread_mutex_unlock(&e->shared->lock);
+    return st;
+}
+
+bool kr_engine_drain(kr_engine *e, double timeout_s) {
+    struct timespec until;
+    int late = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)timeout_s + 1;
+    pthread_mutex_lock(&e->shared->lock);
+    e->draining = true;
+    while (!late && (e->n_waiting || e->stats.n_reading || e->stats.n_writing)) late = pthread_cond_timedwait(&e->shared->news, &e->shared->lock, &until);
+    bool done = !e->n_waiting && !e->stats.n_reading && !e->stats.n_writing;
+    pthread_mutex_unlock(&e->shared->lock);
+    return done;
+}
+
+kr_status kr_engine_load_state(const kr_engine *e, kr_snapshot **out, const char *path) { return kr_snapshot_read(out, e->layout, path); }
+
+void kr_engine_get_stats(const kr_engine *e, kr_engine_stats *out) {
+    pthread_mutex_lock(&e->shared->lock);
+    *out = e->stats;
+    out->n_waiting = e->n_waiting;
+    pthread_mutex_unlock(&e->shared->lock);
+}

@@ -1,0 +1,119 @@
+/* engine.h - the inside of the engine, for the files of this folder.
+ *
+ *     engine.c    its one thread; requests in and out
+ *     request.c   what a request's owner and the engine share: events, the end
+ *     read.c      prompts: turns, the prefix cache, checkpoints
+ *     write.c     a step for all that are being written; ends
+ *
+ * The lock guards the queue, events, flags and counts.  States, graphs, the cache and
+ * sequences belong to the thread alone. */
+#ifndef KR_INFER_ENGINE_H
+#define KR_INFER_ENGINE_H
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "infer/prefix.h"
+#include "infer/reader.h"
+#include "infer/stops.h"
+#include "krait/engine.h"
+
+typedef struct kr_sequence kr_sequence;
+
+/* What came of a step, until its owner asks; text and tops lie one after another. */
+typedef struct kr_told { int32_t tok; kr_finish finish; float logprob; int64_t n_bytes, n_top; } kr_told;
+
+/* Outlives the engine and the owner, whoever is longer. */
+typedef struct kr_shared {
+    pthread_mutex_t lock;
+    pthread_cond_t work, news; /* for the thread; for owners */
+    atomic_int n_owners;
+} kr_shared;
+void kr_shared_leave(kr_shared *s);
+
+struct kr_request {
+    kr_shared *shared;
+    int n_owners;              /* of the owner and the engine; under the lock */
+    kr_request *next;          /* in the queue */
+    atomic_bool cancelled;
+    kr_request_options opt;    /* without its pointers */
+    int32_t *tok;              /* [n_prompt + n_written], the prompt first; the thread's */
+    int64_t n_tok, room;
+    int32_t *stop_tok;
+    kr_snapshot *from, *state;
+    kr_sampler_options sampler;
+    kr_logit_bias *bias;
+    int32_t *breaker;
+    kr_stops stops;
+    /* under the lock */
+    kr_told *told;
+    int64_t n_told, room_told, next_told;
+    kr_str text;               /* of the events not asked for yet, then those taken */
+    size_t text_at;
+    kr_logprob *top, *given;   /* n_top for each event not asked for; the last asked for */
+    kr_str given_text;
+    bool ended, lost;          /* lost: an event found no memory */
+    char error[512];
+    double at_submit, at_start, at_first, at_end;
+    int64_t n_cached, n_written;
+};
+kr_status kr_request_new(kr_request **out, const kr_request_options *o, const kr_model *m);
+void kr_request_drop(kr_request *r); /* one owner less; the lock is held by the caller, who must not use r again */
+/* Under the lock. */
+void kr_request_tell(kr_request *r, kr_told what, const char *text, const kr_logprob *top);
+
+struct kr_sequence {
+    kr_request *req;           /* NULL: the slot is free */
+    kr_sampler sampler;
+    int64_t pos;               /* tokens read of req->tok */
+    int64_t parting;           /* where another prompt parted from this one; 0: unknown */
+    bool exact;                /* its state is what a reading from the start gives */
+    bool closing;              /* its last token is being read, for the state to be kept */
+    kr_finish finish;
+    kr_snapshot *parked;       /* its state while another prompt is read */
+    int pieces;                /* read in this turn */
+    int32_t next;              /* written and not read yet */
+    kr_str shown;              /* of this step */
+};
+
+enum { KR_N_BATCHES = 10, KR_MAX_SLOTS = 256, KR_MAX_TOP = 100 };
+struct kr_engine {
+    const kr_model *model;
+    kr_engine_options opt;
+    kr_shared *shared;
+    pthread_t thread;
+    bool running;
+    /* the thread's */
+    kr_reader desk;                     /* where one prompt at a time is read */
+    kr_graph *batch[KR_N_BATCHES];      /* the widest first: it owns a row for each slot */
+    int64_t rows[KR_N_BATCHES];
+    int n_batches;
+    kr_layout *layout;
+    kr_prefix cache;
+    kr_sequence *slot;
+    kr_sequence **reading, **writing, *at_desk; /* writing[i] is row i */
+    int64_t n_reading, n_writing, turn;
+    double piece_s;                     /* what the last piece took */
+    double last_step;                   /* when the last step ended */
+    kr_status broken;
+    char error[512];
+    kr_logprob *top;
+    /* under the lock */
+    kr_request *queue, **queue_end;
+    int64_t n_waiting;
+    bool closing, draining;
+    kr_engine_stats stats;
+};
+
+/* read.c */
+kr_status kr_engine_begin(kr_engine *e, kr_sequence *q);
+kr_status kr_engine_read(kr_engine *e);
+/* write.c */
+kr_status kr_engine_write(kr_engine *e);
+/* The first or next token, by these scores; it may be the last. */
+void kr_engine_take_token(kr_engine *e, kr_sequence *q, const float *logits);
+/* Of a request that is to end: at once, or when its state is complete. */
+void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how);
+void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish finish);
+/* engine.c */
+void kr_engine_release(kr_engine *e, kr_sequence *q); /* the slot is free again */
+#endif

@@ -1,0 +1,143 @@
+/* read.c - prompts: in turns, a piece at a time, from the nearest state that is known.
+ *
+ * One prompt at a time lies on the desk.  After TURN pieces the next has its turn, and the state
+ * of the first is parked. */
+#include <string.h>
+
+#include "base/timing.h"
+#include "infer/engine.h"
+
+enum { TURN = 4 };
+
+static kr_graph *desk(const kr_engine *e) { return e->desk.graph[0]; }
+
+kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
+    kr_request *r = q->req;
+    bool known = !r->from && !r->opt.no_cache && e->opt.cache_bytes > 0;
+    q->pos = q->parting = 0;
+    q->exact = !r->from;
+    q->closing = false;
+    q->pieces = 0;
+    q->finish = KR_GOES_ON;
+    KR_TRY(kr_sampler_start(&q->sampler, &r->sampler));
+    if (r->from && !kr_layout_same(e->layout, r->from->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
+    if (r->from && r->from->memory) {
+        kr_rng mine = q->sampler.memory->rng;
+        memcpy(q->sampler.memory, r->from->memory, kr_sampler_memory_bytes(e->layout->V));
+        q->sampler.memory->rng = mine;
+    }
+    for (int64_t i = 0; i < r->n_tok; i++) kr_sampler_see(&q->sampler, r->tok[i], false);
+    if (r->from) q->parked = kr_snapshot_share(r->from);
+    if (!known) return KR_OK;
+    kr_prefix_hit hit = kr_prefix_find(&e->cache, r->tok, r->n_tok, e->opt.reuse_replies);
+    q->parked = hit.state;
+    q->pos = hit.n_tok;
+    q->exact = hit.whole;
+    if (hit.shared > hit.n_tok) q->parting = hit.shared;
+    pthread_mutex_lock(&e->shared->lock);
+    r->n_cached = hit.n_tok;
+    e->stats.n_cached += hit.n_tok;
+    pthread_mutex_unlock(&e->shared->lock);
+    return KR_OK;
+}
+
+/* --- the desk ------------------------------------------------------------------------------------ */
+
+/* Its state as a snapshot of its own. */
+static kr_status park(kr_engine *e, kr_sequence *q) {
+    kr_snapshot *s;
+    KR_TRY(kr_snapshot_new(&s, e->layout, false, false));
+    kr_status st = kr_graph_get_row(desk(e), 0, s->states);
+    if (st != KR_OK) return kr_snapshot_free(s), st;
+    s->n_tok = q->pos;
+    q->parked = s;
+    return KR_OK;
+}
+
+static kr_status bring(kr_engine *e, kr_sequence *q) {
+    if (e->at_desk == q) return KR_OK;
+    e->at_desk = NULL;
+    if (q->parked) KR_TRY(kr_graph_put_row(desk(e), 0, q->parked->states));
+    else kr_graph_reset_states(desk(e), NULL);
+    kr_snapshot_free(q->parked);
+    q->parked = NULL;
+    e->at_desk = q;
+    q->pieces = 0;
+    return KR_OK;
+}
+
+/* A checkpoint where the cache wants one; without memory for it there is none. */
+static void keep_checkpoint(kr_engine *e, kr_sequence *q, const float *logits) {
+    kr_request *r = q->req;
+    bool parting = q->pos == q->parting;
+    kr_snapshot *s;
+    size_t bytes = sizeof *s + e->layout->bytes + (size_t)e->layout->V * sizeof *logits + 256;
+    if (r->opt.no_cache || (!q->exact && !e->opt.reuse_replies) || r->from || e->opt.cache_bytes <= 0) return;
+    if (q->pos % e->cache.grain != 0 && q->pos != r->n_tok) return;
+    if (!kr_prefix_wants(&e->cache, r->tok, q->pos, r->n_tok, parting, bytes)) return;
+    if (kr_snapshot_new(&s, e->layout, true, false) != KR_OK) return;
+    s->n_tok = q->pos;
+    memcpy(s->logits, logits, (size_t)e->layout->V * sizeof *logits);
+    if (kr_graph_get_row(desk(e), 0, s->states) != KR_OK || kr_prefix_add(&e->cache, r->tok, q->pos, r->n_tok, parting, s) != KR_OK) kr_snapshot_free(s);
+}
+
+/* --- a piece --------------------------------------------------------------------------------------- */
+
+static void remove_reading(kr_engine *e, kr_sequence *q) {
+    int64_t i = 0;
+    while (e->reading[i] != q) i++;
+    memmove(e->reading + i, e->reading + i + 1, (size_t)(--e->n_reading - i) * sizeof *e->reading);
+    if (e->turn > i) e->turn--;
+    if (e->turn >= e->n_reading) e->turn = 0;
+    if (e->at_desk == q) e->at_desk = NULL;
+}
+
+/* The whole prompt is read: into a row, and the first token. */
+static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits, kr_snapshot *from) {
+    int64_t row = e->n_writing;
+    remove_reading(e, q);
+    e->writing[e->n_writing++] = q;
+    if (from) KR_TRY(kr_graph_put_row(e->batch[0], row, from->states));
+    else KR_TRY(kr_graph_copy_row(e->batch[0], row, desk(e), 0));
+    kr_engine_take_token(e, q, logits);
+    return KR_OK;
+}
+
+static kr_status read_piece(kr_engine *e, kr_sequence *q) {
+    kr_request *r = q->req;
+    const float *logits;
+    if (q->pos == r->n_tok) { /* all of it is known */
+        kr_snapshot *s = q->parked;
+        q->parked = NULL;
+        kr_status st = start_writing(e, q, s->logits, s);
+        kr_snapshot_free(s);
+        return st;
+    }
+    if (e->at_desk && e->at_desk != q && park(e, e->at_desk) != KR_OK) q = e->at_desk, r = q->req; /* no room to park it: it goes on */
+    KR_TRY(bring(e, q));
+    int64_t left = r->n_tok - q->pos, whole = e->opt.read_tok - q->pos % e->opt.read_tok, piece = kr_reader_piece(&e->desk, left < whole ? left : whole);
+    KR_TRY(kr_reader_read(&e->desk, r->tok + q->pos, piece, &logits));
+    q->pos += piece;
+    q->pieces++;
+    keep_checkpoint(e, q, logits);
+    if (q->pos == r->n_tok) return start_writing(e, q, logits, NULL);
+    if (q->pieces >= TURN) e->turn = (e->turn + 1) % e->n_reading, q->pieces = 0;
+    return KR_OK;
+}
+
+/* While others are being written: as many pieces as fit into stall_s, at least one. */
+kr_status kr_engine_read(kr_engine *e) {
+    double start = kr_now(), now = start, t;
+    bool writing = e->n_writing > 0;
+    do {
+        kr_sequence *q = e->reading[e->turn];
+        t = now;
+        KR_TRY(read_piece(e, q));
+        now = kr_now();
+        e->piece_s = now - t;
+    } while (e->n_reading > 0 && writing && now - start + e->piece_s <= e->opt.stall_s);
+    pthread_mutex_lock(&e->shared->lock);
+    e->stats.read_s += now - start;
+    pthread_mutex_unlock(&e->shared->lock);
+    return KR_OK;
+}

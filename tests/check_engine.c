@@ -1,0 +1,480 @@
+/* check_engine.c - many sequences at once, each as if it were alone.
+ *
+ *   alone      random requests at random times: every token, probability and state is that of
+ *              a session by itself, whatever the slots, the cache and the threads do
+ *   prefix     what is found again, what is kept under a budget
+ *   ends       stop strings, stop tokens, limits, cancelling, draining, refusing */
+#include <pthread.h>
+#include <time.h>
+
+#include "infer/engine.h"
+#include "infer/session.h"
+#include "model_case.h"
+
+#define TINY "'model_type': 'krait', 'd_model': 16, 'n_layer': 2, 'vocab_size': 256, "
+static const char *const models[] = {
+    "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 8, 'headdim': 8, 'chunk_size': 32}}",
+    "{" TINY "'mixer': {'type': 'mamba1', 'd_state': 4}}",
+    "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 4}, 'layers': ['mixer', 'attention+mlp'], 'mixers': {'attention': {'n_head': 2, 'cache_len': 100}}}",
+    "{" TINY "'mixer': {'type': 's4d', 'd_state': 4}}",
+};
+enum { N_MODELS = sizeof models / sizeof *models, GRAIN = 16, V = 256 };
+
+static kr_engine *engine_of(const kr_model *m, kr_engine_options o) {
+    kr_engine *e;
+    if (!o.read_tok) o.read_tok = GRAIN;
+    if (!o.n_threads) o.n_threads = 1;
+    if (kr_engine_new(&e, m, &o) != KR_OK) fail_msg("%s", kr_error());
+    return e;
+}
+static kr_request *submit(kr_engine *e, kr_request_options o) {
+    kr_request *r;
+    if (kr_engine_submit(e, &o, &r) != KR_OK) fail_msg("%s", kr_error());
+    return r;
+}
+
+typedef struct written { int32_t tok[512]; float logprob[512]; char text[4096]; int64_t n, n_text; kr_finish finish; } written;
+
+static void collect(kr_request *r, written *w) {
+    kr_event ev;
+    *w = (written){0};
+    while (kr_request_next(r, &ev, -1)) {
+        memcpy(w->text + w->n_text, ev.text, (size_t)ev.n_bytes);
+        w->n_text += ev.n_bytes;
+        if (ev.finish != KR_GOES_ON) w->finish = ev.finish;
+        else w->logprob[w->n] = ev.logprob, w->tok[w->n++] = ev.tok;
+        if (ev.finish != KR_GOES_ON) break;
+    }
+    assert_false(kr_request_next(r, &ev, 0));
+}
+
+static void draw_text(int32_t *to, int64_t n, uint64_t seed) {
+    kr_rng r = {seed, 5, 0};
+    for (int64_t i = 0; i < n; i++) to[i] = (int32_t)kr_rng_below(&r, V);
+}
+
+/* --- alone -------------------------------------------------------------------------------------- */
+
+typedef struct wish { int32_t prompt[400]; int64_t n, max_tok; kr_sampler_options how; } wish;
+
+static void draw_wish(wish *w, uint64_t seed) {
+    kr_rng r = {seed, 6, 0};
+    int64_t shared = kr_rng_below(&r, 4);
+    w->n = 1 + kr_rng_below(&r, 300);
+    draw_text(w->prompt, w->n, seed);
+    int64_t n = shared == 0 ? 0 : 20 + 50 * shared; /* many begin alike */
+    draw_text(w->prompt, n < w->n ? n : w->n, 1000 + (uint64_t)shared);
+    w->max_tok = 1 + kr_rng_below(&r, 30);
+    w->how = (kr_sampler_options){.temperature = kr_rng_below(&r, 3) ? 0.9f : 0, .top_p = 0.9f, .repetition_penalty = 1.1f, .frequency_penalty = 0.1f, .seed = seed};
+}
+
+/* A session by itself. */
+static void write_alone(kr_model *m, const wish *w, written *out, kr_snapshot **end) {
+    kr_session *s;
+    if (kr_session_new(&s, m, &(kr_session_options){.sampler = &w->how, .prefill_tok = GRAIN, .n_threads = 1}) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(kr_session_feed(s, w->prompt, w->n), KR_OK);
+    *out = (written){0};
+    for (; out->n < w->max_tok; out->n++) {
+        int32_t t = kr_session_sample(s);
+        out->tok[out->n] = t;
+        out->logprob[out->n] = kr_logprob_of(kr_session_logits(s), V, t);
+        assert_int_equal(kr_session_feed(s, &t, 1), KR_OK);
+    }
+    assert_int_equal(kr_session_snapshot(end, s), KR_OK);
+    kr_session_free(s);
+}
+
+static void check_same(const char *what, kr_request *r, const written *want, const kr_snapshot *end) {
+    written got;
+    kr_snapshot *s;
+    collect(r, &got);
+    if (got.finish != KR_FINISH_LENGTH) fail_msg("%s: ended by %d: %s", what, got.finish, kr_request_error(r));
+    assert_int_equal(got.n, want->n);
+    for (int64_t i = 0; i < got.n; i++)
+        if (got.tok[i] != want->tok[i] || got.logprob[i] != want->logprob[i])
+            fail_msg("%s: token %d is %d (%.9g), alone %d (%.9g)", what, (int)i, got.tok[i], got.logprob[i], want->tok[i], want->logprob[i]);
+    if (kr_request_state(r, &s) == KR_OK) {
+        assert_int_equal(kr_snapshot_n_tok(s), kr_snapshot_n_tok(end));
+        assert_memory_equal(s->states, end->states, end->layout->bytes);
+        assert_memory_equal(s->memory, end->memory, kr_sampler_memory_bytes(V));
+        kr_snapshot_free(s);
+    }
+}
+
+static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t seed) {
+    enum { MAX = 24 };
+    static wish w[MAX];
+    static written want[MAX];
+    kr_snapshot *end[MAX];
+    kr_request *r[MAX];
+    kr_model *m = model_of(models[model], 3);
+    kr_rng rng = {seed, 1, 0};
+    for (int i = 0; i < n_wishes; i++) {
+        draw_wish(&w[i], seed * 100 + (uint64_t)kr_rng_below(&rng, n_wishes)); /* some come twice */
+        write_alone(m, &w[i], &want[i], &end[i]);
+    }
+    kr_engine *e = engine_of(m, o);
+    for (int i = 0; i < n_wishes; i++) {
+        r[i] = submit(e, (kr_request_options){.prompt = w[i].prompt, .n_prompt = w[i].n, .max_tok = w[i].max_tok, .sampler = w[i].how, .logprobs = true,
+                                              .keep_state = i % 2, .client = i % 3, .no_cache = i % 7 == 6});
+        if (kr_rng_below(&rng, 3) == 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        if (kr_rng_below(&rng, 6) == 0) { /* somebody who leaves */
+            kr_request *gone = submit(e, (kr_request_options){.prompt = w[i].prompt, .n_prompt = w[i].n, .max_tok = 100});
+            if (i % 2) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            kr_request_free(gone);
+        }
+    }
+    for (int i = 0; i < n_wishes; i++) {
+        char what[80];
+        snprintf(what, sizeof what, "model %d, %d slots, request %d", model, (int)o.n_slots, i);
+        check_same(what, r[i], &want[i], end[i]);
+        kr_request_free(r[i]);
+        kr_snapshot_free(end[i]);
+    }
+    kr_engine_stats st;
+    assert_true(kr_engine_drain(e, 10));
+    kr_engine_get_stats(e, &st);
+    assert_int_equal(st.n_waiting + st.n_reading + st.n_writing, 0);
+    assert_int_equal(st.n_failed, 0);
+    assert_true(st.cache_bytes <= (o.cache_bytes > 0 ? o.cache_bytes : (int64_t)512 << 20));
+    if (o.cache_bytes == 0) assert_true(st.n_cached > 0);
+    kr_engine_free(e);
+    kr_model_release(m);
+}
+
+static void test_alone(void **state) {
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        check_alone(i, (kr_engine_options){.n_slots = 5}, 24, 1);
+        check_alone(i, (kr_engine_options){.n_slots = 3, .stall_s = 1e-6, .n_threads = 2}, 16, 2);
+    }
+    check_alone(0, (kr_engine_options){.n_slots = 1}, 10, 3);
+    check_alone(0, (kr_engine_options){.n_slots = 8, .cache_bytes = 60000}, 24, 4); /* room for a few states */
+    check_alone(0, (kr_engine_options){.n_slots = 8, .cache_bytes = -1}, 24, 5);
+    check_alone(1, (kr_engine_options){.n_slots = 16, .cache_bytes = 30000}, 24, 6);
+}
+
+/* --- the prefix cache --------------------------------------------------------------------------------- */
+
+static int64_t cached_of(kr_engine *e, const int32_t *tok, int64_t n) {
+    kr_request *r = submit(e, (kr_request_options){.prompt = tok, .n_prompt = n, .max_tok = 1});
+    kr_request_usage u;
+    written w;
+    collect(r, &w);
+    assert_int_equal(w.finish, KR_FINISH_LENGTH);
+    kr_request_get_usage(r, &u);
+    assert_int_equal(u.n_prompt, n);
+    kr_request_free(r);
+    return u.n_cached;
+}
+
+static void test_shared_prompts(void **state) {
+    int32_t a[400], b[400];
+    (void)state;
+    kr_model *m = model_of(models[0], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2});
+    draw_text(a, 400, 1);
+    draw_text(b, 400, 2);
+    assert_int_equal(cached_of(e, a, 333), 0);
+    assert_int_equal(cached_of(e, a, 333), 333);       /* the same: all of it */
+    assert_int_equal(cached_of(e, a, 400), 320);       /* longer: up to the grain */
+    assert_int_equal(cached_of(e, a, 300), 288);       /* shorter */
+    memcpy(b, a, 199 * sizeof *a);
+    assert_int_equal(cached_of(e, b, 400), 192);       /* shares 199 */
+    assert_int_equal(cached_of(e, b, 15), 0);
+    assert_int_equal(cached_of(e, b, 15), 15);
+    assert_int_equal(cached_of(e, b, 16), 16);
+    kr_engine_free(e);
+    e = engine_of(m, (kr_engine_options){.n_slots = 2, .cache_bytes = -1});
+    assert_int_equal(cached_of(e, a, 100), 0);
+    assert_int_equal(cached_of(e, a, 100), 0);
+    kr_engine_free(e);
+    kr_model_release(m);
+}
+
+/* A conversation: with reuse_replies nothing of what was written is read again. */
+static void test_replies(void **state) {
+    int32_t talk[400];
+    (void)state;
+    kr_model *m = model_of(models[0], 3);
+    for (int reuse = 0; reuse < 2; reuse++) {
+        kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2, .reuse_replies = reuse});
+        int64_t n = 50;
+        draw_text(talk, 400, 9);
+        for (int turn = 0; turn < 4; turn++) {
+            kr_request *r = submit(e, (kr_request_options){.prompt = talk, .n_prompt = n, .max_tok = 21, .sampler = {.temperature = 1, .seed = 4}});
+            kr_request_usage u;
+            written w;
+            collect(r, &w);
+            kr_request_get_usage(r, &u);
+            if (reuse && turn) assert_int_equal(u.n_cached, n - 10);
+            if (!reuse && turn) assert_true(u.n_cached <= n - 10 && u.n_cached % GRAIN == 0);
+            memcpy(talk + n, w.tok, (size_t)w.n * sizeof *talk);
+            n += w.n + 10;
+            kr_request_free(r);
+        }
+        kr_engine_free(e);
+    }
+    kr_model_release(m);
+}
+
+/* The cache by itself: found is what was added, never more than the budget is held, the last
+ * prompt keeps its end, distances grow away from it. */
+static void test_budget(void **state) {
+    enum { ENTRY = 5000, N = 512 };
+    int32_t tok[N];
+    kr_prefix p;
+    (void)state;
+    kr_layout *l = kr_mem_new(sizeof *l);
+    l->n_owners = 1;
+    l->bytes = ENTRY - sizeof(kr_snapshot) - 100;
+    l->V = 4;
+    assert_int_equal(kr_prefix_open(&p, 8, 150000), KR_OK);
+    for (uint64_t prompt = 0; prompt < 30; prompt++) {
+        draw_text(tok, N, prompt % 10);
+        kr_prefix_hit hit = kr_prefix_find(&p, tok, N, false);
+        if (hit.state) assert_int_equal(hit.state->n_tok, hit.n_tok);
+        kr_snapshot_free(hit.state);
+        for (int64_t n = hit.n_tok + 8; n <= N; n += 8) {
+            kr_snapshot *s;
+            assert_int_equal(kr_snapshot_new(&s, l, true, false), KR_OK);
+            s->n_tok = n;
+            if (kr_prefix_wants(&p, tok, n, N, false, s->bytes)) assert_int_equal(kr_prefix_add(&p, tok, n, N, false, s), KR_OK);
+            else kr_snapshot_free(s);
+            assert_true(p.bytes <= p.budget);
+        }
+        hit = kr_prefix_find(&p, tok, N, false);
+        assert_int_equal(hit.n_tok, N);
+        kr_snapshot_free(hit.state);
+        int64_t last = 0, early = 0, late = 0;
+        for (int64_t n = 8; n <= N; n += 8) { /* a prompt that shares n tokens */
+            hit = kr_prefix_find(&p, tok, n, false);
+            p.now--;
+            assert_true(hit.n_tok >= last);
+            if (hit.n_tok == n) ++*(n <= N / 2 ? &early : &late);
+            last = hit.n_tok;
+            kr_snapshot_free(hit.state);
+        }
+        if (late < early || late < 3) fail_msg("prompt %d has %d checkpoints in its first half, %d in its second", (int)prompt, (int)early, (int)late);
+    }
+    assert_true(p.n_evicted > 0);
+    kr_prefix_close(&p);
+    kr_layout_free(l);
+}
+
+/* --- ends --------------------------------------------------------------------------------------------- */
+
+static void test_stops(void **state) {
+    static const struct { const char *stop[3], *in[6], *want; bool found; } cases[] = {
+        {{"stop"}, {"a st", "o", "p b"}, "a ", true},
+        {{"stop"}, {"a st", "x"}, "a stx", false},
+        {{"stop"}, {"a sto"}, "a sto", false},
+        {{"bc", "abcd"}, {"xa", "b", "c", "d"}, "xa", true},
+        {{"b", "ab"}, {"xab"}, "x", true},
+        {{"aab"}, {"aa", "a", "ab"}, "aa", true},
+        {{"\xc3\xa9"}, {"caf\xc3", "\xa9!"}, "caf", true},
+        {{NULL}, {"\xf0\x9f", "\x98", "\x80!"}, "\xf0\x9f\x98\x80!", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kr_stops s;
+        kr_str out = {0};
+        int64_t n = 0;
+        bool found = false;
+        while (n < 3 && cases[i].stop[n]) n++;
+        assert_int_equal(kr_stops_open(&s, cases[i].stop, n), KR_OK);
+        for (int k = 0; k < 6 && cases[i].in[k] && !found; k++) {
+            size_t before = out.n;
+            found = kr_stops_put(&s, cases[i].in[k], strlen(cases[i].in[k]), &out);
+            assert_int_equal(kr_utf8_whole(kr_str_text(&out) + before, (int64_t)(out.n - before)), (int64_t)(out.n - before));
+        }
+        if (!found) kr_stops_flush(&s, &out);
+        assert_int_equal(found, cases[i].found);
+        assert_string_equal(kr_str_text(&out), cases[i].want);
+        kr_str_free(&out);
+        kr_stops_close(&s);
+    }
+    kr_stops s;
+    assert_int_equal(kr_stops_open(&s, (const char *[]){""}, 1), KR_ERR_ARG);
+}
+
+static void test_ends(void **state) {
+    written all, w;
+    int32_t prompt[20];
+    (void)state;
+    kr_model *m = model_of(models[1], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2, .max_waiting = 3});
+    draw_text(prompt, 20, 4);
+    kr_request_options o = {.prompt = prompt, .n_prompt = 20, .max_tok = 40, .sampler = {.temperature = 1.5f, .seed = 8}};
+    kr_request *r = submit(e, o), *more[8];
+    collect(r, &all);
+    kr_request_free(r);
+    assert_int_equal(all.n, 40);
+    o.stop_tok = &all.tok[17], o.n_stop_tok = 1; /* as the end of the text: it is not told */
+    int64_t first = 0;
+    while (all.tok[first] != all.tok[17]) first++;
+    r = submit(e, o);
+    collect(r, &w);
+    assert_int_equal(w.finish, KR_FINISH_END);
+    assert_int_equal(w.n, first);
+    kr_request_free(r);
+    o.n_stop_tok = 0;
+    char text[4] = {(char)all.tok[20], (char)all.tok[21], (char)all.tok[22], 0};
+    if (text[0] && text[1] && text[2]) { /* bytes: a stop string over three tokens */
+        o.stop = (const char *[]){text}, o.n_stop = 1;
+        r = submit(e, o);
+        collect(r, &w);
+        assert_int_equal(w.finish, KR_FINISH_STOP);
+        assert_true(w.n <= 23);
+        assert_null(memmem(w.text, (size_t)w.n_text, text, 3));
+        kr_request_free(r);
+        o.n_stop = 0;
+    }
+    o.max_tok = 1000000; /* runs until it is cancelled */
+    for (int i = 0; i < 2; i++) more[i] = submit(e, o);
+    kr_event ev;
+    for (int i = 0; i < 2; i++) assert_true(kr_request_next(more[i], &ev, 20));
+    for (int i = 2; i < 5; i++) more[i] = submit(e, o);
+    assert_int_equal(kr_engine_submit(e, &o, &r), KR_ERR_BUSY);
+    assert_false(kr_request_next(more[4], &ev, 0.01));
+    kr_request_cancel(more[0]);
+    while (kr_request_next(more[0], &ev, 20) && ev.finish == KR_GOES_ON) {}
+    assert_int_equal(ev.finish, KR_FINISH_CANCEL);
+    kr_request_cancel(more[4]); /* while it waits, or just begun */
+    assert_true(kr_request_next(more[2], &ev, 20)); /* the next in the row */
+    assert_false(kr_engine_drain(e, 0));
+    assert_int_equal(kr_engine_submit(e, &o, &r), KR_ERR_STOPPED);
+    kr_request_free(more[1]);
+    kr_engine_free(e); /* with requests alive */
+    for (int i = 2; i < 5; i++) {
+        while (kr_request_next(more[i], &ev, 20) && ev.finish == KR_GOES_ON) {}
+        assert_int_equal(ev.finish, KR_FINISH_CANCEL);
+        kr_request_free(more[i]);
+    }
+    kr_request_free(more[0]);
+    kr_model_release(m);
+}
+
+static void test_refused(void **state) {
+    int32_t tok = 3, bad = V;
+    kr_request *r;
+    (void)state;
+    kr_model *m = model_of(models[1], 3), *other = model_of(models[0], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){0}), *none;
+    kr_session *s;
+    kr_snapshot *x;
+    const kr_request_options wrong[] = {{.n_prompt = 0}, {.prompt = &bad, .n_prompt = 1}, {.prompt = &tok, .n_prompt = 1, .max_tok = -1},
+                                        {.prompt = &tok, .n_prompt = 1, .n_top = 1000}, {.prompt = &tok, .n_prompt = 1, .stop = (const char *[]){""}, .n_stop = 1},
+                                        {.prompt = &tok, .n_prompt = 1, .stop_tok = &bad, .n_stop_tok = 1}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_int_equal(kr_engine_submit(e, &wrong[i], &r), KR_ERR_ARG);
+    assert_int_equal(kr_engine_new(&none, m, &(kr_engine_options){.n_slots = 100000}), KR_ERR_ARG);
+    /* what only the engine's thread finds comes as an event */
+    written w;
+    r = submit(e, (kr_request_options){.prompt = &tok, .n_prompt = 1, .sampler = {.temperature = -1}});
+    collect(r, &w);
+    assert_int_equal(w.finish, KR_FINISH_ERROR);
+    assert_non_null(strstr(kr_request_error(r), "temperature"));
+    kr_request_free(r);
+    assert_int_equal(kr_session_new(&s, other, &(kr_session_options){.n_threads = 1}), KR_OK);
+    assert_int_equal(kr_session_feed(s, &tok, 1), KR_OK);
+    assert_int_equal(kr_session_snapshot(&x, s), KR_OK);
+    r = submit(e, (kr_request_options){.prompt = &tok, .n_prompt = 1, .from = x});
+    collect(r, &w);
+    assert_int_equal(w.finish, KR_FINISH_ERROR);
+    assert_non_null(strstr(kr_request_error(r), "another model"));
+    kr_request_free(r);
+    kr_snapshot_free(x);
+    kr_session_free(s);
+    kr_engine_free(e);
+    kr_model_release(m);
+    kr_model_release(other);
+}
+
+/* A request goes on from the state that another one left, as if it had been one. */
+static void test_states(void **state) {
+    written whole, first, rest;
+    int32_t prompt[70];
+    char path[200];
+    (void)state;
+    kr_model *m = model_of(models[2], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2});
+    kr_snapshot *s, *from_file;
+    draw_text(prompt, 70, 4);
+    kr_request *r = submit(e, (kr_request_options){.prompt = prompt, .n_prompt = 70, .max_tok = 30});
+    collect(r, &whole);
+    kr_request_free(r);
+    r = submit(e, (kr_request_options){.prompt = prompt, .n_prompt = 70, .max_tok = 12, .keep_state = true});
+    collect(r, &first);
+    assert_int_equal(kr_request_state(r, &s), KR_OK);
+    kr_request_free(r);
+    assert_int_equal(kr_snapshot_n_tok(s), 82);
+    snprintf(path, sizeof path, "%s/state", new_folder());
+    assert_int_equal(kr_snapshot_save(s, path), KR_OK);
+    if (kr_engine_load_state(e, &from_file, path) != KR_OK) fail_msg("%s", kr_error());
+    for (int i = 0; i < 2; i++) { /* as often as one likes */
+        r = submit(e, (kr_request_options){.from = i ? from_file : s, .max_tok = 18});
+        collect(r, &rest);
+        kr_request_free(r);
+        assert_int_equal(rest.n, 18);
+        assert_memory_equal(rest.tok, whole.tok + 12, 18 * sizeof *rest.tok);
+    }
+    r = submit(e, (kr_request_options){.from = s, .prompt = whole.tok + 12, .n_prompt = 1, .max_tok = 17});
+    collect(r, &rest);
+    kr_request_free(r);
+    assert_memory_equal(rest.tok, whole.tok + 13, 17 * sizeof *rest.tok);
+    kr_snapshot_free(s);
+    kr_snapshot_free(from_file);
+    kr_engine_free(e);
+    kr_model_release(m);
+}
+
+/* Many owners in many threads. */
+typedef struct owner { pthread_t thread; kr_engine *e; uint64_t seed; int ended; } owner;
+static void *own(void *arg) {
+    owner *o = arg;
+    for (uint64_t i = 0; i < 12; i++) {
+        int32_t prompt[80];
+        kr_request *r;
+        kr_event ev;
+        draw_text(prompt, 80, (o->seed * 7 + i) % 5);
+        kr_request_options ro = {.prompt = prompt, .n_prompt = 20 + (int64_t)(i * 13 % 60), .max_tok = 10, .client = (int64_t)o->seed, .keep_state = i % 3 == 0};
+        if (kr_engine_submit(o->e, &ro, &r) != KR_OK) continue;
+        int n = 0;
+        while (kr_request_next(r, &ev, 30) && ev.finish == KR_GOES_ON && !(i % 4 == 3 && ++n > 3)) {}
+        o->ended++;
+        kr_request_free(r);
+    }
+    return NULL;
+}
+
+static void test_many_owners(void **state) {
+    enum { OWNERS = 6 };
+    owner o[OWNERS];
+    (void)state;
+    kr_model *m = model_of(models[0], 3);
+    int64_t live = 0;
+    for (int round = 0; round < 2; round++) {
+        kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 4, .cache_bytes = 100000});
+        for (int i = 0; i < OWNERS; i++) {
+            o[i] = (owner){.e = e, .seed = (uint64_t)i};
+            assert_int_equal(pthread_create(&o[i].thread, NULL, own, &o[i]), 0);
+        }
+        for (int i = 0; i < OWNERS; i++) {
+            pthread_join(o[i].thread, NULL);
+            assert_int_equal(o[i].ended, 12);
+        }
+        kr_engine_free(e);
+        if (round == 0) live = kr_mem_get_stats().n_live;
+        else assert_int_equal(kr_mem_get_stats().n_live, live); /* nothing is left behind */
+    }
+    kr_model_release(m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
+        cmocka_unit_test(test_many_owners),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -229,12 +229,13 @@ static void test_budget(void **state) {
     l->n_owners = 1;
     l->bytes = ENTRY - sizeof(kr_snapshot) - 100;
     l->V = 4;
-    assert_int_equal(kr_prefix_open(&p, 8, 150000), KR_OK);
+    assert_int_equal(kr_prefix_open(&p, 8, 300000), KR_OK);
     for (uint64_t prompt = 0; prompt < 30; prompt++) {
         draw_text(tok, N, prompt % 10);
         kr_prefix_hit hit = kr_prefix_find(&p, tok, N, false);
         if (hit.state) assert_int_equal(hit.state->n_tok, hit.n_tok);
         kr_snapshot_free(hit.state);
+        bool known = hit.n_tok > 0;
         for (int64_t n = hit.n_tok + 8; n <= N; n += 8) {
             kr_snapshot *s;
             assert_int_equal(kr_snapshot_new(&s, l, true, false), KR_OK);
@@ -255,7 +256,7 @@ static void test_budget(void **state) {
             last = hit.n_tok;
             kr_snapshot_free(hit.state);
         }
-        if (late < early || late < 3) fail_msg("prompt %d has %d checkpoints in its first half, %d in its second", (int)prompt, (int)early, (int)late);
+        if (!known && (late < early || late < 3)) fail_msg("prompt %d has %d checkpoints in its first half, %d in its second", (int)prompt, (int)early, (int)late);
     }
     assert_true(p.n_evicted > 0);
     kr_prefix_close(&p);

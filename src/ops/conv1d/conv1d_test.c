@@ -6,6 +6,8 @@ OP_TEST(conv1d, .range = "seq_idx 0 2", .cases = {
         "S2 L19 D19 K4 J3",                  /* a tail; runs of every length */
         "S3 L2 D5 K4 J3",                    /* fewer steps than carried inputs */
         "S2 L1 D33 K8 J7",                   /* one step, the most taps */
+        "S3 L1 D1557 K4 J3",                 /* one step of four taps: whole vectors, a tail, several threads */
+        "S2 L1 D37 K4 J3 -x0 -b silu=0",
         "S2 L40 D7 K8 J7 -seq_idx",          /* one run */
         "S1 L30 D7 K3 J2 -b -x0",
         "S2 L11 D6 K4 J3 -x0 -seq_idx",      /* as at the start of training */

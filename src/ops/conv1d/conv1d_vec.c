@@ -7,6 +7,8 @@
 #include "base/vec.h"
 #include "ops/conv1d/conv1d.h"
 
+kr_kernel KR_VEC(conv1d_step);
+
 enum {
     STRIP = 512, /* channels */
     AHEAD = 4,   /* steps to fetch early: what comes next lies a row away, where no hardware looks */
@@ -120,6 +122,10 @@ static void carry(const kr_call *c, int64_t s) {
 }
 
 void KR_VEC(conv1d_fwd)(const kr_call *c) {
+    if (KR_SIZE(c, 'L') == 1 && KR_SIZE(c, 'K') == 4) {
+        KR_VEC(conv1d_step)(c);
+        return;
+    }
     int64_t S = KR_SIZE(c, 'S'), D = KR_SIZE(c, 'D'), n_strips = (D + STRIP - 1) / STRIP;
     conv1d_split g = conv1d_groups(c);
 #pragma omp parallel num_threads(team(c, g.n_groups * n_strips))

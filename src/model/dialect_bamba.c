@@ -14,7 +14,6 @@ static kr_status bamba(const json_t *j, const char *where, json_t *own) {
     KR_TRY(kr_heads_read(j, where, kr_path_int(own, "mixer.expand", 2) * M, own));
     KR_TRY(kr_rope_read(j, where, 0.5, H > 0 ? M / H : 0, own));
     KR_TRY(kr_want_text(j, "hidden_act", "silu", where));
-    KR_TRY(kr_path_put(own, "mixer.group_norm", json_false())); /* it normalises all channels together */
     for (int64_t i = 0; i < kr_path_int(own, "n_layer", 0); i++)
         KR_TRY(kr_layers_add(own, kr_list_has(json_object_get(j, "attn_layer_indices"), i) ? "attention+mlp" : "mixer+mlp"));
     return KR_OK;

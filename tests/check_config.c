@@ -171,6 +171,8 @@ static void test_own(void **state) {
         "{'model_type': 'krait', 'd_model': 24, 'n_layer': 2, 'mixer': {'type': 'mamba2', 'headdim': 8}, 'layers': ['mixer+mamba2']}",
         "{'model_type': 'krait', 'd_model': 24, 'n_layer': 2, 'mixer': {'type': 'mamba2', 'headdim': 8, 'in_scale': 3.0}, 'layers': ['mixer&a+mlp'],"
         " 'mixers': {'a': {'type': 'attention', 'out_scale': 0.5}}, 'encoder': {'type': 'token', 'scale': 2.0}}",
+        "{'model_type': 'krait', 'd_model': 24, 'n_layer': 2, 'mixer': {'type': 'mamba1'}, 'layers': ['mixer+moe', 'shared+mixer'],"
+        " 'mixers': {'moe': {'n_expert': 4, 'top_k': 1, 'gate': 'sigmoid', 'd_shared': 8}, 'shared': {'n_head': 2, 'adapter_rank': 3}}}",
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -253,6 +255,15 @@ static void test_refusals(void **state) {
         {"{'model_type': 'krait', 'layers': [3]}", "layers[0] wants a text"},
         {"{'model_type': 'krait', 'layers': ['mamba2+']}", "no list of names"},
         {"{'model_type': 'krait', 'layers': ['&mamba2']}", "no list of names"},
+        {"{'model_type': 'krait', 'layers': ['mixer+shared']}", "shared stands alone"},
+        {"{'model_type': 'krait', 'layers': ['shared&mixer']}", "shared stands alone"},
+        {"{'model_type': 'krait', 'layers': ['moe'], 'mixers': {'moe': {'n_expert': 2, 'top_k': 3}}}", "top_k is 3, but n_expert is 2"},
+        {"{'model_type': 'jamba', 'hidden_size': 8, 'attn_layer_period': 0}", "is not positive"},
+        {"{'model_type': 'jamba', 'hidden_size': 8, 'mamba_inner_layernorms': false}", "want true"},
+        {"{'model_type': 'granitemoehybrid', 'hidden_size': 64, 'num_hidden_layers': 1, 'layer_types': ['rnn']}", "layer 0 is \"rnn\""},
+        {"{'model_type': 'granitemoehybrid', 'hidden_size': 64, 'logits_scaling': 0}", "logits_scaling is 0"},
+        {"{'model_type': 'zamba2', 'hidden_size': 64, 'num_hidden_layers': 1}", "says nothing of layer 0"},
+        {"{'model_type': 'zamba2', 'hidden_size': 64, 'hidden_act': 'tanh'}", "want \"gelu\""},
         {"{'model_type': 'krait', 'layers': ['mlp'], 'mixers': {'mlp': {'out_scale': 'x'}}}", "mixers.mlp.out_scale wants a number"},
         {"{'model_type': 'krait', 'mixer': {'in_scale': true}}", "mixer.in_scale wants a number"},
         {"{'model_type': 'falcon_h1', 'hidden_size': 8, 'projectors_bias': true}", "projectors_bias and mamba_proj_bias differ"},

@@ -6,6 +6,7 @@
  *   packed      documents in one row are the same as each alone
  *   recompute   the same bits in less memory
  *   threads     the same bits for any number
+ *   balance     what training adds for routers, against the formula
  *   scales      factors in a config are the same as factors in weights
  *   impl        every instruction set within rounding of every other */
 #include "model_case.h"
@@ -59,6 +60,13 @@ static const model_case cases[] = {
      ", 'in_scale': 1.2, 'out_scale': 0.7, 'z_scale': 0.8, 'x_scale': 1.5, 'B_scale': 0.6, 'C_scale': 1.3, 'dt_scale': 1.1, 'd_ssm': 12, 'bias': true},"
      " 'layers': ['mixer&attention+mlp&mamba1&mlp'], 'mixers': {'attention': {'n_head': 2, 'in_scale': 0.9, 'out_scale': -2},"
      " 'mlp': {'d_ff': 9, 'gate_first': true, 'gate_scale': 0.6}, 'mamba1': {'d_state': 3}}}", true},
+    {"experts", "{" TOKENS M2 "}, 'layers': ['mixer+moe'], 'mixers': {'moe': {'n_expert': 3, 'top_k': 2, 'd_ff': 6, 'd_shared': 5, 'balance': 0.5}}}", true},
+    {"experts by sigmoid", "{" TOKENS M1 ", 'rms_norm_dt_bc': true, 'dt_bc_weights': true}, 'layers': ['moe&mixer'], 'mixers': {'moe': {'n_expert': 4, 'top_k': 3,"
+     " 'd_ff': 5, 'gate': 'sigmoid', 'route_scale': 2, 'normalise': false, 'gated': false, 'activation': 'relu2', 'balance': 0}}}", true},
+    {"a shared block", "{" TOKENS M2 "}, 'layers': ['shared+mixer'], 'mixers': {'shared': {'n_head': 2, 'd_ff': 7, 'adapter_rank': 3, 'attention_adapter': true,"
+     " 'rope_dims': 4}}}", true},
+    {"two shared blocks in turn", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 4, 'vocab_size': 11, " M1 "}, 'layers': ['shared+mixer', 'mixer+shared+mlp'],"
+     " 'mixers': {'shared': {'n_head': 4, 'n_kv_head': 2, 'd_ff': 5, 'n_block': 2, 'out_scale': 0.5}, 'mlp': {'d_ff': 6}}}", true},
     {"bidirectional, with an MLP", "{" TOKENS "'order': {'type': 'bidirectional'}, " M1 "}, 'layers': ['mixer+mlp']}", false},
     {"z loss", "{" TOKENS "'head': {'type': 'lm', 'z_loss': 0.1}, " M1 "}}", true},
     {"bidirectional s4d", "{" TOKENS "'order': {'type': 'bidirectional'}, " S4 "}}", false},
@@ -416,6 +424,41 @@ static void test_instruction_sets(void **state) {
     }
 }
 
+/* Training adds balance X sum f P for each router; scoring does not.  One layer, so that the router
+ * sees the embeddings, normalised, and all can be made again here. */
+static void test_balance(void **state) {
+    enum { S = 2, V = 11, M = 12, X = 3, K = 2, T = S * L };
+    (void)state;
+    kr_model *m = model_of("{'model_type': 'krait', 'd_model': 12, 'n_layer': 1, 'vocab_size': 11, 'layers': ['moe'],"
+                           " 'mixers': {'moe': {'n_expert': 3, 'top_k': 2, 'd_ff': 6, 'balance': 0.25}}}", 6);
+    kr_graph *train = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L});
+    kr_graph *score = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LOSS, .S = S, .L = L});
+    fill_inputs(m, train, S, L, 8);
+    fill_inputs(m, score, S, L, 8);
+    const int32_t *ids = kr_graph_data(train, "ids");
+    const float *table = kr_params_find(m->params, "backbone.embeddings.weight")->data, *norm = kr_params_find(m->params, "backbone.layers.0.norm.weight")->data;
+    const float *router = kr_params_find(m->params, "backbone.layers.0.mixer.router.weight")->data;
+    double f[X] = {0}, P[X] = {0}, want = 0;
+    for (int t = 0; t < T; t++) {
+        double squares = 0, p[X] = {0}, sum = 0;
+        const float *x = table + ids[t] * M;
+        for (int i = 0; i < M; i++) squares += (double)x[i] * x[i] / M;
+        for (int e = 0; e < X; e++) {
+            for (int i = 0; i < M; i++) p[e] += (double)router[e * M + i] * x[i] * norm[i] / sqrt(squares + 1e-5);
+            sum += p[e] = exp(p[e]);
+        }
+        int least = 0;
+        for (int e = 0; e < X; e++) least = p[e] < p[least] ? e : least;
+        for (int e = 0; e < X; e++) P[e] += p[e] / sum / T, f[e] += e == least ? 0 : 1. / T; /* all but one of three */
+    }
+    for (int e = 0; e < X; e++) want += 0.25 * X * f[e] * P[e];
+    double got = loss_of(train) - loss_of(score);
+    if (fabs(got - want) > 1e-5) fail_msg("training adds %.7g, want %.7g", got, want);
+    kr_graph_free(train);
+    kr_graph_free(score);
+    kr_model_release(m);
+}
+
 /* Rows [from, to) of a parameter times a power of two. */
 static void times(kr_model *m, const char *name, int64_t from, int64_t to, float factor) {
     kr_param *p = kr_params_find(m->params, name);
@@ -490,6 +533,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_instruction_sets),
+        cmocka_unit_test(test_balance),
         cmocka_unit_test(test_scales),
         cmocka_unit_test(test_refusals),
     };

@@ -8,7 +8,8 @@
 #include "model/safetensors.h"
 #include "model_case.h"
 
-static const char *const names[] = {"mamba", "mamba_odd", "falcon_mamba", "mamba2", "mamba2_groups", "bamba", "nemotron_h", "falcon_h1"};
+static const char *const names[] = {"mamba", "mamba_odd", "falcon_mamba", "mamba2", "mamba2_groups", "bamba", "nemotron_h", "falcon_h1",
+                                    "jamba", "granitemoehybrid", "zamba2"};
 enum { N_NAMES = sizeof names / sizeof *names, N_GRADS = 5 }; /* hybrids have no gradients to compare with */
 
 static const char *folder(const char *name) {

@@ -105,7 +105,9 @@ kr_node *kr_weight(kr_graph *g, const char *name, int flags, int n_dims, const i
     char full[400];
     if (g->status != KR_OK) return NULL;
     kr_param *p;
-    kr_status st = kr_params_get(&p, g->params, scoped(g, name, full, sizeof full), n_dims, dim, init);
+    if (g->shared) snprintf(full, sizeof full, "%s%s.%s", g->shared, g->scope + g->shared_at, name);
+    else scoped(g, name, full, sizeof full);
+    kr_status st = kr_params_get(&p, g->params, full, n_dims, dim, init);
     if (st != KR_OK) return kr_graph_fail(g, st, "%s", kr_error());
     if (!p->data) {
         if ((flags & KR_MATRIX) && !p->matrix) p->dtype = g->params->matrix_dtype; /* a reader may then choose another */
@@ -167,6 +169,14 @@ void kr_scope_push(kr_graph *g, const char *name) {
 void kr_scope_pop(kr_graph *g) {
     if (g->status == KR_OK) g->scope[g->scope_len[--g->n_scopes]] = 0;
 }
+
+void kr_share_begin(kr_graph *g, const char *name) {
+    if (g->status != KR_OK) return;
+    KR_ASSERT(!g->shared);
+    if (!(g->shared = kr_arena_strdup(&g->arena, name))) failed(g, KR_ERR_NOMEM);
+    g->shared_at = strlen(g->scope);
+}
+void kr_share_end(kr_graph *g) { g->shared = NULL; }
 
 /* --- ops and views -------------------------------------------------------------- */
 

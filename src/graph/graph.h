@@ -73,6 +73,10 @@ void kr_state_set_start(kr_graph *g, kr_node *state, kr_node *param);
 /* Names: "a", then "b", gives "a.b.weight".  Each push is popped. */
 void kr_scope_push(kr_graph *g, const char *name);
 void kr_scope_pop(kr_graph *g);
+/* Until the end, parameters are called as if all scopes open at the beginning were `name`, so that
+ * whoever asks under the same name gets the same ones.  States keep their own names.  Not nested. */
+void kr_share_begin(kr_graph *g, const char *name);
+void kr_share_end(kr_graph *g);
 
 /* --- ops and views -------------------------------------------------------------- */
 /* in has an entry for each input of the op (NULL: absent); out gets one for each output

@@ -78,6 +78,8 @@ struct kr_graph {
     char scope[256];
     size_t scope_len[KR_MAX_SCOPES];
     int n_scopes;
+    const char *shared;       /* parameters' name for the first shared_at bytes of scope; NULL: the scope's own */
+    size_t shared_at;
     kr_node *nodes, **nodes_end;
     kr_step *steps;
     int n_steps, cap_steps, n_forward; /* forward steps come first, then recomputed and backward ones */

@@ -226,7 +226,7 @@ kr_status kr_dialect_read(const json_t *json, const char *where, json_t **own, c
         st = read_state_spaces(json, where, o);
     }
     if (st == KR_OK && !found)
-        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2, bamba, falcon_h1, nemotron_h (or a state-spaces config with d_model)", where,
+        st = kr_fail(KR_ERR_CONFIG, "%s: model_type is \"%s\", want one of krait, mamba, falcon_mamba, mamba2, bamba, falcon_h1, granitemoehybrid, jamba, nemotron_h, zamba2 (or a state-spaces config with d_model)", where,
                      type ? type : "absent");
     if (st != KR_OK) json_decref(o);
     else *own = o;

@@ -21,7 +21,11 @@ kr_status kr_state_spaces_layers(const json_t *json, const char *where, json_t *
 
 /* Where a dialect's files call weights otherwise, or keep in several what we have in one (rows
  * one above the other).  ours: the start of a name, in full or as it goes on behind "layers.N."; the
- * first row counts whose first of theirs is in the file. */
+ * first row counts whose first of theirs is in the file.
+ *
+ * "*" in theirs counts experts: the pieces of the first, then those of the second, ...  "#" in ours is the
+ * number b of a block that several layers share; in theirs the b-th layer for which the file has it, as "@" is
+ * the only one. */
 typedef struct kr_name_row { const char *ours, *theirs[3]; } kr_name_row;
 /* NULL: the names are ours.  *stem: what theirs have for our "backbone.". */
 const kr_name_row *kr_dialect_names(const char *dialect, const char **stem);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const kr_family *const families[] = {&kr_family_bamba, &kr_family_nemotron_h, &kr_family_falcon_h1};
+static const kr_family *const families[] = {&kr_family_bamba, &kr_family_nemotron_h, &kr_family_falcon_h1, &kr_family_jamba, &kr_family_granite, &kr_family_zamba2};
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* --- paths: "mixers.attention.n_head", "time_step_limit.1" -------------------------------- */

@@ -18,7 +18,7 @@ typedef struct kr_family {
     const kr_name_row *names;
 } kr_family;
 
-extern const kr_family kr_family_bamba, kr_family_nemotron_h, kr_family_falcon_h1;
+extern const kr_family kr_family_bamba, kr_family_nemotron_h, kr_family_falcon_h1, kr_family_jamba, kr_family_granite, kr_family_zamba2;
 
 /* What configs of Hugging Face have in common and no model depends on; the sizes of all. */
 #define KR_COMMON_ROWS                                                                                             \

@@ -69,6 +69,8 @@ static kr_status read_layer(kr_config *c, names *known, const char *text, kr_lay
         KR_TRY(find_name(c, known, name, &l->part[l->n]));
         l->part[l->n++].beside = p > text && p[-1] == '&';
         p += n;
+        if (l->part[l->n - 1].part->before && (*p != '+' || l->part[l->n - 1].beside))
+            KR_FAIL(KR_ERR_CONFIG, "layers: in \"%s\" %s stands alone, want + and what it goes before", text, name);
         if (!*p) return KR_OK;
     }
 }

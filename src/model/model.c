@@ -13,6 +13,7 @@
 
 #include "ops/add_rmsnorm/add_rmsnorm.h"
 #include "ops/dropout/dropout.h"
+#include "ops/moe_balance/moe_balance.h"
 
 static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residual, kr_node **sum) {
     kr_scope_push(b->g, name);
@@ -36,7 +37,7 @@ static kr_node *dropped(kr_build *b, double p, kr_node *x) {
 /* A part of a layer, the i-th beside others, of group k.  Names: mixer; in the second group mlp, as
  * state-spaces has it, or block2.mixer; beside another parallel2.mixer. */
 static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int k, int i, double dropout, kr_node *y) {
-    char group[16], beside[16];
+    char group[24], beside[24];
     bool bare = r->part->pointwise && k > 0 && i == 0, is_mlp = bare && k == 1;
     snprintf(group, sizeof group, is_mlp ? "mlp" : "block%d", k + 1);
     snprintf(beside, sizeof beside, "parallel%d", i + 1);
@@ -58,19 +59,44 @@ static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int
     return y;
 }
 
+/* The residual stream with all that was added to it, as float32. */
+static kr_node *stream(kr_build *b, kr_node *x, kr_node *residual) {
+    kr_piece ones = {b->d_model, 1};
+    add_rmsnorm_attr a = {.eps = b->norm_eps};
+    kr_node *out[KR_MAX_OUT] = {0};
+    kr_apply(b->g, &kr_op_add_rmsnorm, &a, (kr_node *const[KR_MAX_IN]){x, residual, kr_const_pieces(b->g, &ones, 1)}, out);
+    return out[ADD_RMSNORM_SUM];
+}
+
+/* A part that reads the stream itself. */
+static kr_node *before(kr_build *b, const kr_residual *r, kr_node *sum) {
+    kr_scope_push(b->g, r->part->name);
+    kr_node *y = r->part->build(b, r->opt, kr_scale(b, sum, r->in_scale));
+    kr_scope_pop(b->g);
+    b->residual++;
+    return kr_scale(b, y, r->out_scale);
+}
+
 /* Groups of parts one behind the other: norm, norm2, ... */
 static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double dropout, kr_node *x, kr_node **residual) {
     char name[16] = "norm";
-    kr_node *y = NULL;
+    kr_node *y = NULL, *unused, **bare = NULL; /* bare: the sum goes nowhere */
     for (int p = 0, k = -1, i = 0; p < l->n; p++) {
         const kr_residual *r = &l->part[p];
+        if (r->part->before) {
+            *residual = stream(b, x, *residual);
+            x = before(b, r, *residual);
+            bare = &unused;
+            continue;
+        }
         if (r->beside) {
             x = kr_add(b, x, mixed(b, c, r, k, ++i, dropout, y));
             continue;
         }
         k++, i = 0;
         if (k) snprintf(name, sizeof name, "norm%d", k + 1);
-        y = norm(b, name, x, *residual, residual);
+        y = norm(b, name, x, *residual, bare ? bare : residual);
+        bare = NULL;
         x = mixed(b, c, r, k, i, dropout, y);
     }
     return x;
@@ -80,6 +106,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
     char name[40];
     kr_scope_push(b->g, "backbone");
     kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
+    b->embedding = x;
     for (b->layer = 0; b->layer < c->n_layer; b->layer++) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
         kr_scope_push(b->g, name);
@@ -93,19 +120,31 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
     return x;
 }
 
+/* The loss with those of all routers. */
+static kr_node *balanced(kr_build *b, kr_node *loss) {
+    for (int i = 0; i < b->n_balance; i++) {
+        moe_balance_attr a = {.weight = b->balance[i].weight};
+        loss = KR_APPLY(b->g, moe_balance, &a, b->balance[i].logits, b->balance[i].idx, loss);
+    }
+    return loss;
+}
+
 static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g) {
     const kr_config *c = &m->config;
     kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
                   .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings};
+    if (!(b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance))) return KR_ERR_NOMEM;
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
     kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
     if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {
         c->head->build(&b, c->head_opt, x);
     } else {
         kr_node *loss = c->head->loss(&b, c->head_opt, x);
+        if (o->mode == KR_MODEL_TRAIN && !o->no_balance) loss = balanced(&b, loss);
         kr_graph_keep(g, loss, "loss");
         if (o->mode == KR_MODEL_TRAIN) kr_graph_grad(g, loss);
     }
+    kr_mem_free(b.balance);
     if (o->states_of) kr_graph_share_states(g, o->states_of);
     return kr_graph_plan(g);
 }

@@ -28,6 +28,7 @@ typedef struct kr_model_graph_options {
     int64_t S, L;
     bool stateful;      /* starts from its states and leaves them there */
     bool packed;        /* takes "seq_idx" */
+    bool no_balance;    /* the loss is the head's alone, without those of routers */
     bool checkpoint;    /* recompute each layer in backward */
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
     double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */

@@ -94,7 +94,7 @@ static kr_status check_loss(run *r, int64_t S, int64_t L, const int32_t *ids) {
     kr_graph *g;
     float want;
     KR_TRY(kr_st_read_f32(r->want, "loss", 1, KR_DIMS(1), &want));
-    KR_TRY(open_graph(r, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L}, &g));
+    KR_TRY(open_graph(r, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .no_balance = true}, &g));
     memcpy(kr_graph_data(g, "ids"), ids, (size_t)(S * L) * sizeof *ids);
     int32_t *targets = kr_graph_data(g, "targets");
     for (int64_t i = 0; i < S * L; i++) targets[i] = i % L == L - 1 ? -1 : ids[i + 1];

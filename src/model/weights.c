@@ -1,5 +1,6 @@
 /* weights.c - a model's folder: config.json and model.safetensors, in and out. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -33,64 +34,106 @@ static kr_status read_param(kr_param *p, const kr_st *st) {
 
 /* --- names of other families -------------------------------------------------------- */
 
-typedef struct pieces { char name[3][256]; int n; } pieces;
+/* Where a parameter lies in a file: n pieces, by the row of names that fits (NULL: our own name). */
+typedef struct pieces {
+    const kr_name_row *row;
+    const char *ours, *rest; /* the parameter, and what follows the row's start of it */
+    const char *stem;
+    int layer;               /* for "#" of the row; -1: there is none */
+    int n;
+} pieces;
 
-/* `ours` under the names of theirs; piece k of a row. */
-static void rename_to(const kr_name_row *r, int k, const char *stem, const char *ours, char *to, size_t size) {
+/* Behind "backbone.layers.N.", or NULL. */
+static const char *in_layer(const char *ours) {
     static const char own[] = "backbone.layers.";
-    const char *rest = r && strncmp(r->ours, "backbone.", 9) == 0 ? ours : NULL;
+    return strncmp(ours, own, strlen(own)) == 0 ? ours + strlen(own) + strcspn(ours + strlen(own), ".") + 1 : NULL;
+}
+
+/* The end of the row's start in `ours`, or NULL; *number gets what stands for "#". */
+static const char *row_fits(const kr_name_row *r, const char *ours, int *number) {
+    const char *p = strncmp(r->ours, "backbone.", 9) == 0 ? ours : in_layer(ours);
+    for (const char *q = r->ours; p && *q; q++) {
+        if (*q == '#') *number = (int)strtol(p, (char **)&p, 10);
+        else if (*p++ != *q) return NULL;
+    }
+    return p;
+}
+
+/* Their text with numbers for "#" and "@" (a layer) and "*" (an expert), and the rest. */
+static void write_name(const pieces *p, int k, char *to, size_t size) {
+    int n_row = 0;
+    while (n_row < 3 && p->row && p->row->theirs[n_row]) n_row++;
+    const char *text = p->row ? p->row->theirs[k % n_row] : "", *inside = in_layer(p->ours);
     size_t n = 0;
-    if (!rest && strncmp(ours, own, strlen(own)) == 0) {
-        rest = ours + strlen(own) + strcspn(ours + strlen(own), ".") + 1;
-        n = (size_t)(rest - ours);
-        snprintf(to, size, "%s%.*s", stem, (int)(n - 9), ours + 9);
-        n = strlen(to);
+    if (inside && !(p->row && strncmp(p->row->ours, "backbone.", 9) == 0))
+        n = (size_t)snprintf(to, size, "%s%.*s", p->stem, (int)(inside - p->ours - 9), p->ours + 9);
+    for (; *text && n < size; text++) {
+        if (strchr("#@*", *text)) n += (size_t)snprintf(to + n, size - n, "%d", *text == '*' ? k / n_row : p->layer);
+        else to[n++] = *text;
     }
-    if (!rest) rest = ours; /* lm_head */
-    snprintf(to + n, size - n, "%s%s", r ? r->theirs[k] : "", rest + (r ? strlen(r->ours) : 0));
+    if (n < size) snprintf(to + n, size - n, "%s", p->rest);
 }
 
-static bool row_fits(const kr_name_row *r, const char *ours) {
-    static const char own[] = "backbone.layers.";
-    if (strncmp(r->ours, "backbone.", 9) == 0) return strncmp(ours, r->ours, strlen(r->ours)) == 0;
-    if (strncmp(ours, own, strlen(own)) != 0) return false;
-    const char *rest = ours + strlen(own) + strcspn(ours + strlen(own), ".") + 1;
-    return strncmp(rest, r->ours, strlen(r->ours)) == 0;
+static bool there(const pieces *p, const kr_st *st, int k) {
+    char name[512];
+    write_name(p, k, name, sizeof name);
+    return kr_st_find(st, name) != NULL;
 }
 
-static void find_pieces(const kr_name_row *rows, const char *stem, const kr_st *st, const char *ours, pieces *p) {
+/* The layer that has block number b of those that several layers share: the b-th of which the
+ * file has the tensor, or the only one. */
+static bool find_layer(pieces *p, const kr_st *st, int b) {
+    enum { MOST = 1024 };
+    for (p->layer = 0; p->layer < MOST; p->layer++)
+        if (there(p, st, 0) && (b-- == 0 || strchr(p->row->theirs[0], '@'))) return true;
+    return false;
+}
+
+static pieces find_pieces(const kr_name_row *rows, const char *stem, const kr_st *st, const char *ours) {
+    enum { MOST = 1 << 14 };
     for (const kr_name_row *r = rows; r->ours; r++) {
-        if (!row_fits(r, ours)) continue;
-        for (p->n = 0; p->n < 3 && r->theirs[p->n]; p->n++) rename_to(r, p->n, stem, ours, p->name[p->n], sizeof p->name[0]);
-        if (kr_st_find(st, p->name[0])) return;
+        int block = -1, n = 0;
+        pieces p = {.row = r, .ours = ours, .stem = stem, .rest = row_fits(r, ours, &block), .layer = -1};
+        if (!p.rest || (block >= 0 ? !find_layer(&p, st, block) : !there(&p, st, 0))) continue;
+        while (n < 3 && r->theirs[n]) n++;
+        for (p.n = n; strchr(r->theirs[0], '*') && p.n < MOST && there(&p, st, p.n);) p.n += n;
+        return p;
     }
-    p->n = 1;
-    rename_to(NULL, 0, stem, ours, p->name[0], sizeof p->name[0]);
+    const char *inside = in_layer(ours);
+    return (pieces){.ours = ours, .rest = inside ? inside : ours, .stem = stem, .layer = -1, .n = 1};
 }
 
-/* The pieces of a parameter lie one above the other. */
+/* The pieces of a parameter lie one above the other; those of a parameter of three axes may have two. */
 static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
+    char name[512], first[512];
     int64_t dim[KR_MAX_DIMS], rows = 0, width = 1;
     int n_dims = file_dims(p, dim);
+    write_name(from, 0, first, sizeof first);
+    const kr_st_tensor *one = kr_st_find(st, first);
+    if (n_dims == 3 && !p->conv && from->n > 1 && one && one->n_dims == 2) n_dims = 2, dim[0] *= dim[1], dim[1] = dim[2];
+    int64_t whole = dim[0];
     for (int i = 1; i < n_dims; i++) width *= dim[i];
     for (int k = 0; k < from->n; k++) {
-        const kr_st_tensor *t = kr_st_find(st, from->name[k]);
-        int64_t whole = p->dim[0];
+        write_name(from, k, name, sizeof name);
+        const kr_st_tensor *t = kr_st_find(st, name);
         if (from->n > 1 && t && t->n_dims > 0 && t->dim[0] <= whole - rows) dim[0] = t->dim[0]; /* else the reader says what is wrong */
-        KR_TRY(kr_st_read(st, from->name[k], n_dims, dim, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
-        if (p->master) KR_TRY(kr_st_read_f32(st, from->name[k], n_dims, dim, p->master + rows * width));
+        KR_TRY(kr_st_read(st, name, n_dims, dim, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
+        if (p->master) KR_TRY(kr_st_read_f32(st, name, n_dims, dim, p->master + rows * width));
         rows += dim[0];
     }
-    if (rows != p->dim[0]) KR_FAIL(KR_ERR_SHAPE, "%s and the next have %lld rows, want %lld", from->name[0], (long long)rows, (long long)p->dim[0]);
+    if (rows != whole) KR_FAIL(KR_ERR_SHAPE, "%s and the next have %lld rows, want %lld", first, (long long)rows, (long long)whole);
     return KR_OK;
 }
 
+/* Whether any parameter takes the tensor. */
 static bool is_piece(const kr_model *m, const kr_name_row *rows, const char *stem, const kr_st *st, const char *name) {
-    pieces p;
+    char piece[512];
     for (const kr_param *q = m->params->first; q; q = q->next) {
-        find_pieces(rows, stem, st, q->name, &p);
-        for (int k = 0; k < p.n; k++)
-            if (strcmp(p.name[k], name) == 0) return true;
+        pieces p = find_pieces(rows, stem, st, q->name);
+        for (int k = 0; k < p.n; k++) {
+            write_name(&p, k, piece, sizeof piece);
+            if (strcmp(piece, name) == 0) return true;
+        }
     }
     return false;
 }
@@ -115,8 +158,8 @@ kr_status kr_model_read_weights(kr_model *m, const char *dir) {
     const char *stem;
     const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
     for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) {
-        pieces from;
-        if (rows) find_pieces(rows, stem, st, p->name, &from);
+        pieces from = {0};
+        if (rows) from = find_pieces(rows, stem, st, p->name);
         s = rows ? read_pieces(p, st, &from) : read_param(p, st);
     }
     kr_st_close(st);

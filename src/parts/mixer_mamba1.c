@@ -6,7 +6,8 @@
  *   y      = selective_scan(x, softplus(dt W_dt + b_dt), A, B, C, D) * silu(z)
  *   out    = y W_out
  *
- * Falcon-Mamba normalises dt, B and C by their root mean square (rms_norm_dt_bc). */
+ * Falcon-Mamba normalises dt, B and C by their root mean square (rms_norm_dt_bc); Jamba does so
+ * with weights (dt_bc_weights). */
 #include <math.h>
 
 #include "ops/rmsnorm/rmsnorm.h"
@@ -17,7 +18,7 @@ typedef struct mamba1 {
     int64_t d_state, d_conv, expand, d_inner, dt_rank;
     double dt_min, dt_max, dt_scale, dt_init_floor, bc_dt_rms_eps;
     int dt_init;
-    bool conv_bias, bias, rms_norm_dt_bc;
+    bool conv_bias, bias, rms_norm_dt_bc, dt_bc_weights;
 } mamba1;
 
 static const kr_key keys[] = {
@@ -34,12 +35,14 @@ static const kr_key keys[] = {
     KR_KEY_BOOL(mamba1, conv_bias, true, "the convolution has a bias"),
     KR_KEY_BOOL(mamba1, bias, false, "in_proj and out_proj have a bias"),
     KR_KEY_BOOL(mamba1, rms_norm_dt_bc, false, "normalise dt, B and C, as Falcon-Mamba does"),
+    KR_KEY_BOOL(mamba1, dt_bc_weights, false, "... and with weights, as Jamba does"),
     KR_KEY_REAL(mamba1, bc_dt_rms_eps, 1e-6, 0, 1, "epsilon of that normalisation"),
     KR_KEY_END};
 
-static kr_node *normalised(kr_build *b, const mamba1 *o, kr_node *x) {
+static kr_node *normalised(kr_build *b, const mamba1 *o, kr_node *x, const char *name) {
     rmsnorm_attr a = {.eps = o->bc_dt_rms_eps};
-    return o->rms_norm_dt_bc ? KR_APPLY(b->g, rmsnorm, &a, x) : x;
+    if (!o->rms_norm_dt_bc) return x;
+    return o->dt_bc_weights ? kr_rmsnorm(b, x, name, o->bc_dt_rms_eps) : KR_APPLY(b->g, rmsnorm, &a, x);
 }
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
@@ -53,9 +56,9 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     kr_node *z = kr_columns(g, xz, E, E);
     kr_node *u = kr_conv1d(b, kr_columns(g, xz, 0, E), o->d_conv, o->conv_bias, 0);
     kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false);
-    kr_node *dt = normalised(b, o, kr_columns(g, dbc, 0, R));
-    kr_node *B = normalised(b, o, kr_columns(g, dbc, R, N));
-    kr_node *C = normalised(b, o, kr_columns(g, dbc, R + N, N));
+    kr_node *dt = normalised(b, o, kr_columns(g, dbc, 0, R), "dt_norm");
+    kr_node *B = normalised(b, o, kr_columns(g, dbc, R, N), "B_norm");
+    kr_node *C = normalised(b, o, kr_columns(g, dbc, R + N, N), "C_norm");
 
     kr_scope_push(g, "dt_proj");
     kr_init w = o->dt_init ? (kr_init){KR_INIT_CONST, r, 0, 0, NULL} : (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL};

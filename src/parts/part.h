@@ -17,6 +17,9 @@
 
 typedef struct kr_part kr_part;
 
+/* A router, whose load-balance loss times `weight` training adds to the loss. */
+typedef struct kr_balance { kr_node *logits, *idx; double weight; } kr_balance;
+
 /* What a part knows of the model it is built into. */
 typedef struct kr_build {
     kr_graph *g;
@@ -24,6 +27,10 @@ typedef struct kr_build {
     int64_t layer, residual;  /* which layer, and which branch of all layers, from 0 */
     int64_t n_residual;       /* branches of all layers together */
     double norm_eps;
+    kr_node *embedding;       /* what the encoder made */
+    int64_t n_shared;         /* uses of shared blocks so far */
+    kr_balance *balance;      /* of the routers so far; room for n_residual */
+    int n_balance;
     kr_node *seq_idx;         /* int32 [S, L]: packed documents; NULL: one each row */
     bool stateful;            /* states go in and out: decoding, or windows that carry */
     bool all_logits;          /* the head gives scores of every step, not only of the last */
@@ -38,6 +45,7 @@ struct kr_part {
     size_t bytes;             /* of its options */
     const kr_key *keys;
     bool causal;              /* a step sees no later one, so it can be decoded step by step */
+    bool before;              /* a mixer of the residual stream itself, added to the input of the part behind it */
     bool pointwise;           /* a mixer that mixes no steps: the order does not matter to it */
     bool (*looks_ahead)(const void *opt); /* a causal mixer that is not with these options; NULL: always is */
     kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);

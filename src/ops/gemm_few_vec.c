@@ -3,7 +3,7 @@
  * The weights come from memory once, and little is done with each number of them, so all must
  * keep up with memory: two panels of KR_VL columns are turned around, a stretch of k at a time,
  * into a corner of L1, and multiplied from there with every row.  A single row takes them from
- * the registers.  What a number of C is made of is that of gemm.h, bit for bit.
+ * the registers, a panel at a time.  What a number of C is made of is that of gemm.h, bit for bit.
  *
  * KR_VL rows of weights side by side are no stream a CPU would foresee; but the next rows lie
  * behind them in one piece, and are fetched in order while these are used. */
@@ -40,30 +40,12 @@ INLINE void fetch(weights *w, int64_t bytes) {
     w->ahead += bytes;
 }
 
-/* t[i]: element k + i of each of KR_VL columns' rows of 32-bit words.  Lanes of 128 bits are put together by
- * loading them, which leaves half the shuffling. */
+/* t[i]: 32-bit word i of each of KR_VL columns, from so many bytes on. */
 INLINE void turn_words(const weights *w, int panel, int64_t bytes, vf *t) {
     const char *const *row = w->row + panel * KR_VL;
-#pragma GCC unroll 4
-    for (int q = 0; q < KR_VL; q += 4) {
-        vf v[4];
-#pragma GCC unroll 4
-        for (int r = 0; r < 4; r++) {
-#define LANE(i) ((const float *)(const void *)(row[r + 4 * (i)] + bytes) + q)
-#if defined(KR_V512_)
-            __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(LANE(0)));
-            x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(1)), 1);
-            x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(2)), 2);
-            v[r] = (vf)_mm512_insertf32x4(x, _mm_loadu_ps(LANE(3)), 3);
-#elif defined(KR_V256_)
-            v[r] = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(LANE(0))), _mm_loadu_ps(LANE(1)), 1);
-#else
-            v[r] = v_load(LANE(0));
-#endif
-#undef LANE
-        }
-        turn_lanes(v, t + q);
-    }
+#pragma GCC unroll 16
+    for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + bytes));
+    transpose(t);
 }
 /* ... of float32, and of bfloat16: t[i] holds numbers k + 2 i (low halves) and k + 2 i + 1. */
 INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 4 * k, t); }
@@ -143,27 +125,27 @@ static void many(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int6
     }
 }
 
-/* The same for a single row.  Sums of one panel wait while the other's weights are turned around. */
+/* The same for a single row, from registers, panel after panel: fewer rows of weights at a time come
+ * quicker from memory. */
 INLINE void single(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
     const int64_t by = bf16 ? 2 * KR_VL : KR_VL;
-    vf sum[2] = {s[0][0], s[0][1]};
-    int64_t k = k0;
-    for (; k + by <= k0 + kc; k += by) {
-        const float *a = g->a + k;
-        fetch(w, WIDE * KR_VL * 4);
-#pragma GCC unroll 2
-        for (int panel = 0; panel < 2; panel++) {
+    int64_t k;
+    for (int panel = 0; panel < 2; panel++) {
+        vf sum = s[0][panel];
+        for (k = k0; k + by <= k0 + kc; k += by) {
+            const float *a = g->a + k;
             vf t[KR_VL];
+            fetch(w, KR_VL * KR_VL * 4);
             if (bf16) turn_bf16(w, panel, k, t);
             else turn_f32(w, panel, k, t);
 #pragma GCC unroll 16
             for (int i = 0; i < KR_VL; i++) {
-                if (bf16) sum[panel] += a[2 * i] * low_half(t[i]), sum[panel] += a[2 * i + 1] * high_half(t[i]);
-                else sum[panel] += a[i] * t[i];
+                if (bf16) sum += a[2 * i] * low_half(t[i]), sum += a[2 * i + 1] * high_half(t[i]);
+                else sum += a[i] * t[i];
             }
         }
+        s[0][panel] = sum;
     }
-    s[0][0] = sum[0], s[0][1] = sum[1];
     if (k < k0 + kc) {
         float p[2 * KR_VL * WIDE];
         turn(w, bf16, k, k0 + kc - k, p);

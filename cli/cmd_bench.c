@@ -10,24 +10,29 @@ static const char help[] =
     "usage: krait bench machine                  the roof: arithmetic and memory, measured\n"
     "       krait bench ops [NAME ...]           each op beside the roof and its scalar reference\n"
     "       krait bench length                   the scans from 1024 steps up: the cost of a token stays\n"
-    "       krait bench model MODEL              a training step, a prompt, a token\n\n"
+    "       krait bench model MODEL              a training step, a prompt, a token\n"
+    "       krait bench decode MODEL ...         on a CPU: steps of decoding, beside how fast memory is read\n"
+    "       krait bench prefill MODEL ...        on a CPU: a prompt, beside how fast a product is\n\n"
     "MODEL is a config.json, a recipe.json (its model; the data is not opened) or a folder with\n"
     "either.  Weights and tokens are drawn at random: only the config decides the speed.\n\n"
     "Every number is the best of several runs after a warm-up, with the median beside it.  On a\n"
     "busy machine they lie far apart: then believe neither.  \"roof\" is the share of what the\n"
     "machine can do at most: the time that the flops need in registers, or the bytes from\n"
     "memory, whichever is longer, over the time taken.  Data that stays in the caches can go\n"
-    "above 100 %.  Backward counts twice the flops of forward, as the field does.\n\n"
+    "above 100 %.  Backward counts twice the flops of forward, as the field does.  The roof of decode\n"
+    "is reading the weights once and moving the states twice, as fast as these threads read as much\n"
+    "memory in the same minute; that of prefill is what our own product of 1024 x 1024 reaches then.\n\n"
     "  --runs K        timed at least K times (7)\n"
     "  --seconds T     and for at least T seconds (0.2)\n"
     "  --threads N     default: all cores this process may use\n"
     "  --longest L     length: up to L steps (262144)\n"
-    "  --batch N       model: rows of a training batch (8)\n"
+    "  --batch N       model: rows of a training batch (8); decode: sequences in a step (1)\n"
     "  --length N      model: tokens of a row (1024)\n"
-    "  --prompt N      model: tokens of the prompt (1024)\n"
+    "  --prompt N      model, prefill: tokens of the prompt (1024)\n"
     "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
-    "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32)\n"
+    "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer on\n"
+    "                  a CPU also float16, q8_0, q4_0, q4_k, q6_k; decode and prefill take a list\n"
     "  --state-dtype T float32, bfloat16 or float16: how states are stored on a GPU (float32)\n"
     "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
     "  --profile       model: where the time goes, by op\n"
@@ -38,7 +43,7 @@ typedef struct settings {
     kr_bench_machine machine;
     double longest, batch, length, prompt;
     const char *only;
-    bool recompute, profile, json;
+    bool recompute, profile, json, batch_given;
 } settings;
 
 /* --- the machine ----------------------------------------------------------------------------- */
@@ -204,6 +209,78 @@ static int bench_model(settings *s, const char *path) {
     return code;
 }
 
+/* --- models on a CPU, beside the roof ---------------------------------------------------------------- */
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int decode_row(settings *s, const char *path) {
+    static kr_bench_decode_result r;
+    if (kr_bench_decode(&r, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
+    double bytes = (double)(r.weight_bytes + 2 * r.state_bytes), t = r.step.best_s, share = bytes / t / r.read_bytes;
+    if (s->json)
+        printf("{\"bench\": \"decode\", \"model\": \"%s\", \"dtype\": \"%s\", \"sequences\": %.0f, \"threads\": %d, "
+               "\"weight_bytes\": %lld, \"state_bytes\": %lld, \"best_ms\": %.5g, \"median_ms\": %.5g, \"tokens_per_s\": %.5g, "
+               "\"gb_per_s\": %.4g, \"read_gb_per_s\": %.4g, \"roof\": %.3g}\n",
+               path, s->opt.dtype, s->batch, s->opt.n_threads, (long long)r.weight_bytes, (long long)r.state_bytes, t * 1e3,
+               r.step.median_s * 1e3, s->batch / t, bytes / t / 1e9, r.read_bytes / 1e9, share);
+    else
+        printf("%-20s %-9s %4.0f %9.1f %8.1f %9.3f %10.3f %9.1f %8.1f %8.1f %5.0f %%\n", base_name(path), s->opt.dtype, s->batch,
+               (double)r.weight_bytes / 1e6, (double)r.state_bytes / 1e6, t * 1e3, r.step.median_s * 1e3, s->batch / t,
+               bytes / t / 1e9, r.read_bytes / 1e9, 100 * share);
+    fflush(stdout);
+    if (s->profile) parts(s, "step of decoding", r.part, r.n_parts);
+    return 0;
+}
+
+static int prefill_row(settings *s, const char *path) {
+    static kr_bench_prefill_result r;
+    if (kr_bench_prefill(&r, path, (int64_t)s->prompt, &s->opt) != KR_OK) return fail();
+    double t = r.prefill.best_s, share = r.flops / t / r.gemm_flops;
+    if (s->json)
+        printf("{\"bench\": \"prefill\", \"model\": \"%s\", \"dtype\": \"%s\", \"tokens\": %.0f, \"threads\": %d, \"best_ms\": %.5g, "
+               "\"median_ms\": %.5g, \"tokens_per_s\": %.5g, \"gflops\": %.4g, \"gemm_gflops\": %.4g, \"roof\": %.3g}\n",
+               path, s->opt.dtype, s->prompt, s->opt.n_threads, t * 1e3, r.prefill.median_s * 1e3, s->prompt / t, r.flops / t / 1e9,
+               r.gemm_flops / 1e9, share);
+    else
+        printf("%-20s %-9s %6.0f %10.1f %10.1f %9.1f %9.1f %9.1f %5.0f %%\n", base_name(path), s->opt.dtype, s->prompt, t * 1e3,
+               r.prefill.median_s * 1e3, s->prompt / t, r.flops / t / 1e9, r.gemm_flops / 1e9, 100 * share);
+    fflush(stdout);
+    return 0;
+}
+
+/* A row for every model and every type of its matrices. */
+static int bench_rows(settings *s, char **models, int n, int (*row)(settings *s, const char *path)) {
+    char list[256];
+    snprintf(list, sizeof list, "%s", s->opt.dtype ? s->opt.dtype : "float32");
+    for (int i = 0; i < n; i++) {
+        char left[256], *at = left, *next;
+        memcpy(left, list, sizeof left);
+        for (; at; at = next) {
+            if ((next = strchr(at, ','))) *next++ = 0;
+            s->opt.dtype = at;
+            int code = row(s, models[i]);
+            if (code) return code;
+        }
+    }
+    return 0;
+}
+
+static int bench_speed(settings *s, char **models, int n, bool prefill) {
+    if (s->opt.device && strcmp(s->opt.device, "cpu") != 0) return misuse("bench", "decode and prefill are for a CPU");
+    if (n < 1) return misuse("bench", "of which MODEL?");
+    if (!s->batch_given) s->batch = 1;
+    if (!s->json && prefill)
+        printf("%-20s %-9s %6s %10s %10s %9s %9s %9s %7s\n", "model", "weights", "tokens", "best ms", "median ms", "tokens/s",
+               "GFLOP/s", "product", "roof");
+    else if (!s->json)
+        printf("%-20s %-9s %4s %9s %8s %9s %10s %9s %8s %8s %7s\n", "model", "weights", "seq.", "weights MB", "state MB", "best ms",
+               "median ms", "tokens/s", "GB/s", "memory", "roof");
+    return bench_rows(s, models, n, prefill ? prefill_row : decode_row);
+}
+
 int cmd_bench(int argc, char **argv) {
     static const struct option options[] = {{"runs", 1, NULL, 'r'},
                                             {"seconds", 1, NULL, 's'},
@@ -241,6 +318,7 @@ int cmd_bench(int argc, char **argv) {
             break;
         case 'b':
             if (!number("bench", "batch", optarg, 1, 1e6, &s.batch)) return EXIT_USAGE;
+            s.batch_given = true;
             break;
         case 'l':
             if (!number("bench", "length", optarg, 1, 1e9, &s.length)) return EXIT_USAGE;
@@ -263,5 +341,6 @@ int cmd_bench(int argc, char **argv) {
     if (strcmp(what, "ops") == 0) return bench_ops(&s, argv + optind + 1, n);
     if (strcmp(what, "length") == 0 && n == 0) return bench_length(&s);
     if (strcmp(what, "model") == 0 && n == 1) return bench_model(&s, argv[optind + 1]);
-    return misuse("bench", "want machine, ops [NAME ...], length, or model MODEL");
+    if (strcmp(what, "decode") == 0 || strcmp(what, "prefill") == 0) return bench_speed(&s, argv + optind + 1, n, *what == 'p');
+    return misuse("bench", "want machine, ops [NAME ...], length, model MODEL, decode MODEL ... or prefill MODEL ...");
 }

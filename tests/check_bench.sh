@@ -10,6 +10,7 @@ quick="--runs 1 --seconds 0.001 --json"
 cat >"$tmp/config.json" <<END
 {"model_type": "krait", "d_model": 16, "n_layer": 1, "vocab_size": 19, "mixer": {"type": "mamba2", "headdim": 8, "d_state": 8}}
 END
+sed 's/"d_model": 16/"d_model": 64/' "$tmp/config.json" >"$tmp/wide.json"
 printf '{"name": "x", "data": {"kind": "text"}, "model": {"d_model": 64, "n_layer": 1}}' >"$tmp/recipe.json"
 
 # shellcheck disable=SC2086
@@ -24,6 +25,8 @@ lines() { # lines PATTERN ARGUMENTS...: how many lines of output match
 [ "$(lines '"bench": "(train|prefill|decode)".*"tokens_per_s": [1-9]' model "$tmp/config.json" --batch 2 --length 20 --prompt 20)" = 3 ] || fail "not three rates"
 [ "$(lines '"of": "training step"' model "$tmp/recipe.json" --only train --batch 1 --length 8 --profile)" -gt 9 ] || fail "no profile"
 [ "$(lines '"of": "token"' model "$tmp" --only infer --prompt 8 --profile)" -gt 5 ] || fail "no profile of a token"
+[ "$(lines '"bench": "decode".*"dtype": "(float32|bfloat16)".*"tokens_per_s": [1-9]' decode "$tmp/wide.json" "$tmp/wide.json" --dtype float32,bfloat16)" = 4 ] || fail "not four steps"
+[ "$(lines '"bench": "prefill".*"tokens_per_s": [1-9]' prefill "$tmp/config.json" --prompt 20 --dtype bfloat16)" = 1 ] || fail "not one prompt"
 
 refused() {
     # shellcheck disable=SC2086
@@ -36,4 +39,7 @@ refused model
 refused model "$tmp/missing.json"
 refused model "$tmp/config.json" --only nothing
 refused length --longest 5
+refused decode
+refused decode "$tmp/config.json" --dtype float12
+refused prefill "$tmp/config.json" --device cuda
 exit $bad

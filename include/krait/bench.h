@@ -23,7 +23,8 @@ typedef struct kr_bench_options {
     double seconds; /* and for at least this long; default 0.2 */
     int n_threads;  /* default: all cores this process may use */
     const char *device; /* "cpu", "cuda", "cuda:N"; default "cpu" */
-    const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32 */
+    const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32.
+                         * To infer on a CPU also "float16", "q8_0", "q4_0", "q4_k" and "q6_k" */
     const char *state_dtype; /* of kr_bench_infer and kr_bench_decode; see kr_session_options */
 } kr_bench_options;
 
@@ -106,9 +107,20 @@ KR_API kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, in
 
 typedef struct kr_bench_decode_result {
     kr_bench_time step;
+    int64_t weight_bytes, state_bytes; /* a step reads the ones once, reads and writes the others */
+    double read_bytes;                 /* a second: what the threads read from as much memory, measured just before
+                                        * and after; 0 on a GPU */
     int n_parts;
     kr_bench_part part[KR_BENCH_PARTS];
 } kr_bench_decode_result;
+typedef struct kr_bench_prefill_result {
+    kr_bench_time prefill;             /* of the whole prompt */
+    double flops, gemm_flops;          /* of its products; those of a product of 1024 x 1024 a second, just before and after */
+    int64_t weight_bytes;
+} kr_bench_prefill_result;
+/* One session that reads a prompt, on a CPU. */
+KR_API kr_status kr_bench_prefill(kr_bench_prefill_result *out, const char *path, int64_t prompt_tok,
+                                  const kr_bench_options *opt);
 /* One step of decoding for S sequences at once: only the graph, no sampling. */
 KR_API kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t S, const kr_bench_options *opt);
 

@@ -25,6 +25,9 @@ kr_status kr_bench_call_open_on(kr_bench_call *b, const char *op, const char *si
 kr_status kr_bench_dtype(const kr_bench_options *opt, kr_dtype *out);
 void kr_bench_call_close(kr_bench_call *b);
 kr_bench_time kr_bench_call_time(kr_bench_call *b, bool backward, const kr_bench_options *opt);
+/* Bytes a second that threads read from so much memory, and flops a second of a product of 1024 x 1024. */
+kr_status kr_bench_read_roof(size_t bytes, const kr_bench_options *opt, double *out);
+kr_status kr_bench_gemm_roof(const kr_bench_options *opt, double *out);
 /* Bytes that must move: inputs read and outputs written; backward likewise. */
 double kr_bench_call_bytes(const kr_bench_call *b, bool backward);
 #endif

@@ -23,6 +23,7 @@ enum { ROUNDS = 1 << 18 };
 
 typedef struct roof {
     float (*fma)(int64_t n, int64_t *lanes);
+    void (*read)(const float *a, int64_t n, int n_threads);
     void (*triad)(float *a, const float *b, const float *c, int64_t n, int n_threads);
     int n_threads;
     int64_t n;
@@ -32,13 +33,13 @@ typedef struct roof {
 static roof roof_of(kr_impl impl) {
     switch (impl) {
 #if defined(__x86_64__)
-    case KR_AVX2: return (roof){.fma = kr_roof_fma_avx2, .triad = kr_roof_triad_avx2};
-    case KR_AVX512: return (roof){.fma = kr_roof_fma_avx512, .triad = kr_roof_triad_avx512};
+    case KR_AVX2: return (roof){.fma = kr_roof_fma_avx2, .triad = kr_roof_triad_avx2, .read = kr_roof_read_avx2};
+    case KR_AVX512: return (roof){.fma = kr_roof_fma_avx512, .triad = kr_roof_triad_avx512, .read = kr_roof_read_avx512};
 #endif
 #if defined(__aarch64__)
-    default: return (roof){.fma = kr_roof_fma_neon, .triad = kr_roof_triad_neon};
+    default: return (roof){.fma = kr_roof_fma_neon, .triad = kr_roof_triad_neon, .read = kr_roof_read_neon};
 #else
-    default: return (roof){.fma = kr_roof_fma_baseline, .triad = kr_roof_triad_baseline};
+    default: return (roof){.fma = kr_roof_fma_baseline, .triad = kr_roof_triad_baseline, .read = kr_roof_read_baseline};
 #endif
     }
 }
@@ -60,6 +61,30 @@ static double fma_flops(roof *r) {
 static void run_triad(void *arg) {
     roof *r = arg;
     r->triad(r->a, r->b, r->c, r->n, r->n_threads);
+}
+
+static void run_read(void *arg) {
+    roof *r = arg;
+    r->read(r->a, r->n, r->n_threads);
+}
+
+kr_status kr_bench_read_roof(size_t bytes, const kr_bench_options *opt, double *out) {
+    roof r = roof_of(kr_cpu_best());
+    r.n_threads = opt->n_threads;
+    r.n = (int64_t)((bytes / sizeof(float) / KR_ROOF_READ + 1) * KR_ROOF_READ);
+    if (!(r.a = kr_mem_array((size_t)r.n, sizeof *r.a))) return KR_ERR_NOMEM;
+    for (int64_t i = 0; i < r.n; i += 16) r.a[i] = 1; /* pages are taken here */
+    *out = (double)r.n * sizeof *r.a / kr_time_work(run_read, &r, opt).best_s;
+    kr_mem_free(r.a);
+    return KR_OK;
+}
+
+kr_status kr_bench_gemm_roof(const kr_bench_options *opt, double *out) {
+    kr_bench_call b;
+    kr_status st = kr_bench_call_open(&b, "linear", "*1024 N1024 K1024 -b", kr_cpu_best(), opt->n_threads);
+    if (st == KR_OK) *out = b.op->flops(&b.call) / kr_bench_call_time(&b, false, opt).best_s;
+    kr_bench_call_close(&b);
+    return st;
 }
 
 typedef struct copying { kr_device *d; char *memory; size_t bytes; } copying;
@@ -122,9 +147,5 @@ kr_status kr_bench_measure_machine(kr_bench_machine *out, const kr_bench_options
     out->stream_bytes = 3.0 * (double)r.n * sizeof *r.a / kr_time_work(run_triad, &r, &o).best_s;
     kr_mem_free(r.a);
 
-    kr_bench_call b;
-    kr_status st = kr_bench_call_open(&b, "linear", "*1024 N1024 K1024 -b", impl, o.n_threads);
-    if (st == KR_OK) out->gemm_flops = b.op->flops(&b.call) / kr_bench_call_time(&b, false, &o).best_s;
-    kr_bench_call_close(&b);
-    return st;
+    return kr_bench_gemm_roof(&o, &out->gemm_flops);
 }

@@ -1,6 +1,8 @@
 /* bench_model.c - opening models for timing, and where their time goes. */
 #include "model/bench_model.h"
 
+#include <string.h>
+
 #include "base/file.h"
 #include "model/bench_call.h"
 
@@ -29,15 +31,33 @@ static kr_status read_config(json_t **out, const char *path) {
     return KR_OK;
 }
 
+/* The type of matrices, and what those have whose rows are no whole blocks.  As others' files of
+ * four bits do, q4_0 and q4_k leave six to the table of tokens, which is the head, too. */
+static kr_status choose_types(kr_model *m, const char *name) {
+    kr_dtype type = 0;
+    while (type < KR_N_DTYPE && strcmp(name, kr_dtype_text(type)) != 0) type++;
+    if (type == KR_N_DTYPE || type == KR_F64 || type == KR_I32)
+        KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16, float16, q8_0, q4_0, q4_k or q6_k", name);
+    for (kr_param *p = m->params->first; p; p = p->next) {
+        bool table = strstr(p->name, "embeddings") || strstr(p->name, "lm_head");
+        kr_dtype t = table && (type == KR_Q4_0 || type == KR_Q4_K) ? KR_Q6_K : type;
+        if (p->matrix) p->dtype = p->dim[p->n_dims - 1] % kr_dtype_block(t) == 0 ? t : KR_F16;
+    }
+    return KR_OK;
+}
+
 kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, const kr_bench_options *opt) {
     json_t *config = NULL;
     kr_model *m;
     kr_dtype dtype;
-    KR_TRY(kr_bench_dtype(opt, &dtype));
+    bool on_cpu = !opt->device || strcmp(opt->device, "cpu") == 0, chosen = on_cpu && !training && opt->dtype;
+    if (chosen) dtype = KR_F32;
+    else KR_TRY(kr_bench_dtype(opt, &dtype));
     KR_TRY(read_config(&config, path));
     kr_status st = kr_model_describe(&m, config, path, dtype, opt->device);
     json_decref(config);
     KR_TRY(st);
+    if (chosen && (st = choose_types(m, opt->dtype)) != KR_OK) return kr_model_release(m), st;
     st = kr_params_alloc(m->params, training);
     if (st == KR_OK) {
         kr_params_init(m->params, 1);

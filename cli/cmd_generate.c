@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "krait/grammar.h"
 #include "krait/infer.h"
 
 static const char help[] =
@@ -28,6 +29,8 @@ static const char help[] =
     "      --dry-base X, --dry-allowed N, --dry-range N   (1.75, 2, 1024 tokens back)\n"
     "      --bias ID=X       add X to the score of a token, -inf: never; can be given several times\n"
     "      --min-tokens N    no end of the text before so many (0)\n"
+    "      --grammar FILE    keep to a grammar (GBNF, as llama.cpp's)\n"
+    "      --json-schema FILE  keep to a JSON schema\n"
     "      --seed N          same seed, same text (1)\n"
     "      --logprobs N      each token and the N likeliest, with log-probabilities, to stderr\n"
     "      --stop TEXT       end where this would appear; can be given several times\n"
@@ -45,7 +48,7 @@ typedef struct request {
     kr_sampler_options how;
     kr_logit_bias bias[256];
     int64_t n_top;
-    const char *prompt, *file, *save, *load, *stop[16];
+    const char *grammar, *schema, *prompt, *file, *save, *load, *stop[16];
     int n_stop;
     int64_t n;
     bool no_echo, stats;
@@ -138,6 +141,21 @@ static kr_status write_text(const kr_model *m, kr_session *s, const request *r, 
     return KR_OK;
 }
 
+static kr_status set_grammar(const kr_model *m, kr_session *s, const request *r) {
+    kr_grammar *g;
+    size_t n;
+    const char *path = r->grammar ? r->grammar : r->schema;
+    if (!path) return KR_OK;
+    char *text = read_all(path, &n);
+    if (!text) return KR_ERR_IO;
+    kr_status st = r->grammar ? kr_grammar_new(&g, m, text, (int64_t)n) : kr_grammar_from_schema(&g, m, text, (int64_t)n);
+    free(text);
+    if (st != KR_OK) return st;
+    st = kr_session_set_grammar(s, g);
+    kr_grammar_free(g);
+    return st;
+}
+
 static int run(const kr_model *m, const request *r) {
     kr_session *s;
     int64_t n_prompt = 0, n_written = 0;
@@ -149,7 +167,8 @@ static int run(const kr_model *m, const request *r) {
     kr_status st = kr_session_new(&s, m, &r->opt);
     if (st != KR_OK) return free(from_file), fail();
     double t0 = now(), t1 = t0;
-    if (r->load) st = kr_session_load(s, r->load);
+    st = set_grammar(m, s, r);
+    if (st == KR_OK && r->load) st = kr_session_load(s, r->load);
     if (st == KR_OK) st = feed_text(m, s, prompt, n, &n_prompt);
     t1 = now();
     if (st == KR_OK && !r->no_echo) fwrite(prompt, 1, n, stdout);
@@ -199,10 +218,10 @@ static bool add_bias(request *r, const char *text) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { SEED = 1000, BIAS, LOGPROBS, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
+    enum { SEED = 1000, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
     struct option options[N_NUMBERS + N_COUNTS + 32] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
-        {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
+        {"grammar", 1, NULL, GRAMMAR}, {"json-schema", 1, NULL, SCHEMA}, {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
         {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE},
         {"help", 0, NULL, 'h'}, {0}};
@@ -222,6 +241,8 @@ int cmd_generate(int argc, char **argv) {
         case 'f': r.file = optarg; break;
         case 'n': NUMBER("tokens", 0, 1e15); r.n = (int64_t)x; break;
         case 't': if (!set_choice(&r.how, 0, optarg)) return EXIT_USAGE; break;
+        case GRAMMAR: r.grammar = optarg; break;
+        case SCHEMA: r.schema = optarg; break;
         case BIAS: if (!add_bias(&r, optarg)) return EXIT_USAGE; break;
         case LOGPROBS: NUMBER("logprobs", 0, MAX_TOP); r.n_top = (int64_t)x; break;
         case SEED: NUMBER("seed", 0, 9e15); r.how.seed = (uint64_t)x; break;
@@ -244,6 +265,7 @@ int cmd_generate(int argc, char **argv) {
 #undef NUMBER
     if (argc - optind != 1) return misuse("generate", "want one model folder");
     if (r.prompt && r.file) return misuse("generate", "--prompt and --file exclude each other");
+    if (r.grammar && r.schema) return misuse("generate", "--grammar and --json-schema exclude each other");
     kr_model *m;
     if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
     watch_interrupts(NULL);

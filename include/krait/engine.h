@@ -14,6 +14,7 @@
  * nor on what the prefix cache holds (see reuse_replies). */
 #ifndef KRAIT_ENGINE_H
 #define KRAIT_ENGINE_H
+#include "krait/grammar.h"
 #include "krait/infer.h"
 
 #ifdef __cplusplus
@@ -51,6 +52,7 @@ typedef struct kr_request_options {
     int64_t n_stop;
     const int32_t *stop_tok;     /* ... or one of these, as at the model's own end of text */
     int64_t n_stop_tok;
+    kr_grammar *grammar;         /* what is written keeps to it; shared */
     bool logprobs;               /* with each token its log-probability */
     int64_t n_top;               /* ... and those of so many likeliest; at most 100 */
     bool keep_state;             /* for kr_request_state */

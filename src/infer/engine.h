@@ -72,6 +72,7 @@ struct kr_sequence {
     kr_snapshot *parked;       /* its state while another prompt is read */
     int pieces;                /* read in this turn */
     int32_t next;              /* written and not read yet */
+    int32_t place;             /* in the grammar */
     kr_str shown;              /* of this step */
 };
 
@@ -97,6 +98,7 @@ struct kr_engine {
     kr_status broken;
     char error[512];
     kr_logprob *top;
+    uint64_t *allowed;                  /* [V] bits: of a grammar */
     /* under the lock */
     kr_request *queue, **queue_end;
     int64_t n_waiting;

@@ -18,6 +18,7 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     q->exact = !r->from;
     q->closing = false;
     q->pieces = 0;
+    q->place = r->opt.grammar ? r->opt.grammar->start : 0;
     q->finish = KR_GOES_ON;
     KR_TRY(kr_sampler_start(&q->sampler, &r->sampler));
     if (r->from && !kr_layout_same(e->layout, r->from->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");

@@ -19,6 +19,7 @@ static void free_request(kr_request *r) {
     kr_stops_close(&r->stops);
     kr_snapshot_free(r->from);
     kr_snapshot_free(r->state);
+    kr_grammar_free(r->opt.grammar);
     kr_str_free(&r->text);
     kr_str_free(&r->given_text);
     void *const all[] = {r->tok, r->stop_tok, r->bias, r->breaker, r->told, r->top, r->given};
@@ -37,6 +38,8 @@ static kr_status copy(void *to, const void *from, int64_t n, size_t size) {
 
 static kr_status fill_request(kr_request *r, const kr_request_options *o, const kr_model *m) {
     r->opt = *o;
+    if (o->grammar) kr_grammar_share(o->grammar);
+    if (o->grammar && o->grammar->V != m->config.vocab_size) KR_FAIL(KR_ERR_ARG, "the grammar is for another model");
     r->sampler = o->sampler;
     if (r->opt.max_tok == 0) r->opt.max_tok = 256;
     if (r->opt.max_tok < 0) KR_FAIL(KR_ERR_ARG, "max_tok is %lld", (long long)o->max_tok);

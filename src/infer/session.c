@@ -40,6 +40,8 @@ void kr_session_free(kr_session *s) {
     kr_reader_close(&s->reader);
     kr_sampler_clear(&s->sampler);
     kr_layout_free(s->layout);
+    kr_grammar_free(s->grammar);
+    kr_mem_free(s->allowed);
     kr_mem_free(s->kept_logits);
     kr_mem_free(s);
 }
@@ -47,6 +49,7 @@ void kr_session_free(kr_session *s) {
 void kr_session_reset(kr_session *s) {
     kr_graph_reset_states(s->reader.graph[0], NULL);
     kr_sampler_forget(&s->sampler);
+    if (s->grammar) s->place = s->grammar->start;
     s->logits = NULL;
     s->last = KR_END;
     s->n_tok = 0;
@@ -58,8 +61,10 @@ kr_status kr_session_feed(kr_session *s, const int32_t *tok, int64_t n) {
         int64_t piece = kr_reader_piece(&s->reader, n);
         KR_TRY(kr_reader_read(&s->reader, tok, piece, &s->logits));
         for (int64_t i = 0; i < piece; i++) {
-            kr_sampler_see(&s->sampler, tok[i], tok[i] == s->last);
+            bool own = tok[i] == s->last;
             s->last = KR_END;
+            kr_sampler_see(&s->sampler, tok[i], own);
+            if (own && s->grammar) KR_TRY(kr_grammar_take(s->grammar, &s->place, s->reader.model, tok[i]));
         }
         s->n_tok += piece;
         tok += piece;
@@ -70,8 +75,19 @@ kr_status kr_session_feed(kr_session *s, const int32_t *tok, int64_t n) {
 
 int32_t kr_session_sample(kr_session *s) {
     if (!s->logits) return KR_END;
-    int32_t t = kr_sampler_draw(&s->sampler, s->logits, NULL);
+    if (s->grammar && kr_grammar_choices(s->grammar, s->place, s->sampler.eos, s->allowed) != KR_OK) return s->last = KR_END;
+    int32_t t = kr_sampler_draw(&s->sampler, s->logits, s->grammar ? s->allowed : NULL);
     return s->last = t < 0 || t == s->sampler.eos ? KR_END : t;
+}
+
+kr_status kr_session_set_grammar(kr_session *s, kr_grammar *g) {
+    if (g && g->V != s->layout->V) KR_FAIL(KR_ERR_ARG, "the grammar is for another model");
+    if (g && !s->allowed && !(s->allowed = kr_mem_array(((size_t)g->V + 63) / 64, sizeof *s->allowed))) return KR_ERR_NOMEM;
+    if (g) kr_grammar_share(g);
+    kr_grammar_free(s->grammar);
+    s->grammar = g;
+    s->place = g ? g->start : 0;
+    return KR_OK;
 }
 
 const float *kr_session_logits(const kr_session *s) { return s->logits; }

@@ -80,6 +80,7 @@ kr_snapshot *kr_snapshot_share(kr_snapshot *s) {
 void kr_snapshot_free(kr_snapshot *s) {
     if (!s || atomic_fetch_sub(&s->n_owners, 1) > 1) return;
     kr_layout_free(s->layout);
+    kr_grammar_free(s->grammar);
     kr_mem_free(s);
 }
 
@@ -95,6 +96,8 @@ kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
     if (st != KR_OK) return kr_snapshot_free(x), st;
     x->n_tok = s->n_tok;
     x->seed = s->sampler.opt.seed;
+    x->grammar = s->grammar ? kr_grammar_share(s->grammar) : NULL;
+    x->place = s->place;
     if (s->logits) memcpy(x->logits, s->logits, (size_t)s->layout->V * sizeof *s->logits);
     memcpy(x->memory, s->sampler.memory, kr_sampler_memory_bytes(s->layout->V));
     *out = x;
@@ -107,6 +110,7 @@ kr_status kr_session_restore(kr_session *s, const kr_snapshot *x) {
     s->n_tok = x->n_tok;
     s->logits = NULL;
     s->last = KR_END;
+    if (s->grammar) s->place = x->grammar == s->grammar ? x->place : s->grammar->start;
     if (x->logits) s->logits = memcpy(s->kept_logits, x->logits, (size_t)s->layout->V * sizeof *x->logits);
     kr_sampler_forget(&s->sampler);
     if (x->memory) memcpy(s->sampler.memory, x->memory, kr_sampler_memory_bytes(s->layout->V));
@@ -123,6 +127,8 @@ kr_status kr_session_fork(kr_session **out, const kr_session *s) {
     if (st != KR_OK) return kr_session_free(f), st;
     f->n_tok = s->n_tok;
     f->last = s->last;
+    if (s->grammar && (st = kr_session_set_grammar(f, s->grammar)) != KR_OK) return kr_session_free(f), st;
+    f->place = s->place;
     if (s->logits) f->logits = memcpy(f->kept_logits, s->logits, (size_t)s->layout->V * sizeof *s->logits);
     memcpy(f->sampler.memory, s->sampler.memory, kr_sampler_memory_bytes(s->layout->V));
     *out = f;

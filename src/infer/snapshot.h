@@ -3,6 +3,7 @@
 #define KR_INFER_SNAPSHOT_H
 #include <stdatomic.h>
 
+#include "infer/grammar.h"
 #include "infer/sampler.h"
 #include "model/model.h"
 
@@ -28,6 +29,8 @@ struct kr_snapshot {
     float *logits;            /* [V]; NULL: none were kept */
     kr_sampler_memory *memory;/* NULL: none was kept */
     uint64_t seed;            /* the memory's */
+    kr_grammar *grammar;      /* one owner; NULL: none */
+    int32_t place;            /* in it; not saved */
     size_t bytes;
 };
 /* With room for what it is to keep. */

@@ -40,17 +40,19 @@ static void tell(kr_engine *e, kr_sequence *q, int32_t tok, const float *logits)
     pthread_mutex_unlock(&e->shared->lock);
 }
 
+static void fail_one(kr_engine *e, kr_sequence *q) {
+    snprintf(q->req->error, sizeof q->req->error, "%s", kr_error());
+    kr_engine_end(e, q, KR_FINISH_ERROR);
+}
+
 static void take_token(kr_engine *e, kr_sequence *q, int32_t tok, const float *logits) {
     kr_request *r = q->req;
     int64_t n = 0;
     const char *text = kr_token_text(e->model, tok, &n);
     kr_str_cut(&q->shown, 0);
     bool stop = kr_stops_put(&r->stops, text ? text : "", (size_t)n, &q->shown);
-    if (!add_token(r, tok) || kr_str_status(&q->shown) != KR_OK) {
-        snprintf(r->error, sizeof r->error, "out of memory");
-        kr_engine_end(e, q, KR_FINISH_ERROR);
-        return;
-    }
+    if (!add_token(r, tok) || kr_str_status(&q->shown) != KR_OK || (r->opt.grammar && kr_grammar_take(r->opt.grammar, &q->place, e->model, tok) != KR_OK))
+        return fail_one(e, q);
     kr_sampler_see(&q->sampler, tok, true);
     q->next = tok;
     tell(e, q, tok, logits);
@@ -100,7 +102,9 @@ void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how) {
 }
 
 void kr_engine_take_token(kr_engine *e, kr_sequence *q, const float *logits) {
-    int32_t tok = kr_sampler_draw(&q->sampler, logits, NULL);
+    kr_grammar *g = q->req->opt.grammar;
+    if (g && kr_grammar_choices(g, q->place, q->sampler.eos, e->allowed) != KR_OK) return fail_one(e, q);
+    int32_t tok = kr_sampler_draw(&q->sampler, logits, g ? e->allowed : NULL);
     if (tok >= 0 && tok != q->sampler.eos && !is_stop_token(q->req, tok)) {
         take_token(e, q, tok, logits);
     } else {

@@ -31,6 +31,9 @@ static const char help[] =
     "      --min-tokens N    no end of the text before so many (0)\n"
     "      --grammar FILE    keep to a grammar (GBNF, as llama.cpp's)\n"
     "      --json-schema FILE  keep to a JSON schema\n"
+    "      --draft MODEL     a smaller model of the same tokens guesses ahead; the text stays the same, sooner\n"
+    "      --draft-ngram N   guess ahead from what followed the last N tokens before (0)\n"
+    "      --draft-tokens N  guess so many at once, at most 15 (7)\n"
     "      --seed N          same seed, same text (1)\n"
     "      --logprobs N      each token and the N likeliest, with log-probabilities, to stderr\n"
     "      --stop TEXT       end where this would appear; can be given several times\n"
@@ -45,10 +48,12 @@ static const char help[] =
 
 typedef struct request {
     kr_session_options opt;
+    kr_model_options where;
     kr_sampler_options how;
     kr_logit_bias bias[256];
     int64_t n_top;
-    const char *grammar, *schema, *prompt, *file, *save, *load, *stop[16];
+    kr_draft_options guess;
+    const char *draft, *grammar, *schema, *prompt, *file, *save, *load, *stop[16];
     int n_stop;
     int64_t n;
     bool no_echo, stats;
@@ -156,8 +161,21 @@ static kr_status set_grammar(const kr_model *m, kr_session *s, const request *r)
     return st;
 }
 
+/* Guesses come from a model, from the text, or not at all. */
+static kr_status set_draft(kr_session *s, const request *r, kr_model **helper) {
+    kr_draft_options o = r->guess;
+    if (!r->draft && !o.n_gram) return KR_OK;
+    if (r->draft) {
+        kr_status st = kr_model_open(helper, r->draft, &r->where);
+        if (st != KR_OK) return st;
+        o.model = *helper;
+    }
+    return kr_session_set_draft(s, &o);
+}
+
 static int run(const kr_model *m, const request *r) {
     kr_session *s;
+    kr_model *helper = NULL;
     int64_t n_prompt = 0, n_written = 0;
     size_t n = r->prompt ? strlen(r->prompt) : 0;
     char *from_file = NULL;
@@ -168,6 +186,7 @@ static int run(const kr_model *m, const request *r) {
     if (st != KR_OK) return free(from_file), fail();
     double t0 = now(), t1 = t0;
     st = set_grammar(m, s, r);
+    if (st == KR_OK) st = set_draft(s, r, &helper);
     if (st == KR_OK && r->load) st = kr_session_load(s, r->load);
     if (st == KR_OK) st = feed_text(m, s, prompt, n, &n_prompt);
     t1 = now();
@@ -179,7 +198,11 @@ static int run(const kr_model *m, const request *r) {
     if (st == KR_OK && r->stats)
         fprintf(stderr, "prompt %lld tokens, %.0f tokens/s; written %lld tokens, %.0f tokens/s; state %lld bytes\n", (long long)n_prompt,
                 t1 > t0 ? (double)n_prompt / (t1 - t0) : 0, (long long)n_written, t2 > t1 ? (double)n_written / (t2 - t1) : 0, (long long)kr_session_state_bytes(s));
+    kr_draft_stats guesses = kr_session_draft_stats(s);
+    if (st == KR_OK && r->stats && guesses.n_runs)
+        fprintf(stderr, "guessed %lld tokens in %lld runs, %lld were right\n", (long long)guesses.n_guessed, (long long)guesses.n_runs, (long long)guesses.n_accepted);
     kr_session_free(s);
+    kr_model_free(helper);
     free(from_file);
     if (st != KR_OK) return fail();
     return interrupted ? EXIT_STOPPED : 0;
@@ -218,15 +241,14 @@ static bool add_bias(request *r, const char *text) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { SEED = 1000, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
+    enum { SEED = 1000, DRAFT, DRAFT_NGRAM, DRAFT_TOKENS, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE };
     struct option options[N_NUMBERS + N_COUNTS + 32] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
-        {"grammar", 1, NULL, GRAMMAR}, {"json-schema", 1, NULL, SCHEMA}, {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
+        {"draft", 1, NULL, DRAFT}, {"draft-ngram", 1, NULL, DRAFT_NGRAM}, {"draft-tokens", 1, NULL, DRAFT_TOKENS}, {"grammar", 1, NULL, GRAMMAR}, {"json-schema", 1, NULL, SCHEMA}, {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
         {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE},
         {"help", 0, NULL, 'h'}, {0}};
     request r = {.how = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1, .xtc_threshold = 0.1f}, .n = 256, .n_top = -1};
-    kr_model_options where = {0};
     double x = 0;
     int n_options = 0;
     while (options[n_options].name) n_options++;
@@ -241,6 +263,9 @@ int cmd_generate(int argc, char **argv) {
         case 'f': r.file = optarg; break;
         case 'n': NUMBER("tokens", 0, 1e15); r.n = (int64_t)x; break;
         case 't': if (!set_choice(&r.how, 0, optarg)) return EXIT_USAGE; break;
+        case DRAFT: r.draft = optarg; break;
+        case DRAFT_NGRAM: NUMBER("draft-ngram", 2, 64); r.guess.n_gram = (int64_t)x; break;
+        case DRAFT_TOKENS: NUMBER("draft-tokens", 1, 15); r.guess.n_draft = (int64_t)x; break;
         case GRAMMAR: r.grammar = optarg; break;
         case SCHEMA: r.schema = optarg; break;
         case BIAS: if (!add_bias(&r, optarg)) return EXIT_USAGE; break;
@@ -255,9 +280,9 @@ int cmd_generate(int argc, char **argv) {
         case LOAD: r.load = optarg; break;
         case NO_ECHO: r.no_echo = true; break;
         case STATS: r.stats = true; break;
-        case DEVICE: where.device = optarg; break;
+        case DEVICE: r.where.device = optarg; break;
         case STATE_DTYPE: r.opt.state_dtype = optarg; break;
-        case DTYPE: where.dtype = optarg; break;
+        case DTYPE: r.where.dtype = optarg; break;
         default:
             if (c < SAMPLER) return misuse("generate", "wrong option");
             if (!set_choice(&r.how, c - SAMPLER, optarg)) return EXIT_USAGE;
@@ -267,7 +292,7 @@ int cmd_generate(int argc, char **argv) {
     if (r.prompt && r.file) return misuse("generate", "--prompt and --file exclude each other");
     if (r.grammar && r.schema) return misuse("generate", "--grammar and --json-schema exclude each other");
     kr_model *m;
-    if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
+    if (kr_model_open(&m, argv[optind], &r.where) != KR_OK) return fail();
     watch_interrupts(NULL);
     int code = run(m, &r);
     kr_model_free(m);

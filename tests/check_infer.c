@@ -142,6 +142,69 @@ static void test_a_million_tokens(void **state) {
     kr_model_release(m);
 }
 
+/* --- drafts ----------------------------------------------------------------------------------- */
+
+/* Text that repeats itself, so that guesses from it are often right. */
+static int64_t repeating(int32_t *to, int64_t n, uint64_t seed) {
+    kr_rng r = {seed, 8, 0};
+    for (int64_t i = 0; i < n; i++) to[i] = i < 9 ? (int32_t)kr_rng_below(&r, V) : to[i - 9];
+    return n;
+}
+
+static void write_with(kr_model *m, kr_sampler_options how, const kr_draft_options *draft, int32_t *to, int n, kr_draft_stats *stats) {
+    int32_t prompt[40];
+    kr_session *s = session_of(m, &how), *f;
+    kr_snapshot *x = NULL;
+    if (draft && kr_session_set_draft(s, draft) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(kr_session_feed(s, prompt, repeating(prompt, 40, how.seed)), KR_OK);
+    for (int i = 0; i < n; i++) {
+        if (i == n / 3) assert_int_equal(kr_session_snapshot(&x, s), KR_OK); /* in the middle of guesses */
+        if (i == n / 2) {
+            assert_int_equal(kr_session_fork(&f, s), KR_OK);
+            int32_t a = kr_session_sample(f);
+            assert_in_range(a, 0, V - 1);
+            kr_session_free(f);
+        }
+        to[i] = kr_session_sample(s);
+        assert_int_equal(kr_session_feed(s, &to[i], 1), KR_OK);
+        if (i % 17 == 11) assert_int_equal(kr_session_feed(s, prompt, 3), KR_OK); /* and somebody else speaks */
+        assert_int_equal(kr_session_n_tok(s), 40 + i + 1 + (i + 6) / 17 * 3);
+    }
+    *stats = kr_session_draft_stats(s);
+    assert_int_equal(kr_session_restore(s, x), KR_OK);
+    for (int i = n / 3; i < n; i++) {
+        int32_t t = kr_session_sample(s);
+        if (t != to[i]) fail_msg("after going back, token %d is %d, want %d", i, t, to[i]);
+        assert_int_equal(kr_session_feed(s, &t, 1), KR_OK);
+        if (i % 17 == 11) assert_int_equal(kr_session_feed(s, prompt, 3), KR_OK);
+    }
+    kr_snapshot_free(x);
+    kr_session_free(s);
+}
+
+/* Whatever is guessed, what is written stays: the same tokens from the same seed. */
+static void test_drafts(void **state) {
+    enum { N = 120 };
+    static int32_t want[N], got[N];
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            kr_model *m = model_of(models[i], 3), *other = model_of(models[(i + 1) % N_MODELS], 9);
+            kr_sampler_options how = {.temperature = seed % 2 ? 0.8f : 0, .top_p = 0.95f, .frequency_penalty = seed == 3 ? 0.2f : 0, .seed = seed};
+            const kr_draft_options drafts[] = {{0}, {.n_draft = 15, .n_gram = 2}, {.model = m, .n_draft = 4}, {.model = other, .n_draft = 3}};
+            kr_draft_stats stats;
+            write_with(m, how, NULL, want, N, &stats);
+            for (int k = 0; k < 4; k++) {
+                write_with(m, how, &drafts[k], got, N, &stats);
+                if (memcmp(want, got, sizeof got) != 0) fail_msg("model %d, seed %d: draft %d changes the text", i, (int)seed, k);
+                if (k == 2 && !(stats.n_accepted * 10 > 6 * stats.n_guessed && stats.n_guessed > N / 3))
+                    fail_msg("its own guesses: %d of %d accepted", (int)stats.n_accepted, (int)stats.n_guessed);
+            }
+            kr_model_release(m);
+            kr_model_release(other);
+        }
+}
+
 /* --- samplers -------------------------------------------------------------------------------- */
 
 enum { W = 8, DRAWS = 20000 };
@@ -334,7 +397,7 @@ static void test_logprobs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens),
+        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
         cmocka_unit_test(test_cuts), cmocka_unit_test(test_penalties), cmocka_unit_test(test_mirostat), cmocka_unit_test(test_large_vocabulary),
         cmocka_unit_test(test_allowed), cmocka_unit_test(test_refused), cmocka_unit_test(test_logprobs),
     };

@@ -67,6 +67,22 @@ KR_API int64_t kr_snapshot_bytes(const kr_snapshot *s);
 KR_API kr_status kr_snapshot_save(const kr_snapshot *s, const char *path);
 KR_API kr_status kr_snapshot_load(kr_snapshot **out, const kr_session *like, const char *path);
 
+/* --- drafts ------------------------------------------------------------------------------ */
+
+/* Guessed tokens are read together in one run and kept as far as they are those that
+ * kr_session_sample then draws.  The guesses decide how fast it goes, never what is written: every
+ * token is drawn by the session's own sampler from the model's own scores. */
+typedef struct kr_draft_options {
+    int64_t n_draft;       /* tokens guessed at once, at most 15; default 7 */
+    int64_t n_gram;        /* from the text itself: what followed the last n_gram tokens, or fewer, before; default 4 */
+    const kr_model *model; /* a smaller model of the same tokens guesses instead; NULL: none */
+} kr_draft_options;
+/* From here on, tokens that were sampled and are fed one by one may have been read already.
+ * NULL: no drafts.  Takes all its memory here; a model wants to be there before the prompt. */
+KR_API kr_status kr_session_set_draft(kr_session *s, const kr_draft_options *opt);
+typedef struct kr_draft_stats { int64_t n_runs, n_guessed, n_accepted; } kr_draft_stats;
+KR_API kr_draft_stats kr_session_draft_stats(const kr_session *s);
+
 #ifdef __cplusplus
 }
 #endif

@@ -37,6 +37,7 @@ kr_status kr_session_new(kr_session **out, const kr_model *m, const kr_session_o
 
 void kr_session_free(kr_session *s) {
     if (!s) return;
+    kr_draft_free(s->draft); /* its graphs share the states of the reader's */
     kr_reader_close(&s->reader);
     kr_sampler_clear(&s->sampler);
     kr_layout_free(s->layout);
@@ -47,6 +48,7 @@ void kr_session_free(kr_session *s) {
 }
 
 void kr_session_reset(kr_session *s) {
+    kr_draft_forget(s->draft);
     kr_graph_reset_states(s->reader.graph[0], NULL);
     kr_sampler_forget(&s->sampler);
     if (s->grammar) s->place = s->grammar->start;
@@ -55,18 +57,23 @@ void kr_session_reset(kr_session *s) {
     s->n_tok = 0;
 }
 
+kr_status kr_session_see(kr_session *s, int32_t tok) {
+    bool own = tok == s->last;
+    s->last = KR_END;
+    s->n_tok++;
+    kr_sampler_see(&s->sampler, tok, own);
+    return own && s->grammar ? kr_grammar_take(s->grammar, &s->place, s->reader.model, tok) : KR_OK;
+}
+
 kr_status kr_session_feed(kr_session *s, const int32_t *tok, int64_t n) {
     KR_TRY(kr_check_tokens(s->reader.model, tok, n));
+    if (s->draft && n == 1 && *tok == s->last) return kr_draft_take(s, *tok);
+    KR_TRY(kr_draft_settle(s));
+    KR_TRY(kr_draft_also(s->draft, tok, n));
     while (n > 0) {
         int64_t piece = kr_reader_piece(&s->reader, n);
         KR_TRY(kr_reader_read(&s->reader, tok, piece, &s->logits));
-        for (int64_t i = 0; i < piece; i++) {
-            bool own = tok[i] == s->last;
-            s->last = KR_END;
-            kr_sampler_see(&s->sampler, tok[i], own);
-            if (own && s->grammar) KR_TRY(kr_grammar_take(s->grammar, &s->place, s->reader.model, tok[i]));
-        }
-        s->n_tok += piece;
+        for (int64_t i = 0; i < piece; i++) KR_TRY(kr_session_see(s, tok[i]));
         tok += piece;
         n -= piece;
     }

@@ -91,6 +91,7 @@ int64_t kr_snapshot_bytes(const kr_snapshot *s) { return (int64_t)s->bytes; }
 
 kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
     kr_snapshot *x;
+    KR_TRY(kr_draft_settle((kr_session *)s)); /* changes nothing that can be seen */
     KR_TRY(kr_snapshot_new(&x, s->layout, s->logits, true));
     kr_status st = kr_graph_get_row(s->reader.graph[0], 0, x->states);
     if (st != KR_OK) return kr_snapshot_free(x), st;
@@ -106,6 +107,7 @@ kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
 
 kr_status kr_session_restore(kr_session *s, const kr_snapshot *x) {
     if (!kr_layout_same(s->layout, x->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
+    kr_draft_forget(s->draft);
     KR_TRY(kr_graph_put_row(s->reader.graph[0], 0, x->states));
     s->n_tok = x->n_tok;
     s->logits = NULL;
@@ -122,6 +124,7 @@ kr_status kr_session_fork(kr_session **out, const kr_session *s) {
     kr_session *f;
     kr_session_options o = s->opt;
     o.sampler = &s->sampler.opt;
+    KR_TRY(kr_draft_settle((kr_session *)s));
     KR_TRY(kr_session_new(&f, s->reader.model, &o));
     kr_status st = kr_graph_copy_row(f->reader.graph[0], 0, s->reader.graph[0], 0);
     if (st != KR_OK) return kr_session_free(f), st;

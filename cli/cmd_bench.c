@@ -12,7 +12,8 @@ static const char help[] =
     "       krait bench length                   the scans from 1024 steps up: the cost of a token stays\n"
     "       krait bench model MODEL              a training step, a prompt, a token\n"
     "       krait bench decode MODEL ...         on a CPU: steps of decoding, beside how fast memory is read\n"
-    "       krait bench prefill MODEL ...        on a CPU: a prompt, beside how fast a product is\n\n"
+    "       krait bench prefill MODEL ...        on a CPU: a prompt, beside how fast a product is\n"
+    "       krait bench serve MODEL              several texts at once; a prompt that is known\n\n"
     "MODEL is a config.json, a recipe.json (its model; the data is not opened) or a folder with\n"
     "either.  Weights and tokens are drawn at random: only the config decides the speed.\n\n"
     "Every number is the best of several runs after a warm-up, with the median beside it.  On a\n"
@@ -28,7 +29,7 @@ static const char help[] =
     "  --longest L     length: up to L steps (262144)\n"
     "  --batch N       model: rows of a training batch (8); decode: sequences in a step (1)\n"
     "  --length N      model: tokens of a row (1024)\n"
-    "  --prompt N      model, prefill: tokens of the prompt (1024)\n"
+    "  --prompt N      model, prefill, serve: tokens of the prompt (1024)\n"
     "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer on\n"
@@ -209,6 +210,23 @@ static int bench_model(settings *s, const char *path) {
     return code;
 }
 
+static int bench_serve(settings *s, const char *path) {
+    static kr_bench_engine_result r;
+    char bytes[32];
+    if (kr_bench_engine(&r, path, (int64_t)s->prompt, &s->opt) != KR_OK) return fail();
+    if (s->json)
+        printf("{\"bench\": \"serve\", \"model\": \"%s\", \"prompt\": %lld, \"cold_ms\": %.5g, \"hit_ms\": %.5g, \"shared_ms\": %.5g, \"shared_cached\": %lld, "
+               "\"tokens_per_s\": [%.5g, %.5g, %.5g], \"state_bytes\": %lld}\n",
+               path, (long long)r.prompt_tok, r.cold_s * 1e3, r.hit_s * 1e3, r.shared_s * 1e3, (long long)r.shared_cached, r.tok_per_s[0], r.tok_per_s[1],
+               r.tok_per_s[2], (long long)r.state_bytes);
+    else {
+        printf("first token of a prompt of %lld: %.1f ms; known: %.2f ms; all but its last token known: %.1f ms (%lld not read again); state %s\n",
+               (long long)r.prompt_tok, r.cold_s * 1e3, r.hit_s * 1e3, r.shared_s * 1e3, (long long)r.shared_cached, human_bytes(r.state_bytes, bytes));
+        for (int k = 0; k < KR_BENCH_STREAMS; k++) printf("%d stream%s %8.1f tokens/s together\n", kr_bench_streams[k], kr_bench_streams[k] > 1 ? "s" : " ", r.tok_per_s[k]);
+    }
+    return 0;
+}
+
 /* --- models on a CPU, beside the roof ---------------------------------------------------------------- */
 
 static const char *base_name(const char *path) {
@@ -341,6 +359,7 @@ int cmd_bench(int argc, char **argv) {
     if (strcmp(what, "ops") == 0) return bench_ops(&s, argv + optind + 1, n);
     if (strcmp(what, "length") == 0 && n == 0) return bench_length(&s);
     if (strcmp(what, "model") == 0 && n == 1) return bench_model(&s, argv[optind + 1]);
+    if (strcmp(what, "serve") == 0 && n == 1) return bench_serve(&s, argv[optind + 1]);
     if (strcmp(what, "decode") == 0 || strcmp(what, "prefill") == 0) return bench_speed(&s, argv + optind + 1, n, *what == 'p');
     return misuse("bench", "want machine, ops [NAME ...], length, model MODEL, decode MODEL ... or prefill MODEL ...");
 }

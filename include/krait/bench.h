@@ -105,6 +105,17 @@ typedef struct kr_bench_infer_result {
 KR_API kr_status kr_bench_infer(kr_bench_infer_result *out, const char *path, int64_t prompt_tok,
                                 const kr_bench_options *opt);
 
+enum { KR_BENCH_STREAMS = 3 };
+KR_API extern const int kr_bench_streams[KR_BENCH_STREAMS]; /* 1, 4, 8 */
+typedef struct kr_bench_engine_result {
+    int64_t prompt_tok, state_bytes;
+    double cold_s, hit_s, shared_s;  /* until the first token: of a new prompt, of a known one, of one that differs in its last token */
+    int64_t shared_cached;           /* tokens of the latter that were not read again */
+    double tok_per_s[KR_BENCH_STREAMS]; /* of so many streams at once, together */
+} kr_bench_engine_result;
+/* The engine of krait/engine.h: the best of opt->runs. */
+KR_API kr_status kr_bench_engine(kr_bench_engine_result *out, const char *path, int64_t prompt_tok, const kr_bench_options *opt);
+
 typedef struct kr_bench_decode_result {
     kr_bench_time step;
     int64_t weight_bytes, state_bytes; /* a step reads the ones once, reads and writes the others */

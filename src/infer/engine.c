@@ -180,10 +180,10 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
     e->reading = kr_mem_array((size_t)o->n_slots, sizeof *e->reading);
     e->writing = kr_mem_array((size_t)o->n_slots, sizeof *e->writing);
-    e->allowed = kr_mem_array(((size_t)V + 63) / 64, sizeof *e->allowed);
     e->top = kr_mem_array(KR_MAX_TOP, sizeof *e->top);
-    if (!e->slot || !e->reading || !e->writing || !e->top || !e->allowed) return KR_ERR_NOMEM;
+    if (!e->slot || !e->reading || !e->writing || !e->top) return KR_ERR_NOMEM;
     for (int64_t i = 0; i < o->n_slots; i++) KR_TRY(kr_sampler_init(&e->slot[i].sampler, V, (int32_t)m->config.eos_token_id));
+    e->threads = o->n_threads > 0 ? o->n_threads : kr_cpu_threads();
     e->stats.n_slots = o->n_slots;
     e->stats.state_bytes = (int64_t)e->layout->bytes;
     if (pthread_create(&e->thread, NULL, run, e) != 0) KR_FAIL(KR_ERR_NOMEM, "no thread for the engine: %s", strerror(errno));
@@ -215,6 +215,7 @@ void kr_engine_free(kr_engine *e) {
     for (int64_t i = 0; e->slot && i < e->opt.n_slots; i++) {
         kr_sampler_clear(&e->slot[i].sampler);
         kr_str_free(&e->slot[i].shown);
+        kr_mem_free(e->slot[i].allowed);
     }
     if (e->cache.root) kr_prefix_close(&e->cache);
     for (int i = e->n_batches; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
@@ -223,7 +224,6 @@ void kr_engine_free(kr_engine *e) {
     kr_mem_free(e->slot);
     kr_mem_free(e->reading);
     kr_mem_free(e->writing);
-    kr_mem_free(e->allowed);
     kr_mem_free(e->top);
     kr_shared_leave(e->shared);
     kr_mem_free(e);

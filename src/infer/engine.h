@@ -73,6 +73,8 @@ struct kr_sequence {
     int pieces;                /* read in this turn */
     int32_t next;              /* written and not read yet */
     int32_t place;             /* in the grammar */
+    uint64_t *allowed;         /* [V] bits, by the grammar; once there was one */
+    int32_t drawn;             /* this step; -1: none is allowed */
     kr_str shown;              /* of this step */
 };
 
@@ -93,12 +95,12 @@ struct kr_engine {
     kr_sequence *slot;
     kr_sequence **reading, **writing, *at_desk; /* writing[i] is row i */
     int64_t n_reading, n_writing, turn;
+    int threads;                        /* that draw */
     double piece_s;                     /* what the last piece took */
     double last_step;                   /* when the last step ended */
     kr_status broken;
     char error[512];
     kr_logprob *top;
-    uint64_t *allowed;                  /* [V] bits: of a grammar */
     /* under the lock */
     kr_request *queue, **queue_end;
     int64_t n_waiting;
@@ -111,8 +113,8 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q);
 kr_status kr_engine_read(kr_engine *e);
 /* write.c */
 kr_status kr_engine_write(kr_engine *e);
-/* The first or next token, by these scores; it may be the last. */
-void kr_engine_take_token(kr_engine *e, kr_sequence *q, const float *logits);
+/* The first or next token of each, by its scores; it may be its last. */
+void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *q, const float *logits, int64_t n);
 /* Of a request that is to end: at once, or when its state is complete. */
 void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how);
 void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish finish);

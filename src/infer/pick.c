@@ -80,29 +80,27 @@ static int64_t cut(heap *h, const kr_sampler_options *o, int64_t n) {
 }
 
 /* Leaves those whose surprise is closest to the expected one, likeliest first. */
-static void keep_typical(heap *h, const kr_sampler_options *o) {
-    double entropy = 0, sum = 0;
+static void keep_typical(heap *h, kr_sampler *s) {
+    float *away = s->score; /* the scores are p by now */
+    double entropy = 0, wanted = s->opt.typical_p * h->total, total = 0;
     int64_t n = 0;
     for (int64_t i = 0; i < h->n; i++) {
         double p = h->c[i].p / h->total;
-        if (p > 0) entropy -= p * log(p);
+        away[i] = p > 0 ? -logf((float)p) : 1e6f;
+        entropy += p * (p > 0 ? away[i] : 0);
     }
+    for (int64_t i = 0; i < h->n; i++) away[i] = fabsf(away[i] - (float)entropy);
     /* the largest distance that stays, by bisection: sorting by distance would need a copy */
-    double low = 0, high = 1e3;
-    for (int step = 0; step < 60; step++) {
-        double mid = (low + high) / 2;
-        sum = 0;
-        for (int64_t i = 0; i < h->n; i++) {
-            double p = h->c[i].p / h->total;
-            if (p > 0 && fabs(-log(p) - entropy) <= mid) sum += p;
-        }
-        if (sum >= o->typical_p) high = mid;
+    float low = 0, high = 1e3f;
+    for (int step = 0; step < 36; step++) {
+        float mid = (low + high) / 2;
+        double sum = 0;
+        for (int64_t i = 0; i < h->n; i++) sum += away[i] <= mid ? h->c[i].p : 0;
+        if (sum >= wanted) high = mid;
         else low = mid;
     }
-    double total = 0;
     for (int64_t i = 0; i < h->n; i++) {
-        double p = h->c[i].p / h->total;
-        if (!(p > 0 && fabs(-log(p) - entropy) <= high)) continue;
+        if (away[i] > high) continue;
         total += h->c[i].p;
         h->c[n++] = h->c[i];
     }
@@ -162,7 +160,7 @@ int32_t kr_sampler_pick(kr_sampler *s, double max) {
     heap h;
     fill(&h, s, max, o->temperature > 0 ? o->temperature : 1, o->top_n_sigma > 0 ? max - o->top_n_sigma * spread(s) : -INFINITY);
     if (o->mirostat_tau > 0) return mirostat(s, &h);
-    if (o->typical_p > 0 && o->typical_p < 1) keep_typical(&h, o);
+    if (o->typical_p > 0 && o->typical_p < 1) keep_typical(&h, s);
     int64_t n = cut(&h, o, h.n), from = skip_top(s, &h, n);
     return draw(s, &h, from, n)->id;
 }

@@ -20,6 +20,7 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     q->pieces = 0;
     q->place = r->opt.grammar ? r->opt.grammar->start : 0;
     q->finish = KR_GOES_ON;
+    if (r->opt.grammar && !q->allowed && !(q->allowed = kr_mem_array(((size_t)e->layout->V + 63) / 64, sizeof *q->allowed))) return KR_ERR_NOMEM;
     KR_TRY(kr_sampler_start(&q->sampler, &r->sampler));
     if (r->from && !kr_layout_same(e->layout, r->from->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
     if (r->from && r->from->memory) {
@@ -100,7 +101,7 @@ static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits
     e->writing[e->n_writing++] = q;
     if (from) KR_TRY(kr_graph_put_row(e->batch[0], row, from->states));
     else KR_TRY(kr_graph_copy_row(e->batch[0], row, desk(e), 0));
-    kr_engine_take_token(e, q, logits);
+    kr_engine_take_tokens(e, &q, logits, 1);
     return KR_OK;
 }
 

@@ -101,15 +101,31 @@ void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how) {
     else if (!q->closing) kr_engine_end(e, q, how);
 }
 
-void kr_engine_take_token(kr_engine *e, kr_sequence *q, const float *logits) {
-    kr_grammar *g = q->req->opt.grammar;
-    if (g && kr_grammar_choices(g, q->place, q->sampler.eos, e->allowed) != KR_OK) return fail_one(e, q);
-    int32_t tok = kr_sampler_draw(&q->sampler, logits, g ? e->allowed : NULL);
-    if (tok >= 0 && tok != q->sampler.eos && !is_stop_token(q->req, tok)) {
-        take_token(e, q, tok, logits);
-    } else {
-        keep_state(e, q, row_of(e, q), logits);
-        kr_engine_end(e, q, KR_FINISH_END);
+/* Backwards, so that a row that is left is filled by one that is done.  Drawing is most of the
+ * work and touches nothing that is shared, so it is done by all threads. */
+void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *all, const float *logits, int64_t n) {
+    int64_t V = e->layout->V;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        kr_sequence *q = all[i];
+        if (q->closing || !q->req->opt.grammar || kr_grammar_choices(q->req->opt.grammar, q->place, q->sampler.eos, q->allowed) == KR_OK) continue;
+        fail_one(e, q); /* leaves q->req NULL */
+    }
+#pragma omp parallel for num_threads(e->threads) schedule(dynamic) if (n > 1)
+    for (int64_t i = 0; i < n; i++) {
+        kr_sequence *q = all[i];
+        if (q->req && !q->closing) q->drawn = kr_sampler_draw(&q->sampler, logits + i * V, q->req->opt.grammar ? q->allowed : NULL);
+    }
+    for (int64_t i = n - 1; i >= 0; i--) {
+        kr_sequence *q = all[i];
+        const float *mine = logits + i * V;
+        if (!q->req) continue;
+        bool ends = !q->closing && (q->drawn < 0 || q->drawn == q->sampler.eos || is_stop_token(q->req, q->drawn));
+        if (!ends && !q->closing) {
+            take_token(e, q, q->drawn, mine);
+            continue;
+        }
+        keep_state(e, q, row_of(e, q), mine);
+        kr_engine_end(e, q, ends ? KR_FINISH_END : q->finish);
     }
 }
 
@@ -145,7 +161,7 @@ void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish how) {
 kr_status kr_engine_write(kr_engine *e) {
     double start = kr_now();
     int k = e->n_batches - 1;
-    int64_t n = e->n_writing, V = e->layout->V;
+    int64_t n = e->n_writing;
     kr_sequence *all[KR_MAX_SLOTS];
     while (e->rows[k] < n) k--;
     kr_graph *g = e->batch[k];
@@ -155,16 +171,7 @@ kr_status kr_engine_write(kr_engine *e) {
     kr_graph_run(g, KR_RUN_FORWARD);
     KR_TRY(kr_graph_wait(g));
     const float *logits = kr_graph_data(g, "logits");
-    for (int64_t i = 0; i < n; i++) { /* from the last, so that a row that is left is filled by one that is done */
-        kr_sequence *q = all[n - 1 - i];
-        const float *mine = logits + (n - 1 - i) * V;
-        if (!q->closing) {
-            kr_engine_take_token(e, q, mine);
-        } else {
-            keep_state(e, q, n - 1 - i, mine);
-            kr_engine_end(e, q, q->finish);
-        }
-    }
+    kr_engine_take_tokens(e, all, logits, n);
     pthread_mutex_lock(&e->shared->lock);
     double now = kr_now();
     e->stats.n_steps++;

@@ -3,7 +3,7 @@
  * Run on the fake device of fake_cuda.c (the same bits as the CPU, since its kernels are the
  * CPU's) and, where KRAIT_CUDA_LIB is not set, on a GPU (float32 to 1e-4). */
 #include "graph/node.h"
-#include "krait.h"
+#include "krait/engine.h"
 #include "train_case.h"
 
 static bool fake; /* the device computes as the CPU does */
@@ -168,6 +168,57 @@ static void test_session(void **state) {
     kr_dir_remove(dir);
 }
 
+/* The engine writes what sessions write, known prompts, drafts and kept states too. */
+static void test_engine(void **state) {
+    enum { N = 5, WRITTEN = 20 };
+    static int32_t prompt[N][200], want[N][WRITTEN], got[WRITTEN];
+    (void)state;
+    watch w = {0};
+    const char *dir = new_folder();
+    kr_model *m;
+    kr_engine *e;
+    kr_request *r[N];
+    run(dir, M2, "", "", "cpu", false, 0, &w);
+    if (kr_model_open(&m, dir, &(kr_model_options){.device = "cuda"}) != KR_OK) fail_msg("%s", kr_error());
+    for (int i = 0; i < N; i++) {
+        kr_session *s;
+        assert_int_equal(kr_session_new(&s, m, &(kr_session_options){.prefill_tok = 16}), KR_OK);
+        if (i % 2) assert_int_equal(kr_session_set_draft(s, &(kr_draft_options){.model = i == 3 ? m : NULL}), KR_OK);
+        for (int k = 0; k < 200; k++) prompt[i][k] = "the quick brown fox "[(k + (k > 100) * i) % 20];
+        assert_int_equal(kr_session_feed(s, prompt[i], 200), KR_OK);
+        for (int k = 0; k < WRITTEN; k++) {
+            want[i][k] = kr_session_sample(s);
+            assert_int_equal(kr_session_feed(s, &want[i][k], 1), KR_OK);
+        }
+        kr_session_free(s);
+    }
+    if (kr_engine_new(&e, m, &(kr_engine_options){.n_slots = 3, .read_tok = 16}) != KR_OK) fail_msg("%s", kr_error());
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            kr_request_options o = {.prompt = prompt[i], .n_prompt = 200, .max_tok = WRITTEN, .keep_state = true};
+            assert_int_equal(kr_engine_submit(e, &o, &r[i]), KR_OK);
+        }
+        for (int i = 0; i < N; i++) {
+            kr_snapshot *x;
+            kr_event ev;
+            int n = 0;
+            while (kr_request_next(r[i], &ev, -1) && ev.finish == KR_GOES_ON) got[n++] = ev.tok;
+            assert_int_equal(ev.finish, KR_FINISH_LENGTH);
+            if (fake) assert_memory_equal(got, want[i], sizeof got);
+            assert_int_equal(kr_request_state(r[i], &x), KR_OK);
+            assert_int_equal(kr_snapshot_n_tok(x), 200 + WRITTEN);
+            kr_snapshot_free(x);
+            kr_request_free(r[i]);
+        }
+    }
+    kr_engine_stats st;
+    kr_engine_get_stats(e, &st);
+    assert_true(st.n_cached >= N * 200);
+    kr_engine_free(e);
+    kr_model_free(m);
+    kr_dir_remove(dir);
+}
+
 /* --- decoding in few launches ----------------------------------------------------------- */
 
 #define WIDE "'d_model': 64, 'n_layer': 3, 'vocab_size': 50, 'mixer': {'type': 'mamba2', 'd_state': 32, 'headdim': 64"
@@ -278,7 +329,7 @@ int main(void) {
     printf("check_device: %s, compute capability %d.%d\n", info.name, info.major, info.minor);
     kr_device_close(d);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
-                                       cmocka_unit_test(test_session), cmocka_unit_test(test_few_launches), cmocka_unit_test(test_what_stays_float32),
+                                       cmocka_unit_test(test_session), cmocka_unit_test(test_engine), cmocka_unit_test(test_few_launches), cmocka_unit_test(test_what_stays_float32),
                                        cmocka_unit_test(test_what_is_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/mem_test.h"
 #include "infer/engine.h"
 #include "infer/session.h"
 #include "model_case.h"
@@ -471,11 +472,42 @@ static void test_many_owners(void **state) {
     kr_model_release(m);
 }
 
+/* Memory ends anywhere: a status or an event says so, nothing is lost and nobody waits for ever. */
+static kr_status write_a_little(void *user) {
+    static const char *const stop[] = {"never"};
+    int32_t prompt[40];
+    kr_engine *e;
+    kr_request *r;
+    kr_snapshot *s;
+    kr_event ev = {.finish = KR_GOES_ON};
+    draw_text(prompt, 40, 3);
+    KR_TRY(kr_engine_new(&e, user, &(kr_engine_options){.n_slots = 2, .n_threads = 1, .read_tok = 4}));
+    kr_request_options o = {.prompt = prompt, .n_prompt = 40, .max_tok = 5, .logprobs = true, .n_top = 3, .keep_state = true, .stop = stop, .n_stop = 1};
+    kr_status st = kr_engine_submit(e, &o, &r);
+    if (st == KR_OK) {
+        while (kr_request_next(r, &ev, 60) && ev.finish == KR_GOES_ON) {}
+        if (ev.finish == KR_FINISH_ERROR) st = kr_fail(KR_ERR_NOMEM, "%s", *kr_request_error(r) ? kr_request_error(r) : "an event was lost: no memory");
+        else if (ev.finish != KR_FINISH_LENGTH) fail_msg("ended by %d", ev.finish);
+        if (st == KR_OK && (st = kr_request_state(r, &s)) == KR_OK) kr_snapshot_free(s);
+        else if (st == KR_ERR_MISSING) st = kr_fail(KR_ERR_NOMEM, "no memory to keep the state");
+        kr_request_free(r);
+    }
+    kr_engine_free(e);
+    return st;
+}
+
+static void test_memory_ends(void **state) {
+    (void)state;
+    kr_model *m = model_of(models[1], 3);
+    assert_true(until_it_works(write_a_little, m) > 50);
+    kr_model_release(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alone), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_many_owners),
+        cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

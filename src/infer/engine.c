@@ -217,7 +217,7 @@ void kr_engine_free(kr_engine *e) {
         kr_str_free(&e->slot[i].shown);
         kr_mem_free(e->slot[i].allowed);
     }
-    if (e->cache.root) kr_prefix_close(&e->cache);
+    kr_prefix_close(&e->cache);
     for (int i = e->n_batches; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
     kr_reader_close(&e->desk);
     kr_layout_free(e->layout);

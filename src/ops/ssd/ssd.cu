@@ -17,8 +17,10 @@
 namespace {
 
 enum {
-    SSD_FEW_STEPS = 16, /* up to here the recurrence is quicker than a chunk */
-    SSD_SEGMENT = 512   /* steps walked at once: long enough to hide a start, short enough for many blocks */
+    SSD_FEW_STEPS = 16,  /* up to here the recurrence is quicker than a chunk */
+    SSD_SEGMENT = 512,   /* TILES: steps walked at once: long enough to hide a start, short enough for many blocks */
+    SSD_WHOLE = 4096,    /* WALK: up to here a sequence is one segment, and x is read once; */
+    SSD_PART = 2048      /* beyond, segments of this */
 };
 
 template <typename T> const T *in(const kr_call *c, int i) { return (const T *)c->in[i].data; }
@@ -75,11 +77,11 @@ int n_multiprocessors() {
 
 /* Cuts the channels of a group into blocks, and sequences into segments.  A segment's length
  * touches the last bits of a result, so it must not depend on how much else there is. */
-template <typename T> void divide(ssd_args_of<T> *a, int channels) {
+template <typename T> void divide(ssd_args_of<T> *a, int channels, int64_t seg) {
     const int64_t whole = (int64_t)a->R * a->P;
     a->n_cols = (int)(whole < channels ? whole : channels);
     a->n_blocks = (int)divide_up(whole, a->n_cols);
-    a->seg = SSD_SEGMENT, a->n_seg = (int)divide_up(a->L, SSD_SEGMENT);
+    a->seg = (int)seg, a->n_seg = (int)divide_up(a->L, seg);
 }
 
 /* --- memory ------------------------------------------------------------------------------ */
@@ -89,7 +91,8 @@ size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
 /* arguments, with the division that `w` works in */
 ssd_args divided(const kr_call *c, ssd_way w) {
     ssd_args a = arguments<bf16>(c);
-    divide(&a, w == WALK ? SSD_GROUPS * 64 : SSD_WARPS * (a.N <= 128 ? 32 : 16));
+    if (w == WALK) divide(&a, SSD_GROUPS * 64, a.L <= SSD_WHOLE ? SSD_WHOLE : SSD_PART);
+    else divide(&a, SSD_WARPS * (a.N <= 128 ? 32 : 16), SSD_SEGMENT);
     return a;
 }
 
@@ -100,9 +103,7 @@ size_t decay_bytes(const ssd_args &a) { return padded((size_t)a.S * a.n_seg * a.
 size_t chunk_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.H * sizeof(ssd_chunk)); }
 size_t product_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.G * sizeof(ssd_product)); }
 /* The state before every chunk. */
-size_t kept_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.H * a.P * a.N * sizeof(bf16)); }
-
-
+size_t kept_bytes(const ssd_args &a) { return padded((size_t)a.S * divide_up(a.L, SSD_Q) * a.H * a.P * 16 * n_tiles(a.N) * sizeof(bf16)); }
 
 /* Backward step by step: enough sequences at once to fill any GPU, segments short enough
  * that the blocks' rows stay small. */
@@ -279,17 +280,11 @@ CUtensorMap map_group(const ssd_args &a, const bf16 *p, int64_t pitch) {
     const int64_t parts = divide_up(a.N, 64);
     return map_of(p, {{a.N < 64 ? a.N : 64, 1, 64}, {a.L, pitch, SSD_Q}, {parts, 64, (int)n_tiles(a.N) / 4}, {a.G, a.N, 1}, {a.S, a.L * pitch, 1}});
 }
-/* [S, n_chunks, H, P, N] in boxes of 64 channels by `parts` of 64 states. */
-CUtensorMap map_states(const ssd_args &a, const void *p, int parts) {
-    const int64_t n = a.S * divide_up(a.L, SSD_Q) * a.H;
-    return map_of(p, {{a.N < 64 ? a.N : 64, 1, 64}, {a.P, a.N, 64}, {divide_up(a.N, 64), 64, parts}, {n, (int64_t)a.P * a.N, 1}});
-}
-
 /* The first two launches of a walk: what each segment starts from. */
 template <int NT, bool REVERSE> void walk_starts(const ssd_walk_call &w, const ssd_walk_maps &m) {
     const ssd_args &a = w.a;
     if (a.n_seg == 1) return;
-    launch(!REVERSE, ssd_adds<NT, REVERSE>, w.blocks, w.threads, ssd_walk_smem<NT, false, false>::bytes, w.stream, a, m, w.chunks);
+    launch(!REVERSE, ssd_adds<NT, REVERSE>, w.blocks, w.threads, ssd_adds_smem<NT>::bytes, w.stream, a, m, w.chunks);
     launch(true, ssd_pass<NT, 1, REVERSE>, cu_blocks((int64_t)a.S * a.H * a.P * 2 * NT, 256), 256, 0, w.stream, a);
 }
 
@@ -302,17 +297,14 @@ template <int NT> void forward_walk(const kr_call *c) {
     const int64_t n_chunks = a.S * divide_up(a.L, SSD_Q);
     w.products = (ssd_product *)w.rest;
     w.chunks = c->training ? saved_chunks(c, a) : (ssd_chunk *)(w.rest + product_bytes(a));
-    cu_launch(ssd_decays, cu_blocks(n_chunks * (a.H + 4 * a.G), 4), 128, 0, w.stream, a, w.chunks, w.products);
     ssd_walk_maps m = {map_channels(a, a.x, a.x_pitch, SSD_GROUPS), map_group(a, a.B, a.B_pitch), map_group(a, a.C, a.C_pitch),
                        map_channels(a, a.y, (int64_t)a.H * a.P, 1)};
+    launch(false, ssd_decays<NT>, (unsigned)(n_chunks * a.G) + cu_blocks(n_chunks * a.H, SSD_DECAY_WARPS), 32 * SSD_DECAY_WARPS,
+           2 * ssd_walk_smem<NT>::K + 16, w.stream, a, m, w.chunks, w.products);
     walk_starts<NT, false>(w, m);
-    constexpr size_t room = ssd_walk_smem<NT, true, true>::bytes;
-    if (c->training) {
-        m.keep = map_states(a, c->saved, 1);
-        launch(true, ssd_walk<NT, false, true>, w.blocks, w.threads, room, w.stream, a, m, w.chunks, w.products);
-    } else {
-        launch(true, ssd_walk<NT, false, false>, w.blocks, w.threads, room, w.stream, a, m, w.chunks, w.products);
-    }
+    const unsigned threads = (unsigned)a.n_cols * 4 + 128;
+    launch(true, c->training ? ssd_walk<NT, true> : ssd_walk<NT, false>, w.blocks, threads, ssd_walk_smem<NT>::bytes, w.stream, a, m, w.chunks, w.products,
+           (bf16 *)c->saved);
 }
 
 template <int NT> void backward_walk(const kr_call *c) {
@@ -326,9 +318,9 @@ template <int NT> void backward_walk(const kr_call *c) {
     void *zero = w.rest + kept_bytes(a) + sum_bytes(a);
     if (!a.dy) cudaMemsetAsync(zero, 0, zero_bytes(a), (cudaStream_t)w.stream);
     ssd_walk_maps m = {a.dy ? map_channels(a, a.dy, width, SSD_GROUPS) : map_zeros(a, zero, SSD_GROUPS), map_group(a, a.C, a.C_pitch)};
-    m.q = m.y = m.v, m.keep = map_states(a, kept, 1);
+    m.q = m.y = m.v;
     walk_starts<NT, true>(w, m);
-    launch(a.n_seg > 1, ssd_walk<NT, true, true>, w.blocks, w.threads, ssd_walk_smem<NT, false, true>::bytes, w.stream, a, m, w.chunks, w.products);
+    launch(a.n_seg > 1, ssd_walk_back<NT>, w.blocks, w.threads, ssd_back_smem<NT>::bytes, w.stream, a, m, w.chunks, kept);
 
     ssd_grads_out o = {(bf16 *)d[SSD_X].data, (bf16 *)d[SSD_B].data, (bf16 *)d[SSD_C].data, (bf16 *)d[SSD_DT].data};
     o.dx_pitch = d[SSD_X].pitch, o.dB_pitch = d[SSD_B].pitch, o.dC_pitch = d[SSD_C].pitch, o.ddt_pitch = d[SSD_DT].pitch;
@@ -338,9 +330,10 @@ template <int NT> void backward_walk(const kr_call *c) {
     o.n_splits = grads_splits(a);
     if (o.n_splits > 1) o.parts = (float *)(w.rest + kept_bytes(a) + sum_bytes(a) + zero_bytes(a));
     ssd_grads_maps gm = {map_channels(a, a.x, a.x_pitch, 1), a.dy ? map_channels(a, a.dy, width, 1) : map_zeros(a, zero, 1),
-                         map_group(a, a.B, a.B_pitch), m.k, map_states(a, c->saved, NT / 4), map_states(a, kept, NT / 4), m.v};
+                         map_group(a, a.B, a.B_pitch), m.k, m.v};
     if (o.by_copy) gm.dx = map_channels(a, o.dx, o.dx_pitch, 1);
-    launch(true, ssd_grads<NT>, (unsigned)(n_rows * a.G * o.n_splits), 384, ssd_grads_smem<NT>::bytes, w.stream, a, gm, w.chunks, o);
+    launch(true, ssd_grads<NT>, (unsigned)(n_rows * a.G * o.n_splits), 384, ssd_grads_smem<NT>::bytes, w.stream, a, gm, w.chunks,
+           ssd_kept{(const bf16 *)c->saved, kept}, o);
     if (o.parts) {
         const int64_t rows = (int64_t)a.S * a.L, n = (int64_t)a.G * a.N;
         if (o.dB) launch(true, ssd_sum_parts, cu_blocks(rows * n, 256), 256, 0, w.stream, o.dB, o.dB_pitch, o.parts, o.n_splits, rows, n, o.add_dB);

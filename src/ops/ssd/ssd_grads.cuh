@@ -23,7 +23,9 @@
 #define KR_OPS_SSD_GRADS_CUH
 #include "ops/ssd/ssd_walk.cuh"
 
-struct ssd_grads_maps { CUtensorMap x, dy, B, C, h, g, dx; };
+struct ssd_grads_maps { CUtensorMap x, dy, B, C, dx; };
+/* The state before every chunk and the gradient of that after it, as ssd_walk and ssd_walk_back keep them. */
+struct ssd_kept { const bf16 *h, *g; };
 
 /* Where gradients go; NULL: unwanted. */
 struct ssd_grads_out {
@@ -296,7 +298,7 @@ __device__ inline void grads_decays(ssd_scalars *v, const ssd_crossing *X, const
 }
 
 template <int NT> __global__ void __launch_bounds__(384, 1)
-ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const ssd_chunk *chunks, const ssd_grads_out o) {
+ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const ssd_chunk *chunks, const ssd_kept kept, const ssd_grads_out o) {
 #ifdef KR_HOPPER
     using W = ssd_grads_smem<NT>;
     extern __shared__ __align__(1024) unsigned char smem[];
@@ -336,7 +338,7 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
                 if (done >= 0 && o.by_copy) {
                     barrier_wait(dx_there, done & 1);
                     box_store(smem + W::dx, &maps.dx, 0, t0, (g * a.R + first) * parts + done, s);
-                    box_store_read();
+                    store_read<0>();
                     barrier_arrive(dx_taken);
                 }
                 if (j >= n) continue;
@@ -347,10 +349,11 @@ ssd_grads(const ssd_args a, const __grid_constant__ ssd_grads_maps maps, const s
                 bytes_load(at + W::table, chunks + row0 * a.H + head, sizeof(ssd_chunk), there);
                 box_load(at + W::x, &maps.x, 0, t0, head * parts + p0 / 64, s, there);
                 box_load(at + W::dy, &maps.dy, 0, t0, head * parts + p0 / 64, s, there);
-                box_load(at + W::g, &maps.g, 0, p0, 0, (int)(row0 * a.H + head), there);
-                box_load(at + W::h, &maps.h, 0, p0, 0, (int)(row0 * a.H + head), there);
+                const int64_t state = ((row0 * a.H + head) * parts + p0 / 64) * (W::state / 2);
+                bytes_load(at + W::g, kept.g + state, W::state, there);
+                bytes_load(at + W::h, kept.h + state, W::state, there);
             }
-            box_store_done();
+            store_done();
         }
     } else if (wg == 2 && warp > 0) { /* make h . g */
         registers_give<72>();

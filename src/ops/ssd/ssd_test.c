@@ -24,6 +24,6 @@ OP_TEST(ssd, .range = "dt -3 1, A -4 -.2, seq_idx 0 3", .tol_param_bf16 = 8e-3, 
         "S2 L150 H3 P64 G1 N64 -Dhp",                                     /* sizes that a GPU's tensor cores take, */
         "S1 L130 H4 P64 G2 N128 -Dhp -h0 -seq_idx",
         "S1 L70 H2 P128 G1 N72 -Dhp -D",
-        "S1 L530 H1 P64 G1 N16 -Dhp",                                     /* ... in more than one segment, */
+        "S1 L4170 H1 P64 G1 N8 -Dhp -dt_bias -seq_idx",                   /* ... in more than one segment, */
         "S1 L80 H3 P32 G1 N40 dt_max=.6",                                 /* and those of older ones */
         "S1 L260 H2 P16 G2 N32 chunk_size=256 -Dhp -h0 -seq_idx"}) /* a chunk larger than most choose */

@@ -1,131 +1,51 @@
 /* ssd_walk.cuh - walking segments of a sequence on Hopper: forward's launches, and the
  * states that backward needs.
  *
- *   ssd_decays                     decays and their like, and C B' of every chunk, once for all
- *   ssd_adds<.., false>            the state each segment adds, from zero
- *   ssd_pass                       the state each segment starts from      (ssd_fwd.cuh)
- *   ssd_walk<.., false, KEEP>      y; KEEP: also the state before every chunk, for backward
- *   ssd_adds<.., true>, ssd_walk<.., true, true>   the same of the states' gradients, time reversed
+ *   ssd_decays           decays and their like, and C B' of every chunk  (ssd_decays.cuh)
+ *   ssd_adds<.., false>  the state each segment adds, from zero
+ *   ssd_pass             the state each segment starts from              (ssd_fwd.cuh)
+ *   ssd_walk<.., KEEP>   y; KEEP: also the state before every chunk, for backward
+ *   ssd_adds<.., true>, ssd_walk_back    the states' gradients, time reversed
+ *
+ * Sequences of one segment want neither adds nor pass, and most are: a chunk takes so little
+ * time that walking 64 of them costs less than reading x twice.
  *
  * A warpgroup owns 64 channels of a head and their state, S' [64, N] in float32, in
- * registers.  Three of them share a block's B, C and C B', which the copy engine brings chunk
+ * registers.  Two of them share a block's B, C and C B', which the copy engine brings chunk
  * by chunk at the orders of a warp of its own.  In a chunk of 64 steps, with the running
  * decays of ssd_chunk:
  *
  *     M = P decays dt, lower         P = C B'; D on the diagonal; rounded to bf16, in registers
  *     Y = out (C S') + M X           S rounded, through shared memory
- *     S = decay S + (in X)' B        X' from registers, scaled on the way */
+ *     S = decay S + (in X)' B        X' from registers, scaled on the way
+ *
+ * Forward, a second warpgroup for each makes Y from the S that the first leaves, so that S
+ * goes on meanwhile. */
 #ifndef KR_OPS_SSD_WALK_CUH
 #define KR_OPS_SSD_WALK_CUH
-#include "ops/ssd/ssd_tile.cuh"
-#include "ops/ssd/wgmma.cuh"
+#include "ops/ssd/ssd_decays.cuh"
 
-enum {
-    SSD_GROUPS = 3, /* warpgroups of a block, at most */
-    SSD_APART = 200 /* between sequences packed in a chunk: 2 to that power is no float, so decays across are 0 */
-};
+enum { SSD_GROUPS = 2 }; /* times 64 channels of a block, at most */
 
-/* Views of the tensors for the copy engine, whose last axis here is its first.  v: 64
- * channels, steps, parts of 64 channels; in boxes of 64 steps by three parts.  k, q: 64
- * states, steps, parts of 64 states; 64 steps by all parts.  y: a part's 64 steps.  keep:
- * states [S * n_chunks * H, P, N] in boxes of 64 channels by 64. */
-struct ssd_walk_maps { CUtensorMap v, k, q, y, keep; };
-
-/* What the decays of a head come to in a chunk. */
-struct alignas(16) ssd_chunk {
-    float cum[SSD_Q];        /* log2 of the decay from the chunk's start through step t, less SSD_APART a sequence begun */
-    float back[SSD_Q];       /* cum - log2 dt: 2^(cum[i] - back[j]) is decay(j..i) dt_j */
-    float dt[SSD_Q];
-    float from_start[SSD_Q]; /* decay of the state the chunk starts with, in step t: 0 once a sequence has begun */
-    float to_end[SSD_Q];     /* decay from step t to the chunk's end: 0 if a sequence begins between */
-    float into[SSD_Q];       /* dt to_end */
-    float decay;             /* of the whole chunk */
-};
-/* C B' of a chunk, as accumulators of 4 warps lie: [warp, n-tile, lane]; above the diagonal, anything. */
-struct ssd_product { float4 at[4][8][32]; };
-
-/* --- what is made once ---------------------------------------------------------------------- */
-
-/* A row's 8 states from k on; zeros past the sequence and past N.  No branch, so that many
- * such loads are under way at once. */
-__device__ inline uint4 product_row(const bf16 *rows, int64_t pitch, int64_t row, int64_t L, int k, int N) {
-    const bool there = row < L && k < N;
-    const uint4 v = *(const uint4 *)(rows + (there ? row : 0) * pitch + (there ? k : 0));
-    return make_uint4(there ? v.x : 0, there ? v.y : 0, there ? v.z : 0, there ? v.w : 0);
-}
-/* 16 rows of C B' by a warp.  Which states an instruction takes together is free, so a lane
- * reads 8 neighbours and uses them in two. */
-__device__ inline void product_rows(const ssd_args &a, ssd_product *out, int64_t i, int lane) {
-    const int64_t n_chunks = (a.L + SSD_Q - 1) / SSD_Q;
-    const int warp = (int)(i % 4), g = (int)(i / 4 % a.G), s = (int)(i / 4 / a.G / n_chunks);
-    const int64_t t = i / 4 / a.G % n_chunks * SSD_Q;
-    const bf16 *C = a.C + s * a.L * a.C_pitch + (int64_t)g * a.N, *B = a.B + s * a.L * a.B_pitch + (int64_t)g * a.N;
-    float d[8][4] = {};
-#pragma unroll 2
-    for (int k = 8 * (lane & 3); k < (a.N + 31) / 32 * 32; k += 32) {
-        const int64_t row = t + 16 * warp + (lane >> 2);
-        const uint4 c0 = product_row(C, a.C_pitch, row, a.L, k, a.N), c1 = product_row(C, a.C_pitch, row + 8, a.L, k, a.N);
-        const uint32_t first[4] = {c0.x, c1.x, c0.y, c1.y}, second[4] = {c0.z, c1.z, c0.w, c1.w};
-        uint4 b[8];
-#pragma unroll
-        for (int nt = 0; nt < 8; nt++) b[nt] = product_row(B, a.B_pitch, t + 8 * nt + (lane >> 2), a.L, k, a.N);
-#pragma unroll
-        for (int nt = 0; nt < 8; nt++) {
-            mma(d[nt], first, b[nt].x, b[nt].y);
-            mma(d[nt], second, b[nt].z, b[nt].w);
-        }
-    }
-#pragma unroll
-    for (int nt = 0; nt < 8; nt++) out[i / 4].at[warp][nt][lane] = make_float4(d[nt][0], d[nt][1], d[nt][2], d[nt][3]);
-}
-
-/* A chunk of a head by a warp. */
-__device__ inline void decays_of(const ssd_args &a, ssd_chunk *T, int64_t i, int lane) {
-    const int64_t n_chunks = (a.L + SSD_Q - 1) / SSD_Q, t = i / a.H % n_chunks * SSD_Q;
-    const int head = (int)(i % a.H), s = (int)(i / a.H / n_chunks), at = 2 * lane;
-    float dt[2] = {0, 0}, cum[2], rate = a.A[head] * 1.44269504f;
-    int run[2] = {0, 0};
-    for (int e = 0; e < 2; e++) {
-        const int64_t row = s * a.L + t + at + e;
-        if (t + at + e < a.L) {
-            dt[e] = step_size(a, __bfloat162float(a.dt[row * a.dt_pitch + head]), head);
-            if (a.seq && t + at + e > 0) run[e] = a.seq[row * a.seq_pitch] != a.seq[(row - 1) * a.seq_pitch];
-        }
-        cum[e] = dt[e] * rate;
-    }
-    running_sum(cum, lane);
-    if (a.seq) running_sum(run, lane);
-    const float end = __shfl_sync(~0u, cum[1], 31);
-    const int last = __shfl_sync(~0u, run[1], 31);
-    float apart[2], to_end[2];
-    for (int e = 0; e < 2; e++) apart[e] = cum[e] - SSD_APART * (float)run[e], to_end[e] = run[e] == last ? pow2(end - cum[e]) : 0;
-    *(float2 *)(T->cum + at) = make_float2(apart[0], apart[1]);
-    *(float2 *)(T->back + at) = make_float2(apart[0] - __log2f(dt[0]), apart[1] - __log2f(dt[1]));
-    *(float2 *)(T->dt + at) = make_float2(dt[0], dt[1]);
-    *(float2 *)(T->from_start + at) = make_float2(run[0] == 0 ? pow2(cum[0]) : 0, run[1] == 0 ? pow2(cum[1]) : 0);
-    *(float2 *)(T->to_end + at) = make_float2(to_end[0], to_end[1]);
-    *(float2 *)(T->into + at) = make_float2(dt[0] * to_end[0], dt[1] * to_end[1]);
-    if (lane == 0) *(float4 *)&T->decay = make_float4(last == 0 ? pow2(end) : 0, 0, 0, 0);
-}
-
-/* A warp each: chunks of heads, after quarters of products. */
-static __global__ void ssd_decays(ssd_args a, ssd_chunk *chunks, ssd_product *products) {
-    launch_next();
-    const int64_t n_chunks = a.S * ((a.L + SSD_Q - 1) / SSD_Q), n = n_chunks * a.G * 4;
-    const int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / 32;
-    if (i < n) product_rows(a, products, i, threadIdx.x % 32);
-    else if (i - n < n_chunks * a.H) decays_of(a, chunks + (i - n), i - n, threadIdx.x % 32);
-}
-
-/* --- walking -------------------------------------------------------------------------------- */
-
-/* Of a stage: x, B, C, C B', decays; beside the stages y and the state, a warpgroup each. */
-template <int NT, bool OUT, bool STATE> struct ssd_walk_smem {
+/* A stage of shared memory: x (or dy), B (or C), and forward C, C B'; decays. */
+template <int NT, bool OUT> struct ssd_walk_stage {
     static constexpr int tile = SSD_Q * 128, V = SSD_GROUPS * tile, K = NT / 4 * tile, Q = V + K;
     static constexpr int product = Q + (OUT ? K : 0), tables = product + (OUT ? (int)sizeof(ssd_product) : 0);
     static constexpr int stage = (tables + SSD_GROUPS * (int)sizeof(ssd_chunk) + 1023) / 1024 * 1024;
-    static constexpr int stages = OUT ? 2 : STATE ? 3 : 4, y = stages * stage, state = y + (OUT ? SSD_GROUPS * tile : 0);
-    static constexpr int barriers = state + (STATE ? SSD_GROUPS * K : 0), bytes = barriers + 2 * stages * 8;
+};
+template <int NT> struct ssd_adds_smem : ssd_walk_stage<NT, false> {
+    using W = ssd_walk_stage<NT, false>;
+    static constexpr int stages = 5, barriers = stages * W::stage, bytes = barriers + 2 * stages * 8;
+};
+/* Two places for a warpgroup's state, by turns. */
+template <int NT> struct ssd_back_smem : ssd_walk_stage<NT, false> {
+    using W = ssd_walk_stage<NT, false>;
+    static constexpr int stages = 4, state = stages * W::stage, barriers = state + 2 * SSD_GROUPS * W::K, bytes = barriers + 2 * stages * 8;
+};
+template <int NT> struct ssd_walk_smem : ssd_walk_stage<NT, true> {
+    using W = ssd_walk_stage<NT, true>;
+    static constexpr int stages = 2, y = stages * W::stage, state = y + SSD_GROUPS * W::tile;
+    static constexpr int barriers = state + 2 * SSD_GROUPS * W::K, bytes = barriers + (2 * stages + 6 * SSD_GROUPS) * 8;
 };
 
 /* Where a block stands: segment k of sequence s, n chunks from c0 on; n_here times 64
@@ -138,7 +58,7 @@ __device__ inline ssd_walk_place walk_where(const ssd_args &a) {
     const int b = i % a.n_blocks;
     i /= a.n_blocks;
     p.g = i % a.G, p.k = i / a.G % a.n_seg, p.s = i / a.G / a.n_seg;
-    p.n_wg = (blockDim.x >> 7) - 1, p.parts = a.P / 64, p.own0 = b * p.n_wg;
+    p.n_wg = a.n_cols / 64, p.parts = a.P / 64, p.own0 = b * p.n_wg;
     p.n_here = a.R * p.parts - p.own0 < p.n_wg ? a.R * p.parts - p.own0 : p.n_wg;
     p.head0 = p.g * a.R + p.own0 / p.parts;
     const int64_t t0 = (int64_t)p.k * a.seg, t1 = t0 + a.seg < a.L ? t0 + a.seg : a.L;
@@ -146,10 +66,11 @@ __device__ inline ssd_walk_place walk_where(const ssd_args &a) {
     return p;
 }
 
-template <typename W> __device__ inline void walk_begin(unsigned char *smem, int n_here) {
+/* `readers`: warpgroups that empty a stage. */
+template <typename W> __device__ inline void walk_begin(unsigned char *smem, int readers) {
     uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages;
     if (threadIdx.x == 0) {
-        for (int j = 0; j < W::stages; j++) barrier_init(full + j, 1), barrier_init(empty + j, 4 * n_here);
+        for (int j = 0; j < W::stages; j++) barrier_init(full + j, 1), barrier_init(empty + j, 4 * readers);
         barrier_init_done();
         store_fence();
     }
@@ -229,7 +150,7 @@ template <int NT, bool REVERSE>
 __global__ void __launch_bounds__(SSD_GROUPS * 128 + 128, 1)
 ssd_adds(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd_chunk *chunks) {
 #ifdef KR_HOPPER
-    using W = ssd_walk_smem<NT, false, false>;
+    using W = ssd_adds_smem<NT>;
     extern __shared__ __align__(1024) unsigned char smem[];
     uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, wg = threadIdx.x >> 7;
@@ -278,35 +199,14 @@ ssd_adds(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
 #endif
 }
 
-/* KEEP: the state before every chunk goes to maps.keep.  REVERSE: back to front, and only
- * that. */
-template <int NT, bool REVERSE, bool KEEP>
-__global__ void __launch_bounds__(SSD_GROUPS * 128 + 128, 1)
-ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd_chunk *chunks, const ssd_product *products) {
-#ifdef KR_HOPPER
-    constexpr bool OUT = !REVERSE;
-    using W = ssd_walk_smem<NT, OUT, true>;
-    extern __shared__ __align__(1024) unsigned char smem[];
-    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages;
-    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, wg = threadIdx.x >> 7;
-    const ssd_walk_place p = walk_where(a);
-    walk_begin<W>(smem, p.n_here);
-    if (wg == p.n_wg) {
-        registers_give<32>();
-        if (warp == 0 && lane == 0) walk_bring<W, OUT>(a, maps, p, smem, chunks, products, REVERSE);
-        return;
-    }
-    if (wg >= p.n_here) return;
-    registers_take<160>();
-    const int head = p.g * a.R + (p.own0 + wg) / p.parts, p0 = (p.own0 + wg) % p.parts * 64;
-    /* an order to the copy engine takes some 200 clocks, so each warp gives one kind */
-    const bool stores_y = OUT && warp == 1 && lane == 0, stores_state = KEEP && warp == 2 && lane == 0;
+/* --- the state of a warpgroup's channels ---------------------------------------------------- */
 
-    float S[8 * NT];
+/* What a segment starts from; REVERSE: what is given to its last state. */
+template <int NT, bool REVERSE>
+__device__ inline void state_enter(float (&S)[8 * NT], const ssd_args &a, const ssd_walk_place &p, int64_t channel, int lane) {
+    const float *first = REVERSE ? a.dh : a.h0;
 #pragma unroll
     for (int j = 0; j < 8 * NT; j++) S[j] = 0;
-    const float *first = REVERSE ? a.dh : a.h0, D = OUT && a.D ? a.D[head] : 0;
-    const int64_t channel = (int64_t)head * a.P + p0 + 16 * warp;
     if (REVERSE ? p.k < a.n_seg - 1 : p.k > 0) {
         const uint2 *slot = (const uint2 *)(a.states + (((int64_t)p.s * a.n_seg + p.k) * a.H * a.P + channel) * (16 * NT));
 #pragma unroll
@@ -321,92 +221,226 @@ ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd
             if (c < a.N) S[j] = first[((int64_t)p.s * a.H * a.P + channel + r) * a.N + c];
         }
     }
+}
+/* The last segment's end; REVERSE: the first one's start. */
+template <int NT, bool REVERSE>
+__device__ inline void state_leave(const float (&S)[8 * NT], const ssd_args &a, const ssd_walk_place &p, int64_t channel, int lane) {
+    float *last = REVERSE ? a.dh0 : a.h;
+    if (!last || p.k != (REVERSE ? 0 : a.n_seg - 1)) return;
+#pragma unroll
+    for (int j = 0; j < 8 * NT; j++) {
+        const int r = (lane >> 2) + (j >> 1 & 1) * 8, c = (j >> 2) * 8 + 2 * (lane & 3) + (j & 1);
+        float *e = last + ((int64_t)p.s * a.H * a.P + channel + r) * a.N + c;
+        if (c < a.N) *e = S[j] + (REVERSE && a.add_dh0 ? *e : 0);
+    }
+}
+/* S = decay S + v K, begun. */
+template <int NT> __device__ inline void state_move(float (&S)[8 * NT], uint32_t (&v)[4][4], uint32_t K, float decay) {
+#pragma unroll
+    for (int j = 0; j < 8 * NT; j++) S[j] *= decay;
+#pragma unroll
+    for (int ks = 0; ks < 4; ks++) wgmma_pin(v[ks]);
+    wgmma_pin(S);
+    wgmma_begin();
+#pragma unroll
+    for (int ks = 0; ks < 4; ks++) wgmma_regs<true>(S, v[ks], tile_cols(K + ks * 2048, SSD_Q * 128), 1);
+    wgmma_commit();
+}
 
-    unsigned char *const y_at = smem + W::y + wg * W::tile, *const state_at = smem + W::state + wg * W::K;
-    const uint32_t state = smem_at(state_at);
-    const int row = 16 * warp + (lane >> 2);
+/* States around every chunk are kept as they lie in shared memory: 64 channels of a head in
+ * one piece.  Where that of chunk c and of part i of a block's channels is: */
+template <int NT> __device__ inline unsigned char *kept_at(bf16 *kept, const ssd_args &a, const ssd_walk_place &p, int chunk, int i) {
+    const int64_t row = (int64_t)p.s * p.n_chunks + chunk;
+    return (unsigned char *)kept + ((row * a.G + p.g) * a.R * p.parts + p.own0 + i) * (NT / 4 * SSD_Q * 128);
+}
+
+/* --- forward ------------------------------------------------------------------------------------ */
+
+/* Carries a state through the chunks and leaves it before each in one of two places. */
+template <int NT>
+__device__ inline void walk_state(const ssd_args &a, const ssd_walk_place &p, unsigned char *smem, int wg, int warp, int lane) {
+    using W = ssd_walk_smem<NT>;
+    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages, *made = empty + W::stages + 2 * wg, *used = made + 2 * SSD_GROUPS;
+    const int own = p.own0 + wg, head = p.g * a.R + own / p.parts;
+    const int64_t channel = (int64_t)head * a.P + own % p.parts * 64 + 16 * warp;
+    const uint32_t base = smem_at(smem), state = base + W::state + 2 * wg * W::K;
+    float S[8 * NT];
+    uint32_t v[4][4];
+    state_enter<NT, false>(S, a, p, channel, lane);
     for (int c = 0; c < p.n; c++) {
-        const int stage = c % W::stages, chunk = p.c0 + (REVERSE ? p.n - 1 - c : c);
-        const uint32_t at = smem_at(smem) + stage * W::stage, V = at + wg * W::tile, K = at + W::V, Q = at + W::Q;
+        const int stage = c % W::stages, place = c & 1;
+        const uint32_t at = base + stage * W::stage;
         const ssd_chunk *T = (const ssd_chunk *)(smem + stage * W::stage + W::tables) + (head - p.head0);
-        barrier_wait(full + stage, c / W::stages & 1);
-        uint32_t v[4][4];
-        if (!OUT) { /* the place of the state may be written again */
-            walk_scaled(v, V, T->from_start, 1, warp, lane);
-            if (stores_state) box_store_read();
-            meet(1 + wg, 128);
-        }
-        walk_rows<NT>(state, S, warp, lane);
-        if (OUT) {
-            if (stores_y) box_store_read(); /* the place of y may be written again */
-            store_fence();
-            meet(1 + wg, 128); /* the state is there */
-        }
-        auto store_state = [&] {
-            for (int j = 0; j < NT / 4 && stores_state; j++)
-                box_store(state_at + j * W::tile, &maps.keep, 0, p0, j, (p.s * p.n_chunks + chunk) * a.H + head);
-        };
-        float y[32];
-        uint32_t m[4][4];
-        if (OUT) {
-            wgmma_begin();
-#pragma unroll
-            for (int ks = 0; ks < NT; ks++) {
-                const uint32_t on = ks / 4 * W::tile + ks % 4 * 32;
-                wgmma_tile<false, false>(y, tile_rows(Q + on), tile_rows(state + on), ks > 0);
-            }
-            wgmma_commit();
-            store_state();
-            walk_weights(m, (const ssd_product *)(smem + stage * W::stage + W::product), T, D, warp, lane);
-            const float out[2] = {T->from_start[row], T->from_start[row + 8]};
-            wgmma_wait<0>();
-            wgmma_pin(y);
-#pragma unroll
-            for (int e = 0; e < 32; e++) y[e] *= out[e >> 1 & 1];
-#pragma unroll
-            for (int ks = 0; ks < 4; ks++) wgmma_pin(m[ks]);
-            wgmma_pin(y);
-            wgmma_begin();
-#pragma unroll
-            for (int ks = 0; ks < 4; ks++) wgmma_regs<true>(y, m[ks], tile_cols(V + ks * 2048, W::tile), 1);
-            wgmma_commit();
-            walk_scaled(v, V, T->into, 1, warp, lane);
-        }
-        const float decay = T->decay;
-#pragma unroll
-        for (int j = 0; j < 8 * NT; j++) S[j] *= decay;
-#pragma unroll
-        for (int ks = 0; ks < 4; ks++) wgmma_pin(v[ks]);
-        wgmma_pin(S);
-        wgmma_begin();
-#pragma unroll
-        for (int ks = 0; ks < 4; ks++) wgmma_regs<true>(S, v[ks], tile_cols(K + ks * 2048, W::tile), 1);
-        wgmma_commit();
-        if (OUT) {
-            wgmma_wait<1>();
-            wgmma_pin(y);
-            walk_rows<4>(smem_at(y_at), y, warp, lane);
-            if (stores_state) box_store_read(); /* the place of the state may be written again */
-        }
+        if (c >= 2) barrier_wait(used + place, (c / 2 - 1) & 1);
+        walk_rows<NT>(state + place * W::K, S, warp, lane);
         store_fence();
-        meet(1 + wg, 128); /* y, or the state, is there */
-        if (stores_y) box_store(y_at, &maps.y, 0, chunk * SSD_Q, head * p.parts + p0 / 64, p.s);
-        if (!OUT) store_state();
+        __syncwarp();
+        if (lane == 0) barrier_arrive(made + place);
+        barrier_wait(full + stage, c / W::stages & 1);
+        walk_scaled(v, at + wg * W::tile, T->into, 1, warp, lane);
+        state_move<NT>(S, v, at + W::V, T->decay);
         wgmma_wait<0>();
         wgmma_pin(S);
         __syncwarp();
         if (lane == 0) barrier_arrive(empty + stage);
     }
-    if (stores_y || stores_state) box_store_done();
-    float *last = REVERSE ? a.dh0 : a.h;
-    if (last && p.k == (REVERSE ? 0 : a.n_seg - 1)) {
+    state_leave<NT, false>(S, a, p, channel, lane);
+}
+
+/* Y of every chunk. */
+template <int NT>
+__device__ inline void walk_outputs(const ssd_args &a, const ssd_walk_place &p, unsigned char *smem, int wg, int warp, int lane) {
+    using W = ssd_walk_smem<NT>;
+    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages, *made = empty + W::stages + 2 * wg, *used = made + 2 * SSD_GROUPS;
+    uint64_t *y_made = empty + W::stages + 4 * SSD_GROUPS + wg, *y_taken = y_made + SSD_GROUPS;
+    const int head = p.g * a.R + (p.own0 + wg) / p.parts, row = 16 * warp + (lane >> 2);
+    const float D = a.D ? a.D[head] : 0;
+    const uint32_t base = smem_at(smem);
+    for (int c = 0; c < p.n; c++) {
+        const int stage = c % W::stages, place = c & 1;
+        const uint32_t at = base + stage * W::stage, V = at + wg * W::tile, Q = at + W::Q, state = base + W::state + (2 * wg + place) * W::K;
+        const ssd_chunk *T = (const ssd_chunk *)(smem + stage * W::stage + W::tables) + (head - p.head0);
+        float y[32];
+        uint32_t m[4][4];
+        barrier_wait(full + stage, c / W::stages & 1);
+        barrier_wait(made + place, c / 2 & 1);
+        wgmma_begin();
 #pragma unroll
-        for (int j = 0; j < 8 * NT; j++) {
-            const int r = (lane >> 2) + (j >> 1 & 1) * 8, col = (j >> 2) * 8 + 2 * (lane & 3) + (j & 1);
-            float *e = last + ((int64_t)p.s * a.H * a.P + channel + r) * a.N + col;
-            if (col < a.N) *e = S[j] + (REVERSE && a.add_dh0 ? *e : 0);
+        for (int ks = 0; ks < NT; ks++) {
+            const uint32_t on = ks / 4 * W::tile + ks % 4 * 32;
+            wgmma_tile<false, false>(y, tile_rows(Q + on), tile_rows(state + on), ks > 0);
         }
+        wgmma_commit();
+        walk_weights(m, (const ssd_product *)(smem + stage * W::stage + W::product), T, D, warp, lane);
+        const float out[2] = {T->from_start[row], T->from_start[row + 8]};
+        wgmma_wait<0>();
+        wgmma_pin(y);
+        __syncwarp();
+        if (lane == 0) barrier_arrive(used + place);
+#pragma unroll
+        for (int e = 0; e < 32; e++) y[e] *= out[e >> 1 & 1];
+#pragma unroll
+        for (int ks = 0; ks < 4; ks++) wgmma_pin(m[ks]);
+        wgmma_pin(y);
+        wgmma_begin();
+#pragma unroll
+        for (int ks = 0; ks < 4; ks++) wgmma_regs<true>(y, m[ks], tile_cols(V + ks * 2048, W::tile), 1);
+        wgmma_commit();
+        wgmma_wait<0>();
+        wgmma_pin(y);
+        __syncwarp();
+        if (lane == 0) barrier_arrive(empty + stage);
+        if (c > 0) barrier_wait(y_taken, (c - 1) & 1);
+        walk_rows<4>(base + W::y + wg * W::tile, y, warp, lane);
+        store_fence();
+        __syncwarp();
+        if (lane == 0) barrier_arrive(y_made);
     }
+}
+
+/* The threads that order stores, which takes too long for those that compute: of states, */
+template <int NT> __device__ inline void walk_keep(const ssd_args &a, const ssd_walk_place &p, unsigned char *smem, bf16 *kept) {
+    using W = ssd_walk_smem<NT>;
+    uint64_t *made = (uint64_t *)(smem + W::barriers) + 2 * W::stages, *used = made + 2 * SSD_GROUPS;
+    for (int c = 0; c < p.n; c++) {
+        for (int i = 0; i < p.n_here; i++) {
+            barrier_wait(made + 2 * i + (c & 1), c / 2 & 1);
+            bytes_store(kept_at<NT>(kept, a, p, p.c0 + c, i), smem + W::state + (2 * i + (c & 1)) * W::K, W::K);
+        }
+        store_read<0>();
+        for (int i = 0; i < p.n_here; i++) barrier_arrive(used + 2 * i + (c & 1));
+    }
+    store_done();
+}
+/* and of y, for part i. */
+template <int NT>
+__device__ inline void walk_store(const ssd_args &a, const ssd_walk_maps &maps, const ssd_walk_place &p, unsigned char *smem, int i) {
+    using W = ssd_walk_smem<NT>;
+    uint64_t *y_made = (uint64_t *)(smem + W::barriers) + 2 * W::stages + 4 * SSD_GROUPS + i, *y_taken = y_made + SSD_GROUPS;
+    for (int c = 0; c < p.n; c++) {
+        barrier_wait(y_made, c & 1);
+        box_store(smem + W::y + i * W::tile, &maps.y, 0, (p.c0 + c) * SSD_Q, p.g * a.R * p.parts + p.own0 + i, p.s);
+        store_read<0>();
+        barrier_arrive(y_taken);
+    }
+    store_done();
+}
+
+/* KEEP: the state before every chunk goes to `kept`. */
+template <int NT, bool KEEP>
+__global__ void __launch_bounds__(SSD_GROUPS * 256 + 128, 1)
+ssd_walk(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd_chunk *chunks, const ssd_product *products, bf16 *kept) {
+#ifdef KR_HOPPER
+    using W = ssd_walk_smem<NT>;
+    extern __shared__ __align__(1024) unsigned char smem[];
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, wg = threadIdx.x >> 7;
+    const ssd_walk_place p = walk_where(a);
+    if (threadIdx.x == 0) {
+        uint64_t *made = (uint64_t *)(smem + W::barriers) + 2 * W::stages, *used = made + 2 * SSD_GROUPS, *y_made = used + 2 * SSD_GROUPS;
+        for (int j = 0; j < 2 * SSD_GROUPS; j++) barrier_init(made + j, 4), barrier_init(used + j, KEEP ? 5 : 4);
+        for (int j = 0; j < SSD_GROUPS; j++) barrier_init(y_made + j, 4), barrier_init(y_made + SSD_GROUPS + j, 1);
+    }
+    walk_begin<W>(smem, 2 * p.n_here);
+    if (wg == 2 * p.n_wg) {
+        registers_give<32>();
+        if (lane) return;
+        if (warp == 0) walk_bring<W, true>(a, maps, p, smem, chunks, products, false);
+        if (warp == 1 && KEEP) walk_keep<NT>(a, p, smem, kept);
+        if (warp >= 2 && warp - 2 < p.n_here) walk_store<NT>(a, maps, p, smem, warp - 2);
+    } else if (wg < p.n_wg) {
+        registers_take<120>();
+        if (wg < p.n_here) walk_state<NT>(a, p, smem, wg, warp, lane);
+    } else {
+        registers_take<104>();
+        if (wg - p.n_wg < p.n_here) walk_outputs<NT>(a, p, smem, wg - p.n_wg, warp, lane);
+    }
+#endif
+}
+
+/* --- backward ------------------------------------------------------------------------------------- */
+
+/* The gradient of the state after every chunk, to `kept`, back to front. */
+template <int NT>
+__global__ void __launch_bounds__(SSD_GROUPS * 128 + 128, 1)
+ssd_walk_back(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, const ssd_chunk *chunks, bf16 *kept) {
+#ifdef KR_HOPPER
+    using W = ssd_back_smem<NT>;
+    extern __shared__ __align__(1024) unsigned char smem[];
+    uint64_t *full = (uint64_t *)(smem + W::barriers), *empty = full + W::stages;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3, wg = threadIdx.x >> 7;
+    const ssd_walk_place p = walk_where(a);
+    walk_begin<W>(smem, p.n_here);
+    if (wg == p.n_wg) {
+        if (warp == 0 && lane == 0) walk_bring<W, false>(a, maps, p, smem, chunks, NULL, true);
+        return;
+    }
+    if (wg >= p.n_here) return;
+    const int own = p.own0 + wg, head = p.g * a.R + own / p.parts;
+    const int64_t channel = (int64_t)head * a.P + own % p.parts * 64 + 16 * warp;
+    const bool stores = warp == 2 && lane == 0;
+    float S[8 * NT];
+    uint32_t v[4][4];
+    state_enter<NT, true>(S, a, p, channel, lane);
+    for (int c = 0; c < p.n; c++) {
+        const int stage = c % W::stages;
+        unsigned char *const at = smem + stage * W::stage, *const state = smem + W::state + (2 * wg + (c & 1)) * W::K;
+        const ssd_chunk *T = (const ssd_chunk *)(at + W::tables) + (head - p.head0);
+        barrier_wait(full + stage, c / W::stages & 1);
+        walk_scaled(v, smem_at(at) + wg * W::tile, T->from_start, 1, warp, lane);
+        if (stores) store_read<1>(); /* this place may be written again */
+        meet(1 + wg, 128);
+        walk_rows<NT>(smem_at(state), S, warp, lane);
+        state_move<NT>(S, v, smem_at(at) + W::V, T->decay);
+        store_fence();
+        meet(1 + wg, 128); /* the state is there */
+        if (stores) bytes_store(kept_at<NT>(kept, a, p, p.c0 + p.n - 1 - c, wg), state, W::K);
+        wgmma_wait<0>();
+        wgmma_pin(S);
+        __syncwarp();
+        if (lane == 0) barrier_arrive(empty + stage);
+    }
+    if (stores) store_done();
+    state_leave<NT, true>(S, a, p, channel, lane);
 #endif
 }
 #endif

@@ -120,9 +120,15 @@ __device__ inline void box_store(const void *from, const CUtensorMap *map, int c
                  ::"l"(map), "r"((uint32_t)__cvta_generic_to_shared(from)), "r"(c0), "r"(c1), "r"(c2), "r"(c3) : "memory");
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
-/* Until the boxes this thread stored have been read from shared memory, or are in memory. */
-__device__ inline void box_store_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
-__device__ inline void box_store_done() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+/* 16-byte pieces in a row, likewise. */
+__device__ inline void bytes_store(void *to, const void *from, uint32_t bytes) {
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;"
+                 ::"l"(to), "r"((uint32_t)__cvta_generic_to_shared(from)), "r"(bytes) : "memory");
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+/* Until all that this thread stored, but for the last few, has been read from shared memory; until all is in memory. */
+template <int but> __device__ inline void store_read() { asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(but) : "memory"); }
+__device__ inline void store_done() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 /* Ordinary stores to shared memory, before wgmma or the copy engine reads them. */
 __device__ inline void store_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /* A warpgroup's registers a thread, of those that the launch shared out evenly. */

@@ -83,7 +83,7 @@ static best measure(const kr_gemm *g, int n_threads) {
         double t0 = now(n_threads);
         for (int r = 0; r < repeat; r++) ours(g, scratch, n_threads);
         double t1 = now(n_threads);
-        if (!g->b_bf16)
+        if (g->b_type == KR_F32)
             for (int r = 0; r < repeat; r++) theirs(g, n_threads ? n_threads : 1);
         double t2 = now(n_threads);
         if ((t1 - t0) / repeat < b.ours) b.ours = (t1 - t0) / repeat;
@@ -99,7 +99,7 @@ static void report(const kr_gemm *g, best t) {
     double work = 2e-9 * (double)g->m * (double)g->n * (double)g->k;
     printf("%8.1f", work / t.ours);
 #ifdef KR_WITH_BLAS
-    if (g->b_bf16) printf("            ");
+    if (g->b_type != KR_F32) printf("            ");
     else printf(" %6.1f %.2f", work / t.theirs, t.theirs / t.ours);
 #endif
     fflush(stdout);
@@ -121,7 +121,7 @@ static void training(int64_t M, int64_t N, int64_t K, int n_threads) {
 
 static void few(int64_t m, int64_t n, int64_t k, bool bf16, int n_threads) {
     kr_gemm g = {.m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .lda = k, .ldb = k, .ldc = n,
-                 .b_trans = true, .b_bf16 = bf16};
+                 .b_trans = true, .b_type = bf16 ? KR_BF16 : KR_F32};
     if (*only && strcmp(only, "few")) return;
     best t = measure(&g, n_threads);
     double bytes = (double)n * (double)k * (bf16 ? 2 : 4);

@@ -17,7 +17,7 @@ static const char help[] =
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
     "  --rows N     held-out rows of the task (256)\n"
     "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
-    "  --dtype T    float32 or bfloat16: how matrices are held (float32)\n"
+    "  --dtype T    how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0 (as the file has them)\n"
     "  --json       one JSON object a file\n";
 
 static int report(const char *path, const kr_eval_result *r, bool json) {

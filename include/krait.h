@@ -38,7 +38,8 @@ KR_API const char *kr_version(void); /* "0.1.0" */
 typedef struct kr_model kr_model; /* weights and what to do with them */
 
 typedef struct kr_model_options {
-    const char *dtype; /* "float32" or "bfloat16": how matrices are held; default float32 */
+    const char *dtype; /* how matrices are held: "float32", "bfloat16", on a CPU also "float16", "q8_0", "q6_k", "q4_k",
+                          "q4_0" (scales and states stay float32).  Default: on a CPU as the file has them, else float32 */
     const char *device; /* "cpu", "cuda", "cuda:N": where it runs; default "cpu".  On a GPU bfloat16
                            holds for activations too, and sessions of one model share one thread */
 } kr_model_options;
@@ -48,7 +49,8 @@ typedef struct kr_model_options {
  * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
 KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);
 /* Writes a model of any folder that kr_model_open takes as config.json, model.safetensors and
- * tokenizer.json in Hugging Face's words, matrices as `dtype` ("float32", "bfloat16", "float16"),
+ * tokenizer.json in Hugging Face's words, matrices as `dtype` ("float32", "bfloat16", "float16", or
+ * rounded in blocks: "q8_0", "q6_k", "q4_k", "q4_0"),
  * each file whole or not at all.  KR_ERR_CONFIG: `to` holds a model already. */
 KR_API kr_status kr_model_convert(const char *from, const char *to, const char *dtype);
 KR_API void kr_model_free(kr_model *m); /* after its sessions */

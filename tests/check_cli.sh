@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize tokenizer inspect; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize tokenizer inspect quantize; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -109,6 +109,16 @@ same spoken/tokenizer.json other/tokenizer.json "the tokenizer of a conversion"
 expect 0 'bits/byte' eval spoken text.txt
 "$krait" convert spoken half --dtype float16 || fail "convert to float16"
 expect 0 'bits/byte' eval half text.txt
+expect 2 'want a model, a new folder and --format' quantize spoken rounded
+expect 3 'is there already' quantize spoken half --format q8_0
+expect 3 'dtype is "int3"' quantize spoken rounded --format int3
+[ ! -e rounded ] || fail "a refused format left a folder"
+for f in q8_0 q6_k q4_k q4_0 bf16 f16; do
+    "$krait" quantize spoken rounded --format $f || fail "quantize to $f"
+    expect 0 'bits/byte' eval rounded text.txt
+    expect 0 . generate rounded -p 'the krait' -n 5
+    rm -r rounded
+done
 
 # --- from text to text ------------------------------------------------------------------------
 tiny="--data.paths=text.txt --d_model=16 --n_layer=2 --mixer.type=mamba1 --mixer.d_state=4 --batch_size=4 --seq_len=48"

@@ -7,31 +7,29 @@
 
 const char *kr_version(void) { return KRAIT_VERSION; }
 
-static kr_status dtype_of(const kr_model_options *opt, kr_dtype *t) {
-    *t = KR_F32;
-    if (!opt || !opt->dtype || strcmp(opt->dtype, "float32") == 0) return KR_OK;
-    *t = KR_BF16;
-    if (strcmp(opt->dtype, "bfloat16") == 0) return KR_OK;
-    KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32 or bfloat16", opt->dtype);
+/* Of a word: any type that weights are stored in. */
+static kr_status dtype_of(const char *word, kr_dtype *t) {
+    static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16, KR_Q8_0, KR_Q6_K, KR_Q4_K, KR_Q4_0};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(word, kr_dtype_text(*t = types[i])) == 0) return KR_OK;
+    KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16, float16, q8_0, q6_k, q4_k or q4_0", word);
 }
 
 kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt) {
-    kr_dtype t;
-    KR_TRY(dtype_of(opt, &t));
+    kr_dtype t = KR_AS_STORED;
+    if (opt && opt->dtype) KR_TRY(dtype_of(opt->dtype, &t));
     return kr_model_load(out, path, false, t, opt ? opt->device : NULL);
 }
 
 kr_status kr_model_convert(const char *from, const char *to, const char *dtype) {
-    static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16};
     char path[4096];
     kr_model *m;
-    int i = 0;
-    while (i < 3 && strcmp(dtype, kr_dtype_text(types[i])) != 0) i++;
-    if (i == 3) KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16 or float16", dtype);
+    kr_dtype t;
+    KR_TRY(dtype_of(dtype, &t));
     KR_TRY(kr_path_join(path, sizeof path, to, "config.json"));
     if (kr_file_exists(path)) KR_FAIL(KR_ERR_CONFIG, "%s is there already; choose another folder", path);
-    KR_TRY(kr_model_load(&m, from, false, types[i] == KR_BF16 ? KR_BF16 : KR_F32, NULL));
-    kr_status st = kr_model_save(m, to, types[i]);
+    KR_TRY(kr_model_load(&m, from, false, KR_AS_STORED, NULL));
+    kr_status st = kr_model_save(m, to, t);
     kr_model_release(m);
     return st;
 }

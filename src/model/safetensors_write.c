@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "model/safetensors.h"
 
-enum { STEP = 8192 }; /* elements at a time */
+enum { STEP = 8192, STEPS = 32 }; /* elements that a thread converts at once; and such at a time */
 
 typedef struct entry {
     kr_st_tensor t;    /* as it will stand in the file; data is the source */
@@ -157,9 +158,12 @@ static void print_header(const kr_st_writer *w, const entry *const *order, kr_st
 
 static kr_status put_tensor(kr_file_writer *f, const entry *e, double *buffer) {
     if (e->raw || e->from == e->as) return kr_file_writer_write(f, e->t.data, e->t.n_bytes);
-    for (int64_t i = 0; i < e->t.count; i += STEP) {
-        int64_t n = e->t.count - i < STEP ? e->t.count - i : STEP;
-        kr_convert(buffer, e->as, (const char *)e->t.data + kr_dtype_row_bytes(e->from, i), e->from, n);
+    for (int64_t i = 0; i < e->t.count; i += STEP * STEPS) {
+        int64_t n = e->t.count - i < STEP * STEPS ? e->t.count - i : STEP * STEPS;
+#pragma omp parallel for num_threads(n <= STEP ? 1 : kr_cpu_threads()) schedule(dynamic)
+        for (int64_t at = 0; at < n; at += STEP)
+            kr_convert((char *)buffer + kr_dtype_row_bytes(e->as, at), e->as, (const char *)e->t.data + kr_dtype_row_bytes(e->from, i + at), e->from,
+                       n - at < STEP ? n - at : STEP);
         KR_TRY(kr_file_writer_write(f, buffer, kr_dtype_row_bytes(e->as, n)));
     }
     return KR_OK;
@@ -180,7 +184,7 @@ static kr_status put_all(const entry *const *order, size_t n, const kr_str *head
 kr_status kr_st_writer_save(const kr_st_writer *w, const char *path) {
     kr_str header = {0};
     const entry **order = kr_mem_array(w->n + 1, sizeof *order);
-    double *buffer = kr_mem_array(STEP, sizeof *buffer);
+    double *buffer = kr_mem_array(STEP * STEPS, sizeof *buffer);
     kr_status status = order && buffer ? KR_OK : KR_ERR_NOMEM;
     if (status == KR_OK) {
         for (size_t i = 0; i < w->n; i++) order[i] = &w->entry[i];

@@ -151,9 +151,7 @@ static kr_status all_used(const kr_model *m, const kr_st *st) {
     return KR_OK;
 }
 
-kr_status kr_model_read_weights(kr_model *m, const char *dir) {
-    kr_st *st;
-    KR_TRY(kr_st_open(&st, dir));
+static kr_status read_weights(kr_model *m, const kr_st *st) {
     kr_status s = all_used(m, st);
     const char *stem;
     const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
@@ -162,8 +160,57 @@ kr_status kr_model_read_weights(kr_model *m, const char *dir) {
         if (rows) from = find_pieces(rows, stem, st, p->name);
         s = rows ? read_pieces(p, st, &from) : read_param(p, st);
     }
-    kr_st_close(st);
     return s == KR_OK ? kr_params_push(m->params) : s;
+}
+
+kr_status kr_model_read_weights(kr_model *m, const char *dir) {
+    kr_st *st;
+    KR_TRY(kr_st_open(&st, dir));
+    kr_status s = read_weights(m, st);
+    kr_st_close(st);
+    return s;
+}
+
+/* --- what matrices are held in -------------------------------------------------------- */
+
+kr_dtype kr_matrix_dtype(const kr_param *p, kr_dtype dtype) {
+    int64_t width = p->dim[p->n_dims - 1];
+    bool four = dtype == KR_Q4_0 || dtype == KR_Q4_K, ends = strstr(p->name, "embedding") || strncmp(p->name, "lm_head", 7) == 0;
+    if (!p->matrix) return KR_F32;
+    if (kr_dtype_block(dtype) == 1) return dtype;
+    if (four && ends) dtype = KR_Q6_K;
+    if (width % kr_dtype_block(dtype) == 0) return dtype;
+    if (width % 32 == 0) return dtype == KR_Q4_K ? KR_Q4_0 : KR_Q8_0;
+    return KR_F16;
+}
+
+static kr_dtype stored_dtype(const kr_st_tensor *t) {
+    if (!t) return KR_F32; /* the reader will say what is missing */
+    return t->block ? t->block : t->dtype == KR_ST_BF16 ? KR_BF16 : t->dtype == KR_ST_F16 ? KR_F16 : KR_F32;
+}
+
+/* The type of the pieces of a matrix, if they have one and it divides our rows; from NULL: of its own name. */
+static kr_dtype dtype_in(const kr_param *p, const kr_st *st, const pieces *from) {
+    char name[512];
+    kr_dtype t = KR_F32;
+    for (int k = 0; k < (from ? from->n : 1); k++) {
+        if (from) write_name(from, k, name, sizeof name);
+        kr_dtype piece = stored_dtype(kr_st_find(st, from ? name : name_in(st, p)));
+        if (k && piece != t) return KR_F32;
+        t = piece;
+    }
+    return p->dim[p->n_dims - 1] % kr_dtype_block(t) ? KR_F32 : t;
+}
+
+static void choose_dtypes(kr_model *m, const kr_st *st, kr_dtype wanted) {
+    const char *stem;
+    const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
+    for (kr_param *p = m->params->first; p; p = p->next) {
+        pieces from = {0};
+        if (!p->matrix) continue;
+        if (rows) from = find_pieces(rows, stem, st, p->name);
+        p->dtype = wanted == KR_AS_STORED ? dtype_in(p, st, rows ? &from : NULL) : kr_matrix_dtype(p, wanted);
+    }
 }
 
 static kr_status read_tokenizer(kr_model *m, const char *dir) {
@@ -179,13 +226,20 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     char path[4096];
     json_t *j;
     kr_model *m;
+    kr_st *files = NULL;
+    bool plain = matrix_dtype == KR_F32 || matrix_dtype == KR_BF16; /* the same for all, and anywhere */
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_json_load(&j, path));
-    kr_status st = kr_model_describe(&m, j, path, matrix_dtype, device);
+    kr_status st = kr_model_describe(&m, j, path, plain ? matrix_dtype : KR_F32, device);
     json_decref(j);
     KR_TRY(st);
-    st = kr_params_alloc(m->params, training);
-    if (st == KR_OK) st = kr_model_read_weights(m, dir);
+    if (!plain && matrix_dtype != KR_AS_STORED && (training || m->params->device))
+        st = kr_fail(KR_ERR_ARG, "weights in %s are for inference on a CPU", kr_dtype_text(matrix_dtype));
+    if (st == KR_OK) st = kr_st_open(&files, dir);
+    if (st == KR_OK && !plain && !training && !m->params->device) choose_dtypes(m, files, matrix_dtype);
+    if (st == KR_OK) st = kr_params_alloc(m->params, training);
+    if (st == KR_OK) st = read_weights(m, files);
+    kr_st_close(files);
     if (st == KR_OK) st = read_tokenizer(m, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
@@ -199,7 +253,7 @@ static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dty
     for (const kr_param *p = m->params->first; p && st == KR_OK; p = p->next) {
         kr_tensor t = {.data = p->master ? (void *)p->master : p->data, .dtype = p->master ? KR_F32 : p->dtype};
         t.n_dims = file_dims(p, t.dim);
-        st = kr_st_writer_add(w, p->name, &t, p->matrix ? dtype : KR_F32);
+        st = kr_st_writer_add(w, p->name, &t, kr_matrix_dtype(p, dtype));
     }
     if (st == KR_OK) st = kr_st_writer_save(w, path);
     kr_st_writer_free(w);
@@ -221,7 +275,7 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));
     /* Hugging Face's dialect says what most of the weights are in */
-    if (dtype != KR_F32 && json_object_get(j, "dtype")) json_object_set_new(j, "dtype", json_string(dtype == KR_BF16 ? "bfloat16" : "float16"));
+    if ((dtype == KR_BF16 || dtype == KR_F16) && json_object_get(j, "dtype")) json_object_set_new(j, "dtype", json_string(dtype == KR_BF16 ? "bfloat16" : "float16"));
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(j);
     if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);

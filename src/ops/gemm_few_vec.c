@@ -30,7 +30,7 @@ enum { WIDE = 2 * KR_VL, STRETCH = 64 }; /* of columns; of k */
 typedef struct weights { const char *row[WIDE], *ahead; } weights;
 
 static void weights_at(const kr_gemm *g, int64_t j, int64_t n, weights *w) {
-    int64_t size = g->b_bf16 ? 2 : 4;
+    int64_t size = kr_gemm_b_bytes(g);
     for (int i = 0; i < WIDE; i++) w->row[i] = (const char *)g->b + (j + least(i, n - 1)) * g->ldb * size;
     w->ahead = (const char *)g->b + (j + WIDE) * g->ldb * size;
 }
@@ -47,38 +47,38 @@ INLINE void turn_words(const weights *w, int panel, int64_t bytes, vf *t) {
     for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + bytes));
     transpose(t);
 }
-/* ... of float32, and of bfloat16: t[i] holds numbers k + 2 i (low halves) and k + 2 i + 1. */
+/* ... of float32, and of 16 bits: t[i] holds numbers k + 2 i (low halves) and k + 2 i + 1. */
 INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 4 * k, t); }
-INLINE void turn_bf16(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 2 * k, t); }
-INLINE vf low_half(vf t) { return (vf)((vi)t << 16); }
-INLINE vf high_half(vf t) { return (vf)((vi)t & (int32_t)0xffff0000u); }
-INLINE float one_weight(const weights *w, const bool bf16, int64_t column, int64_t k) {
+INLINE void turn_16(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 2 * k, t); }
+INLINE vf low_half(vf t, const kr_dtype type) { return from_upper((vi)t << 16, type == KR_BF16); }
+INLINE vf high_half(vf t, const kr_dtype type) { return from_upper((vi)t & (int32_t)0xffff0000u, type == KR_BF16); }
+INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, int64_t k) {
     uint16_t h;
     float f;
-    if (bf16) return memcpy(&h, w->row[column] + 2 * k, 2), kr_from_bf16(h);
+    if (type != KR_F32) return memcpy(&h, w->row[column] + 2 * k, 2), type == KR_BF16 ? kr_from_bf16(h) : kr_from_f16(h);
     return memcpy(&f, w->row[column] + 4 * k, 4), f;
 }
 
 /* p[k][column] for kc numbers from k on. */
-INLINE void turn(weights *w, const bool bf16, int64_t k, int64_t kc, float *p) {
-    const int64_t by = bf16 ? 2 * KR_VL : KR_VL;
+INLINE void turn(weights *w, const kr_dtype type, int64_t k, int64_t kc, float *p) {
+    const int64_t by = type != KR_F32 ? 2 * KR_VL : KR_VL;
     int64_t at = 0;
     for (; at + by <= kc; at += by) {
         vf t[KR_VL];
         fetch(w, WIDE * KR_VL * 4);
         for (int panel = 0; panel < 2; panel++) {
             float *to = p + at * WIDE + panel * KR_VL;
-            if (bf16) turn_bf16(w, panel, k + at, t);
+            if (type != KR_F32) turn_16(w, panel, k + at, t);
             else turn_f32(w, panel, k + at, t);
 #pragma GCC unroll 16
             for (int i = 0; i < KR_VL; i++) {
-                if (bf16) v_store(to + 2 * i * WIDE, low_half(t[i])), v_store(to + (2 * i + 1) * WIDE, high_half(t[i]));
+                if (type != KR_F32) v_store(to + 2 * i * WIDE, low_half(t[i], type)), v_store(to + (2 * i + 1) * WIDE, high_half(t[i], type));
                 else v_store(to + i * WIDE, t[i]);
             }
         }
     }
     for (; at < kc; at++)
-        for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, bf16, i, k + at);
+        for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, type, i, k + at);
 }
 
 /* s[row][panel] += A's rows times p */
@@ -114,21 +114,22 @@ static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3, rows_4, rows_5,
 static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3, rows_4};
 #endif
 
-static void many(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
+static void many(const kr_gemm *g, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
     _Alignas(64) float p[STRETCH * WIDE];
     int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips;
     for (int64_t k = k0; k < k0 + kc; k += STRETCH) {
         int64_t n = least(STRETCH, k0 + kc - k);
-        if (bf16) turn(w, true, k, n, p);
-        else turn(w, false, k, n, p);
+        if (g->b_type == KR_BF16) turn(w, KR_BF16, k, n, p);
+        else if (g->b_type == KR_F16) turn(w, KR_F16, k, n, p);
+        else turn(w, KR_F32, k, n, p);
         for (int64_t i = 0; i < g->m; i += high) rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i);
     }
 }
 
 /* The same for a single row, from registers, panel after panel: fewer rows of weights at a time come
  * quicker from memory. */
-INLINE void single(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
-    const int64_t by = bf16 ? 2 * KR_VL : KR_VL;
+INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
+    const int64_t by = type != KR_F32 ? 2 * KR_VL : KR_VL;
     int64_t k;
     for (int panel = 0; panel < 2; panel++) {
         vf sum = s[0][panel];
@@ -136,11 +137,11 @@ INLINE void single(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, in
             const float *a = g->a + k;
             vf t[KR_VL];
             fetch(w, KR_VL * KR_VL * 4);
-            if (bf16) turn_bf16(w, panel, k, t);
+            if (type != KR_F32) turn_16(w, panel, k, t);
             else turn_f32(w, panel, k, t);
 #pragma GCC unroll 16
             for (int i = 0; i < KR_VL; i++) {
-                if (bf16) sum += a[2 * i] * low_half(t[i]), sum += a[2 * i + 1] * high_half(t[i]);
+                if (type != KR_F32) sum += a[2 * i] * low_half(t[i], type), sum += a[2 * i + 1] * high_half(t[i], type);
                 else sum += a[i] * t[i];
             }
         }
@@ -148,7 +149,7 @@ INLINE void single(const kr_gemm *g, const bool bf16, weights *w, int64_t k0, in
     }
     if (k < k0 + kc) {
         float p[2 * KR_VL * WIDE];
-        turn(w, bf16, k, k0 + kc - k, p);
+        turn(w, type, k, k0 + kc - k, p);
         rows_1(k0 + kc - k, g->a + k, 0, p, s);
     }
 }
@@ -162,9 +163,10 @@ static void columns(const kr_gemm *g, int64_t j, int64_t n) {
         vf s[KR_GEMM_FEW][2];
         int64_t kc = least(step, g->k - k);
         for (int64_t i = 0; i < g->m; i++) s[i][0] = s[i][1] = (vf){0};
-        if (g->m > 1) many(g, g->b_bf16, &w, k, kc, s);
-        else if (g->b_bf16) single(g, true, &w, k, kc, s);
-        else single(g, false, &w, k, kc, s);
+        if (g->m > 1) many(g, &w, k, kc, s);
+        else if (g->b_type == KR_BF16) single(g, KR_BF16, &w, k, kc, s);
+        else if (g->b_type == KR_F16) single(g, KR_F16, &w, k, kc, s);
+        else single(g, KR_F32, &w, k, kc, s);
         for (int64_t i = 0; i < g->m; i++) {
             float *c = g->c + i * g->ldc + j;
             bool load = k || g->acc, bias = !k && g->bias;

@@ -30,7 +30,7 @@ static const struct isa {
 #endif
 };
 enum { N_ISA = sizeof isas / sizeof *isas };
-enum { A_TRANS = 1, B_TRANS = 2, BF16 = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
+enum { A_TRANS = 1, B_TRANS = 2, HALF = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
 
 static kr_rng rng = {.seed = 1};
 static float draw(void) { /* in [-1, 1) */
@@ -58,11 +58,12 @@ static float *drawn(size_t count) {
 /* The sums in double, once for all that compute them.  Rows of b added up, so that no step is a jump. */
 static double *sums_of(const job *j) {
     const kr_gemm *g = &j->g;
-    double *sum = calloc(g->m * g->n ? (size_t)(g->m * g->n) : 1, sizeof *sum), *row = calloc((size_t)g->n + 1, sizeof *row);
+    double *sum = calloc(g->m * g->n > 0 ? (size_t)(g->m * g->n) : 1, sizeof *sum), *row = calloc((size_t)g->n + 1, sizeof *row);
     for (int64_t k = 0; k < g->k; k++) {
         for (int64_t q = 0; q < g->n; q++) {
             int64_t at = g->b_trans ? q * g->ldb + k : k * g->ldb + q;
-            row[q] = g->b_bf16 ? kr_from_bf16(((const uint16_t *)g->b)[at]) : ((const float *)g->b)[at];
+            uint16_t h = g->b_type == KR_F32 ? 0 : ((const uint16_t *)g->b)[at];
+            row[q] = g->b_type == KR_F32 ? ((const float *)g->b)[at] : g->b_type == KR_F16 ? kr_from_f16(h) : kr_from_bf16(h);
         }
         for (int64_t r = 0; r < g->m; r++) {
             double a = g->a_trans ? g->a[k * g->lda + r] : g->a[r * g->lda + k];
@@ -78,8 +79,9 @@ static double *sums_of(const job *j) {
 
 static job make(int64_t m, int64_t n, int64_t k, int flags) {
     bool at = flags & A_TRANS, bt = flags & B_TRANS;
-    int64_t pad = flags & APART ? 3 : 0;
-    job j = {.g = {.m = m, .n = n, .k = k, .a_trans = at, .b_trans = bt, .b_bf16 = flags & BF16, .acc = flags & ACC,
+    bool apart = flags & APART;
+    int64_t pad = apart ? 3 : 0;
+    job j = {.g = {.m = m, .n = n, .k = k, .a_trans = at, .b_trans = bt, .b_type = !(flags & HALF) ? KR_F32 : apart ? KR_F16 : KR_BF16, .acc = flags & ACC,
                    .lda = (at ? m : k) + pad, .ldb = (bt ? k : n) + pad, .ldc = n + pad}};
     size_t count = bt ? extent(n, k, j.g.ldb) : extent(k, n, j.g.ldb);
     j.c_count = extent(m, n, j.g.ldc);
@@ -89,9 +91,9 @@ static job make(int64_t m, int64_t n, int64_t k, int flags) {
     memcpy(j.before, j.c, j.c_count * sizeof(float));
     j.bias = drawn((size_t)n);
     j.g.bias = flags & BIAS ? j.bias : NULL;
-    if (flags & BF16) {
+    if (flags & HALF) {
         uint16_t *half = malloc(count ? 2 * count : 1);
-        kr_convert(half, KR_BF16, j.b, KR_F32, (int64_t)count);
+        kr_convert(half, j.g.b_type, j.b, KR_F32, (int64_t)count);
         free(j.b), j.g.b = j.b = half;
     }
     j.right = sums_of(&j);
@@ -119,9 +121,9 @@ static void check(const struct isa *isa, job *j, int n_threads) {
             if (q >= g->n) { /* between the rows */
                 if (have != j->before[r * g->ldc + q]) fail_msg("a column past the last was written");
             } else if (!(fabs(have - j->right[r * g->n + q]) <= tol))
-                fail_msg("%s %lld x %lld x %lld, a_trans %d b_trans %d bf16 %d acc %d bias %d, %d threads: "
+                fail_msg("%s %lld x %lld x %lld, a_trans %d b_trans %d %s acc %d bias %d, %d threads: "
                          "[%lld, %lld] is %.9g, want %.9g", kr_impl_name(isa->impl), (long long)g->m, (long long)g->n,
-                         (long long)g->k, g->a_trans, g->b_trans, g->b_bf16, g->acc, !!g->bias, n_threads, (long long)r,
+                         (long long)g->k, g->a_trans, g->b_trans, kr_dtype_text(g->b_type), g->acc, !!g->bias, n_threads, (long long)r,
                          (long long)q, have, j->right[r * g->n + q]);
         }
 }
@@ -186,7 +188,7 @@ static void neighbours_do_not_matter(void **state) {
                 for (int64_t q = 0; q < j.g.n; q += step) {
                     kr_gemm g = j.g;
                     g.n = step < g.n - q ? step : g.n - q;
-                    g.b = (const char *)g.b + (g.b_trans ? q * g.ldb : q) * (g.b_bf16 ? 2 : 4), g.c += q;
+                    g.b = (const char *)g.b + (g.b_trans ? q * g.ldb : q) * kr_gemm_b_bytes(&g), g.c += q;
                     if (g.bias) g.bias += q;
                     run(&isas[i], &g, 0);
                 }

@@ -1,6 +1,8 @@
 /* gemm_turn.h - squares of KR_VL vectors turned around in registers; for the gemm*_vec.c. */
 #ifndef KR_OPS_GEMM_TURN_H
 #define KR_OPS_GEMM_TURN_H
+#include <stdbool.h>
+
 #include "base/vec.h"
 
 /* One permutation, the same in every 128-bit lane; a number from KR_VL up is of the second vector. */
@@ -27,6 +29,14 @@ static inline __attribute__((always_inline)) void turn_lanes(const vf *r, vf *u)
     u[1] = SHUFFLE(a, c, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
     u[2] = SHUFFLE(b, d, IN_LANES(0, 1, KR_VL, KR_VL + 1));
     u[3] = SHUFFLE(b, d, IN_LANES(2, 3, KR_VL + 2, KR_VL + 3));
+}
+
+/* Numbers of 16 bits that stand in the upper halves of lanes, above zeros: float16 or bfloat16. */
+static inline __attribute__((always_inline)) vf from_upper(vi h, const bool bf16) {
+    if (bf16) return (vf)h;
+    vi size = h & 0x7fff0000, special = (size >= 0x7c000000) & 0x7f800000;
+    vf f = (vf)(size >> 3) * 0x1p112f; /* as kr_from_f16 */
+    return (vf)((vi)f | special | (h & INT32_MIN));
 }
 
 /* r[i][j] <-> r[j][i] */

@@ -199,15 +199,17 @@ static void pack_b_rows_f32(const float *b, int64_t ldb, int64_t n, int64_t kc, 
         }
 }
 
-/* The same from bfloat16: pairs of k are transposed together, then parted into two floats. */
-static void pack_b_rows_bf16(const uint16_t *b, int64_t ldb, int64_t n, int64_t kc, float *p) {
+INLINE float from_half(uint16_t h, const bool bf16) { return bf16 ? kr_from_bf16(h) : kr_from_f16(h); }
+
+/* The same from 16 bits: pairs of k are transposed together, then parted into two floats. */
+INLINE void pack_b_rows_16(const uint16_t *b, const bool bf16, int64_t ldb, int64_t n, int64_t kc, float *p) {
     int64_t width = (n + KR_VL - 1) / KR_VL * KR_VL;
     for (int64_t j = 0; j < width; j += KR_VL)
         for (int64_t at = 0; at < kc; at += 2 * KR_VL) {
             int64_t k = least(at, kc - 2 * KR_VL);
             if (k < 0) {
                 for (int i = 0; i < KR_VL; i++)
-                    for (k = 0; k < kc; k++) p[k * width + j + i] = kr_from_bf16(b[least(j + i, n - 1) * ldb + k]);
+                    for (k = 0; k < kc; k++) p[k * width + j + i] = from_half(b[least(j + i, n - 1) * ldb + k], bf16);
                 break;
             }
             vf t[KR_VL];
@@ -216,24 +218,27 @@ static void pack_b_rows_bf16(const uint16_t *b, int64_t ldb, int64_t n, int64_t 
             transpose(t);
 #pragma GCC unroll 16
             for (int i = 0; i < KR_VL; i++) {
-                v_store(p + (k + 2 * i) * width + j, (vf)((vi)t[i] << 16));
-                v_store(p + (k + 2 * i + 1) * width + j, (vf)((vi)t[i] & (int32_t)0xffff0000u));
+                v_store(p + (k + 2 * i) * width + j, from_upper((vi)t[i] << 16, bf16));
+                v_store(p + (k + 2 * i + 1) * width + j, from_upper((vi)t[i] & (int32_t)0xffff0000u, bf16));
             }
         }
 }
+static void pack_b_rows_bf16(const uint16_t *b, int64_t ldb, int64_t n, int64_t kc, float *p) { pack_b_rows_16(b, true, ldb, n, kc, p); }
+static void pack_b_rows_f16(const uint16_t *b, int64_t ldb, int64_t n, int64_t kc, float *p) { pack_b_rows_16(b, false, ldb, n, kc, p); }
 
 /* From B held as [k, n]: columns are already side by side. */
-INLINE void copy_columns(const void *b, bool bf16, int64_t n, float *p) {
+INLINE void copy_columns(const void *b, kr_dtype type, int64_t n, float *p) {
+    bool bf16 = type == KR_BF16;
     if (n % KR_VL) v_store(p + n / KR_VL * KR_VL, (vf){0});
-    if (bf16) {
+    if (type != KR_F32) {
         const uint16_t *from = b;
         int64_t j = 0;
         for (; j + KR_VL <= n; j += KR_VL) {
             vh h;
             memcpy(&h, from + j, sizeof h);
-            v_store(p + j, (vf)(__builtin_convertvector(h, vi) << 16));
+            v_store(p + j, from_upper(__builtin_convertvector(h, vi) << 16, bf16));
         }
-        for (; j < n; j++) p[j] = kr_from_bf16(from[j]);
+        for (; j < n; j++) p[j] = from_half(from[j], bf16);
     } else if (n == NR) memcpy(p, b, NR * sizeof *p);
     else {
         const float *from = b;
@@ -243,20 +248,21 @@ INLINE void copy_columns(const void *b, bool bf16, int64_t n, float *p) {
 
 /* n columns of B in panels of NR, panel after panel. */
 static void pack_b(const kr_gemm *g, int64_t j0, int64_t n, int64_t k, int64_t kc, float *p) {
-    int64_t size = g->b_bf16 ? 2 : 4, last = n % NR;
+    int64_t size = kr_gemm_b_bytes(g), last = n % NR;
     if (g->b_trans)
         for (int64_t j = 0; j < n; j += NR) {
             const char *b = (const char *)g->b + ((j0 + j) * g->ldb + k) * size;
-            if (g->b_bf16) pack_b_rows_bf16((const uint16_t *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
+            if (g->b_type == KR_BF16) pack_b_rows_bf16((const uint16_t *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
+            else if (g->b_type == KR_F16) pack_b_rows_f16((const uint16_t *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
             else pack_b_rows_f32((const float *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
         }
     else
         for (int64_t at = 0; at < kc; at++) { /* whole rows of memory at a time */
             const char *b = (const char *)g->b + ((k + at) * g->ldb + j0) * size;
-            for (int64_t j = 0; j + NR <= n; j += NR) copy_columns(b + j * size, g->b_bf16, NR, p + j * kc + at * NR);
+            for (int64_t j = 0; j + NR <= n; j += NR) copy_columns(b + j * size, g->b_type, NR, p + j * kc + at * NR);
             if (last) {
                 int64_t width = (last + KR_VL - 1) / KR_VL * KR_VL;
-                copy_columns(b + (n - last) * size, g->b_bf16, last, p + (n - last) * kc + at * width);
+                copy_columns(b + (n - last) * size, g->b_type, last, p + (n - last) * kc + at * width);
             }
         }
 }
@@ -339,7 +345,7 @@ static bool next_block(const kr_gemm *g, const steps *by, block *b) {
 
 /* What will be packed for b, to be fetched by n_tiles of so many rows. */
 static ahead ahead_of(const kr_gemm *g, const block *b, int64_t n_tiles, int64_t rows) {
-    int64_t size = g->b_bf16 ? 2 : 4, lda = g->lda * 4, ldb = g->ldb * size;
+    int64_t size = kr_gemm_b_bytes(g), lda = g->lda * 4, ldb = g->ldb * size;
     const char *at = g->b;
     ahead f = {0};
     f.of[0] = g->a_trans ? region_of(g->a + b->k * g->lda + b->i, lda, b->kc, b->m * 4)
@@ -391,7 +397,7 @@ static void no_sum(const kr_gemm *g) {
 
 /* A [k, m] by B [k, n] with few columns: as its transpose, which copies A in long rows, not in strips. */
 static bool flips(const kr_gemm *g) {
-    return g->a_trans && !g->b_trans && !g->b_bf16 && !g->bias && g->n <= KR_GEMM_FLIP && g->m >= 4 * KR_GEMM_FLIP;
+    return g->a_trans && !g->b_trans && g->b_type == KR_F32 && !g->bias && g->n <= KR_GEMM_FLIP && g->m >= 4 * KR_GEMM_FLIP;
 }
 
 static void multiply(const kr_gemm *g, bool flip, float *scratch) {
@@ -405,6 +411,7 @@ static void multiply(const kr_gemm *g, bool flip, float *scratch) {
 void KR_VEC(kr_gemm_one)(const kr_gemm *g, void *scratch) {
     if (g->m <= 0 || g->n <= 0) return;
     if (g->k <= 0) no_sum(g);
+    else if (kr_dtype_block(g->b_type) > 1) KR_VEC(kr_gemm_blocks)(g, scratch, 1);
     else multiply(g, flips(g), scratch);
 }
 
@@ -434,6 +441,10 @@ static void few_columns(void *arg, int64_t i, int who) {
 }
 
 void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
+    if (kr_dtype_block(g->b_type) > 1 && g->m > 0 && g->n > 0 && g->k > 0) {
+        KR_VEC(kr_gemm_blocks)(g, scratch, n_threads);
+        return;
+    }
     if (g->m > 0 && g->m <= KR_GEMM_FEW && g->k > 0 && g->b_trans && !g->a_trans) {
         int64_t width = kr_gemm_few_columns(g);
         kr_team_each(n_threads, (g->n + width - 1) / width, few_columns, (void *)g);
@@ -459,7 +470,7 @@ void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
             part.m = least(mt, g->m - i), part.n = least(nt, g->n - j);
             part.a += g->a_trans ? i : i * g->lda;
             int64_t skip = g->b_trans ? j * g->ldb : j;
-            part.b = (const char *)g->b + skip * (g->b_bf16 ? 2 : 4);
+            part.b = (const char *)g->b + skip * kr_gemm_b_bytes(g);
             part.c += i * g->ldc + j;
             if (g->bias) part.bias += j;
             multiply(&part, flip, mine);

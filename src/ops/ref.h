@@ -5,15 +5,18 @@
 #include <string.h>
 
 #include "ops/op.h"
+#include "tensor/quant.h"
 
 typedef KR_REAL real;
 #define REF_JOIN2_(a, b) a##_##b
 #define REF_JOIN_(a, b) REF_JOIN2_(a, b)
 #define REF(name) REF_JOIN_(name, KR_REF_SUFFIX) /* ssd_fwd -> ssd_fwd_ref_f64 */
 
-/* Element i of a weight slot (@w): stored as real or as bfloat16. */
+/* Element i of a weight slot (@w): stored as real, in 16 bits or in blocks. */
 static inline real ref_weight(const kr_tensor *w, int64_t i) {
-    return w->dtype == KR_BF16 ? (real)kr_from_bf16(((const uint16_t *)w->data)[i]) : ((const real *)w->data)[i];
+    if (w->dtype == KR_BF16) return (real)kr_from_bf16(((const uint16_t *)w->data)[i]);
+    if (w->dtype == KR_F16) return (real)kr_from_f16(((const uint16_t *)w->data)[i]);
+    return kr_dtype_block(w->dtype) > 1 ? (real)kr_dequantize_at(w->data, w->dtype, i) : ((const real *)w->data)[i];
 }
 static inline real ref_sigmoid(real x) { return 1 / (1 + exp(-x)); }
 /* gelu, its tanh form, and their slopes */

@@ -34,7 +34,7 @@ static kr_status cross_entropy_plan(kr_call *c) {
     cross_entropy_slab s = cross_entropy_slabs(c);
     int64_t rows = c->rows < s.rows ? c->rows : s.rows;
     size_t floats = (size_t)cross_entropy_floats(c) * sizeof(float);
-    size_t logits = kr_gemm_scratch(rows, s.columns, K, c->n_threads);
+    size_t logits = kr_gemm_scratch_for(c->in[CROSS_ENTROPY_W].dtype, rows, s.columns, K, c->n_threads);
     size_t dx = kr_gemm_scratch(rows, K, s.columns, c->n_threads);
     size_t dw = kr_gemm_scratch(s.columns, K, rows, c->n_threads);
     c->fwd_scratch = floats + logits;

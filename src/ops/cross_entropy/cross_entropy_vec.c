@@ -28,13 +28,13 @@ static slab first_slab(const kr_call *c, float **per_token) {
 /* The part of x or dx, and of W or dW, that a slab is about. */
 static float *rows_of(const kr_tensor *x, const slab *s) { return (float *)x->data + s->r * x->pitch; }
 static void *weights_of(const kr_call *c, const kr_tensor *w, const slab *s) {
-    return (char *)w->data + s->v * KR_SIZE(c, 'K') * (int64_t)kr_dtype_bytes(w->dtype);
+    return (char *)w->data + kr_dtype_row_bytes(w->dtype, s->v * KR_SIZE(c, 'K'));
 }
 
 static void make_logits(const kr_call *c, const slab *s) {
     const kr_tensor *x = &c->in[CROSS_ENTROPY_X], *w = &c->in[CROSS_ENTROPY_W];
     kr_gemm g = {.m = s->m, .n = s->n, .k = KR_SIZE(c, 'K'), .a = rows_of(x, s), .b = weights_of(c, w, s), .c = s->l,
-                 .lda = x->pitch, .ldb = KR_SIZE(c, 'K'), .ldc = s->ld, .b_trans = true, .b_bf16 = w->dtype == KR_BF16};
+                 .lda = x->pitch, .ldb = KR_SIZE(c, 'K'), .ldc = s->ld, .b_trans = true, .b_type = w->dtype};
     KR_VEC(kr_gemm_all)(&g, s->gemm, c->n_threads);
 }
 
@@ -123,7 +123,7 @@ static void row_bwd(const kr_call *c, const slab *s, int64_t i, slope d) {
 static void add_dx(const kr_call *c, const slab *s) {
     const kr_tensor *dx = &c->din[CROSS_ENTROPY_X], *w = &c->in[CROSS_ENTROPY_W];
     kr_gemm g = {.m = s->m, .n = KR_SIZE(c, 'K'), .k = s->n, .a = s->l, .b = weights_of(c, w, s), .c = rows_of(dx, s),
-                 .lda = s->ld, .ldb = KR_SIZE(c, 'K'), .ldc = dx->pitch, .b_bf16 = w->dtype == KR_BF16,
+                 .lda = s->ld, .ldb = KR_SIZE(c, 'K'), .ldc = dx->pitch, .b_type = w->dtype,
                  .acc = s->v || c->acc[CROSS_ENTROPY_X]};
     KR_VEC(kr_gemm_all)(&g, s->gemm, c->n_threads);
 }

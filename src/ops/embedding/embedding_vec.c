@@ -20,11 +20,8 @@ void KR_VEC(embedding_fwd)(const kr_call *c) {
         float *y = row_of(&c->out[EMBEDDING_Y], r, D);
         if (id < 0) {
             memset(y, 0, (size_t)D * sizeof *y);
-        } else if (W->dtype == KR_BF16) {
-            const uint16_t *w = (const uint16_t *)W->data + id * D;
-            for (int64_t i = 0; i < D; i++) y[i] = kr_from_bf16(w[i]);
         } else {
-            memcpy(y, (const float *)W->data + id * D, (size_t)D * sizeof *y);
+            kr_convert(y, KR_F32, (const char *)W->data + kr_dtype_row_bytes(W->dtype, id * D), W->dtype, D);
         }
     }
 }

@@ -20,7 +20,7 @@ static kr_status expert_linear_plan(kr_call *c) {
     int64_t n = c->rows * KR_SIZE(c, 'K'), m = n < EXPERT_ROWS ? n : EXPERT_ROWS, N = KR_SIZE(c, 'N'), D = KR_SIZE(c, 'D');
     size_t lists = whole((size_t)n * sizeof(int64_t)) + whole((size_t)(KR_SIZE(c, 'X') + 2) * sizeof(int64_t));
     size_t blocks = whole((size_t)(m * D) * sizeof(float)) + whole((size_t)(m * N) * sizeof(float));
-    c->fwd_scratch = lists + blocks + kr_gemm_scratch(m, N, D, c->n_threads);
+    c->fwd_scratch = lists + blocks + kr_gemm_scratch_for(c->in[EXPERT_LINEAR_W].dtype, m, N, D, c->n_threads);
     c->bwd_scratch = lists + blocks + larger(kr_gemm_scratch(m, D, N, c->n_threads), kr_gemm_scratch(N, D, m, c->n_threads));
     return KR_OK;
 }

@@ -56,7 +56,7 @@ static void gather_dy(const kr_call *c, const work *w, int64_t from, int64_t m) 
 
 static const void *weight(const kr_call *c, const work *w, int64_t e) {
     const kr_tensor *W = &c->in[EXPERT_LINEAR_W];
-    return (const char *)W->data + (size_t)(e * w->N * w->D) * kr_dtype_bytes(W->dtype);
+    return (const char *)W->data + kr_dtype_row_bytes(W->dtype, e * w->N * w->D);
 }
 
 void KR_VEC(expert_linear_fwd)(const kr_call *c) {
@@ -68,7 +68,7 @@ void KR_VEC(expert_linear_fwd)(const kr_call *c) {
             m = w.begin[e + 1] - from < EXPERT_ROWS ? w.begin[e + 1] - from : EXPERT_ROWS;
             gather_x(c, &w, from, m);
             kr_gemm g = {.m = m, .n = w.N, .k = w.D, .a = w.x, .lda = w.D, .b = weight(c, &w, e), .ldb = w.D, .b_trans = true,
-                         .b_bf16 = c->in[EXPERT_LINEAR_W].dtype == KR_BF16, .c = w.y, .ldc = w.N};
+                         .b_type = c->in[EXPERT_LINEAR_W].dtype, .c = w.y, .ldc = w.N};
             KR_VEC(kr_gemm_all)(&g, w.gemm, c->n_threads);
 #pragma omp parallel for num_threads(rows_threads(c, m * w.N)) schedule(static)
             for (int64_t i = 0; i < m; i++) memcpy(y + w.pair[from + i] * w.N, w.y + i * w.N, (size_t)w.N * sizeof(float));
@@ -102,7 +102,7 @@ static void block_bwd(const kr_call *c, const work *w, int64_t e, int64_t from, 
     }
     if (!c->din[EXPERT_LINEAR_X].data) return;
     kr_gemm g = {.m = m, .n = w->D, .k = w->N, .a = w->y, .lda = w->N, .b = weight(c, w, e), .ldb = w->D,
-                 .b_bf16 = c->in[EXPERT_LINEAR_W].dtype == KR_BF16, .c = w->x, .ldc = w->D};
+                 .b_type = c->in[EXPERT_LINEAR_W].dtype, .c = w->x, .ldc = w->D};
     KR_VEC(kr_gemm_all)(&g, w->gemm, c->n_threads);
     scatter_dx(c, w, from, m);
 }

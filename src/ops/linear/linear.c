@@ -10,7 +10,7 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static kr_status linear_plan(kr_call *c) {
     int64_t M = c->rows, N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
-    c->fwd_scratch = kr_gemm_scratch(M, N, K, c->n_threads);
+    c->fwd_scratch = kr_gemm_scratch_for(c->in[LINEAR_W].dtype, M, N, K, c->n_threads);
     c->bwd_scratch = larger(kr_gemm_scratch(M, K, N, c->n_threads), kr_gemm_scratch(N, K, M, c->n_threads));
     c->bwd_scratch = larger(c->bwd_scratch, (size_t)LINEAR_BLOCKS(M) * (size_t)N * sizeof(float));
     return KR_OK;

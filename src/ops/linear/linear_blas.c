@@ -9,7 +9,7 @@
 
 bool linear_blas(const kr_gemm *g, int n_threads) {
     const char *wanted = getenv("KRAIT_GEMM");
-    if (!wanted || strcmp(wanted, "blas") != 0 || g->b_bf16) return false;
+    if (!wanted || strcmp(wanted, "blas") != 0 || g->b_type != KR_F32) return false;
     const int64_t size[] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
     for (int i = 0; i < 6; i++)
         if (size[i] <= 0 || size[i] > INT_MAX) return false;

@@ -10,7 +10,7 @@ void KR_VEC(linear_fwd)(const kr_call *c) {
     int64_t N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
     const kr_tensor *x = &c->in[LINEAR_X], *W = &c->in[LINEAR_W];
     kr_gemm g = {.m = c->rows, .n = N, .k = K, .a = x->data, .lda = x->pitch, .b = W->data, .ldb = K, .b_trans = true,
-                 .b_bf16 = W->dtype == KR_BF16, .c = c->out[LINEAR_Y].data, .ldc = N, .bias = c->in[LINEAR_B].data};
+                 .b_type = W->dtype, .c = c->out[LINEAR_Y].data, .ldc = N, .bias = c->in[LINEAR_B].data};
     product(&g, c);
 }
 
@@ -37,7 +37,7 @@ void KR_VEC(linear_bwd)(const kr_call *c) {
     const kr_tensor *x = &c->in[LINEAR_X], *W = &c->in[LINEAR_W], *dx = &c->din[LINEAR_X];
     const float *dy = c->dout[LINEAR_Y].data;
     if (dx->data) {
-        kr_gemm g = {.m = M, .n = K, .k = N, .a = dy, .lda = N, .b = W->data, .ldb = K, .b_bf16 = W->dtype == KR_BF16,
+        kr_gemm g = {.m = M, .n = K, .k = N, .a = dy, .lda = N, .b = W->data, .ldb = K, .b_type = W->dtype,
                      .c = dx->data, .ldc = dx->pitch, .acc = c->acc[LINEAR_X]};
         product(&g, c);
     }

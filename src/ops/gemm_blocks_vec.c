@@ -1,0 +1,381 @@
+/* gemm_blocks_vec.c - products with weights in blocks (tensor/quant.h), by integers.
+ *
+ * A panel is the weights of WIDE columns of C over at most KR_GEMM_QK of k, turned around: lane
+ * by lane a column, in each four bytes of following k, so that one instruction multiplies four
+ * numbers of a row of A with those of KR_VL columns.  It is made once, in L1, and meets every
+ * row.  Bytes of a panel have no sign (0..15, 0..63, 0..255 for 8 bits): what they are too high
+ * comes off at once where a sum starts, as it depends on A alone.
+ *
+ * The blocks come from memory in order, once: columns lie behind each other, and while a panel
+ * is made the next one's are fetched. */
+#include <string.h>
+
+#include "base/team.h"
+#include "base/vec.h"
+#include "ops/gemm.h"
+#include "ops/gemm_dot.h"
+#include "ops/gemm_turn.h"
+#include "tensor/quant.h"
+
+#if KR_VL == 16
+enum { MR = 6 }; /* rows of the tallest tile */
+#elif KR_VL == 8 || defined(__aarch64__)
+enum { MR = 4 };
+#else
+enum { MR = 2 };
+#endif
+enum { WIDE = 2 * KR_VL };
+#define INLINE static inline __attribute__((always_inline))
+#define least kr_gemm_least
+typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
+typedef int8_t vb __attribute__((vector_size(KR_VL)));
+
+/* How the groups of 32 of a type scale: one scale; a scale and an offset; a scale for either 16.
+ * SIGNED: one scale, of bytes with a sign. */
+typedef enum kind { WHOLE, SIGNED, RANGE, HALVES } kind;
+
+static kind kind_of(kr_dtype type, bool vnni) {
+    return type == KR_Q4_K ? RANGE : type == KR_Q6_K ? HALVES : type == KR_Q8_0 && !vnni ? SIGNED : WHOLE;
+}
+/* What is added to weights to have no sign. */
+static int32_t lift(kr_dtype type, bool vnni) { return type == KR_Q8_0 ? 128 * vnni : type == KR_Q4_0 ? 8 : type == KR_Q6_K ? 32 : 0; }
+
+typedef struct job {
+    const kr_gemm *g;
+    bool vnni;
+    int8_t *x;              /* A in eight bits, [m, k] */
+    kr_gemm_group *group;   /* [m, k / 32] */
+    char *panels;           /* one for each thread */
+    int64_t rows, row_parts; /* of C in an item, and how many such */
+} job;
+
+typedef struct panel {
+    int8_t *w;              /* [group][8][WIDE * 4] */
+    float *scale, *min;     /* [group][WIDE], of HALVES [2 group][WIDE]; RANGE only */
+} panel;
+
+enum { PANEL_W = KR_GEMM_QN * KR_GEMM_QK, PANEL_SCALE = KR_GEMM_QN * KR_GEMM_QK / 16 * 4, PANEL_MIN = KR_GEMM_QN * KR_GEMM_QK / 32 * 4 };
+
+/* --- A in eight bits ---------------------------------------------------------------------- */
+
+/* Infinity and NaN stay in d, and so in all sums. */
+static void round_group(const float *x, int32_t lifted, bool halves, int8_t *q, kr_gemm_group *to) {
+    int32_t lane[KR_VL], most = 0, sum[2] = {0, 0};
+    vi top = {0};
+    for (int i = 0; i < 32; i += KR_VL) {
+        vi bits = (vi)v_abs(v_load(x + i));
+        top = (vi)v_select(bits > top, (vf)bits, (vf)top);
+    }
+    memcpy(lane, &top, sizeof lane);
+    for (int i = 0; i < KR_VL; i++) most = lane[i] > most ? lane[i] : most;
+    float max, by;
+    memcpy(&max, &most, sizeof max);
+    by = max > 1e-30f ? 127 / max : 0;
+    for (int half = 0; half < 2; half++) {
+        vf total = {0};
+        for (int i = 16 * half; i < 16 * half + 16; i += KR_VL) {
+            vf t = v_load(x + i) * by + 12582912.f; /* 1.5 * 2^23: the low bits are the nearest whole number */
+            vb b = __builtin_convertvector((vi)t, vb);
+            memcpy(q + i, &b, sizeof b);
+            total += t - 12582912.f;
+        }
+        sum[half] = (int32_t)v_sum(total);
+    }
+    to->d = max < 1e-30f ? 0 : max / 127;
+    to->sum = to->d * (float)(sum[0] + sum[1]);
+    to->base[0] = -lifted * (halves ? sum[0] : sum[0] + sum[1]);
+    to->base[1] = -lifted * sum[1];
+}
+
+static void round_row(void *arg, int64_t i, int who) {
+    const job *b = arg;
+    const kr_gemm *g = b->g;
+    int32_t lifted = lift(g->b_type, b->vnni);
+    (void)who;
+    for (int64_t k = 0; k < g->k; k += 32)
+        round_group(g->a + i * g->lda + k, lifted, g->b_type == KR_Q6_K, b->x + i * g->k + k, b->group + (i * g->k + k) / 32);
+}
+
+/* --- panels ------------------------------------------------------------------------------- */
+
+/* Where the blocks of WIDE columns begin (a column past the end: the last again), and what to fetch. */
+typedef struct source { const uint8_t *row[WIDE]; const char *ahead; } source;
+
+static source source_at(const kr_gemm *g, int64_t j, int64_t n, int64_t k) {
+    source s;
+    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), skip = (int64_t)kr_dtype_row_bytes(g->b_type, k);
+    for (int i = 0; i < WIDE; i++) s.row[i] = (const uint8_t *)g->b + (j + least(i, n - 1)) * ld + skip;
+    s.ahead = (const char *)g->b + (j + WIDE) * ld + skip * WIDE;
+    return s;
+}
+INLINE void fetch(source *s, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i, 0, 2);
+    s->ahead += bytes;
+}
+
+/* 16 bytes of each of KR_VL columns: out[i] has the i-th four of all. */
+INLINE void quad(const uint8_t *const *row, int64_t at, vi *out) {
+    vf v[4], t[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+#define LANE(i) ((const float *)(const void *)(row[r + 4 * (i)] + at))
+#if defined(KR_V512_)
+        __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(LANE(0)));
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(1)), 1);
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(2)), 2);
+        v[r] = (vf)_mm512_insertf32x4(x, _mm_loadu_ps(LANE(3)), 3);
+#elif defined(KR_V256_)
+        v[r] = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(LANE(0))), _mm_loadu_ps(LANE(1)), 1);
+#else
+        v[r] = v_load(LANE(0));
+#endif
+#undef LANE
+    }
+    turn_lanes(v, t);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) out[i] = (vi)t[i];
+}
+
+INLINE void put(int8_t *w, int64_t step, int vector, vi v) { memcpy(w + (step * 2 + vector) * (int64_t)sizeof v, &v, sizeof v); }
+INLINE vf halves_to_floats(vi h) { return from_upper(h << 16, false); } /* in the lower 16 bits */
+
+/* Scales that stand before each group of 32. */
+INLINE void scales_before(const source *s, int64_t groups, int64_t bytes, float *scale) {
+    uint16_t half[KR_GEMM_QK / 32][WIDE];
+    for (int i = 0; i < WIDE; i++)
+        for (int64_t g = 0; g < groups; g++) memcpy(&half[g][i], s->row[i] + g * bytes, 2);
+    for (int64_t g = 0; g < groups; g++)
+        for (int i = 0; i < WIDE; i += KR_VL) {
+            vh h;
+            memcpy(&h, &half[g][i], sizeof h);
+            v_store(scale + g * WIDE + i, halves_to_floats(__builtin_convertvector(h, vi)));
+        }
+}
+
+INLINE void make_q8_0(source *s, int64_t groups, const bool vnni, const panel *p) {
+    for (int64_t g = 0; g < groups; g++) {
+        fetch(s, WIDE * 34);
+        for (int j = 0; j < 2; j++) {
+            vi t[8];
+            quad(s->row + j * KR_VL, g * 34 + 2, t), quad(s->row + j * KR_VL, g * 34 + 18, t + 4);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, vnni ? t[i] ^ (int32_t)0x80808080u : t[i]);
+        }
+    }
+    scales_before(s, groups, 34, p->scale);
+}
+
+INLINE void make_q4_0(source *s, int64_t groups, const panel *p) {
+    for (int64_t g = 0; g < groups; g++) {
+        fetch(s, WIDE * 18);
+        for (int j = 0; j < 2; j++) {
+            vi t[4];
+            quad(s->row + j * KR_VL, g * 18 + 2, t);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                put(p->w, 8 * g + i, j, t[i] & 0x0f0f0f0f);
+                put(p->w, 8 * g + 4 + i, j, t[i] >> 4 & 0x0f0f0f0f);
+            }
+        }
+    }
+    scales_before(s, groups, 18, p->scale);
+}
+
+/* The first 16 bytes of a block are its two halves and all its scales: four groups to each word. */
+INLINE void scales_q4_k(const vi *t, int vector, float *scale, float *min) {
+    vf d = halves_to_floats(t[0] & 0xffff), dmin = from_upper(t[0] & (int32_t)0xffff0000u, false);
+    vi s[2], m[2];
+    s[0] = t[1] & 0x3f3f3f3f, m[0] = t[2] & 0x3f3f3f3f;
+    s[1] = (t[3] & 0x0f0f0f0f) | (t[1] >> 2 & 0x30303030), m[1] = (t[3] >> 4 & 0x0f0f0f0f) | (t[2] >> 2 & 0x30303030);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+        vi si = s[g / 4] >> 8 * (g % 4) & 63, mi = m[g / 4] >> 8 * (g % 4) & 63;
+        v_store(scale + g * WIDE + vector * KR_VL, d * __builtin_convertvector(si, vf));
+        v_store(min + g * WIDE + vector * KR_VL, dmin * __builtin_convertvector(mi, vf));
+    }
+}
+
+INLINE void make_q4_k(source *s, int64_t groups, const panel *p) {
+    for (int64_t g = 0; g < groups; g += 8) {
+        int64_t at = g / 8 * 144;
+        for (int j = 0; j < 2; j++) {
+            const uint8_t *const *row = s->row + j * KR_VL;
+            vi t[8];
+            quad(row, at, t);
+            scales_q4_k(t, j, p->scale + g * WIDE, p->min + g * WIDE);
+            for (int pair = 0; pair < 4; pair++) {
+                fetch(s, WIDE * 18);
+                quad(row, at + 16 + 32 * pair, t), quad(row, at + 32 + 32 * pair, t + 4);
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) {
+                    put(p->w, 8 * (g + 2 * pair) + i, j, t[i] & 0x0f0f0f0f);
+                    put(p->w, 8 * (g + 2 * pair + 1) + i, j, t[i] >> 4 & 0x0f0f0f0f);
+                }
+            }
+        }
+    }
+}
+
+INLINE void make_q6_k(source *s, int64_t groups, const panel *p) {
+    for (int64_t g = 0; g < groups; g += 8) {
+        int64_t at = g / 8 * 210;
+        for (int j = 0; j < 2; j++) {
+            const uint8_t *const *row = s->row + j * KR_VL;
+            vi t[16], high[8], half = {0};
+            for (int i = 0; i < KR_VL; i++) half[i] = row[i][at + 208] | row[i][at + 209] << 8;
+            vf d = halves_to_floats(half);
+            quad(row, at + 192, t);
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                v_store(p->scale + (2 * g + i) * WIDE + j * KR_VL, d * __builtin_convertvector(t[i / 4] << (24 - 8 * (i % 4)) >> 24, vf));
+            for (int h = 0; h < 2; h++) {
+                fetch(s, WIDE * 53);
+                for (int i = 0; i < 16; i += 4) quad(row, at + 64 * h + 4 * i, t + i);
+                quad(row, at + 128 + 32 * h, high), quad(row, at + 144 + 32 * h, high + 4);
+#pragma GCC unroll 32
+                for (int i = 0; i < 32; i++) {
+                    vi low = t[i % 16] >> 4 * (i / 16) & 0x0f0f0f0f, up = high[i % 8] >> 2 * (i / 8) & 0x03030303;
+                    put(p->w, 8 * (g + 4 * h) + i, j, low | up << 4);
+                }
+            }
+        }
+    }
+}
+
+static void make_panel(const job *b, int64_t j, int64_t n, int64_t k, int64_t kc, const panel *p) {
+    source s = source_at(b->g, j, n, k);
+    int64_t groups = kc / 32;
+    switch (b->g->b_type) {
+    case KR_Q8_0:
+        if (b->vnni) make_q8_0(&s, groups, true, p);
+        else make_q8_0(&s, groups, false, p);
+        break;
+    case KR_Q4_0: make_q4_0(&s, groups, p); break;
+    case KR_Q4_K: make_q4_k(&s, groups, p); break;
+    default: make_q6_k(&s, groups, p); break;
+    }
+}
+
+/* --- the tile ----------------------------------------------------------------------------- */
+
+/* y[row][vector] += rows of A times the panel, from its group a on */
+INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k,
+                 const panel *p, vf (*y)[2]) {
+    const int halves = how == HALVES ? 2 : 1, steps = 8 / halves;
+    const int8_t *w = p->w;
+    vf sum[MR][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) sum[r][0] = y[r][0], sum[r][1] = y[r][1];
+    for (int64_t g = 0; g < groups; g++) {
+#pragma GCC unroll 2
+        for (int half = 0; half < halves; half++) {
+            vi s[MR][2];
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                int32_t base = how == SIGNED || how == RANGE ? 0 : a[r * (k / 32) + g].base[half];
+                s[r][0] = s[r][1] = base - (vi){0};
+            }
+#pragma GCC unroll 4
+            for (int i = 0; i < steps; i++, w += 2 * sizeof(vi)) {
+                vi w0, w1;
+                memcpy(&w0, w, sizeof w0), memcpy(&w1, w + sizeof w0, sizeof w1);
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; r++) {
+                    int32_t four;
+                    memcpy(&four, x + r * k + 32 * g + 16 * half + 4 * i, 4);
+                    vi v = four - (vi){0};
+                    if (how == SIGNED) s[r][0] = dot_signed(s[r][0], w0, v), s[r][1] = dot_signed(s[r][1], w1, v);
+                    else s[r][0] = dot_low(s[r][0], w0, v, vnni), s[r][1] = dot_low(s[r][1], w1, v, vnni);
+                }
+            }
+            const float *scale = p->scale + (how == HALVES ? 2 * g + half : g) * WIDE;
+            vf s0 = v_load(scale), s1 = v_load(scale + KR_VL);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                float d = a[r * (k / 32) + g].d;
+                sum[r][0] += __builtin_convertvector(s[r][0], vf) * (s0 * d);
+                sum[r][1] += __builtin_convertvector(s[r][1], vf) * (s1 * d);
+            }
+        }
+        if (how == RANGE) {
+            vf m0 = v_load(p->min + g * WIDE), m1 = v_load(p->min + g * WIDE + KR_VL);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                float of = a[r * (k / 32) + g].sum;
+                sum[r][0] -= m0 * of, sum[r][1] -= m1 * of;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) y[r][0] = sum[r][0], y[r][1] = sum[r][1];
+}
+
+typedef void tile_kernel(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, vf (*y)[2]);
+#define TILE(rows, how, vnni)                                                                                                    \
+    static void tile_##rows##_##how##_##vnni(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, \
+                                             vf (*y)[2]) {                                                                       \
+        tile(rows, how, vnni, groups, x, a, k, p, y);                                                                            \
+    }
+#if KR_VL == 16
+#define EACH(how, vnni) TILE(1, how, vnni) TILE(2, how, vnni) TILE(3, how, vnni) TILE(4, how, vnni) TILE(5, how, vnni) TILE(6, how, vnni)
+#define NAMES(how, vnni) \
+    {tile_1_##how##_##vnni, tile_2_##how##_##vnni, tile_3_##how##_##vnni, tile_4_##how##_##vnni, tile_5_##how##_##vnni, tile_6_##how##_##vnni}
+#elif KR_VL == 8 || defined(__aarch64__)
+#define EACH(how, vnni) TILE(1, how, vnni) TILE(2, how, vnni) TILE(3, how, vnni) TILE(4, how, vnni)
+#define NAMES(how, vnni) {tile_1_##how##_##vnni, tile_2_##how##_##vnni, tile_3_##how##_##vnni, tile_4_##how##_##vnni}
+#else
+#define EACH(how, vnni) TILE(1, how, vnni) TILE(2, how, vnni)
+#define NAMES(how, vnni) {tile_1_##how##_##vnni, tile_2_##how##_##vnni}
+#endif
+EACH(WHOLE, 0) EACH(SIGNED, 0) EACH(RANGE, 0) EACH(HALVES, 0)
+static tile_kernel *const tiles[4][MR] = {NAMES(WHOLE, 0), NAMES(SIGNED, 0), NAMES(RANGE, 0), NAMES(HALVES, 0)};
+#if defined(KR_V512_) || defined(KR_V256_)
+EACH(WHOLE, 1) EACH(RANGE, 1) EACH(HALVES, 1)
+static tile_kernel *const vnni_tiles[4][MR] = {NAMES(WHOLE, 1), {NULL}, NAMES(RANGE, 1), NAMES(HALVES, 1)};
+#else
+#define vnni_tiles tiles
+#endif
+
+/* --- the loops around --------------------------------------------------------------------- */
+
+/* n <= WIDE columns from j on by rows [i0, i1) */
+static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, char *mine) {
+    const kr_gemm *g = b->g;
+    panel p = {(int8_t *)mine, (float *)(void *)(mine + PANEL_W), (float *)(void *)(mine + PANEL_W + PANEL_SCALE)};
+    int64_t strips = (i1 - i0 + MR - 1) / MR, high = (i1 - i0 + strips - 1) / strips;
+    tile_kernel *const *kernels = (b->vnni ? vnni_tiles : tiles)[kind_of(g->b_type, b->vnni)];
+    for (int64_t k = 0; k < g->k; k += KR_GEMM_QK) {
+        int64_t kc = least(KR_GEMM_QK, g->k - k);
+        bool load = k || g->acc, bias = !k && g->bias;
+        make_panel(b, j, n, k, kc, &p);
+        for (int64_t i = i0; i < i1; i += high) {
+            int64_t rows = least(high, i1 - i), left[2] = {least(KR_VL, n), n > KR_VL ? n - KR_VL : 0};
+            vf y[MR][2];
+            for (int64_t r = 0; r < rows; r++)
+                for (int v = 0; v < 2; v++) {
+                    y[r][v] = load ? v_load_n(g->c + (i + r) * g->ldc + j + v * KR_VL, left[v]) : (vf){0};
+                    if (bias) y[r][v] += v_load_n(g->bias + j + v * KR_VL, left[v]);
+                }
+            kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
+            for (int64_t r = 0; r < rows; r++)
+                for (int v = 0; v < 2; v++) v_store_n(g->c + (i + r) * g->ldc + j + v * KR_VL, y[r][v], left[v]);
+        }
+    }
+}
+
+static void do_item(void *arg, int64_t item, int who) {
+    const job *b = arg;
+    int64_t j = item / b->row_parts * WIDE, i = item % b->row_parts * b->rows;
+    columns(b, j, least(WIDE, b->g->n - j), i, least(i + b->rows, b->g->m), b->panels + who * (int64_t)(PANEL_W + PANEL_SCALE + PANEL_MIN));
+}
+
+void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
+    int64_t bytes = (g->m * g->k + 63) / 64 * 64, groups = g->m * (g->k / 32), panels = (g->n + WIDE - 1) / WIDE;
+    job b = {.g = g, .vnni = dot_has_vnni() && !g->plain, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
+    b.panels = (char *)scratch + bytes + (groups * (int64_t)sizeof(kr_gemm_group) + 63) / 64 * 64;
+    int64_t wanted = panels < 4 * n_threads ? (4 * n_threads + panels - 1) / panels : 1; /* so that threads share evenly */
+    if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;
+    b.row_parts = (g->m + b.rows - 1) / b.rows;
+    kr_team_each(g->m * g->k < 16384 ? 1 : n_threads, g->m, round_row, &b);
+    kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, panels * b.row_parts, do_item, &b);
+}

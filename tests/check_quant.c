@@ -1,0 +1,120 @@
+/* check_quant.c - models whose matrices are held in 16 bits or in blocks: written, read, run. */
+#include "model_case.h"
+#include "tensor/quant.h"
+
+static const char *const configs[] = {
+    "{'model_type': 'krait', 'd_model': 256, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba2', 'headdim': 64, 'd_state': 16}}",
+    "{'model_type': 'krait', 'd_model': 96, 'n_layer': 1, 'vocab_size': 33, 'tie_embeddings': false, 'mixer': {'type': 'mamba1', 'd_state': 5}}",
+};
+static const kr_dtype types[] = {KR_BF16, KR_F16, KR_Q8_0, KR_Q6_K, KR_Q4_K, KR_Q4_0};
+
+static kr_model *load_ok(const char *dir, kr_dtype dtype, bool training) {
+    kr_model *m;
+    if (kr_model_load(&m, dir, training, dtype, NULL) != KR_OK) fail_msg("%s", kr_error());
+    return m;
+}
+
+static float loss_of(kr_model *m) {
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LOSS, .S = 2, .L = 19, .n_threads = 2});
+    fill_inputs(m, g, 2, 19, 5);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    float loss = *(const float *)kr_graph_data(g, "loss");
+    kr_graph_free(g);
+    return loss;
+}
+
+/* The logits after n tokens. */
+static void last_logits(kr_model *m, int n, float *to) {
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true});
+    for (int32_t id = 0; id < n; id++) {
+        *(int32_t *)kr_graph_data(g, "ids") = 3 * id;
+        kr_graph_run(g, KR_RUN_FORWARD);
+    }
+    memcpy(to, kr_graph_data(g, "logits"), (size_t)m->config.vocab_size * sizeof *to);
+    kr_graph_free(g);
+}
+
+static void same_values(const kr_model *a, const kr_model *b) { /* b in float32 */
+    for (const kr_param *p = a->params->first, *q = b->params->first; p; p = p->next, q = q->next) {
+        int64_t n = kr_param_count(p);
+        float *x = kr_mem_array((size_t)n, sizeof *x);
+        kr_convert(x, KR_F32, p->data, p->dtype, n);
+        assert_int_equal(q->dtype, KR_F32);
+        assert_memory_equal(x, q->data, (size_t)n * sizeof *x);
+        kr_mem_free(x);
+    }
+}
+
+static double distance(const float *x, const float *y, int64_t n) {
+    double e = 0, all = 0;
+    for (int64_t i = 0; i < n; i++) e += pow(x[i] - y[i], 2), all += pow(y[i], 2);
+    return sqrt(e / all);
+}
+
+static void holds_what_is_stored(void **state) {
+    (void)state;
+    for (int c = 0; c < 2; c++)
+        for (int t = 0; t < 6; t++) {
+            char dir[] = "/tmp/krait-quant.XXXXXX";
+            float held[70], wide[70];
+            assert_non_null(mkdtemp(dir));
+            kr_model *m = model_of(configs[c], 3);
+            if (kr_model_save(m, dir, types[t]) != KR_OK) fail_msg("%s", kr_error());
+            kr_model *a = load_ok(dir, KR_AS_STORED, false), *b = load_ok(dir, KR_F32, false), *trained = load_ok(dir, KR_AS_STORED, true);
+            for (kr_param *p = a->params->first; p; p = p->next) {
+                assert_int_equal(p->dtype, kr_matrix_dtype(p, types[t]));
+                if (!p->matrix) assert_int_equal(p->dtype, KR_F32);
+            }
+            same_values(a, b);
+            same_values(trained, b);
+            assert_true(c || kr_params_bytes(a->params) < kr_params_bytes(b->params));
+            bool exact = kr_dtype_block(types[t]) == 1; /* widening loses nothing, rounding activations a little... */
+            last_logits(a, exact ? 6 : 1, held), last_logits(b, exact ? 6 : 1, wide); /* ... that drawn weights blow up */
+            assert_true(exact ? loss_of(a) == loss_of(b) : fabsf(loss_of(a) - loss_of(b)) < 0.02f * loss_of(b));
+            if (exact) assert_memory_equal(held, wide, (size_t)a->config.vocab_size * sizeof *held);
+            else assert_true(distance(held, wide, a->config.vocab_size) < 0.05);
+            kr_model_release(a), kr_model_release(b), kr_model_release(trained), kr_model_release(m);
+            kr_dir_remove(dir);
+        }
+}
+
+/* Rounded as it is read: as if it had been rounded when written. */
+static void rounds_while_reading(void **state) {
+    (void)state;
+    char plain[] = "/tmp/krait-quant.XXXXXX", rounded[] = "/tmp/krait-quant.XXXXXX";
+    assert_true(mkdtemp(plain) && mkdtemp(rounded));
+    kr_model *m = model_of(configs[0], 4), *no;
+    if (kr_model_save(m, plain, KR_F32) != KR_OK || kr_model_save(m, rounded, KR_Q4_K) != KR_OK) fail_msg("%s", kr_error());
+    kr_model *a = load_ok(plain, KR_Q4_K, false), *b = load_ok(rounded, KR_AS_STORED, false);
+    for (const kr_param *p = a->params->first, *q = b->params->first; p; p = p->next, q = q->next) {
+        assert_int_equal(p->dtype, q->dtype);
+        assert_memory_equal(p->data, q->data, kr_dtype_row_bytes(p->dtype, kr_param_count(p)));
+    }
+    assert_int_equal(kr_model_load(&no, plain, true, KR_Q4_K, NULL), KR_ERR_ARG);
+    kr_model_release(a), kr_model_release(b), kr_model_release(m);
+    kr_dir_remove(plain), kr_dir_remove(rounded);
+}
+
+/* What blocks do not divide is held in something else. */
+static void falls_back(void **state) {
+    (void)state;
+    kr_param p = {.name = "backbone.layers.0.mixer.dt_proj.weight", .n_dims = 2, .dim = {64, 48}, .matrix = true};
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q8_0), KR_F16);
+    p.dim[1] = 96;
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q4_K), KR_Q4_0);
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q6_K), KR_Q8_0);
+    p.dim[1] = 512;
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q4_K), KR_Q4_K);
+    p.name = "backbone.embeddings.weight";
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q4_K), KR_Q6_K);
+    p.name = "lm_head.weight";
+    assert_int_equal(kr_matrix_dtype(&p, KR_Q4_0), KR_Q6_K);
+    p.matrix = false;
+    assert_int_equal(kr_matrix_dtype(&p, KR_BF16), KR_F32);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(holds_what_is_stored), cmocka_unit_test(rounds_while_reading),
+                                       cmocka_unit_test(falls_back)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -192,7 +192,7 @@ static void test_engine(void **state) {
         }
         kr_session_free(s);
     }
-    if (kr_engine_new(&e, m, &(kr_engine_options){.n_slots = 3, .read_tok = 16}) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_engine_new(&e, m, &(kr_engine_options){.n_slots = 3, .grain = 16}) != KR_OK) fail_msg("%s", kr_error());
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < N; i++) {
             kr_request_options o = {.prompt = prompt[i], .n_prompt = 200, .max_tok = WRITTEN, .keep_state = true};

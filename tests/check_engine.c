@@ -18,12 +18,13 @@ static const char *const models[] = {
     "{" TINY "'mixer': {'type': 'mamba1', 'd_state': 4}}",
     "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 4}, 'layers': ['mixer', 'attention+mlp'], 'mixers': {'attention': {'n_head': 2, 'cache_len': 100}}}",
     "{" TINY "'mixer': {'type': 's4d', 'd_state': 4}}",
+    "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 8, 'headdim': 8}, 'layers': ['mixer+mlp', 'mamba1+s4d'], 'mixers': {'s4d': {'d_state': 4}}}",
 };
 enum { N_MODELS = sizeof models / sizeof *models, GRAIN = 16, V = 256 };
 
 static kr_engine *engine_of(const kr_model *m, kr_engine_options o) {
     kr_engine *e;
-    if (!o.read_tok) o.read_tok = GRAIN;
+    if (!o.grain) o.grain = GRAIN;
     if (!o.n_threads) o.n_threads = 1;
     if (kr_engine_new(&e, m, &o) != KR_OK) fail_msg("%s", kr_error());
     return e;
@@ -56,12 +57,12 @@ static void draw_text(int32_t *to, int64_t n, uint64_t seed) {
 
 /* --- alone -------------------------------------------------------------------------------------- */
 
-typedef struct wish { int32_t prompt[400]; int64_t n, max_tok; kr_sampler_options how; } wish;
+typedef struct wish { int32_t prompt[2000]; int64_t n, max_tok; kr_sampler_options how; } wish;
 
-static void draw_wish(wish *w, uint64_t seed) {
+static void draw_wish(wish *w, uint64_t seed, int64_t grain) {
     kr_rng r = {seed, 6, 0};
     int64_t shared = kr_rng_below(&r, 4);
-    w->n = 1 + kr_rng_below(&r, 300);
+    w->n = 1 + kr_rng_below(&r, grain == 64 && shared == 2 ? 1900 : 300);
     draw_text(w->prompt, w->n, seed);
     int64_t n = shared == 0 ? 0 : 20 + 50 * shared; /* many begin alike */
     draw_text(w->prompt, n < w->n ? n : w->n, 1000 + (uint64_t)shared);
@@ -70,9 +71,9 @@ static void draw_wish(wish *w, uint64_t seed) {
 }
 
 /* A session by itself. */
-static void write_alone(kr_model *m, const wish *w, written *out, kr_snapshot **end) {
+static void write_alone(kr_model *m, const wish *w, int64_t piece, written *out, kr_snapshot **end) {
     kr_session *s;
-    if (kr_session_new(&s, m, &(kr_session_options){.sampler = &w->how, .prefill_tok = GRAIN, .n_threads = 1}) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_session_new(&s, m, &(kr_session_options){.sampler = &w->how, .prefill_tok = piece, .n_threads = 1}) != KR_OK) fail_msg("%s", kr_error());
     assert_int_equal(kr_session_feed(s, w->prompt, w->n), KR_OK);
     *out = (written){0};
     for (; out->n < w->max_tok; out->n++) {
@@ -111,8 +112,8 @@ static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t s
     kr_model *m = model_of(models[model], 3);
     kr_rng rng = {seed, 1, 0};
     for (int i = 0; i < n_wishes; i++) {
-        draw_wish(&w[i], seed * 100 + (uint64_t)kr_rng_below(&rng, n_wishes)); /* some come twice */
-        write_alone(m, &w[i], &want[i], &end[i]);
+        draw_wish(&w[i], seed * 100 + (uint64_t)kr_rng_below(&rng, n_wishes), o.grain); /* some come twice */
+        write_alone(m, &w[i], o.grain == 64 ? 256 : GRAIN, &want[i], &end[i]);
     }
     kr_engine *e = engine_of(m, o);
     for (int i = 0; i < n_wishes; i++) {
@@ -143,16 +144,29 @@ static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t s
     kr_model_release(m);
 }
 
+/* Only looked at. */
+static const kr_model *model_of_once(int i) {
+    static kr_model *m[N_MODELS];
+    if (!m[i]) m[i] = model_of(models[i], 3);
+    return m[i];
+}
+
 static void test_alone(void **state) {
     (void)state;
     for (int i = 0; i < N_MODELS; i++) {
         check_alone(i, (kr_engine_options){.n_slots = 5}, 24, 1);
         check_alone(i, (kr_engine_options){.n_slots = 3, .stall_s = 1e-6, .n_threads = 2}, 16, 2);
     }
+    for (int i = 1; i < N_MODELS; i++) { /* pieces of many lengths */
+        assert_true(i == 2 || kr_cuts_anywhere(model_of_once(i), 64));
+        if (i != 2) check_alone(i, (kr_engine_options){.n_slots = 4, .grain = 64, .stall_s = 0.01}, 20, 7 + (uint64_t)i);
+    }
+    assert_false(kr_cuts_anywhere(model_of_once(0), 16) || kr_cuts_anywhere(model_of_once(2), 64));
     check_alone(0, (kr_engine_options){.n_slots = 1}, 10, 3);
     check_alone(0, (kr_engine_options){.n_slots = 8, .cache_bytes = 60000}, 24, 4); /* room for a few states */
     check_alone(0, (kr_engine_options){.n_slots = 8, .cache_bytes = -1}, 24, 5);
     check_alone(1, (kr_engine_options){.n_slots = 16, .cache_bytes = 30000}, 24, 6);
+    for (int i = 0; i < N_MODELS; i++) kr_model_release((kr_model *)model_of_once(i));
 }
 
 /* --- the prefix cache --------------------------------------------------------------------------------- */
@@ -481,7 +495,7 @@ static kr_status write_a_little(void *user) {
     kr_snapshot *s;
     kr_event ev = {.finish = KR_GOES_ON};
     draw_text(prompt, 40, 3);
-    KR_TRY(kr_engine_new(&e, user, &(kr_engine_options){.n_slots = 2, .n_threads = 1, .read_tok = 4}));
+    KR_TRY(kr_engine_new(&e, user, &(kr_engine_options){.n_slots = 2, .n_threads = 1, .grain = 4}));
     kr_request_options o = {.prompt = prompt, .n_prompt = 40, .max_tok = 5, .logprobs = true, .n_top = 3, .keep_state = true, .stop = stop, .n_stop = 1};
     kr_status st = kr_engine_submit(e, &o, &r);
     if (st == KR_OK) {

@@ -27,7 +27,9 @@ typedef struct kr_request kr_request;
 typedef struct kr_engine_options {
     int64_t n_slots;      /* sequences at once; default 8 */
     int64_t max_waiting;  /* requests that wait for one of them; default 1024 */
-    int64_t read_tok;     /* tokens of a prompt read at once, and the grain of the prefix cache; default 64 */
+    int64_t grain;        /* of the prefix cache: prompts are cut at its multiples; a power of two, default 64 */
+    int64_t read_tok;     /* tokens of a prompt read at once at most; default 512, or the grain where longer
+                             pieces would have other bits (attention, Mamba-3, a GPU) */
     double stall_s;       /* how long prompts may hold up what is being written; default 0.1 */
     int64_t cache_bytes;  /* of the prefix cache; default 512 MB; negative: none */
     bool reuse_replies;   /* the cache also holds what was written, so a conversation goes on at once; such a

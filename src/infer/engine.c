@@ -167,16 +167,20 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     int64_t V = m->config.vocab_size;
     if (o->n_slots == 0) o->n_slots = 8;
     if (o->max_waiting == 0) o->max_waiting = 1024;
-    if (o->read_tok == 0) o->read_tok = 64;
+    if (o->grain == 0) o->grain = 64;
+    if (o->read_tok == 0) o->read_tok = 512;
     if (o->stall_s == 0) o->stall_s = 0.1;
     if (o->cache_bytes == 0) o->cache_bytes = (int64_t)512 << 20;
     if (o->n_slots < 1 || o->n_slots > KR_MAX_SLOTS) KR_FAIL(KR_ERR_ARG, "n_slots is %lld, want 1 to %d", (long long)o->n_slots, KR_MAX_SLOTS);
+    if (o->grain < 1 || o->grain > 4096 || (o->grain & (o->grain - 1))) KR_FAIL(KR_ERR_ARG, "the grain is %lld, want a power of two up to 4096", (long long)o->grain);
     if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
+    int64_t most = kr_cuts_anywhere(m, o->grain) ? o->read_tok : o->grain;
+    for (o->read_tok = o->grain; 2 * o->read_tok <= most; o->read_tok *= 2) {}
     KR_TRY(open_shared(&e->shared));
     KR_TRY(kr_reader_open(&e->desk, m, o->read_tok, o->n_threads, o->state_dtype));
     KR_TRY(open_batches(e, m));
     KR_TRY(kr_layout_new(&e->layout, e->desk.graph[0], V));
-    KR_TRY(kr_prefix_open(&e->cache, o->read_tok, o->cache_bytes));
+    KR_TRY(kr_prefix_open(&e->cache, o->grain, o->cache_bytes));
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
     e->reading = kr_mem_array((size_t)o->n_slots, sizeof *e->reading);
     e->writing = kr_mem_array((size_t)o->n_slots, sizeof *e->writing);

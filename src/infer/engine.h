@@ -96,7 +96,8 @@ struct kr_engine {
     kr_sequence **reading, **writing, *at_desk; /* writing[i] is row i */
     int64_t n_reading, n_writing, turn;
     int threads;                        /* that draw */
-    double piece_s;                     /* what the last piece took */
+    double piece_s;                     /* what the last piece took ... */
+    int64_t piece;                      /* ... of so many tokens */
     double last_step;                   /* when the last step ended */
     kr_status broken;
     char error[512];

@@ -105,6 +105,19 @@ static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits
     return KR_OK;
 }
 
+/* Up to the next place for a checkpoint: every grain near the end, further away at a sixteenth of
+ * the distance to it, and where another prompt parted; and no more than stall_s allows while
+ * others are written. */
+static int64_t next_piece(const kr_engine *e, const kr_sequence *q) {
+    int64_t left = q->req->n_tok - q->pos, grain = e->opt.grain, off = q->pos % grain, stop = e->opt.read_tok;
+    bool kept = e->opt.cache_bytes > 0 && !q->req->opt.no_cache && !q->req->from;
+    while (kept && stop > grain && stop > left / 16) stop /= 2;
+    while (e->n_writing > 0 && stop > grain && e->piece_s / (double)e->piece * (double)stop > e->opt.stall_s) stop /= 2;
+    if (stop < grain || off) stop = grain - off;
+    if (q->parting > q->pos && q->parting < q->pos + stop) stop = q->parting - q->pos;
+    return kr_reader_piece(&e->desk, left < stop ? left : stop);
+}
+
 static kr_status read_piece(kr_engine *e, kr_sequence *q) {
     kr_request *r = q->req;
     const float *logits;
@@ -117,8 +130,9 @@ static kr_status read_piece(kr_engine *e, kr_sequence *q) {
     }
     if (e->at_desk && e->at_desk != q && park(e, e->at_desk) != KR_OK) q = e->at_desk, r = q->req; /* no room to park it: it goes on */
     KR_TRY(bring(e, q));
-    int64_t left = r->n_tok - q->pos, whole = e->opt.read_tok - q->pos % e->opt.read_tok, piece = kr_reader_piece(&e->desk, left < whole ? left : whole);
+    int64_t piece = next_piece(e, q);
     KR_TRY(kr_reader_read(&e->desk, r->tok + q->pos, piece, &logits));
+    e->piece = piece;
     q->pos += piece;
     q->pieces++;
     keep_checkpoint(e, q, logits);

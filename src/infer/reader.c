@@ -6,7 +6,6 @@
 static int64_t next_length(int64_t now) {
     int64_t n = 1;
     if (now > 256) return 256;
-    if (now > 64) return 64;
     while (2 * n < now) n *= 2;
     return n;
 }
@@ -54,6 +53,29 @@ kr_status kr_reader_read(kr_reader *r, const int32_t *tok, int64_t piece, const 
     KR_TRY(kr_graph_wait(g));
     *logits = kr_graph_data(g, "logits");
     return KR_OK;
+}
+
+/* The scans of Mamba-1 and S4D and a conv1d go step by step or in short blocks that 64 is a multiple of;
+ * ssd in chunks, of 64 unless told otherwise.  tests/check_engine.c holds this against reading. */
+static bool scan_cuts(const kr_residual *r, int64_t grain) {
+    int64_t chunk = 64;
+    if (r->part->pointwise) return true;
+    if (strcmp(r->part->name, "mamba1") == 0 || strcmp(r->part->name, "s4d") == 0) return grain % 64 == 0;
+    if (strcmp(r->part->name, "mamba2") != 0) return false;
+    json_t *j = json_object();
+    if (j && kr_keys_write(r->part->keys, r->opt, j, true) == KR_OK && json_integer_value(json_object_get(j, "chunk_size")) > 0)
+        chunk = json_integer_value(json_object_get(j, "chunk_size"));
+    json_decref(j);
+    return grain % 64 == 0 && grain % chunk == 0;
+}
+
+bool kr_cuts_anywhere(const kr_model *m, int64_t grain) {
+    const kr_config *c = &m->config;
+    if (m->params->device) return false;
+    for (int64_t i = 0; i < c->n_pattern; i++)
+        for (int k = 0; k < c->pattern[i].n; k++)
+            if (!scan_cuts(&c->pattern[i].part[k], grain)) return false;
+    return true;
 }
 
 kr_status kr_check_tokens(const kr_model *m, const int32_t *tok, int64_t n) {

@@ -11,7 +11,7 @@ enum { KR_N_LENGTHS = 10 };
 typedef struct kr_reader {
     kr_model *model;
     kr_graph *graph[KR_N_LENGTHS];  /* the first owns the states */
-    int64_t length[KR_N_LENGTHS];   /* the longest, then powers of two: all from 64 down */
+    int64_t length[KR_N_LENGTHS];   /* the longest, then powers of two: 256 and all below */
     int n;
     kr_dtype state_dtype;
 } kr_reader;
@@ -24,5 +24,7 @@ int64_t kr_reader_piece(const kr_reader *r, int64_t n);
 /* Reads just so many; *logits stays until the next call. */
 kr_status kr_reader_read(kr_reader *r, const int32_t *tok, int64_t piece, const float **logits);
 /* KR_ERR_ARG names the first id that is none. */
+/* Does a text have the same bits however it is cut at multiples of `grain`? */
+bool kr_cuts_anywhere(const kr_model *m, int64_t grain);
 kr_status kr_check_tokens(const kr_model *m, const int32_t *tok, int64_t n);
 #endif

@@ -170,6 +170,22 @@ second=$("$krait" generate model --no-echo --top-k 8 --load state -n 50)
 expect 3 'is not a saved session' generate model --load model/model.safetensors
 case $("$krait" generate model -n 5 -p 'the krait') in 'the krait'*) ;; *) fail "the prompt is not printed" ;; esac
 [ "$(printf 'the krait' | "$krait" generate model --no-echo --top-k 8 -f - -n 80)" = "$one" ] || fail "a prompt from stdin gives another text"
+for how in '--draft-ngram 3' '--draft model --draft-tokens 3'; do # the same text, sooner
+    # shellcheck disable=SC2086
+    [ "$(gen -n 80 $how)" = "$one" ] || fail "$how changes the text"
+done
+printf 'root ::= " is " ("a" | "no") " " [a-z]{3,5} "."\n' >grammar
+case $(gen -n 80 --grammar grammar -t 3 --top-p 0 --seed 4) in ' is a '*.|' is no '*.) ;; *) fail "the text does not keep to the grammar" ;; esac
+echo '{"type": "object", "properties": {"n": {"type": "integer", "minimum": 10, "maximum": 99}}, "required": ["n"]}' >schema
+gen -n 200 --json-schema schema -t 2 | tr -d ' \t\n' | grep -Eq '^\{"n":[1-9][0-9]\}$' || fail "the text does not keep to the schema"
+expect 3 'line 1: ' generate model --grammar schema
+expect 3 '"pattern" cannot be kept to' generate model --json-schema /dev/fd/3 3<<EOF
+{"pattern": "a"}
+EOF
+expect 2 'exclude each other' generate model --grammar a --json-schema b
+expect 2 'want ID=X' generate model --bias hello
+expect 0 '|' generate model -n 3 --logprobs 4 --bias 32=-inf --typical-p 0.9 --min-tokens 2 --frequency-penalty 0.5 --dry 0.8
+expect 0 'streams .* tokens/s together' bench serve model --runs 1 --prompt 100
 
 expect 0 'bits/byte' eval model text.txt
 expect 0 '"bits_per_byte": [0-4]\.' eval model --json text.txt

@@ -42,6 +42,8 @@ static const model_case cases[] = {
     {"mamba2 without norm", "{" TOKENS M2 ", 'rmsnorm': false, 'd_ssm': 18}}", true},
     {"mamba3", "{" TOKENS M3 "}}", true},
     {"mamba3 with everything", "{" TOKENS M3 ", 'ngroups': 2, 'rope_fraction': 1, 'rope_halves': true, 'is_outproj_norm': true, 'A_floor': 0.5, 'chunk_size': 4}}", true},
+    {"mamba3, several inputs", "{" TOKENS M3 ", 'mimo_rank': 3}}", true, true},
+    {"mamba3, several inputs, with everything", "{" TOKENS M3 ", 'mimo_rank': 2, 'ngroups': 2, 'rope_fraction': 1, 'rope_halves': true, 'is_outproj_norm': true, 'chunk_size': 4}}", true, true},
     {"s4d", "{" TOKENS S4 "}}", true},
     {"s4d, real, without convolution", "{" TOKENS S4 ", 'init': 'real', 'd_conv': 0, 'disc': 'euler', 'bias': true}}", true},
     {"s4d, legs", "{" TOKENS "'tie_embeddings': false, " S4 ", 'init': 'legs', 'disc': 'bilinear', 'd_inner': 20}}", true},

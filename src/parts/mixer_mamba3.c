@@ -1,4 +1,5 @@
-/* mixer_mamba3.c - the Mamba-3 mixer, one input and one output a head (Lahoti et al. 2026).
+/* mixer_mamba3.c - the Mamba-3 mixer, with one input and one output a head, or mimo_rank of both
+ * (Lahoti et al. 2026).
  *
  *   z, x, B, C, dt, A, trap, angle = u W_in      one product, split by width
  *   k, q  = B and C, normalised, with a bias for each head, turned by angles that add up (rotary_bc)
@@ -7,10 +8,20 @@
  *   out   = y W_out
  *
  * There is no convolution: the rule sees two steps.  The recurrence is ssd with inputs that
- * bring ahead what the next step would add, less what step t must not see yet. */
+ * bring ahead what the next step would add, less what step t must not see yet.
+ *
+ * With mimo_rank R: v_r = x mimo_x_r and z_r = z mimo_z_r stand for x and z, B and C have R rows, and
+ *
+ *   S_t = e^(A dt) S_{t-1} + sum over r of (beta_t v_r k_r' of step t - 1, and gamma_t v_r k_r')
+ *   y_r = (S q_r + D v_r) silu(z_r),   out = (sum over r of mimo_o_r y_r) W_out
+ *
+ * The scan takes the R inputs of a step one behind the other: see mimo(). */
+#include <stdio.h>
+
 #include "ops/binary/binary.h"
 #include "ops/binary_row/binary_row.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
+#include "ops/rank_mix/rank_mix.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/rotary_bc/rotary_bc.h"
 #include "ops/slice_steps/slice_steps.h"
@@ -20,7 +31,7 @@
 #include "parts/part.h"
 
 typedef struct mamba3 {
-    int64_t d_state, expand, d_inner, headdim, ngroups, chunk_size;
+    int64_t d_state, expand, d_inner, headdim, ngroups, mimo_rank, chunk_size;
     double rope_fraction, dt_min, dt_max, dt_init_floor, A_floor, norm_eps;
     bool is_outproj_norm, rope_halves;
 } mamba3;
@@ -31,6 +42,7 @@ static const kr_key keys[] = {
     KR_KEY_INT(mamba3, d_inner, 0, 0, 1 << 24, "inner width; 0: expand * d_model"),
     KR_KEY_INT(mamba3, headdim, 64, 1, 4096, "width P of a head"),
     KR_KEY_INT(mamba3, ngroups, 1, 1, 4096, "groups G of heads that share B and C before their biases"),
+    KR_KEY_INT(mamba3, mimo_rank, 0, 0, RANK_MIX_MOST, "inputs and outputs R of a head; 0: one of each, without factors of their own"),
     KR_KEY_REAL(mamba3, rope_fraction, 0.5, 0, 1, "part of the state that turns"),
     KR_KEY_BOOL(mamba3, rope_halves, false, "pairs are i and i + N/2 (as the published MIMO models), not 2i and 2i + 1"),
     KR_KEY_REAL(mamba3, dt_min, 1e-3, 0, 1e3, "least step size drawn at initialisation"),
@@ -67,70 +79,183 @@ static kr_node *step_of(kr_build *b, kr_node *x, int64_t at, int64_t width) {
 }
 
 /* The state before the first step, with what the step before that one brings into it:
- * (1 - lam_1) step_1 x_0 k_0' (the decay of step 1 is still to come). */
-static kr_node *carried(kr_build *b, kr_node *state, kr_node *trap, kr_node *step, kr_node *k, kr_node *x, int64_t H, int64_t P, int64_t N) {
+ * (1 - lam_1) step_1 x_0 k_0' for each of the R inputs (the decay of step 1 is still to come). */
+static kr_node *carried(kr_build *b, kr_node *state, kr_node *trap, kr_node *step, kr_node *const *k, kr_node *const *x, int R, int64_t H, int64_t P, int64_t N) {
     unary_attr minus = {.kind = KR_UNARY_SCALE, .alpha = -1};
-    kr_node *k0 = kr_state(b->g, "k_state", 3, KR_DIMS(b->S, 1, H * N)), *x0 = kr_state(b->g, "x_state", 3, KR_DIMS(b->S, 1, H * P));
     kr_node *weight = times(b, kr_act(b, KR_APPLY(b->g, unary, &minus, trap), KR_UNARY_SIGMOID), step);
-    kr_state_set_next(b->g, k0, step_of(b, k, -1, H * N));
-    kr_state_set_next(b->g, x0, step_of(b, x, -1, H * P));
-    return KR_APPLY(b->g, outer_add, NULL, state, kr_reshape(b->g, step_of(b, weight, 0, H), 2, KR_DIMS(b->S, H)),
-                    kr_reshape(b->g, x0, 3, KR_DIMS(b->S, H, P)), kr_reshape(b->g, k0, 3, KR_DIMS(b->S, H, N)));
+    weight = kr_reshape(b->g, step_of(b, weight, 0, H), 2, KR_DIMS(b->S, H));
+    for (int r = 0; r < R; r++) {
+        char name[2][24] = {"k_state", "x_state"};
+        if (r) snprintf(name[0], sizeof name[0], "k_state_%d", r), snprintf(name[1], sizeof name[1], "x_state_%d", r);
+        kr_node *k0 = kr_state(b->g, name[0], 3, KR_DIMS(b->S, 1, H * N)), *x0 = kr_state(b->g, name[1], 3, KR_DIMS(b->S, 1, H * P));
+        kr_state_set_next(b->g, k0, step_of(b, k[r], -1, H * N));
+        kr_state_set_next(b->g, x0, step_of(b, x[r], -1, H * P));
+        state = KR_APPLY(b->g, outer_add, NULL, state, weight, kr_reshape(b->g, x0, 3, KR_DIMS(b->S, H, P)), kr_reshape(b->g, k0, 3, KR_DIMS(b->S, H, N)));
+    }
+    return state;
 }
 
-static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
-    const mamba3 *o = opt;
+/* What is known of the layer on the way through it. */
+typedef struct flow {
+    int64_t E, P, H, G, N, J, W; /* W: columns of B, and of C */
+    int R;
+    kr_node *p, *x, *trap, *angle;
+    kr_node *t[KR_MAX_OUT];      /* of trapezoid */
+    kr_node *k[RANK_MIX_MOST], *q[RANK_MIX_MOST], *v[RANK_MIX_MOST], *kq;
+    kr_node *state;
+} flow;
+
+/* [H, n] of rank r out of a parameter [H, R, n]. */
+static kr_node *rank_of(kr_build *b, kr_node *w, int64_t H, int R, int r, int64_t n) {
+    w = kr_reshape(b->g, w, 2, KR_DIMS(H, R * n));
+    return R == 1 ? w : kr_act(b, kr_columns(b->g, w, r * n, n), KR_UNARY_COPY);
+}
+static kr_node *rank_param(kr_build *b, const char *name, const flow *f, float value) {
+    return kr_weight(b->g, name, KR_NO_DECAY, 3, KR_DIMS(f->H, f->R, f->P), (kr_init){KR_INIT_CONST, value, 0, 0, NULL});
+}
+/* x [..., E] times the factors of rank r. */
+static kr_node *rank_times(kr_build *b, kr_node *x, kr_node *w, const flow *f, int r) {
+    binary_row_attr mul = {.kind = KR_BINARY_ROW_MUL};
+    return KR_APPLY(b->g, binary_row, &mul, x, kr_reshape(b->g, rank_of(b, w, f->H, f->R, r, f->P), 1, &f->E));
+}
+
+/* Keys and queries: a norm for all, then for each rank a bias and the turn. */
+static void turn(kr_build *b, const mamba3 *o, flow *f) {
     kr_graph *g = b->g;
-    int64_t E = o->d_inner ? o->d_inner : o->expand * b->d_model, P = o->headdim, H = E / P, G = o->ngroups, N = o->d_state;
-    int64_t turning = (int64_t)((double)N * o->rope_fraction), J = turning / 2, W = G * N;
-    if (E % P) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_inner %lld is not a number of heads of headdim %lld", (long long)E, (long long)P);
-    if (H % G) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: %lld heads do not split into ngroups %lld", (long long)H, (long long)G);
-    if (N % 2 || J < 1) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_state %lld with rope_fraction %g turns no pair; want d_state even and a pair at least", (long long)N, o->rope_fraction);
-
-    kr_node *p = kr_linear(b, u, "in_proj", 2 * E + 2 * W + 3 * H + J, false);
-    int64_t at = 2 * E + 2 * W;
-    kr_node *z = kr_columns(g, p, 0, E), *x = kr_split_last(b, kr_columns(g, p, E, E), H, P), *trap = kr_columns(g, p, at + 2 * H, H);
-    kr_node *B = normed(b, kr_columns(g, p, 2 * E, W), "B_norm", G, N, o->norm_eps), *C = normed(b, kr_columns(g, p, 2 * E + W, W), "C_norm", G, N, o->norm_eps);
-
-    kr_node *dt_bias = kr_weight(g, "dt_bias", KR_NO_DECAY, 1, &H, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, o->dt_init_floor, NULL});
-    kr_node *t[KR_MAX_OUT] = {NULL}, *r[KR_MAX_OUT] = {NULL}, *out[KR_MAX_OUT] = {NULL};
-    trapezoid_attr ta = {.A_floor = o->A_floor};
-    kr_apply(g, &kr_op_trapezoid, &ta, (kr_node *const[KR_MAX_IN]){kr_columns(g, p, at, H), kr_columns(g, p, at + H, H), trap, dt_bias, b->seq_idx}, t);
-
-    kr_node *bias[2];
-    for (int i = 0; i < 2; i++) bias[i] = kr_reshape(g, ones(b, NULL, i ? "C_bias" : "B_bias", 3, KR_DIMS(H, 1, N)), 2, KR_DIMS(H, N));
-    kr_node *phi = b->stateful ? kr_state(g, "angle_state", 3, KR_DIMS(b->S, H, J)) : NULL;
+    kr_node *bc[2], *bias[2], *phi = b->stateful ? kr_state(g, "angle_state", 3, KR_DIMS(b->S, f->H, f->J)) : NULL;
     rotary_bc_attr ra = {.halves = o->rope_halves};
-    kr_apply(g, &kr_op_rotary_bc, &ra, (kr_node *const[KR_MAX_IN]){B, C, bias[0], bias[1], kr_columns(g, p, at + 3 * H, J), t[TRAPEZOID_STEP], phi, b->seq_idx}, r);
-    if (phi && r[ROTARY_PHI]) kr_state_set_next(g, phi, r[ROTARY_PHI]);
+    for (int i = 0; i < 2; i++) {
+        bc[i] = normed(b, kr_columns(g, f->p, 2 * f->E + i * f->W, f->W), i ? "C_norm" : "B_norm", f->R * f->G, f->N, o->norm_eps);
+        bc[i] = kr_reshape(g, bc[i], 3, KR_DIMS(b->S, b->L, f->W));
+    }
+    for (int i = 0; i < 2; i++) bias[i] = ones(b, NULL, i ? "C_bias" : "B_bias", 3, KR_DIMS(f->H, f->R, f->N));
+    for (int r = 0; r < f->R; r++) {
+        kr_node *out[KR_MAX_OUT] = {NULL}, *in[2];
+        for (int i = 0; i < 2; i++) in[i] = kr_split_last(b, kr_columns(g, bc[i], r * f->G * f->N, f->G * f->N), f->G, f->N);
+        kr_apply(g, &kr_op_rotary_bc, &ra, (kr_node *const[KR_MAX_IN]){in[0], in[1], rank_of(b, bias[0], f->H, f->R, r, f->N),
+                 rank_of(b, bias[1], f->H, f->R, r, f->N), f->angle, f->t[TRAPEZOID_STEP], phi, b->seq_idx}, out);
+        f->k[r] = out[ROTARY_K], f->q[r] = out[ROTARY_Q];
+        if (r == 0) f->kq = out[ROTARY_KQ];
+        if (r == 0 && phi && out[ROTARY_PHI]) kr_state_set_next(g, phi, out[ROTARY_PHI]);
+    }
+}
 
-    kr_node *state = b->stateful ? kr_state(g, "ssm_state", 4, KR_DIMS(b->S, H, P, N)) : NULL;
-    kr_node *h0 = state ? carried(b, state, trap, t[TRAPEZOID_STEP], r[ROTARY_K], kr_act(b, kr_columns(g, p, E, E), KR_UNARY_COPY), H, P, N) : NULL;
+static kr_node *scan(kr_build *b, const mamba3 *o, flow *f, kr_node *x, kr_node *dt, kr_node *k, kr_node *q, kr_node *h0) {
+    kr_node *out[KR_MAX_OUT] = {NULL};
     ssd_attr a;
     kr_attr_defaults(&kr_op_ssd, &a);
     a.dt_softplus = 0;
     a.dt_max = INFINITY;
     a.chunk_size = o->chunk_size;
-    kr_node *unit = kr_act(b, kr_input(g, "zero", KR_F32, 1, &H), KR_UNARY_NEG_EXP); /* -1: inputs start as zeros */
-    kr_node *y = kr_apply(g, &kr_op_ssd, &a, (kr_node *const[KR_MAX_IN]){
-        [SSD_X] = KR_APPLY(g, scale_heads, NULL, x, t[TRAPEZOID_RATIO]), [SSD_DT] = t[TRAPEZOID_DECAY], [SSD_A] = unit, [SSD_B] = r[ROTARY_K],
-        [SSD_C] = r[ROTARY_Q], [SSD_H0] = h0, [SSD_SEQ_IDX] = b->seq_idx}, out);
-    if (y && state) kr_state_set_next(g, state, out[SSD_H]);
-
-    /* y + (D - ahead k.q) x */
-    binary_attr sub = {.kind = KR_BINARY_SUB};
-    binary_row_attr less = {.kind = KR_BINARY_ROW_SUB};
-    kr_node *early = KR_APPLY(g, binary_row, &less, times(b, t[TRAPEZOID_AHEAD], r[ROTARY_KQ]), ones(b, NULL, "D", 1, &H));
-    y = KR_APPLY(g, binary, &sub, y, KR_APPLY(g, scale_heads, NULL, x, early));
-    y = kr_reshape(g, y, 3, KR_DIMS(b->S, b->L, E));
-    if (o->is_outproj_norm) {
-        gated_rmsnorm_attr n = {.eps = o->norm_eps, .group_size = P, .norm_before_gate = true};
-        y = KR_APPLY(g, gated_rmsnorm, &n, y, z, ones(b, "norm", "weight", 1, &E));
-    } else {
-        y = times(b, y, kr_act(b, z, KR_UNARY_SILU));
-    }
-    return kr_linear_out(b, y, "out_proj", b->d_model, false);
+    kr_node *unit = kr_act(b, kr_input(b->g, "zero", KR_F32, 1, &f->H), KR_UNARY_NEG_EXP); /* -1: inputs start as zeros */
+    kr_node *y = kr_apply(b->g, &kr_op_ssd, &a, (kr_node *const[KR_MAX_IN]){[SSD_X] = x, [SSD_DT] = dt, [SSD_A] = unit, [SSD_B] = k, [SSD_C] = q,
+                          [SSD_H0] = h0, [SSD_SEQ_IDX] = b->seq_idx}, out);
+    if (y && f->state) kr_state_set_next(b->g, f->state, out[SSD_H]);
+    return y;
 }
 
-const kr_part kr_part_mixer_mamba3 = {.kind = "mixer", .name = "mamba3", .about = "trapezoidal rule, turning states, no convolution (single input, single output)",
+/* One input and one output: y + (D - ahead k.q) x */
+static kr_node *siso(kr_build *b, const mamba3 *o, flow *f, kr_node *h0) {
+    binary_attr sub = {.kind = KR_BINARY_SUB};
+    binary_row_attr less = {.kind = KR_BINARY_ROW_SUB};
+    kr_node *y = scan(b, o, f, KR_APPLY(b->g, scale_heads, NULL, f->x, f->t[TRAPEZOID_RATIO]), f->t[TRAPEZOID_DECAY], f->k[0], f->q[0], h0);
+    kr_node *early = KR_APPLY(b->g, binary_row, &less, times(b, f->t[TRAPEZOID_AHEAD], f->kq), ones(b, NULL, "D", 1, &f->H));
+    return KR_APPLY(b->g, binary, &sub, y, KR_APPLY(b->g, scale_heads, NULL, f->x, early));
+}
+
+/* R tensors [S, L, ...] of `width` as one [S, L, R width]. */
+static kr_node *joined(kr_build *b, kr_node *const *x, int R, int64_t width) {
+    kr_node *y = kr_reshape(b->g, x[0], 3, KR_DIMS(b->S, b->L, width));
+    for (int r = 1; r < R; r++) y = KR_APPLY(b->g, concat, NULL, y, kr_reshape(b->g, x[r], 3, KR_DIMS(b->S, b->L, width)));
+    return y;
+}
+static kr_node *repeated(kr_build *b, kr_node *x, int R, int64_t width) {
+    kr_node *all[RANK_MIX_MOST] = {NULL};
+    for (int r = 0; r < R; r++) all[r] = x;
+    return joined(b, all, R, width);
+}
+/* x [..., R H] times one factor for each rank. */
+static kr_node *by_rank(kr_build *b, kr_node *x, const double *factor, int R, int64_t H) {
+    binary_row_attr mul = {.kind = KR_BINARY_ROW_MUL};
+    kr_piece piece[RANK_MIX_MOST];
+    for (int r = 0; r < R; r++) piece[r] = (kr_piece){H, (float)factor[r]};
+    return KR_APPLY(b->g, binary_row, &mul, x, kr_const_pieces(b->g, piece, R));
+}
+
+/* A step is R steps of the scan.  All but 2^-10 of its decay lies before the first input; the rest,
+ * e = 2^-10 decay before each other one, is made up for: input r is raised by exp(e (R - 1 - r)), and what
+ * output j reads is lowered by exp(e (R - 1 - j)).  So all R outputs see the state of the end of the step,
+ * but for the inputs behind them, which rank_mix adds. */
+static kr_node *mimo(kr_build *b, const mamba3 *o, flow *f, kr_node *h0) {
+    kr_graph *g = b->g;
+    const int R = f->R;
+    const double small = 1. / 1024;
+    double part[RANK_MIX_MOST] = {0}, inverse[RANK_MIX_MOST] = {0}, up[RANK_MIX_MOST] = {0}, down[RANK_MIX_MOST] = {0};
+    for (int r = 0; r < R; r++) {
+        part[r] = r ? small : 1 - (R - 1) * small;
+        inverse[r] = 1 / part[r];
+        up[r] = small * (R - 1 - r);
+        down[r] = -up[r];
+    }
+    int64_t S = b->S, L = b->L, H = f->H, P = f->P, N = f->N;
+    kr_node *decay = repeated(b, f->t[TRAPEZOID_DECAY], R, H), *raised = kr_act(b, by_rank(b, decay, up, R, H), KR_UNARY_EXP);
+    kr_node *in = by_rank(b, times(b, repeated(b, f->t[TRAPEZOID_RATIO], R, H), raised), inverse, R, H);
+    kr_node *lowered = kr_act(b, by_rank(b, decay, down, R, H), KR_UNARY_EXP), *dt = by_rank(b, decay, part, R, H);
+    kr_node *v = joined(b, f->v, R, f->E), *k = joined(b, f->k, R, H * N), *q = joined(b, f->q, R, H * N);
+    const int64_t *heads = KR_DIMS(S, L * R, H), *of_p = KR_DIMS(S, L * R, H, P), *of_n = KR_DIMS(S, L * R, H, N);
+    kr_node *x = KR_APPLY(g, scale_heads, NULL, kr_reshape(g, v, 4, of_p), kr_reshape(g, in, 3, heads));
+    kr_node *read = KR_APPLY(g, scale_heads, NULL, kr_reshape(g, q, 4, of_n), kr_reshape(g, lowered, 3, heads));
+    kr_node *y = scan(b, o, f, x, kr_reshape(g, dt, 3, heads), kr_reshape(g, k, 4, of_n), read, h0);
+    const int64_t *rp = KR_DIMS(S, L, R, H, P), *rn = KR_DIMS(S, L, R, H, N);
+    kr_node *mix = KR_APPLY(g, rank_mix, NULL, kr_reshape(g, v, 5, rp), kr_reshape(g, k, 5, rn), kr_reshape(g, q, 5, rn),
+                            times(b, f->t[TRAPEZOID_RATIO], f->t[TRAPEZOID_DECAY]), f->t[TRAPEZOID_AHEAD], ones(b, NULL, "D", 1, &H));
+    return kr_add(b, kr_reshape(g, y, 5, rp), mix);
+}
+
+/* y [S, L, E] by its gate. */
+static kr_node *gated(kr_build *b, const mamba3 *o, const flow *f, kr_node *y, kr_node *z) {
+    gated_rmsnorm_attr n = {.eps = o->norm_eps, .group_size = f->P, .norm_before_gate = true};
+    if (!o->is_outproj_norm) return times(b, y, kr_act(b, z, KR_UNARY_SILU));
+    return KR_APPLY(b->g, gated_rmsnorm, &n, y, z, ones(b, "norm", "weight", 1, &f->E));
+}
+
+static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
+    const mamba3 *o = opt;
+    kr_graph *g = b->g;
+    flow f = {.E = o->d_inner ? o->d_inner : o->expand * b->d_model, .P = o->headdim, .G = o->ngroups, .N = o->d_state, .R = o->mimo_rank ? (int)o->mimo_rank : 1};
+    f.H = f.E / f.P, f.W = f.R * f.G * f.N, f.J = (int64_t)((double)f.N * o->rope_fraction) / 2;
+    int64_t E = f.E, H = f.H, at = 2 * E + 2 * f.W;
+    bool many = o->mimo_rank > 0;
+    if (E % f.P) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_inner %lld is not a number of heads of headdim %lld", (long long)E, (long long)f.P);
+    if (H % f.G) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: %lld heads do not split into ngroups %lld", (long long)H, (long long)f.G);
+    if (f.N % 2 || f.J < 1) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_state %lld with rope_fraction %g turns no pair; want d_state even and a pair at least", (long long)f.N, o->rope_fraction);
+    if (many && b->seq_idx) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: with mimo_rank a row is one document; packed ones are not taken");
+
+    f.p = kr_linear(b, u, "in_proj", at + 3 * H + f.J, false);
+    f.x = kr_split_last(b, kr_columns(g, f.p, E, E), H, f.P), f.trap = kr_columns(g, f.p, at + 2 * H, H), f.angle = kr_columns(g, f.p, at + 3 * H, f.J);
+    kr_node *z = kr_columns(g, f.p, 0, E), *x = kr_columns(g, f.p, E, E), *mimo_z = NULL, *mimo_o = NULL;
+    kr_node *dt_bias = kr_weight(g, "dt_bias", KR_NO_DECAY, 1, &H, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, o->dt_init_floor, NULL});
+    trapezoid_attr ta = {.A_floor = o->A_floor};
+    kr_apply(g, &kr_op_trapezoid, &ta, (kr_node *const[KR_MAX_IN]){kr_columns(g, f.p, at, H), kr_columns(g, f.p, at + H, H), f.trap, dt_bias, b->seq_idx}, f.t);
+    turn(b, o, &f);
+    if (many) {
+        kr_node *mimo_x = rank_param(b, "mimo_x", &f, 1 / (float)f.R);
+        mimo_z = rank_param(b, "mimo_z", &f, 1), mimo_o = rank_param(b, "mimo_o", &f, 1 / (float)f.R);
+        for (int r = 0; r < f.R; r++) f.v[r] = rank_times(b, x, mimo_x, &f, r);
+    } else if (b->stateful) {
+        f.v[0] = kr_act(b, x, KR_UNARY_COPY);
+    }
+
+    f.state = b->stateful ? kr_state(g, "ssm_state", 4, KR_DIMS(b->S, H, f.P, f.N)) : NULL;
+    kr_node *h0 = f.state ? carried(b, f.state, f.trap, f.t[TRAPEZOID_STEP], f.k, f.v, f.R, H, f.P, f.N) : NULL, *sum = NULL;
+    if (!many) return kr_linear_out(b, gated(b, o, &f, kr_reshape(g, siso(b, o, &f, h0), 3, KR_DIMS(b->S, b->L, E)), z), "out_proj", b->d_model, false);
+    kr_node *y = kr_reshape(g, mimo(b, o, &f, h0), 3, KR_DIMS(b->S, b->L, f.R * E));
+    for (int r = 0; r < f.R; r++) {
+        kr_node *part = rank_times(b, gated(b, o, &f, kr_columns(g, y, r * E, E), rank_times(b, z, mimo_z, &f, r)), mimo_o, &f, r);
+        sum = sum ? kr_add(b, sum, part) : part;
+    }
+    return kr_linear_out(b, sum, "out_proj", b->d_model, false);
+}
+
+const kr_part kr_part_mixer_mamba3 = {.kind = "mixer", .name = "mamba3", .about = "trapezoidal rule, turning states, no convolution; one input and output a head, or several",
                                       .bytes = sizeof(mamba3), .keys = keys, .causal = true, .build = build};

@@ -12,8 +12,8 @@
 #include "base/rng.h"
 #include "parts/part.h"
 
-enum { M = 12, E = 24, P = 6, H = E / P, N = 8, MOST_L = 150 };
-typedef struct config { int G, J; bool halves, norm; } config;
+enum { M = 12, E = 24, P = 6, H = E / P, N = 8, MOST_L = 150, MOST_R = 4 };
+typedef struct config { int G, J; bool halves, norm; int rank; } config; /* rank 0: no factors */
 
 static double silu(double x) { return x / (1 + exp(-x)); }
 static const float *param(kr_params *ps, const char *name) {
@@ -37,12 +37,13 @@ static void key_of(const config *c, const double *raw, const float *norm, const 
 }
 
 static void recurrence(const config *c, kr_params *ps, int L, const float *u, double *out) {
-    int W = c->G * N, rows = 2 * E + 2 * W + 3 * H + c->J;
+    int R = c->rank ? c->rank : 1, W = R * c->G * N, rows = 2 * E + 2 * W + 3 * H + c->J;
     const float *in = param(ps, "in_proj.weight"), *to = param(ps, "out_proj.weight"), *dt_bias = param(ps, "dt_bias"), *D = param(ps, "D");
-    static double S[H][P][N], phi[H][N], k_old[H][N], x_old[H][P];
-    memset(S, 0, sizeof S), memset(phi, 0, sizeof phi), memset(k_old, 0, sizeof k_old), memset(x_old, 0, sizeof x_old);
+    const float *mx = c->rank ? param(ps, "mimo_x") : NULL, *mz = c->rank ? param(ps, "mimo_z") : NULL, *mo = c->rank ? param(ps, "mimo_o") : NULL;
+    static double S[H][P][N], phi[H][N], k_old[H][MOST_R][N], v_old[H][MOST_R][P];
+    memset(S, 0, sizeof S), memset(phi, 0, sizeof phi), memset(k_old, 0, sizeof k_old), memset(v_old, 0, sizeof v_old);
     for (int t = 0; t < L; t++, u += M, out += M) {
-        double p[512], y[E];
+        double p[512], y[E] = {0};
         for (int i = 0; i < rows; i++) {
             p[i] = 0;
             for (int m = 0; m < M; m++) p[i] += (double)in[i * M + m] * u[m];
@@ -51,24 +52,32 @@ static void recurrence(const config *c, kr_params *ps, int L, const float *u, do
         for (int h = 0; h < H; h++) {
             int g = h / (H / c->G);
             double f = dd_A[h] >= 0 ? 1 + dd_A[h] : 1 / (1 - dd_A[h]), A = -fmax(f, 1e-4), dt = log1p(exp(dd_dt[h] + dt_bias[h]));
-            double lam = 1 / (1 + exp(-trap[h])), alpha = exp(A * dt), beta = (1 - lam) * dt * alpha, gamma = lam * dt, k[N], q[N], square = 0;
+            double lam = 1 / (1 + exp(-trap[h])), alpha = exp(A * dt), beta = (1 - lam) * dt * alpha, gamma = lam * dt, k[MOST_R][N], q[MOST_R][N], v[MOST_R][P];
             for (int j = 0; j < c->J; j++) phi[h][j] += acos(-1) * tanh(angle[j]) * dt;
-            key_of(c, B + g * N, param(ps, "B_norm.weight"), param(ps, "B_bias") + h * N, phi[h], k);
-            key_of(c, C + g * N, param(ps, "C_norm.weight"), param(ps, "C_bias") + h * N, phi[h], q);
-            for (int i = 0; i < P; i++) {
-                double v = x[h * P + i], sum = D[h] * v;
-                for (int n = 0; n < N; n++) {
-                    S[h][i][n] = alpha * S[h][i][n] + beta * x_old[h][i] * k_old[h][n] + gamma * v * k[n];
-                    sum += S[h][i][n] * q[n];
-                }
-                x_old[h][i] = v;
-                y[h * P + i] = sum;
-                square += sum * sum;
+            for (int r = 0; r < R; r++) {
+                key_of(c, B + (r * c->G + g) * N, param(ps, "B_norm.weight"), param(ps, "B_bias") + (h * R + r) * N, phi[h], k[r]);
+                key_of(c, C + (r * c->G + g) * N, param(ps, "C_norm.weight"), param(ps, "C_bias") + (h * R + r) * N, phi[h], q[r]);
+                for (int i = 0; i < P; i++) v[r][i] = x[h * P + i] * (mx ? mx[(h * R + r) * P + i] : 1);
             }
-            memcpy(k_old[h], k, sizeof k);
-            for (int i = h * P; i < (h + 1) * P; i++) {
-                if (c->norm) y[i] *= param(ps, "norm.weight")[i] / sqrt(square / P + 1e-5);
-                y[i] *= silu(z[i]);
+            for (int i = 0; i < P; i++)
+                for (int n = 0; n < N; n++) {
+                    S[h][i][n] *= alpha;
+                    for (int r = 0; r < R; r++) S[h][i][n] += beta * v_old[h][r][i] * k_old[h][r][n] + gamma * v[r][i] * k[r][n];
+                }
+            for (int r = 0; r < R; r++) {
+                double yr[P], square = 0;
+                for (int i = 0; i < P; i++) {
+                    yr[i] = D[h] * v[r][i];
+                    for (int n = 0; n < N; n++) yr[i] += S[h][i][n] * q[r][n];
+                    square += yr[i] * yr[i];
+                }
+                for (int i = 0; i < P; i++) {
+                    int at = (h * R + r) * P + i;
+                    if (c->norm) yr[i] *= param(ps, "norm.weight")[h * P + i] / sqrt(square / P + 1e-5);
+                    y[h * P + i] += (mo ? mo[at] : 1) * yr[i] * silu(z[h * P + i] * (mz ? mz[at] : 1));
+                }
+                memcpy(k_old[h][r], k[r], sizeof k[r]);
+                memcpy(v_old[h][r], v[r], sizeof v[r]);
             }
         }
         for (int m = 0; m < M; m++) {
@@ -84,7 +93,7 @@ static void compare(config c, int L) {
     kr_arena arena = {0};
     const kr_part *part;
     void *opt;
-    json_t *j = json_pack("{s:s, s:i, s:i, s:i, s:f, s:b, s:b}", "type", "mamba3", "d_state", N, "headdim", P, "ngroups", c.G, "rope_fraction",
+    json_t *j = json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:b, s:b}", "type", "mamba3", "d_state", N, "headdim", P, "ngroups", c.G, "mimo_rank", c.rank, "rope_fraction",
                           2. * c.J / N, "rope_halves", c.halves, "is_outproj_norm", c.norm);
     assert_int_equal(kr_part_read("mixer", "mamba3", j, "mixer", &arena, &part, &opt), KR_OK);
     assert_int_equal(kr_params_new(&ps, KR_F32, NULL), KR_OK);
@@ -114,11 +123,15 @@ static void compare(config c, int L) {
 static void is_the_recurrence(void **state) {
     (void)state;
     for (int L = 1; L <= MOST_L; L = 3 * L + 1) {
-        compare((config){1, 2, false, false}, L);
-        compare((config){2, 4, false, true}, L);
-        compare((config){4, 3, true, false}, L);
+        compare((config){1, 2, false, false, 0}, L);
+        compare((config){2, 4, false, true, 0}, L);
+        compare((config){4, 3, true, false, 0}, L);
+        compare((config){2, 4, true, true, 1}, L);
+        compare((config){1, 2, false, false, 2}, L);
+        compare((config){2, 3, true, false, 4}, L);
     }
-    compare((config){1, 4, true, true}, MOST_L);
+    compare((config){1, 4, true, true, 0}, MOST_L);
+    compare((config){4, 4, false, true, 3}, MOST_L);
 }
 
 int main(void) {

@@ -39,8 +39,9 @@ static char *read_recipe(const char *path, const char *out) {
                                      "train.device=cpu", "train.dtype=float32",
                                      /* those of texts */
                                      "train.seq_len=128", "data.paths=" KRAIT_SOURCE_DIR "/CMakeLists.txt",
-                                     "data.eval_paths=" KRAIT_SOURCE_DIR "/README.md"};
-    enum { OF_TEXTS = 3 };
+                                     "data.eval_paths=" KRAIT_SOURCE_DIR "/README.md",
+                                     "data.tokenizer=", "data.end_token="}; /* bytes: a vocabulary is learnt first */
+    enum { OF_TEXTS = 5 };
     int n = (int)(sizeof overrides / sizeof *overrides);
     snprintf(to, sizeof to, "train.out=%s", out);
     if (kr_recipe_read(&text, path, NULL, 0) != KR_OK) fail_msg("%s: %s", path, kr_error());

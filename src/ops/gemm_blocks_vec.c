@@ -139,50 +139,58 @@ INLINE void quad(const uint8_t *const *row, int64_t at, vi *out) {
 INLINE void put(int8_t *w, int64_t step, int vector, vi v) { memcpy(w + (step * 2 + vector) * (int64_t)sizeof v, &v, sizeof v); }
 INLINE vf halves_to_floats(vi h) { return from_upper(h << 16, false); } /* in the lower 16 bits */
 
-/* Scales that stand before each group of 32. */
-INLINE void scales_before(const source *s, int64_t groups, int64_t bytes, float *scale) {
-    uint16_t half[KR_GEMM_QK / 32][WIDE];
-    for (int i = 0; i < WIDE; i++)
-        for (int64_t g = 0; g < groups; g++) memcpy(&half[g][i], s->row[i] + g * bytes, 2);
-    for (int64_t g = 0; g < groups; g++)
-        for (int i = 0; i < WIDE; i += KR_VL) {
-            vh h;
-            memcpy(&h, &half[g][i], sizeof h);
-            v_store(scale + g * WIDE + i, halves_to_floats(__builtin_convertvector(h, vi)));
-        }
+/* Scales that stand before each group of 32 of KR_VL columns, `apart` floats from group to group. */
+INLINE void scales_before(const uint8_t *const *row, int64_t groups, int64_t bytes, float *scale, int64_t apart) {
+    uint16_t half[KR_GEMM_QK / 32][KR_VL];
+    for (int i = 0; i < KR_VL; i++)
+        for (int64_t g = 0; g < groups; g++) memcpy(&half[g][i], row[i] + g * bytes, 2);
+    for (int64_t g = 0; g < groups; g++) {
+        vh h;
+        memcpy(&h, half[g], sizeof h);
+        v_store(scale + g * apart, halves_to_floats(__builtin_convertvector(h, vi)));
+    }
+}
+
+/* A group's weights as they stand in a panel: t[i] has numbers 4 i and on. */
+INLINE void read_q8_0(const uint8_t *const *row, int64_t g, const bool vnni, vi *t) {
+    quad(row, g * 34 + 2, t), quad(row, g * 34 + 18, t + 4);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) t[i] = vnni ? t[i] ^ (int32_t)0x80808080u : t[i];
+}
+INLINE void read_q4_0(const uint8_t *const *row, int64_t g, vi *t) {
+    quad(row, g * 18 + 2, t);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) t[4 + i] = t[i] >> 4 & 0x0f0f0f0f, t[i] &= 0x0f0f0f0f;
 }
 
 INLINE void make_q8_0(source *s, int64_t groups, const bool vnni, const panel *p) {
-    for (int64_t g = 0; g < groups; g++) {
-        fetch(s, WIDE * 34);
-        for (int j = 0; j < 2; j++) {
+    for (int j = 0; j < 2; j++) {
+        for (int64_t g = 0; g < groups; g++) {
             vi t[8];
-            quad(s->row + j * KR_VL, g * 34 + 2, t), quad(s->row + j * KR_VL, g * 34 + 18, t + 4);
+            fetch(s, KR_VL * 34);
+            read_q8_0(s->row + j * KR_VL, g, vnni, t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, vnni ? t[i] ^ (int32_t)0x80808080u : t[i]);
+            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, t[i]);
         }
+        scales_before(s->row + j * KR_VL, groups, 34, p->scale + j * KR_VL, WIDE);
     }
-    scales_before(s, groups, 34, p->scale);
 }
 
 INLINE void make_q4_0(source *s, int64_t groups, const panel *p) {
-    for (int64_t g = 0; g < groups; g++) {
-        fetch(s, WIDE * 18);
-        for (int j = 0; j < 2; j++) {
-            vi t[4];
-            quad(s->row + j * KR_VL, g * 18 + 2, t);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) {
-                put(p->w, 8 * g + i, j, t[i] & 0x0f0f0f0f);
-                put(p->w, 8 * g + 4 + i, j, t[i] >> 4 & 0x0f0f0f0f);
-            }
+    for (int j = 0; j < 2; j++) {
+        for (int64_t g = 0; g < groups; g++) {
+            vi t[8];
+            fetch(s, KR_VL * 18);
+            read_q4_0(s->row + j * KR_VL, g, t);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, t[i]);
         }
+        scales_before(s->row + j * KR_VL, groups, 18, p->scale + j * KR_VL, WIDE);
     }
-    scales_before(s, groups, 18, p->scale);
 }
 
 /* The first 16 bytes of a block are its two halves and all its scales: four groups to each word. */
-INLINE void scales_q4_k(const vi *t, int vector, float *scale, float *min) {
+INLINE void scales_q4_k(const vi *t, float *scale, float *min, const int64_t apart) {
     vf d = halves_to_floats(t[0] & 0xffff), dmin = from_upper(t[0] & (int32_t)0xffff0000u, false);
     vi s[2], m[2];
     s[0] = t[1] & 0x3f3f3f3f, m[0] = t[2] & 0x3f3f3f3f;
@@ -190,8 +198,8 @@ INLINE void scales_q4_k(const vi *t, int vector, float *scale, float *min) {
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++) {
         vi si = s[g / 4] >> 8 * (g % 4) & 63, mi = m[g / 4] >> 8 * (g % 4) & 63;
-        v_store(scale + g * WIDE + vector * KR_VL, d * __builtin_convertvector(si, vf));
-        v_store(min + g * WIDE + vector * KR_VL, dmin * __builtin_convertvector(mi, vf));
+        v_store(scale + g * apart, d * __builtin_convertvector(si, vf));
+        v_store(min + g * apart, dmin * __builtin_convertvector(mi, vf));
     }
 }
 
@@ -202,7 +210,7 @@ INLINE void make_q4_k(source *s, int64_t groups, const panel *p) {
             const uint8_t *const *row = s->row + j * KR_VL;
             vi t[8];
             quad(row, at, t);
-            scales_q4_k(t, j, p->scale + g * WIDE, p->min + g * WIDE);
+            scales_q4_k(t, p->scale + g * WIDE + j * KR_VL, p->min + g * WIDE + j * KR_VL, WIDE);
             for (int pair = 0; pair < 4; pair++) {
                 fetch(s, WIDE * 18);
                 quad(row, at + 16 + 32 * pair, t), quad(row, at + 32 + 32 * pair, t + 4);
@@ -242,17 +250,16 @@ INLINE void make_q6_k(source *s, int64_t groups, const panel *p) {
     }
 }
 
-static void make_panel(const job *b, int64_t j, int64_t n, int64_t k, int64_t kc, const panel *p) {
-    source s = source_at(b->g, j, n, k);
+static void make_panel(const job *b, source *s, int64_t kc, const panel *p) {
     int64_t groups = kc / 32;
     switch (b->g->b_type) {
     case KR_Q8_0:
-        if (b->vnni) make_q8_0(&s, groups, true, p);
-        else make_q8_0(&s, groups, false, p);
+        if (b->vnni) make_q8_0(s, groups, true, p);
+        else make_q8_0(s, groups, false, p);
         break;
-    case KR_Q4_0: make_q4_0(&s, groups, p); break;
-    case KR_Q4_K: make_q4_k(&s, groups, p); break;
-    default: make_q6_k(&s, groups, p); break;
+    case KR_Q4_0: make_q4_0(s, groups, p); break;
+    case KR_Q4_K: make_q4_k(s, groups, p); break;
+    default: make_q6_k(s, groups, p); break;
     }
 }
 
@@ -310,6 +317,95 @@ INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups
     for (int r = 0; r < rows; r++) y[r][0] = sum[r][0], y[r][1] = sum[r][1];
 }
 
+/* --- a single row: weights go from the blocks through registers, a vector of columns at a time --- */
+
+INLINE vf dot(const vi *t, const bool with_sign, const bool vnni, const int8_t *x, int32_t base) {
+    vi s[2] = {base - (vi){0}, {0}};
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        int32_t four;
+        memcpy(&four, x + 4 * i, 4);
+        vi v = four - (vi){0};
+        s[i % 2] = with_sign ? dot_signed(s[i % 2], t[i], v) : dot_low(s[i % 2], t[i], v, vnni);
+    }
+    return __builtin_convertvector(s[0] + s[1], vf);
+}
+
+INLINE void single_before(const kr_dtype type, const bool vnni, source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {
+    const int64_t bytes = type == KR_Q8_0 ? 34 : 18;
+    for (int j = 0; j < 2; j++) {
+        float scale[KR_GEMM_QK / 32 * KR_VL];
+        const uint8_t *const *row = s->row + j * KR_VL;
+        vf sum = y[j];
+        scales_before(row, groups, bytes, scale, KR_VL);
+        for (int64_t g = 0; g < groups; g++) {
+            vi t[8];
+            fetch(s, KR_VL * bytes);
+            if (type == KR_Q8_0) read_q8_0(row, g, vnni, t);
+            else read_q4_0(row, g, t);
+            const bool with_sign = type == KR_Q8_0 && !vnni;
+            sum += dot(t, with_sign, vnni, x + 32 * g, with_sign ? 0 : a[g].base[0]) * (v_load(scale + g * KR_VL) * a[g].d);
+        }
+        y[j] = sum;
+    }
+}
+
+INLINE void single_q4_k(const bool vnni, source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {
+    for (int j = 0; j < 2; j++) {
+        const uint8_t *const *row = s->row + j * KR_VL;
+        vf sum = y[j];
+        for (int64_t g = 0; g < groups; g++) {
+            float scale[8 * KR_VL], min[8 * KR_VL];
+            vi t[8], odd[8];
+            int64_t at = g / 8 * 144;
+            quad(row, at, t);
+            scales_q4_k(t, scale, min, KR_VL);
+            for (int i = 0; i < 8; i += 2, g += 2) {
+                fetch(s, KR_VL * 36);
+                quad(row, at + 16 + 16 * i, t), quad(row, at + 32 + 16 * i, t + 4);
+#pragma GCC unroll 8
+                for (int k = 0; k < 8; k++) odd[k] = t[k] >> 4 & 0x0f0f0f0f, t[k] &= 0x0f0f0f0f;
+                sum += dot(t, false, vnni, x + 32 * g, 0) * (v_load(scale + i * KR_VL) * a[g].d);
+                sum -= v_load(min + i * KR_VL) * a[g].sum;
+                sum += dot(odd, false, vnni, x + 32 * g + 32, 0) * (v_load(scale + (i + 1) * KR_VL) * a[g + 1].d);
+                sum -= v_load(min + (i + 1) * KR_VL) * a[g + 1].sum;
+            }
+            g--;
+        }
+        y[j] = sum;
+    }
+}
+
+typedef void single_kernel(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y);
+#define SINGLE(vnni)                                                                                                \
+    static void single_q8_0_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
+        single_before(KR_Q8_0, vnni, s, groups, x, a, y);                                                           \
+    }                                                                                                               \
+    static void single_q4_0_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
+        single_before(KR_Q4_0, vnni, s, groups, x, a, y);                                                           \
+    }                                                                                                               \
+    static void single_q4_k_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
+        single_q4_k(vnni, s, groups, x, a, y);                                                                      \
+    }
+SINGLE(0)
+#if defined(KR_V512_) || defined(KR_V256_)
+SINGLE(1)
+#else
+#define single_q8_0_1 single_q8_0_0
+#define single_q4_0_1 single_q4_0_0
+#define single_q4_k_1 single_q4_k_0
+#endif
+
+/* NULL: through a panel, like many rows. */
+static single_kernel *single_of(kr_dtype type, bool vnni) {
+    switch (type) {
+    case KR_Q8_0: return vnni ? single_q8_0_1 : single_q8_0_0;
+    case KR_Q4_0: return vnni ? single_q4_0_1 : single_q4_0_0;
+    case KR_Q4_K: return vnni ? single_q4_k_1 : single_q4_k_0;
+    default: return NULL;
+    }
+}
+
 typedef void tile_kernel(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, vf (*y)[2]);
 #define TILE(rows, how, vnni)                                                                                                    \
     static void tile_##rows##_##how##_##vnni(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, \
@@ -347,7 +443,9 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
     for (int64_t k = 0; k < g->k; k += KR_GEMM_QK) {
         int64_t kc = least(KR_GEMM_QK, g->k - k);
         bool load = k || g->acc, bias = !k && g->bias;
-        make_panel(b, j, n, k, kc, &p);
+        single_kernel *single = g->m == 1 ? single_of(g->b_type, b->vnni) : NULL;
+        source from = source_at(g, j, n, k);
+        if (!single) make_panel(b, &from, kc, &p);
         for (int64_t i = i0; i < i1; i += high) {
             int64_t rows = least(high, i1 - i), left[2] = {least(KR_VL, n), n > KR_VL ? n - KR_VL : 0};
             vf y[MR][2];
@@ -356,7 +454,8 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
                     y[r][v] = load ? v_load_n(g->c + (i + r) * g->ldc + j + v * KR_VL, left[v]) : (vf){0};
                     if (bias) y[r][v] += v_load_n(g->bias + j + v * KR_VL, left[v]);
                 }
-            kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
+            if (single) single(&from, kc / 32, b->x + k, b->group + k / 32, y[0]);
+            else kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
             for (int64_t r = 0; r < rows; r++)
                 for (int v = 0; v < 2; v++) v_store_n(g->c + (i + r) * g->ldc + j + v * KR_VL, y[r][v], left[v]);
         }

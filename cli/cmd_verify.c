@@ -6,7 +6,7 @@
 
 static const char help[] =
     "usage: krait verify [-v] [--device cuda] DIR ...\n\n"
-    "Each folder holds a model (config.json, model.safetensors) and what another\n"
+    "Each folder holds a model (config.json, model.safetensors; or name a GGUF file in it) and what another\n"
     "implementation computed from it: expected.safetensors (input_ids, logits, loss,\n"
     "greedy_prompt, greedy_continuation) and, if there, expected_grads.safetensors.\n"
     "--device cuda (or cuda:N) computes on a GPU.  Prints the largest error of each; -v prints every gradient, not only the worst.\n"

@@ -10,7 +10,7 @@ static const command commands[] = {
     {"generate", "let a model write, token by token", cmd_generate},
     {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
-    {"convert", "a model of PyTorch or state-spaces as safetensors, in another precision", cmd_convert},
+    {"convert", "a model as safetensors or GGUF, from PyTorch, state-spaces, llama.cpp; in another precision", cmd_convert},
     {"quantize", "a model in 4 to 9 bits a weight: smaller, and faster on a CPU", cmd_quantize},
     {"tokenize", "text to the token ids of a tokenizer.json, and back", cmd_tokenize},
     {"tokenizer", "learn a new vocabulary from texts", cmd_tokenizer},

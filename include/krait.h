@@ -45,14 +45,17 @@ typedef struct kr_model_options {
 } kr_model_options;
 
 /* Opens a folder with config.json and model.safetensors or pytorch_model.bin (or shards of either), as Hugging Face
- * and state-spaces publish them and kr_train writes them.
+ * and state-spaces publish them and kr_train writes them, or a GGUF file of llama.cpp's mamba or mamba2.  On a CPU
+ * weights stay in the file, which is mapped: it must not be shortened while the model is open.
  * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
 KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);
-/* Writes a model of any folder that kr_model_open takes as config.json, model.safetensors and
- * tokenizer.json in Hugging Face's words, matrices as `dtype` ("float32", "bfloat16", "float16", or
- * rounded in blocks: "q8_0", "q6_k", "q4_k", "q4_0"),
- * each file whole or not at all.  KR_ERR_CONFIG: `to` holds a model already. */
+/* Writes a model that kr_model_open takes as config.json, model.safetensors and tokenizer.json in
+ * Hugging Face's words, or, if `to` ends in ".gguf", as one such file; matrices as `dtype` ("float32",
+ * "bfloat16", "float16", or rounded in blocks: "q8_0", "q6_k", "q4_k", "q4_0"), each file whole or
+ * not at all.  KR_ERR_CONFIG: `to` is there already, or no GGUF says what the model is. */
 KR_API kr_status kr_model_convert(const char *from, const char *to, const char *dtype);
+/* Why llama.cpp would refuse the model as GGUF or answer otherwise; NULL: it answers the same. */
+KR_API const char *kr_model_gguf_obstacle(const kr_model *m);
 KR_API void kr_model_free(kr_model *m); /* after its sessions */
 KR_API int64_t kr_model_vocab_size(const kr_model *m);
 

@@ -107,6 +107,14 @@ expect 3 'dtype is "int3"' convert spoken other --dtype int3
 same spoken/model.safetensors other/model.safetensors "a conversion to the same"
 same spoken/tokenizer.json other/tokenizer.json "the tokenizer of a conversion"
 expect 0 'bits/byte' eval spoken text.txt
+"$krait" convert spoken spoken.gguf 2>note || fail "convert to GGUF"
+[ ! -s note ] || fail "a note about what llama.cpp does the same: $(cat note)"
+expect 3 'is there already' convert spoken spoken.gguf
+expect 0 'mixer mamba1' info spoken.gguf
+expect 0 . generate spoken.gguf -p 'the krait' -n 20 -t 0
+mv out from_gguf
+expect 0 . generate spoken -p 'the krait' -n 20 -t 0
+same out from_gguf "what a GGUF file writes"
 "$krait" convert spoken half --dtype float16 || fail "convert to float16"
 expect 0 'bits/byte' eval half text.txt
 expect 2 'want a model, a new folder and --format' quantize spoken rounded

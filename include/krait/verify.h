@@ -16,7 +16,7 @@ typedef struct kr_verify_row {
     bool passed;
 } kr_verify_row;
 
-/* Opens a model folder that also holds expected.safetensors (input_ids, logits, loss,
+/* Opens a model folder (or a GGUF file) that also holds (or has beside it) expected.safetensors (input_ids, logits, loss,
  * greedy_prompt, greedy_continuation) and perhaps expected_grads.safetensors, computes
  * all of it and calls row() for each comparison.  The continuation is made by a prefill
  * and single steps.  *n_failed counts rows beyond tolerance.

@@ -29,6 +29,7 @@ void kr_params_free(kr_params *p) {
     }
     kr_mem_free(p->block);
     kr_mem_free(p->weights);
+    if (p->lender) p->give_back(p->lender);
     kr_arena_clear(&p->arena);
     kr_mem_free(p);
 }
@@ -122,11 +123,19 @@ static kr_status alloc_device(kr_params *p, bool training) {
 
 kr_status kr_params_alloc(kr_params *p, bool training) {
     KR_ASSERT(!p->weights);
-    char *w = kr_mem_new(kr_params_bytes(p));
+    size_t bytes = kr_params_bytes(p);
+    for (const kr_param *q = p->first; q; q = q->next)
+        if (q->lent) bytes -= weight_bytes(q);
+    char *w = kr_mem_new(bytes);
     if (!w) return KR_ERR_NOMEM;
     p->weights = w;
     if (training && !(p->block = kr_mem_new(kr_params_train_bytes(p)))) return KR_ERR_NOMEM;
-    for (kr_param *q = p->first; q; w += weight_bytes(q), q = q->next) q->data = w;
+    for (kr_param *q = p->first; q; q = q->next) {
+        KR_ASSERT(!q->lent || (!training && !p->device));
+        if (q->lent) continue;
+        q->data = w;
+        w += weight_bytes(q);
+    }
     if (training) lay_out_training(p);
     return p->device ? alloc_device(p, training) : KR_OK;
 }

@@ -44,7 +44,8 @@ struct kr_param {
     bool matrix;         /* may be stored in less than float32: the weight of a product or a table */
     bool conv;           /* files hold [D, 1, K] for our [D, K] */
     kr_dtype dtype;      /* of data: F32; of matrices the store's, or on a CPU without training F16 or blocks, if set before any graph that runs */
-    void *data;          /* [dim], NULL before kr_params_alloc */
+    void *data;          /* [dim], NULL before kr_params_alloc unless lent */
+    bool lent;           /* data is read-only memory of the lender's: a mapped file, say; not on a device, not in training */
     float *master;       /* the float32 copy behind bf16 data while training; else NULL */
     float *grad;         /* NULL unless training */
     float *m, *v;        /* AdamW's moments; NULL unless training */
@@ -61,6 +62,8 @@ typedef struct kr_params {
     kr_device *device;     /* where graphs over these run; NULL: the CPU */
     char *dev_weights, *dev_block; /* there, laid out as block and weights here */
     kr_adamw_plan *adamw;
+    void *lender;          /* called back for with `give_back` when the parameters go */
+    void (*give_back)(void *lender);
 } kr_params;
 
 /* The device (NULL: the CPU) is the parameters' from here on, and closed with them. */
@@ -74,7 +77,7 @@ int64_t kr_param_count(const kr_param *p);
 /* Bytes of the weights, and of gradients plus optimiser state. */
 size_t kr_params_bytes(const kr_params *p);
 size_t kr_params_train_bytes(const kr_params *p);
-/* Takes the memory (weights; with training also gradients, moments and masters). */
+/* Takes the memory of what is not lent (weights; with training also gradients, moments and masters). */
 kr_status kr_params_alloc(kr_params *p, bool training);
 /* Draws every parameter from its initialisation; a number depends on seed and name only. */
 void kr_params_init(kr_params *p, uint64_t seed);

@@ -54,9 +54,13 @@ kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m);
  * token passes through them. */
 kr_dtype kr_matrix_dtype(const kr_param *p, kr_dtype dtype);
 
-/* Reads config.json, the weights and tokenizer.json (if there is one) of a folder; params are
- * allocated.  A tokenizer that Krait does not read is no failure: see no_tokenizer. */
+/* Reads config.json, the weights and tokenizer.json (if there is one) of a folder, or a GGUF file; params
+ * are allocated, or lie in the file's map where it has them in their type (CPU, no training).  A
+ * tokenizer that Krait does not read is no failure: see no_tokenizer. */
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device);
+bool kr_model_is_gguf(const char *path);
+/* The config of a folder or of a GGUF file (new reference), and what to call it in messages. */
+kr_status kr_model_read_config(json_t **config, char where[4096], const char *path);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */
 kr_status kr_model_read_weights(kr_model *m, const char *dir);
 /* Writes config.json, model.safetensors and the tokenizer, each atomically; matrices as

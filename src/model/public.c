@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "krait.h"
+#include "model/gguf.h"
 #include "model/model.h"
 
 const char *kr_version(void) { return KRAIT_VERSION; }
@@ -21,11 +22,21 @@ kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options
     return kr_model_load(out, path, false, t, opt ? opt->device : NULL);
 }
 
+static kr_status convert_to_gguf(const char *from, const char *to, kr_dtype t) {
+    kr_model *m;
+    if (kr_file_exists(to)) KR_FAIL(KR_ERR_CONFIG, "%s is there already; choose another name", to);
+    KR_TRY(kr_model_load(&m, from, false, KR_AS_STORED, NULL));
+    kr_status st = kr_gguf_save(m, to, t);
+    kr_model_release(m);
+    return st;
+}
+
 kr_status kr_model_convert(const char *from, const char *to, const char *dtype) {
     char path[4096];
     kr_model *m;
     kr_dtype t;
     KR_TRY(dtype_of(dtype, &t));
+    if (strlen(to) > 5 && strcmp(to + strlen(to) - 5, ".gguf") == 0) return convert_to_gguf(from, to, t);
     KR_TRY(kr_path_join(path, sizeof path, to, "config.json"));
     if (kr_file_exists(path)) KR_FAIL(KR_ERR_CONFIG, "%s is there already; choose another folder", path);
     KR_TRY(kr_model_load(&m, from, false, KR_AS_STORED, NULL));
@@ -34,6 +45,7 @@ kr_status kr_model_convert(const char *from, const char *to, const char *dtype) 
     return st;
 }
 
+const char *kr_model_gguf_obstacle(const kr_model *m) { return kr_gguf_obstacle(m); }
 void kr_model_free(kr_model *m) { kr_model_release(m); }
 int64_t kr_model_vocab_size(const kr_model *m) { return m->config.vocab_size; }
 
@@ -97,10 +109,9 @@ kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t 
     char file[4096];
     json_t *j;
     kr_model *m;
-    if (kr_dir_exists(path)) KR_TRY(kr_path_join(file, sizeof file, path, "config.json"));
+    if (kr_dir_exists(path) || kr_model_is_gguf(path)) KR_TRY(kr_model_read_config(&j, file, path));
     else if (strlen(path) >= sizeof file) KR_FAIL(KR_ERR_ARG, "the path is too long");
-    else strcpy(file, path);
-    KR_TRY(kr_json_load(&j, file));
+    else KR_TRY(kr_json_load(&j, strcpy(file, path)));
     kr_status st = kr_model_describe(&m, j, file, KR_F32, NULL);
     json_decref(j);
     KR_TRY(st);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/gguf.h"
 #include "model/torch.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian and so must be the machine");
@@ -221,6 +222,7 @@ static kr_status open_shard(kr_st *st, shard *s, const char *path, const char *n
     if (!(s->path = kr_arena_strdup(&st->arena, path)) || !(s->name = kr_arena_strdup(&st->arena, name))) return KR_ERR_NOMEM;
     KR_TRY(kr_file_map(&s->map, &s->map_bytes, path));
     if (s->map_bytes >= 4 && memcmp(s->map, "PK\3\4", 4) == 0) return kr_torch_read(&st->arena, s->map, s->map_bytes, s->name, &s->tensor, &s->n_tensors);
+    if (kr_gguf_is(s->map, s->map_bytes)) return kr_gguf_tensors(&st->arena, s->map, s->map_bytes, s->name, &s->tensor, &s->n_tensors);
     if (s->map_bytes < sizeof n_header)
         KR_FAIL(KR_ERR_FORMAT, "%s: %zu bytes are no safetensors file: want 8 bytes of header length", name, s->map_bytes);
     memcpy(&n_header, s->map, sizeof n_header);

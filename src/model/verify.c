@@ -143,11 +143,22 @@ static kr_status check_continuation(run *r) {
     return st;
 }
 
-static kr_status verify(run *r, const char *dir, const char *device) {
-    char path[4096];
+/* What is expected of a file lies beside it. */
+static kr_status folder_of(char dir[4096], const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (kr_dir_exists(path)) return kr_path_join(dir, 4096, path, "");
+    int n = slash ? (int)(slash - path) + 1 : 1;
+    if (n >= 4096) KR_FAIL(KR_ERR_ARG, "the path is too long");
+    snprintf(dir, 4096, "%.*s", n, slash ? path : ".");
+    return KR_OK;
+}
+
+static kr_status verify(run *r, const char *model, const char *device) {
+    char path[4096], dir[4096];
     int64_t S, L;
     int32_t *ids;
-    KR_TRY(kr_model_load(&r->m, dir, true, KR_F32, device));
+    KR_TRY(kr_model_load(&r->m, model, true, KR_F32, device));
+    KR_TRY(folder_of(dir, model));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected.safetensors"));
     KR_TRY(kr_st_open(&r->want, path));
     KR_TRY(kr_path_join(path, sizeof path, dir, "expected_grads.safetensors"));

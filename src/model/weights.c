@@ -1,10 +1,14 @@
-/* weights.c - a model's folder: config.json and model.safetensors, in and out. */
+/* weights.c - a model's folder: config.json and model.safetensors, in and out.
+ *
+ * To run on a CPU, weights are not read but mapped: a parameter that the file has in its type
+ * is used where it lies, so opening costs neither time nor a copy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "model/dialect.h"
+#include "model/gguf.h"
 #include "model/model.h"
 #include "model/safetensors.h"
 
@@ -22,14 +26,6 @@ static int file_dims(const kr_param *p, int64_t dim[KR_MAX_DIMS]) {
 static const char *name_in(const kr_st *st, const kr_param *p) {
     static const char hf[] = "backbone.embeddings.weight", ss[] = "backbone.embedding.weight";
     return strcmp(p->name, hf) == 0 && !kr_st_find(st, hf) && kr_st_find(st, ss) ? ss : p->name;
-}
-
-static kr_status read_param(kr_param *p, const kr_st *st) {
-    int64_t dim[KR_MAX_DIMS];
-    int n_dims = file_dims(p, dim);
-    const char *name = name_in(st, p);
-    KR_TRY(kr_st_read(st, name, n_dims, dim, p->dtype, p->data));
-    return p->master ? kr_st_read_f32(st, name, n_dims, dim, p->master) : KR_OK;
 }
 
 /* --- names of other families -------------------------------------------------------- */
@@ -151,22 +147,28 @@ static kr_status all_used(const kr_model *m, const kr_st *st) {
     return KR_OK;
 }
 
-static kr_status read_weights(kr_model *m, const kr_st *st) {
-    kr_status s = all_used(m, st);
+/* Where the file has a parameter. */
+static pieces find_in(const kr_model *m, const kr_st *st, const kr_param *p) {
     const char *stem;
     const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
-    for (kr_param *p = m->params->first; p && s == KR_OK; p = p->next) {
-        pieces from = {0};
-        if (rows) from = find_pieces(rows, stem, st, p->name);
-        s = rows ? read_pieces(p, st, &from) : read_param(p, st);
+    if (rows) return find_pieces(rows, stem, st, p->name);
+    return (pieces){.ours = "", .rest = name_in(st, p), .stem = "", .layer = -1, .n = 1};
+}
+
+static kr_status read_all(kr_model *m, const kr_st *st) {
+    for (kr_param *p = m->params->first; p; p = p->next) {
+        if (p->lent) continue;
+        pieces from = find_in(m, st, p);
+        KR_TRY(read_pieces(p, st, &from));
     }
-    return s == KR_OK ? kr_params_push(m->params) : s;
+    return kr_params_push(m->params);
 }
 
 kr_status kr_model_read_weights(kr_model *m, const char *dir) {
     kr_st *st;
     KR_TRY(kr_st_open(&st, dir));
-    kr_status s = read_weights(m, st);
+    kr_status s = all_used(m, st);
+    if (s == KR_OK) s = read_all(m, st);
     kr_st_close(st);
     return s;
 }
@@ -189,13 +191,13 @@ static kr_dtype stored_dtype(const kr_st_tensor *t) {
     return t->block ? t->block : t->dtype == KR_ST_BF16 ? KR_BF16 : t->dtype == KR_ST_F16 ? KR_F16 : KR_F32;
 }
 
-/* The type of the pieces of a matrix, if they have one and it divides our rows; from NULL: of its own name. */
+/* The type of the pieces of a matrix, if they have one and it divides our rows. */
 static kr_dtype dtype_in(const kr_param *p, const kr_st *st, const pieces *from) {
     char name[512];
     kr_dtype t = KR_F32;
-    for (int k = 0; k < (from ? from->n : 1); k++) {
-        if (from) write_name(from, k, name, sizeof name);
-        kr_dtype piece = stored_dtype(kr_st_find(st, from ? name : name_in(st, p)));
+    for (int k = 0; k < from->n; k++) {
+        write_name(from, k, name, sizeof name);
+        kr_dtype piece = stored_dtype(kr_st_find(st, name));
         if (k && piece != t) return KR_F32;
         t = piece;
     }
@@ -203,15 +205,53 @@ static kr_dtype dtype_in(const kr_param *p, const kr_st *st, const pieces *from)
 }
 
 static void choose_dtypes(kr_model *m, const kr_st *st, kr_dtype wanted) {
-    const char *stem;
-    const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
     for (kr_param *p = m->params->first; p; p = p->next) {
-        pieces from = {0};
         if (!p->matrix) continue;
-        if (rows) from = find_pieces(rows, stem, st, p->name);
-        p->dtype = wanted == KR_AS_STORED ? dtype_in(p, st, rows ? &from : NULL) : kr_matrix_dtype(p, wanted);
+        pieces from = find_in(m, st, p);
+        p->dtype = wanted == KR_AS_STORED ? dtype_in(p, st, &from) : kr_matrix_dtype(p, wanted);
     }
 }
+
+/* --- what need not be read ------------------------------------------------------------- */
+
+/* A tensor that lies in the map as the parameter wants it stays there. */
+static kr_status lend(kr_param *p, const kr_st *st, const pieces *from) {
+    int64_t dim[KR_MAX_DIMS];
+    int n_dims = file_dims(p, dim);
+    const kr_st_tensor *t;
+    char name[512];
+    if (from->n > 1) return KR_OK;
+    write_name(from, 0, name, sizeof name);
+    KR_TRY(kr_st_want(&t, st, name, n_dims, dim));
+    bool same = kr_dtype_block(p->dtype) > 1 ? t->block == p->dtype : !t->block && t->dtype == kr_st_dtype_of(p->dtype);
+    if (!same || (uintptr_t)t->data % (t->block ? 2 : kr_dtype_bytes(p->dtype))) return KR_OK;
+    p->data = (void *)(uintptr_t)t->data;
+    p->lent = true;
+    return KR_OK;
+}
+
+static void give_back(void *st) { kr_st_close(st); }
+
+static kr_status load_weights(kr_model *m, const char *path, bool training, kr_dtype wanted) {
+    kr_st *st;
+    kr_params *ps = m->params;
+    bool may_lend = !training && !ps->device, needed = false;
+    KR_TRY(kr_st_open(&st, path));
+    ps->lender = st, ps->give_back = give_back;
+    KR_TRY(all_used(m, st));
+    if (may_lend) choose_dtypes(m, st, wanted);
+    for (kr_param *p = ps->first; p && may_lend; p = p->next) {
+        pieces from = find_in(m, st, p);
+        KR_TRY(lend(p, st, &from));
+        needed |= p->lent;
+    }
+    KR_TRY(kr_params_alloc(ps, training));
+    KR_TRY(read_all(m, st));
+    if (!needed) kr_st_close(st), ps->lender = NULL;
+    return KR_OK;
+}
+
+/* --- a whole model --------------------------------------------------------------------- */
 
 static kr_status read_tokenizer(kr_model *m, const char *dir) {
     char path[4096];
@@ -222,25 +262,38 @@ static kr_status read_tokenizer(kr_model *m, const char *dir) {
     return st == KR_ERR_FORMAT ? KR_OK : st;
 }
 
+bool kr_model_is_gguf(const char *path) {
+    const void *map;
+    size_t n;
+    if (!kr_file_exists(path) || kr_file_map(&map, &n, path) != KR_OK) return false;
+    bool is = kr_gguf_is(map, n);
+    kr_file_unmap(map, n);
+    return is;
+}
+
+kr_status kr_model_read_config(json_t **config, char where[4096], const char *path) {
+    if (kr_model_is_gguf(path)) {
+        snprintf(where, 4096, "%s", path);
+        return kr_gguf_config(config, path);
+    }
+    KR_TRY(kr_path_join(where, 4096, path, "config.json"));
+    return kr_json_load(config, where);
+}
+
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
-    char path[4096];
+    char where[4096];
     json_t *j;
     kr_model *m;
-    kr_st *files = NULL;
     bool plain = matrix_dtype == KR_F32 || matrix_dtype == KR_BF16; /* the same for all, and anywhere */
-    KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
-    KR_TRY(kr_json_load(&j, path));
-    kr_status st = kr_model_describe(&m, j, path, plain ? matrix_dtype : KR_F32, device);
+    KR_TRY(kr_model_read_config(&j, where, dir));
+    kr_status st = kr_model_describe(&m, j, where, plain ? matrix_dtype : KR_F32, device);
     json_decref(j);
     KR_TRY(st);
     if (!plain && matrix_dtype != KR_AS_STORED && (training || m->params->device))
         st = kr_fail(KR_ERR_ARG, "weights in %s are for inference on a CPU", kr_dtype_text(matrix_dtype));
-    if (st == KR_OK) st = kr_st_open(&files, dir);
-    if (st == KR_OK && !plain && !training && !m->params->device) choose_dtypes(m, files, matrix_dtype);
-    if (st == KR_OK) st = kr_params_alloc(m->params, training);
-    if (st == KR_OK) st = read_weights(m, files);
-    kr_st_close(files);
-    if (st == KR_OK) st = read_tokenizer(m, dir);
+    if (st == KR_OK) st = load_weights(m, dir, training, matrix_dtype);
+    if (st == KR_OK && kr_model_is_gguf(dir)) st = kr_gguf_tokenizer(&m->tokenizer, m->no_tokenizer, sizeof m->no_tokenizer, dir);
+    else if (st == KR_OK) st = read_tokenizer(m, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;

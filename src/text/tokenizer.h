@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "krait/tokenizer.h"
 #include "text/split.h"
 
@@ -61,5 +62,7 @@ bool kr_finder_next(const kr_finder *f, const unsigned char *p, const unsigned c
 /* tokenizer.c: from the text of a tokenizer.json; `name` is its name in messages. */
 kr_status kr_tokenizer_open_text(kr_tokenizer **out, const char *json, size_t n, const char *name);
 /* tokenizer_json.c */
+/* Appends the letters that files spell bytes with. */
+void kr_spell_bytes(kr_str *to, const void *bytes, size_t n);
 kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *path);
 #endif

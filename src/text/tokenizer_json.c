@@ -38,6 +38,14 @@ static int byte_of(uint32_t c) {
     return c == 0x143 ? 0xAD : -1;
 }
 
+void kr_spell_bytes(kr_str *to, const void *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t b = ((const unsigned char *)bytes)[i];
+        bool itself = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
+        kr_utf8_put(to, itself ? b : b < '!' ? 0x100 + b : b < 0xAD ? 0x121 + b - 0x7F : 0x143);
+    }
+}
+
 /* Into r->letters the bytes that a token's letters stand for; false if any letter stands for none. */
 static bool spell(reader *r, const char *text, size_t n) {
     const unsigned char *p = (const unsigned char *)text, *end = p + n;

@@ -25,19 +25,12 @@ typedef struct trainer {
 
 static bool stands_for_itself(int b) { return (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE; }
 
-static void letters_of(kr_str *to, const char *bytes, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        int b = (unsigned char)bytes[i];
-        kr_utf8_put(to, stands_for_itself(b) ? (uint32_t)b : b < '!' ? 0x100u + (unsigned)b : b < 0xAD ? 0x121u + (unsigned)b - 0x7F : 0x143u);
-    }
-}
-
 static const char *letters(trainer *t, int32_t left, int32_t right) { /* of one token, or of two with a space between */
     kr_str_cut(&t->letters, 0);
-    letters_of(&t->letters, t->bytes.text + t->token[left].at, t->token[left].n);
+    kr_spell_bytes(&t->letters, t->bytes.text + t->token[left].at, t->token[left].n);
     if (right >= 0) {
         kr_str_append_char(&t->letters, ' ');
-        letters_of(&t->letters, t->bytes.text + t->token[right].at, t->token[right].n);
+        kr_spell_bytes(&t->letters, t->bytes.text + t->token[right].at, t->token[right].n);
     }
     return kr_str_text(&t->letters);
 }

@@ -6,14 +6,19 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "krait/eval.h"
 #include "krait/train.h"
 
 static const char help[] =
     "usage: krait eval MODEL FILE ...            (\"-\" reads stdin)\n"
+    "       krait eval MODEL --task NAME FILE    (lambada, hellaswag, piqa, arc, winogrande)\n"
     "       krait eval MODEL --data.KEY=VALUE ...\n\n"
     "Scores each file as one document, with state carried from window to window; or a task,\n"
     "at any length: keys not given are those the model was trained with (its recipe.json).\n"
-    "  krait eval model --data.length=16384\n\n"
+    "  krait eval model --data.length=16384\n"
+    "--task scores answers as EleutherAI's lm-evaluation-harness does: acc by log-likelihood, acc_norm by\n"
+    "that per character, of lambada acc and perplexity of the last word.\n\n"
+    "  --limit N    questions of --task at most (all)\n"
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
     "  --rows N     held-out rows of the task (256)\n"
     "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
@@ -57,6 +62,32 @@ static int eval_task(const char *model, const kr_model_options *where, const cha
     return code;
 }
 
+static void show(void *user, int64_t done, int64_t of) {
+    if (*(bool *)user) fprintf(stderr, "%lld of %lld questions\033[K%s", (long long)done, (long long)of, done == of ? "\n" : "\r");
+}
+
+static int eval_questions(const char *model, const kr_model_options *where, const char *task, const char *path, int64_t limit, bool json) {
+    bool terminal = isatty(2);
+    kr_task_options o = {.limit = limit, .progress = show, .user = &terminal};
+    kr_task_result r;
+    kr_model *m;
+    size_t n;
+    char *text = read_all(path, &n);
+    if (!text) return EXIT_FAILED;
+    int code = kr_model_open(&m, model, where) == KR_OK ? 0 : fail();
+    if (!code) {
+        code = kr_eval_task(m, task, text, (int64_t)n, &o, &r) == KR_OK ? 0 : fail();
+        kr_model_free(m);
+    }
+    free(text);
+    if (code) return code;
+    printf(json ? "{\"task\": \"%s\", \"n\": %lld, \"acc\": %.9g, \"acc_stderr\": %.9g" : "%s  %lld questions  acc %.4f +- %.4f", task, (long long)r.n, r.acc, r.acc_stderr);
+    if (r.has_norm) printf(json ? ", \"acc_norm\": %.9g, \"acc_norm_stderr\": %.9g" : "  acc_norm %.4f +- %.4f", r.acc_norm, r.acc_norm_stderr);
+    if (r.perplexity > 0) printf(json ? ", \"perplexity\": %.9g" : "  perplexity %.4f", r.perplexity);
+    printf(json ? ", \"seconds\": %.4g}\n" : "  %.1f s\n", r.seconds);
+    return 0;
+}
+
 /* Takes the --data.KEY=VALUE out of the arguments; how many they are. */
 static int take_overrides(int *argc, char **argv, const char **override, int max) {
     int n = 0, kept = 1;
@@ -70,10 +101,10 @@ static int take_overrides(int *argc, char **argv, const char **override, int max
 
 int cmd_eval(int argc, char **argv) {
     static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'},
-                                            {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"help", 0, NULL, 'h'}, {0}};
-    const char *override[64];
+                                            {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"task", 1, NULL, 't'}, {"limit", 1, NULL, 'l'}, {"help", 0, NULL, 'h'}, {0}};
+    const char *override[64], *task = NULL;
     kr_model_options where = {0};
-    double window = 1024, rows = 256;
+    double window = 1024, rows = 256, limit = 0;
     bool json = false;
     int n_overrides = take_overrides(&argc, argv, override, 64);
     for (int c; (c = getopt_long(argc, argv, "w:jh", options, NULL)) != -1;) {
@@ -81,11 +112,17 @@ int cmd_eval(int argc, char **argv) {
         else if (c == 'j') json = true;
         else if (c == 'D') where.device = optarg;
         else if (c == 'T') where.dtype = optarg;
+        else if (c == 't') task = optarg;
+        else if (c == 'l') {
+            if (!number("eval", "limit", optarg, 1, 1e9, &limit)) return EXIT_USAGE;
+        }
         else if (c == 'r') {
             if (!number("eval", "rows", optarg, 1, 1e9, &rows)) return EXIT_USAGE;
         } else if (c != 'w') return misuse("eval", "wrong option");
         else if (!number("eval", "window", optarg, 1, 1e9, &window)) return EXIT_USAGE;
     }
+    if (task && (argc - optind != 2 || n_overrides)) return misuse("eval", "--task wants a model and one file");
+    if (task) return eval_questions(argv[optind], &where, task, argv[optind + 1], (int64_t)limit, json);
     if (argc - optind == 1 && n_overrides) return eval_task(argv[optind], &where, override, n_overrides, rows, json);
     if (argc - optind < 2 || n_overrides) return misuse("eval", "want a model and at least one file, or a model and --data.KEY=VALUE");
     kr_model *m;

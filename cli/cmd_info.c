@@ -5,10 +5,10 @@
 #include "cli.h"
 
 static const char help[] =
-    "usage: krait info MODEL                     (a folder, or a config.json)\n\n"
+    "usage: krait info MODEL                     (a folder, a GGUF file, or a config.json)\n\n"
     "  --memory        bytes to train and to run, by kind; nothing of it is taken\n"
-    "  --batch N       rows of a training batch (8)\n"
-    "  --length N      steps of a row (1024)\n"
+    "  --batch N       rows of a training batch (8); sequences to run at once (1)\n"
+    "  --length N      steps of a row (1024); also called --context\n"
     "  --recompute     as train.recompute: keep only the inputs of layers\n"
     "  --tensors       every parameter with its shape (needs the weights)\n";
 
@@ -17,7 +17,15 @@ static void line(const char *name, int64_t bytes, const char *what) {
     printf("  %-26s %12s   %s\n", name, human_bytes(bytes, b), what);
 }
 
-static void print_memory(const kr_model_info *i) {
+static void print_stored(const kr_model_info *i) {
+    char b[32];
+    if (!*i->format) return;
+    printf("  weights      %s, %lld tensors, %s:", i->format, (long long)i->n_tensors, human_bytes(i->stored_bytes, b));
+    for (int k = 0; k < 8 && i->stored[k].dtype; k++) printf("%s %s %s", k ? "," : "", i->stored[k].dtype, human_bytes(i->stored[k].n_bytes, b));
+    printf("\n");
+}
+
+static void print_memory(const kr_model_info *i, int64_t n) {
     printf("\nto train with batches of %lld x %lld tokens\n", (long long)i->S, (long long)i->L);
     line("parameters", i->weights_bytes, "the weights");
     line("gradients", i->gradients_bytes, "of the weights, float32");
@@ -31,10 +39,14 @@ static void print_memory(const kr_model_info *i) {
     line("in all", i->weights_bytes + i->gradients_bytes + i->optimizer_bytes + i->train_block_bytes + i->train_inputs_bytes,
          "parameters + gradients + optimiser + block + inputs");
     if (!i->causal) return;
-    printf("\nto run one sequence, token by token\n");
-    line("parameters", i->weights_bytes, "the weights");
-    line("state", i->state_bytes, "all that is kept of any number of tokens read");
-    line("activations", i->infer_block_bytes, "of one token, scratch and all");
+    char b[32], state[80];
+    int64_t weights = i->stored_bytes ? i->stored_bytes : i->weights_bytes;
+    printf("\nto run %lld sequence%s, token by token, after any number of tokens\n", (long long)n, n > 1 ? "s at once" : "");
+    line("weights", weights, i->stored_bytes ? "as they are stored, mapped (on a CPU)" : "in float32");
+    snprintf(state, sizeof state, "all that is kept of what was read: %s a sequence", human_bytes(i->state_bytes, b));
+    line("state", n * i->state_bytes, state);
+    line("activations", n * i->infer_block_bytes, "of one token, scratch and all");
+    line("in all", weights + n * (i->state_bytes + i->infer_block_bytes), "at a context of 1 or of 1000000 tokens");
 }
 
 static int print_tensors(const char *path) {
@@ -55,16 +67,20 @@ static int print_tensors(const char *path) {
 }
 
 int cmd_info(int argc, char **argv) {
-    static const struct option options[] = {{"memory", 0, NULL, 'm'}, {"batch", 1, NULL, 'b'}, {"length", 1, NULL, 'l'}, {"recompute", 0, NULL, 'r'},
+    static const struct option options[] = {{"memory", 0, NULL, 'm'}, {"batch", 1, NULL, 'b'}, {"length", 1, NULL, 'l'}, {"context", 1, NULL, 'l'}, {"recompute", 0, NULL, 'r'},
                                             {"tensors", 0, NULL, 't'}, {"help", 0, NULL, 'h'}, {0}};
     double S = 8, L = 1024;
+    int64_t n_run = 1;
     bool memory = false, tensors = false, recompute = false;
     for (int c; (c = getopt_long(argc, argv, "mh", options, NULL)) != -1;) switch (c) {
         case 'h': return fputs(help, stdout), 0;
         case 'm': memory = true; break;
         case 't': tensors = true; break;
         case 'r': recompute = true; break;
-        case 'b': if (!number("info", "batch", optarg, 1, 1e9, &S)) return EXIT_USAGE; break;
+        case 'b':
+            if (!number("info", "batch", optarg, 1, 1e9, &S)) return EXIT_USAGE;
+            n_run = (int64_t)S;
+            break;
         case 'l': if (!number("info", "length", optarg, 1, 1e12, &L)) return EXIT_USAGE; break;
         default: return misuse("info", "wrong option");
         }
@@ -75,6 +91,7 @@ int cmd_info(int argc, char **argv) {
     printf("%s\n  config       %s\n  parts        encoder %s, order %s, mixer %s, head %s\n", argv[optind], i.dialect, i.encoder, i.order, i.mixer, i.head);
     printf("  size         %s parameters: %lld layers of d_model %lld, vocabulary %lld\n", human_count((double)i.n_params, b), (long long)i.n_layer,
            (long long)i.d_model, (long long)i.vocab_size);
-    if (memory) print_memory(&i);
+    print_stored(&i);
+    if (memory) print_memory(&i, n_run);
     return tensors ? print_tensors(argv[optind]) : 0;
 }

@@ -72,8 +72,11 @@ typedef struct kr_model_info {
     int64_t train_activations_bytes, train_saved_bytes, train_gradients_bytes, train_scratch_bytes; /* by kind; scratch of one op */
     int64_t train_block_bytes, train_inputs_bytes;                             /* as really taken; the block holds all of these */
     int64_t infer_block_bytes;
+    char format[16];        /* of the weights: "safetensors", "pytorch", "gguf"; "" if there are none beside the config */
+    int64_t n_tensors, stored_bytes; /* in them */
+    struct { const char *dtype; int64_t n_tensors, n_bytes; } stored[8]; /* by type, the most bytes first; dtype NULL ends */
 } kr_model_info;
-/* From a folder, or from the text of a config.json; takes no memory for the model itself.
+/* From a folder, a GGUF file, or from the text of a config.json; takes no memory for the model itself.
  * `recompute` keeps only the inputs of layers while training. */
 KR_API kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute);
 

@@ -1,4 +1,5 @@
 /* public.c - what krait.h promises of models and bytes. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -105,6 +106,30 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
     return KR_OK;
 }
 
+/* What the weights are stored in, if there are any: a config alone has none. */
+static void tally_stored(kr_model_info *i, const char *path) {
+    enum { N = sizeof i->stored / sizeof i->stored[0] };
+    kr_st *st;
+    if (kr_st_open(&st, path) != KR_OK) return;
+    snprintf(i->format, sizeof i->format, "%s", kr_st_format(st));
+    for (size_t k = 0; k < kr_st_count(st); k++) {
+        const kr_st_tensor *t = kr_st_at(st, k);
+        const char *type = t->block ? kr_dtype_text(t->block) : kr_st_dtype_text(t->dtype);
+        int at = 0;
+        while (at < N - 2 && i->stored[at].dtype && strcmp(i->stored[at].dtype, type) != 0) at++;
+        i->stored[at].dtype = type;
+        i->stored[at].n_tensors++, i->stored[at].n_bytes += (int64_t)t->n_bytes;
+        i->n_tensors++, i->stored_bytes += (int64_t)t->n_bytes;
+        for (; at > 0 && i->stored[at - 1].n_bytes < i->stored[at].n_bytes; at--) {
+            memcpy(&i->stored[N - 1], &i->stored[at], sizeof i->stored[0]);
+            i->stored[at] = i->stored[at - 1];
+            memcpy(&i->stored[at - 1], &i->stored[N - 1], sizeof i->stored[0]);
+            memset(&i->stored[N - 1], 0, sizeof i->stored[0]);
+        }
+    }
+    kr_st_close(st);
+}
+
 kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute) {
     char file[4096];
     json_t *j;
@@ -116,6 +141,7 @@ kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t 
     json_decref(j);
     KR_TRY(st);
     st = fill_info(m, S, L, recompute, info);
+    if (st == KR_OK && (kr_dir_exists(path) || kr_model_is_gguf(path))) tally_stored(info, path);
     kr_model_release(m);
     return st;
 }

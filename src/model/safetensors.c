@@ -337,6 +337,12 @@ void kr_st_close(kr_st *st) {
 
 /* --- asking ------------------------------------------------------------------- */
 
+const char *kr_st_format(const kr_st *st) {
+    const shard *s = st->shard;
+    if (!st->n_shards || s->map_bytes < 4) return "safetensors";
+    return kr_gguf_is(s->map, s->map_bytes) ? "gguf" : memcmp(s->map, "PK\3\4", 4) == 0 ? "pytorch" : "safetensors";
+}
+
 size_t kr_st_count(const kr_st *st) { return st->n_tensors; }
 
 const kr_st_tensor *kr_st_at(const kr_st *st, size_t i) {

@@ -57,6 +57,7 @@ typedef struct kr_st kr_st;
  * model.safetensors.index.json, or pytorch_model.bin or its index.  Shards lie beside their
  * index.  A PyTorch checkpoint (a zip) is known by its first bytes and read by torch.c. */
 kr_status kr_st_open(kr_st **st, const char *path);
+const char *kr_st_format(const kr_st *st); /* "safetensors", "pytorch", "gguf" */
 void kr_st_close(kr_st *st); /* takes NULL; every tensor's data goes with it */
 
 size_t kr_st_count(const kr_st *st);

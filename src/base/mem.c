@@ -4,6 +4,9 @@
 #include "base/mem.h"
 
 #include <stdatomic.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,6 +85,12 @@ char *kr_mem_strdup(const char *s) {
     size_t n = strlen(s) + 1;
     char *p = kr_mem_new(n);
     return p ? memcpy(p, s, n) : NULL;
+}
+
+void kr_mem_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void kr_mem_free(void *p) {

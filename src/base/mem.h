@@ -25,6 +25,10 @@ void *kr_mem_resize(void *p, size_t bytes);
 char *kr_mem_strdup(const char *s);
 void kr_mem_free(void *p);
 
+/* Gives what was freed back to the system, where that can be asked for: after work that took
+ * much in small pieces. */
+void kr_mem_trim(void);
+
 typedef struct kr_mem_stats { int64_t n_allocs, n_live, live_bytes, peak_bytes; } kr_mem_stats;
 kr_mem_stats kr_mem_get_stats(void);
 /* The n-th allocation from now (1 = the next) fails, and all after it; 0 turns this off. */

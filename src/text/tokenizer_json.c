@@ -338,5 +338,6 @@ kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *path) {
     kr_status st = read_all(&r, j);
     json_decref(j);
     kr_str_free(&r.letters);
+    kr_mem_trim(); /* a vocabulary in JSON is 20 times its size */
     return st;
 }

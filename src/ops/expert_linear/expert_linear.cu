@@ -20,6 +20,8 @@ static int64_t most_tiles(const kr_call *c) { return (c->rows * KR_SIZE(c, 'K') 
 static size_t round_up(size_t bytes) { return (bytes + 255) / 256 * 256; }
 static size_t list_bytes(const kr_call *c) { return round_up((size_t)(KR_SIZE(c, 'X') + 2 + 2 * most_tiles(c)) * sizeof(int32_t)); }
 
+static size_t flat_bytes(const kr_call *c) { return round_up((size_t)(c->rows * KR_SIZE(c, 'K')) * sizeof(int32_t)); }
+
 /* One block: experts by binary search in the sorted list, tiles by a walk over experts. */
 static __global__ void __launch_bounds__(256) tiles_kernel(int64_t n, int64_t X, int64_t most, const int32_t *id, tiles t) {
     for (int64_t e = threadIdx.x; e <= X; e += 256) {
@@ -39,12 +41,19 @@ static __global__ void __launch_bounds__(256) tiles_kernel(int64_t n, int64_t X,
     for (; at < most; at++) t.expert[at] = -1;
 }
 
-typedef struct shared_tiles { sorted_ids sorted; tiles t; } shared_tiles;
+/* The experts of all pairs side by side. */
+static __global__ void flat_kernel(int64_t n, int64_t K, const int32_t *idx, int64_t pitch, int32_t *to) {
+    int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i < n) to[i] = idx[i / K * pitch + i % K];
+}
+
+typedef struct shared_tiles { sorted_ids sorted; tiles t; const int32_t *idx; } shared_tiles;
 static shared_tiles make_tiles(const kr_call *c) {
     const kr_tensor *idx = &c->in[EXPERT_LINEAR_IDX];
-    int64_t n = c->rows * KR_SIZE(c, 'K'), X = KR_SIZE(c, 'X'), most = most_tiles(c);
-    int32_t *list = (int32_t *)c->scratch;
-    shared_tiles s = {sort_ids((char *)c->scratch + list_bytes(c), (const int32_t *)idx->data, 1, n, X, c->stream), {list, list + X + 2, list + X + 2 + most}};
+    int64_t K = KR_SIZE(c, 'K'), n = c->rows * K, X = KR_SIZE(c, 'X'), most = most_tiles(c);
+    int32_t *list = (int32_t *)c->scratch, *flat = (int32_t *)((char *)c->scratch + list_bytes(c));
+    cu_launch(flat_kernel, cu_blocks(n, 256), 256, 0, c->stream, n, K, (const int32_t *)idx->data, idx->pitch, flat);
+    shared_tiles s = {sort_ids((char *)flat + flat_bytes(c), flat, 1, n, X, c->stream), {list, list + X + 2, list + X + 2 + most}, flat};
     cu_launch(tiles_kernel, 1, 256, 0, c->stream, n, X, most, (const int32_t *)s.sorted.id, s.t);
     return s;
 }
@@ -257,12 +266,11 @@ template <typename T> struct sum_pairs {
     }
 };
 
-/* Scratch: tiles, the sort's, and backward a dx for each pair. */
-static size_t part_at(const kr_call *c) { return list_bytes(c) + round_up(sort_bytes(c->rows * KR_SIZE(c, 'K'))); }
+/* Scratch: tiles, the experts, the sort's, and backward a dx for each pair. */
+static size_t part_at(const kr_call *c) { return list_bytes(c) + flat_bytes(c) + round_up(sort_bytes(c->rows * KR_SIZE(c, 'K'))); }
 static kr_status expert_linear_plan_cuda(kr_call *c) {
     int64_t n = c->rows * KR_SIZE(c, 'K');
     if (n > INT32_MAX - 1 || KR_SIZE(c, 'X') > 65535) KR_FAIL(KR_ERR_SHAPE, "expert_linear: more than 2^31 pairs or 65535 experts");
-    if (c->in[EXPERT_LINEAR_IDX].pitch != KR_SIZE(c, 'K')) KR_FAIL(KR_ERR_SHAPE, "expert_linear: idx must be contiguous on a GPU");
     c->fwd_scratch = part_at(c);
     c->bwd_scratch = part_at(c) + (size_t)(n * KR_SIZE(c, 'D')) * kr_dtype_bytes(c->real);
     return KR_OK;
@@ -277,20 +285,19 @@ template <typename T, bool DX> static void launch_rows(const kr_call *c, const g
 template <typename T> static void run(const kr_call *c, bool back) {
     const kr_tensor *x = &c->in[EXPERT_LINEAR_X], *dx = &c->din[EXPERT_LINEAR_X];
     int64_t X = KR_SIZE(c, 'X'), N = KR_SIZE(c, 'N'), D = KR_SIZE(c, 'D'), K = KR_SIZE(c, 'K'), n = c->rows * K;
-    const int32_t *idx = (const int32_t *)c->in[EXPERT_LINEAR_IDX].data;
     shared_tiles s = make_tiles(c);
     grouped<T> g = {c->in[EXPERT_LINEAR_W].data, (const T *)x->data, (const T *)c->dout[EXPERT_LINEAR_Y].data, s.sorted.at, s.t,
                     (T *)c->out[EXPERT_LINEAR_Y].data, (T *)((char *)c->scratch + part_at(c)), (float *)c->din[EXPERT_LINEAR_W].data, X, N, D, K,
                     x->pitch, n, c->acc[EXPERT_LINEAR_W]};
     if (!back) {
         launch_rows<T, false>(c, g);
-        elements(c, n, N, N % 8 == 0 && elements_fast(&c->out[EXPERT_LINEAR_Y], N), no_expert<T>{g.y, idx, X, N});
+        elements(c, n, N, N % 8 == 0 && elements_fast(&c->out[EXPERT_LINEAR_Y], N), no_expert<T>{g.y, s.idx, X, N});
         return;
     }
     if (g.dW) cu_launch(weight_kernel<T>, dim3(cu_blocks(D, TILE), cu_blocks(N, TILE), (unsigned)X), THREADS, 0, c->stream, g);
     if (!dx->data) return;
     launch_rows<T, true>(c, g);
-    sum_pairs<T> add = {g.part, idx, (T *)dx->data, X, K, D, dx->pitch, c->acc[EXPERT_LINEAR_X]};
+    sum_pairs<T> add = {g.part, s.idx, (T *)dx->data, X, K, D, dx->pitch, c->acc[EXPERT_LINEAR_X]};
     elements(c, c->rows, D, D % 8 == 0 && elements_fast(dx, dx->pitch), add);
 }
 static void expert_linear_fwd_cuda(const kr_call *c) {

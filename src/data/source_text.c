@@ -241,6 +241,8 @@ static void describe(kr_source *s, const text *t, kr_hold_out how) {
 }
 
 static kr_status tokenize(kr_source *s, text *t) {
+    if (t->k.tokenizer && !*t->k.tokenizer) t->k.tokenizer = NULL; /* --data.tokenizer= takes a recipe's away */
+    if (t->k.end_token && !*t->k.end_token) t->k.end_token = NULL;
     const char *end = t->k.end_token;
     if (!t->k.tokenizer) {
         if (end) KR_FAIL(KR_ERR_CONFIG, "data.end_token is \"%s\", but there is no data.tokenizer; bytes end with data.end_byte", end);
@@ -295,8 +297,8 @@ static const kr_key text_keys_table[] = {
                   "rows from anywhere; each byte once an epoch; or each row goes on where it ended"),
     KR_KEY_TEXT(text_keys, separator, NULL, "cut files into documents here; none: a file is a document"),
     KR_KEY_INT(text_keys, end_byte, -1, -1, 255, "byte to put after each document; -1: none"),
-    KR_KEY_TEXT(text_keys, tokenizer, NULL, "a tokenizer.json, or a folder with one: tokens instead of bytes"),
-    KR_KEY_TEXT(text_keys, end_token, NULL, "token to put after each document, such as <|endoftext|>; none: none"),
+    KR_KEY_TEXT(text_keys, tokenizer, NULL, "a tokenizer.json, or a folder with one: tokens instead of bytes; none or empty: bytes"),
+    KR_KEY_TEXT(text_keys, end_token, NULL, "token to put after each document, such as <|endoftext|>; none or empty: none"),
     KR_KEY_REAL(text_keys, eval_fraction, 0.05, 0, 0.9, "share of the bytes to hold out"),
     KR_KEY_CHOICE(text_keys, eval_split, "auto|tail|documents",
                   "hold out the end of each document, or whole documents (auto: if there are 50)"),

@@ -7,7 +7,7 @@
 #include "base/timing.h"
 #include "infer/engine.h"
 
-enum { TURN = 4 };
+enum { TURN = 4, ALONE = 8 };
 
 static kr_graph *desk(const kr_engine *e) { return e->desk.graph[0]; }
 
@@ -107,12 +107,13 @@ static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits
 
 /* Up to the next place for a checkpoint: every grain near the end, further away at a sixteenth of
  * the distance to it, and where another prompt parted; and no more than stall_s allows while
- * others are written. */
+ * others are written or read, or ALONE times that, since somebody may come. */
 static int64_t next_piece(const kr_engine *e, const kr_sequence *q) {
     int64_t left = q->req->n_tok - q->pos, grain = e->opt.grain, off = q->pos % grain, stop = e->opt.read_tok;
     bool kept = e->opt.cache_bytes > 0 && !q->req->opt.no_cache && !q->req->from;
     while (kept && stop > grain && stop > left / 16) stop /= 2;
-    while (e->n_writing > 0 && stop > grain && e->piece_s / (double)e->piece * (double)stop > e->opt.stall_s) stop /= 2;
+    double allowed = (e->n_writing > 0 || e->n_reading > 1 ? 1 : ALONE) * e->opt.stall_s;
+    while (stop > grain && e->piece_s * (double)stop > allowed * (double)e->piece) stop /= 2;
     if (stop < grain || off) stop = grain - off;
     if (q->parting > q->pos && q->parting < q->pos + stop) stop = q->parting - q->pos;
     return kr_reader_piece(&e->desk, left < stop ? left : stop);

@@ -63,10 +63,9 @@ INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, i
 INLINE void turn(weights *w, const kr_dtype type, int64_t k, int64_t kc, float *p) {
     const int64_t by = type != KR_F32 ? 2 * KR_VL : KR_VL;
     int64_t at = 0;
-    for (; at + by <= kc; at += by) {
-        vf t[KR_VL];
-        fetch(w, WIDE * KR_VL * 4);
-        for (int panel = 0; panel < 2; panel++) {
+    for (int panel = 0; panel < 2; panel++)
+        for (at = 0; at + by <= kc; at += by) {
+            vf t[KR_VL];
             float *to = p + at * WIDE + panel * KR_VL;
             if (type != KR_F32) turn_16(w, panel, k + at, t);
             else turn_f32(w, panel, k + at, t);
@@ -76,18 +75,20 @@ INLINE void turn(weights *w, const kr_dtype type, int64_t k, int64_t kc, float *
                 else v_store(to + i * WIDE, t[i]);
             }
         }
-    }
     for (; at < kc; at++)
         for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, type, i, k + at);
 }
 
-/* s[row][panel] += A's rows times p */
-INLINE void multiply(const int rows, int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]) {
+/* s[row][panel] += A's rows times p; meanwhile `by` bytes for each k are fetched. */
+INLINE void multiply(const int rows, int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2], const char *ahead, int64_t by) {
     vf sum[MR][2];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) sum[r][0] = s[r][0], sum[r][1] = s[r][1];
     for (int64_t k = 0; k < kc; k++, p += WIDE) {
         vf w0 = v_load(p), w1 = v_load(p + KR_VL);
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + by / 2, 0, 2);
+        ahead += by;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             vf x = v_set(a[r * lda + k]);
@@ -97,9 +98,11 @@ INLINE void multiply(const int rows, int64_t kc, const float *a, int64_t lda, co
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) s[r][0] = sum[r][0], s[r][1] = sum[r][1];
 }
-typedef void rows_kernel(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]);
+typedef void rows_kernel(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2], const char *ahead, int64_t by);
 #define ROWS(r) \
-    static void rows_##r(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2]) { multiply(r, kc, a, lda, p, s); }
+    static void rows_##r(int64_t kc, const float *a, int64_t lda, const float *p, vf (*s)[2], const char *ahead, int64_t by) { \
+        multiply(r, kc, a, lda, p, s, ahead, by);                                                                             \
+    }
 ROWS(1) ROWS(2) ROWS(3) ROWS(4)
 #if KR_VL >= 8
 ROWS(5) ROWS(6)
@@ -116,13 +119,15 @@ static rows_kernel *const rows_of[MR] = {rows_1, rows_2, rows_3, rows_4};
 
 static void many(const kr_gemm *g, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
     _Alignas(64) float p[STRETCH * WIDE];
-    int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips;
+    int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips, size = kr_gemm_b_bytes(g);
     for (int64_t k = k0; k < k0 + kc; k += STRETCH) {
         int64_t n = least(STRETCH, k0 + kc - k);
         if (g->b_type == KR_BF16) turn(w, KR_BF16, k, n, p);
         else if (g->b_type == KR_F16) turn(w, KR_F16, k, n, p);
         else turn(w, KR_F32, k, n, p);
-        for (int64_t i = 0; i < g->m; i += high) rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i);
+        for (int64_t i = 0; i < g->m; i += high)
+            rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i, i ? (char *)p : w->ahead, i ? 0 : WIDE * size);
+        w->ahead += n * WIDE * size;
     }
 }
 
@@ -150,7 +155,7 @@ INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int64_t k0
     if (k < k0 + kc) {
         float p[2 * KR_VL * WIDE];
         turn(w, type, k, k0 + kc - k, p);
-        rows_1(k0 + kc - k, g->a + k, 0, p, s);
+        rows_1(k0 + kc - k, g->a + k, 0, p, s, w->ahead, 0);
     }
 }
 

@@ -159,12 +159,72 @@ INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int64_t k0
     }
 }
 
+#if defined(KR_V512_)
+/* Eight words of each of 16 columns, t[i] the word i: two columns' halves share a vector from the start. */
+INLINE void turn_halves(const char *const *row, int64_t bytes, vf *t) {
+    vf v[8], u[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        int r = i < 4 ? i : i + 4;
+        v[i] = (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps((const float *)(const void *)(row[r] + bytes))),
+                                      _mm256_loadu_ps((const float *)(const void *)(row[r + 4] + bytes)), 1);
+    }
+    turn_lanes(v, u), turn_lanes(v + 4, u + 4);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        t[c] = (vf)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0x88);
+        t[4 + c] = (vf)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0xdd);
+    }
+}
+
+/* A row of bfloat16 by whole blocks of k, two at a time: a sum alone would wait for its own last addition. */
+enum { AT_ONCE = 2 };
+INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panel, int64_t k0, int64_t kc, vf (*s)[1][2]) {
+    const char *const *row = w->row + panel * KR_VL;
+    vf sum[AT_ONCE];
+    for (int b = 0; b < blocks; b++) sum[b] = (vf){0};
+    for (int64_t k = k0; k < k0 + kc; k += 16) {
+        fetch(w, blocks * 8 * 64);
+#pragma GCC unroll 4
+        for (int b = 0; b < blocks; b++) {
+            const float *a = g->a + k + b * kc;
+            vf t[8];
+            turn_halves(row, 2 * (k + b * kc), t);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half(t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half(t[i], KR_BF16);
+        }
+    }
+    for (int b = 0; b < blocks; b++) s[b][0][panel] = sum[b];
+}
+#endif
+
+/* The sums of the block of k at k0 to where they belong. */
+static void add_sums(const kr_gemm *g, int64_t j, int64_t n, int64_t k0, vf (*s)[2]) {
+    bool load = k0 || g->acc, bias = !k0 && g->bias;
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t at = 0; at < n; at += KR_VL) {
+            float *c = g->c + i * g->ldc + j + at;
+            int64_t left = least(KR_VL, n - at);
+            vf base = load ? v_load_n(c, left) : (vf){0};
+            if (bias) base += v_load_n(g->bias + j + at, left);
+            v_store_n(c, base + s[i][at / KR_VL], left);
+        }
+}
+
 /* n <= WIDE columns from j on, of all rows. */
 static void columns(const kr_gemm *g, int64_t j, int64_t n) {
     int64_t step = kr_gemm_step(g->k);
     weights w;
     weights_at(g, j, n, &w);
-    for (int64_t k = 0; k < g->k; k += step) {
+    int64_t k = 0;
+#if defined(KR_V512_)
+    for (int64_t blocks; g->m == 1 && g->b_type == KR_BF16 && (blocks = least((g->k - k) / step, AT_ONCE)) > 1; k += blocks * step) {
+        vf s[AT_ONCE][1][2];
+        for (int panel = 0; panel < 2; panel++) sum_blocks(g, &w, 2, panel, k, step, s);
+        for (int64_t b = 0; b < blocks; b++) add_sums(g, j, n, k + b * step, s[b]);
+    }
+#endif
+    for (; k < g->k; k += step) {
         vf s[KR_GEMM_FEW][2];
         int64_t kc = least(step, g->k - k);
         for (int64_t i = 0; i < g->m; i++) s[i][0] = s[i][1] = (vf){0};
@@ -172,16 +232,7 @@ static void columns(const kr_gemm *g, int64_t j, int64_t n) {
         else if (g->b_type == KR_BF16) single(g, KR_BF16, &w, k, kc, s);
         else if (g->b_type == KR_F16) single(g, KR_F16, &w, k, kc, s);
         else single(g, KR_F32, &w, k, kc, s);
-        for (int64_t i = 0; i < g->m; i++) {
-            float *c = g->c + i * g->ldc + j;
-            bool load = k || g->acc, bias = !k && g->bias;
-            for (int64_t at = 0; at < n; at += KR_VL) {
-                int64_t left = least(KR_VL, n - at);
-                vf base = load ? v_load_n(c + at, left) : (vf){0};
-                if (bias) base += v_load_n(g->bias + j + at, left);
-                v_store_n(c + at, base + s[i][at / KR_VL], left);
-            }
-        }
+        add_sums(g, j, n, k, s);
     }
 }
 

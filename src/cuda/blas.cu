@@ -3,6 +3,7 @@
 
 #include <cublasLt.h>
 #include <dlfcn.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@
     X(cublasLtCreate) X(cublasLtMatmul) X(cublasLtMatmulAlgoGetHeuristic)                      \
     X(cublasLtMatmulDescCreate) X(cublasLtMatmulDescDestroy) X(cublasLtMatmulDescSetAttribute) \
     X(cublasLtMatrixLayoutCreate) X(cublasLtMatrixLayoutDestroy)                               \
-    X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute)
+    X(cublasLtMatmulPreferenceCreate) X(cublasLtMatmulPreferenceDestroy) X(cublasLtMatmulPreferenceSetAttribute) \
+    X(cublasLtMatmulAlgoConfigGetAttribute)
 
 /* What an algorithm hangs on; compared byte by byte, so always cleared first. */
 typedef struct lt_key {
@@ -97,11 +99,12 @@ static void lt_forget(lt_call *x) {
     if (x->desc) lt.f_cublasLtMatmulDescDestroy(x->desc);
 }
 
-/* The library's first choice.  Sums of parts of K go through the workspace, in order: never
- * in place, where they would add up as they come. */
-static bool lt_ask(cublasLtHandle_t handle, const kr_blas *g, const lt_call *x, cublasLtMatmulAlgo_t *algo) {
+enum { PROPOSALS = 8 };
+
+/* What the library proposes, best first as it thinks.  Sums of parts of K go through the workspace,
+ * in order: never in place, where they would add up as they come. */
+static int lt_ask(cublasLtHandle_t handle, const kr_blas *g, const lt_call *x, cublasLtMatmulHeuristicResult_t (&results)[PROPOSALS]) {
     cublasLtMatmulPreference_t p = NULL;
-    cublasLtMatmulHeuristicResult_t result;
     uint64_t bytes = g->workspace ? KR_BLAS_WORKSPACE : 0;
     uint32_t schemes = g->split_k ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE : CUBLASLT_REDUCTION_SCHEME_NONE, align = 16;
     int n = 0;
@@ -112,13 +115,84 @@ static bool lt_ask(cublasLtHandle_t handle, const kr_blas *g, const lt_call *x, 
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     for (int i = 0; i < 4; i++) ok = ok && lt.f_cublasLtMatmulPreferenceSetAttribute(p, aligned[i], &align, sizeof align) == 0;
-    ok = ok && lt.f_cublasLtMatmulAlgoGetHeuristic(handle, x->desc, x->a, x->b, x->c, x->c, p, 1, &result, &n) == 0 && n > 0;
+    ok = ok && lt.f_cublasLtMatmulAlgoGetHeuristic(handle, x->desc, x->a, x->b, x->c, x->c, p, PROPOSALS, results, &n) == 0;
     if (p) lt.f_cublasLtMatmulPreferenceDestroy(p);
-    if (ok) *algo = result.algo;
-    return ok;
+    return ok ? n : 0;
 }
 
-static bool lt_find(cublasLtHandle_t handle, int device, const kr_blas *g, const lt_call *x, cublasLtMatmulAlgo_t *algo) {
+static bool lt_multiply(cublasLtHandle_t handle, const kr_blas *g, const lt_call *x, const cublasLtMatmulAlgo_t *algo, void *C, void *stream) {
+    const float one = 1, zero = 0, *beta = g->add ? &one : &zero;
+    return lt.f_cublasLtMatmul(handle, x->desc, &one, g->B, x->a, g->A, x->b, beta, C, x->c, C, x->c, algo, g->workspace,
+                               g->workspace ? KR_BLAS_WORKSPACE : 0, (cudaStream_t)stream) == 0;
+}
+
+/* The proposal whose bits count: the first that does not cut K and fills the device, or else the first. */
+static int lt_model(const cublasLtMatmulHeuristicResult_t *r, int n) {
+    for (int i = 0; i < n; i++) {
+        uint32_t parts = 0;
+        size_t bytes;
+        bool known = lt.f_cublasLtMatmulAlgoConfigGetAttribute(&r[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts, sizeof parts, &bytes) == 0;
+        if (known && parts <= 1 && r[i].wavesCount > 0.9f) return i;
+    }
+    return 0;
+}
+
+static __global__ void lt_differ_kernel(const uint32_t *a, const uint32_t *b, size_t n, int *differ) {
+    for (size_t i = blockIdx.x * (size_t)256 + threadIdx.x; i < n; i += gridDim.x * (size_t)256)
+        if (a[i] != b[i]) *differ = 1;
+}
+
+/* The fastest of the proposals that give the same bits as the model, as large products are found to
+ * do that cut K alike: so what a clock says can change no result.  Done when a shape is first seen, in
+ * memory of its own; never while a stream is recorded. */
+static int lt_fastest(cublasLtHandle_t handle, const kr_blas *g, const lt_call *x, const cublasLtMatmulHeuristicResult_t *r, int n, void *stream) {
+    enum { RUNS = 4, MOST = 512 << 20 };
+    const int model = lt_model(r, n);
+    const size_t bytes = (size_t)g->M * (size_t)g->ldc * kr_dtype_bytes(g->c_type);
+    cudaStream_t s = (cudaStream_t)stream;
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    char *room = NULL;
+    if (n < 2 || 2.0 * (double)g->M * (double)g->N * (double)g->K < 4e9 || bytes > MOST) return model;
+    if (cudaStreamIsCapturing(s, &capturing) != cudaSuccess || capturing != cudaStreamCaptureStatusNone) return model;
+    if (cudaMalloc((void **)&room, 2 * bytes + 256) != cudaSuccess) {
+        cudaGetLastError();
+        return model;
+    }
+    void *want = room, *got = room + bytes;
+    int *differ = (int *)(room + 2 * bytes), found[PROPOSALS] = {}, best = model;
+    float took[PROPOSALS];
+    cudaEvent_t from, to;
+    cudaEventCreate(&from), cudaEventCreate(&to);
+    cudaMemsetAsync(want, 0, bytes, s);
+    bool fine = lt_multiply(handle, g, x, &r[model].algo, want, stream);
+    for (int i = 0; i < n && fine; i++) {
+        cudaMemsetAsync(got, 0, bytes, s), cudaMemsetAsync(differ, 0, sizeof *differ, s);
+        if (!lt_multiply(handle, g, x, &r[i].algo, got, stream)) found[i] = 1;
+        lt_differ_kernel<<<1024, 256, 0, s>>>((const uint32_t *)want, (const uint32_t *)got, bytes / 4, differ);
+        if (!found[i]) cudaMemcpyAsync(&found[i], differ, sizeof *differ, cudaMemcpyDeviceToHost, s);
+        cudaStreamSynchronize(s);
+        took[i] = INFINITY;
+    }
+    for (int run = 0; run < RUNS && fine; run++)
+        for (int i = 0; i < n; i++) {
+            float ms = 0;
+            if (found[i]) continue;
+            cudaEventRecord(from, s);
+            fine = fine && lt_multiply(handle, g, x, &r[i].algo, got, stream);
+            cudaEventRecord(to, s);
+            cudaEventSynchronize(to);
+            cudaEventElapsedTime(&ms, from, to);
+            if (ms < took[i]) took[i] = ms;
+        }
+    for (int i = 0; i < n && fine; i++)
+        if (!found[i] && took[i] < took[best] * (best == model ? 0.98f : 1)) best = i;
+    cudaEventDestroy(from), cudaEventDestroy(to);
+    cudaStreamSynchronize(s);
+    cudaFree(room);
+    return best;
+}
+
+static bool lt_find(cublasLtHandle_t handle, int device, const kr_blas *g, const lt_call *x, cublasLtMatmulAlgo_t *algo, void *stream) {
     lt_key key;
     memset(&key, 0, sizeof key);
     key.M = g->M, key.N = g->N, key.K = g->K, key.lda = g->lda, key.ldb = g->ldb, key.ldc = g->ldc;
@@ -129,15 +203,15 @@ static bool lt_find(cublasLtHandle_t handle, int device, const kr_blas *g, const
             *algo = lt.cache[i].algo;
             return lt.cache[i].found;
         }
-    bool found = lt_ask(handle, g, x, algo);
+    cublasLtMatmulHeuristicResult_t results[PROPOSALS];
+    int n = lt_ask(handle, g, x, results);
     lt_entry *e = &lt.cache[lt.n_cached < CACHE ? lt.n_cached++ : 0];
-    e->key = key, e->found = found;
-    if (found) e->algo = *algo;
-    return found;
+    e->key = key, e->found = n > 0;
+    if (n > 0) e->algo = *algo = results[lt_fastest(handle, g, x, results, n, stream)].algo;
+    return n > 0;
 }
 
 static bool lt_run(const kr_blas *g, void *stream) {
-    const float one = 1, zero = 0, *beta = g->add ? &one : &zero;
     size_t elem = kr_dtype_bytes(g->type);
     int device = 0;
     if (!cu_aligned(g->A, g->lda, elem, 16) || !cu_aligned(g->B, g->ldb, elem, 16) || !cu_aligned(g->C, g->ldc, kr_dtype_bytes(g->c_type), 16) ||
@@ -149,10 +223,9 @@ static bool lt_run(const kr_blas *g, void *stream) {
     lt_call x;
     cublasLtMatmulAlgo_t algo;
     if (!handle) return false;
-    bool ok = lt_describe(g, &x) && lt_find(handle, device, g, &x, &algo);
+    bool ok = lt_describe(g, &x);
     if (ok && g->bias && g->c_type != KR_F32) kr_cuda_cast(g->bias_room, g->c_type, g->bias, KR_F32, g->N, stream);
-    ok = ok && lt.f_cublasLtMatmul(handle, x.desc, &one, g->B, x.a, g->A, x.b, beta, g->C, x.c, g->C, x.c, &algo, g->workspace,
-                                   g->workspace ? KR_BLAS_WORKSPACE : 0, (cudaStream_t)stream) == 0;
+    ok = ok && lt_find(handle, device, g, &x, &algo, stream) && lt_multiply(handle, g, &x, &algo, g->C, stream);
     lt_forget(&x);
     return ok;
 }

@@ -2,8 +2,9 @@
  * cannot (rows that are not 16-byte aligned, or no cuBLASLt on this machine), and one for the
  * few rows of decoding, where B has only to be read.
  *
- * cuBLASLt is opened at run time.  Its algorithm for a shape is asked for once and kept, and
- * is never found by timing: the same call gives the same bits each time. */
+ * cuBLASLt is opened at run time.  Its algorithm for a shape is asked for once and kept.  Of
+ * those it proposes the fastest is taken, but only if it gives the bits of the one that a fixed
+ * rule names: the same call gives the same bits each time. */
 #ifndef KR_CUDA_BLAS_CUH
 #define KR_CUDA_BLAS_CUH
 #include "cuda/kernel.cuh"

@@ -41,4 +41,5 @@ const kr_op kr_op_gated_rmsnorm = {
     .fwd_f64 = gated_rmsnorm_fwd_ref_f64,
     .bwd_f64 = gated_rmsnorm_bwd_ref_f64,
     .bwd_in = 1 << GATED_RMSNORM_X | 1 << GATED_RMSNORM_Z | 1 << GATED_RMSNORM_W,
+    .bwd_again = 1 << GATED_RMSNORM_Y,
 };

@@ -9,7 +9,7 @@
 
 enum {
     MAX_GROUP = ROW_THREADS * 4 * 8,
-    BLOCKS = 3 * 132, /* of a backward: what a large GPU holds at once */
+    PROCESSORS = 132,   /* of a large GPU: a backward has as many blocks as it holds at once */
 };
 
 template <typename T> struct gated_args {
@@ -20,7 +20,7 @@ template <typename T> struct gated_args {
     row_split split;
     const T *x, *z, *dy;
     const float *w;
-    T *y, *dx, *dz;
+    T *y, *dx, *dz;     /* y: in backward made again, unless NULL */
     int64_t x_pitch, z_pitch, dx_pitch, dz_pitch;
     bool add_dx, add_dz;
     float *part;        /* of dw; NULL: unwanted */
@@ -47,19 +47,19 @@ static __global__ void __maxnreg__(CH > 2 ? 128 : 48) gated_fwd_kernel(const gat
     for (int k = 0; k < CH; k++)
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            u[k][j] = x[k][j] * z[k][j] * fast_sigmoid(z[k][j]);
+            u[k][j] = x[k][j] * (z[k][j] * fast_sigmoid(z[k][j]));
             float v = a.gate_first ? u[k][j] : x[k][j];
             squares[0] += v * v;
         }
     row_sum(squares, a.split.threads, buffer, 0);
-    float inv = rsqrtf(squares[0] / (float)a.width + a.eps);
+    const float inv = rsqrtf(squares[0] * (1 / (float)a.width) + a.eps);
 #pragma unroll
     for (int k = 0; k < CH; k++) {
         int i = (k * a.split.threads + lane) * 8;
         if (i >= width) continue;
         lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
 #pragma unroll
-        for (int j = 0; j < 8; j++) u[k][j] *= inv * w.v[j];
+        for (int j = 0; j < 8; j++) u[k][j] = u[k][j] * inv * w.v[j];
         put<8, FAST>(y_row + i, u[k], false, width - i);
     }
 }
@@ -86,10 +86,10 @@ static __device__ __forceinline__ void give_dw(const row_split &split, const flo
     }
 }
 
-/* What a thread fetches of its next row while it works on this one: x, z, dy. */
+/* A thread's part of a row on its way to shared memory: x, z, dy. */
 template <typename T, int CH>
 static __device__ __forceinline__ void fetch_row(const gated_args<T> &a, lanes<T, 8> *room, int64_t r, int64_t col, int lane) {
-    int n = CH * (int)blockDim.x;
+    const int n = CH * (int)blockDim.x;
 #pragma unroll
     for (int k = 0; k < CH; k++) {
         int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x + (int)threadIdx.x;
@@ -101,78 +101,86 @@ static __device__ __forceinline__ void fetch_row(const gated_args<T> &a, lanes<T
     fetch_commit();
 }
 
-/* u is what is normalised and g the gradient of u / rms:  du = inv g - u inv^3 mean(g u). */
-template <typename T, int CH, bool FAST, bool GATE_FIRST>
-static __global__ void __maxnreg__(CH > 2 ? 128 : 112) gated_bwd_kernel(const gated_args<T> a) {
+/* u is what is normalised and g the gradient of u / rms:  du = inv g - u inv^3 mean(g u).
+ * Both passes over a row read it from shared memory, where the next one arrives meanwhile
+ * (STAGES rows have room): only gates are kept in registers.  PLAIN: dx and dz are both
+ * wanted, and set. */
+template <int CH> static constexpr int stages(void) { return CH > 2 ? 1 : 2; }
+template <typename T, int CH, bool FAST, bool GATE_FIRST, bool PLAIN>
+static __global__ void __maxnreg__(CH > 2 ? 128 : 80) gated_bwd_kernel(const gated_args<T> a) {
     extern __shared__ __align__(16) char room[];
     __shared__ float buffer[2][ROW_WARPS][2];
-    lanes<T, 8> *ahead = (lanes<T, 8> *)room;
-    int slot = (int)threadIdx.x / a.split.threads, lane = (int)threadIdx.x - slot * a.split.threads, turn = 0;
-    int64_t col = blockIdx.y * (int64_t)a.width, step = gridDim.x * (int64_t)a.split.at_once;
+    enum { STAGES = stages<CH>() };
+    const int slot = (int)threadIdx.x / a.split.threads, lane = (int)threadIdx.x - slot * a.split.threads, n = CH * (int)blockDim.x;
+    const int64_t col = blockIdx.y * (int64_t)a.width, step = gridDim.x * (int64_t)a.split.at_once, start = blockIdx.x * (int64_t)a.split.at_once;
     const float *w_row = a.w ? a.w + col : NULL;
+    const float per = 1 / (float)a.width;
     float dw[CH][8] = {};
-    if (FAST) fetch_row<T, CH>(a, ahead, blockIdx.x * (int64_t)a.split.at_once + slot, col, lane);
-    for (int64_t first = blockIdx.x * (int64_t)a.split.at_once; first < a.rows; first += step) {
-        int64_t r = first + slot;
-        int width = r < a.rows ? a.width : 0, n = CH * (int)blockDim.x;
-        lanes<T, 8> x[CH], z[CH], dy[CH];
+    int turn = 0;
+    for (int k = 0; FAST && k < STAGES; k++) fetch_row<T, CH>(a, (lanes<T, 8> *)room + k * 3 * n, start + slot + k * step, col, lane);
+    for (int64_t first = start; first < a.rows; first += step, turn++) {
+        const int64_t r = first + slot;
+        const int width = r < a.rows ? a.width : 0;
+        lanes<T, 8> *here = (lanes<T, 8> *)room + turn % STAGES * 3 * n + threadIdx.x;
+        const T *x_row = a.x + r * a.x_pitch + col, *z_row = a.z + r * a.z_pitch + col, *dy_row = a.dy + r * a.D + col;
         float gate[CH][8], sums[2] = {0, 0}; /* of u^2 and of g u */
-        if (FAST) fetch_wait<0>();
+        if (FAST) fetch_wait<STAGES - 1>();
 #pragma unroll
         for (int k = 0; k < CH; k++) {
-            int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x + (int)threadIdx.x;
-            x[k] = get<8, FAST>(FAST ? ahead[at].v : a.x + r * a.x_pitch + col + i, width - i);
-            z[k] = get<8, FAST>(FAST ? ahead[n + at].v : a.z + r * a.z_pitch + col + i, width - i);
-            dy[k] = get<8, FAST>(FAST ? ahead[2 * n + at].v : a.dy + r * a.D + col + i, width - i);
-        }
-        if (FAST) fetch_row<T, CH>(a, ahead, r + step, col, lane);
-#pragma unroll
-        for (int k = 0; k < CH; k++) {
-            int i = (k * a.split.threads + lane) * 8;
-            lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
+            const int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x;
+            const lanes<T, 8> x = get<8, FAST>(FAST ? here[at].v : x_row + i, width - i), z = get<8, FAST>(FAST ? here[n + at].v : z_row + i, width - i),
+                              dy = get<8, FAST>(FAST ? here[2 * n + at].v : dy_row + i, width - i);
+            const lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
 #pragma unroll
             for (int j = 0; j < 8; j++) {
-                gate[k][j] = fast_sigmoid(z[k][j]);
-                float p = x[k][j] * (z[k][j] * gate[k][j]), g = dy[k][j] * w.v[j], u = GATE_FIRST ? p : x[k][j];
+                gate[k][j] = fast_sigmoid(z[j]);
+                float p = x[j] * (z[j] * gate[k][j]), g = dy[j] * w.v[j], u = GATE_FIRST ? p : x[j];
                 sums[0] += u * u;
                 sums[1] += g * p; /* g u: the gate is in one or in the other */
             }
         }
-        row_sum(sums, a.split.threads, buffer, turn++);
-        float inv = rsqrtf(sums[0] / (float)a.width + a.eps), back = inv * inv * inv * sums[1] / (float)a.width;
+        row_sum(sums, a.split.threads, buffer, turn);
+        const float inv = rsqrtf(sums[0] * per + a.eps), back = inv * inv * inv * sums[1] * per;
 #pragma unroll
         for (int k = 0; k < CH; k++) {
-            int i = (k * a.split.threads + lane) * 8;
+            const int i = (k * a.split.threads + lane) * 8, at = k * (int)blockDim.x;
             if (i >= width) continue;
-            lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
-            float dx[8], dz[8];
+            const lanes<T, 8> x = get<8, FAST>(FAST ? here[at].v : x_row + i, width - i), z = get<8, FAST>(FAST ? here[n + at].v : z_row + i, width - i),
+                              dy = get<8, FAST>(FAST ? here[2 * n + at].v : dy_row + i, width - i);
+            const lanes<float, 8> w = get_weight<8, FAST>(w_row, i, width - i);
+            float dx[8], dz[8], y[8];
 #pragma unroll
             for (int j = 0; j < 8; j++) {
-                float xj = x[k][j], sg = gate[k][j], s = z[k][j] * sg, slope = sg + s * (1 - sg), p = xj * s;
-                float h = dy[k][j] * inv, g = h * w.v[j];
-                float du = GATE_FIRST ? g - p * back : g * s - xj * back;
+                const float sg = gate[k][j], s = z[j] * sg, slope = sg + s * (1 - sg), p = x[j] * s;
+                const float q = p * inv, g = dy[j] * inv * w.v[j];
+                const float du = GATE_FIRST ? g - p * back : g * s - x[j] * back;
                 dx[j] = GATE_FIRST ? du * s : du;
-                dz[j] = (GATE_FIRST ? du : g) * xj * slope;
-                dw[k][j] += h * p;
+                dz[j] = (GATE_FIRST ? du : g) * x[j] * slope;
+                dw[k][j] += dy[j] * q;
+                y[j] = q * w.v[j];
             }
-            if (a.dx) put<8, FAST>(a.dx + r * a.dx_pitch + col + i, dx, a.add_dx, width - i);
-            if (a.dz) put<8, FAST>(a.dz + r * a.dz_pitch + col + i, dz, a.add_dz, width - i);
+            if (PLAIN || a.dx) put<8, FAST>(a.dx + r * a.dx_pitch + col + i, dx, !PLAIN && a.add_dx, width - i);
+            if (PLAIN || a.dz) put<8, FAST>(a.dz + r * a.dz_pitch + col + i, dz, !PLAIN && a.add_dz, width - i);
+            if (a.y) put<8, FAST>(a.y + r * a.D + col + i, y, false, width - i);
         }
+        if (FAST) fetch_row<T, CH>(a, here - threadIdx.x, r + STAGES * step, col, lane);
     }
     fetch_wait<0>();
     __syncthreads(); /* from here on the room is for dw */
     if (a.part) give_dw<CH>(a.split, dw, (float *)room, a.part + blockIdx.x * a.D + col, a.width);
 }
 template <typename T, int CH> static size_t shared_for(row_split split) {
-    size_t n = (size_t)row_block(split) * CH, ahead = 3 * n * sizeof(lanes<T, 8>), share = n * 8 * sizeof(float);
+    size_t n = (size_t)row_block(split) * CH, ahead = 3 * stages<CH>() * n * sizeof(lanes<T, 8>), share = n * 8 * sizeof(float);
     return ahead > share ? ahead : share;
 }
 
 static int groups_of_8(int64_t width) { return width <= ROW_THREADS * 2 * 8 ? 2 : 4; }
 static row_split split_for(int64_t width) { return row_split_for((width + 7) / 8, groups_of_8(width)); }
 static int64_t blocks_for(const kr_call *c, int64_t width) {
-    int64_t groups = width > 0 ? KR_SIZE(c, 'D') / width : 1;
-    return row_blocks(c->rows, split_for(width).at_once, groups < BLOCKS ? BLOCKS / groups : 1);
+    const row_split split = split_for(width);
+    const int64_t groups = width > 0 ? KR_SIZE(c, 'D') / width : 1, registers = groups_of_8(width) > 2 ? 128 : 80;
+    const int64_t most = PROCESSORS * (65536 / (registers * row_block(split)));
+    return row_blocks(c->rows, split.at_once, groups < most ? most / groups : 1);
 }
 
 static kr_status gated_rmsnorm_plan_cuda(kr_call *c) {
@@ -189,10 +197,12 @@ template <typename T, int CH> static void launch(const kr_call *c, const gated_a
     dim3 fwd((unsigned)((a.rows + a.split.at_once - 1) / a.split.at_once), groups);
     dim3 bwd((unsigned)blocks_for(c, a.width), groups);
     size_t shared = shared_for<T, CH>(a.split);
-    if (back && fast && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, true, true>, bwd, block, shared, c->stream, a);
-    else if (back && fast) cu_launch(gated_bwd_kernel<T, CH, true, false>, bwd, block, shared, c->stream, a);
-    else if (back && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, false, true>, bwd, block, shared, c->stream, a);
-    else if (back) cu_launch(gated_bwd_kernel<T, CH, false, false>, bwd, block, shared, c->stream, a);
+    bool plain = fast && a.dx && a.dz && !a.add_dx && !a.add_dz;
+    if (back && plain && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, true, true, true>, bwd, block, shared, c->stream, a);
+    else if (back && fast && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, true, true, false>, bwd, block, shared, c->stream, a);
+    else if (back && fast) cu_launch(gated_bwd_kernel<T, CH, true, false, false>, bwd, block, shared, c->stream, a);
+    else if (back && a.gate_first) cu_launch(gated_bwd_kernel<T, CH, false, true, false>, bwd, block, shared, c->stream, a);
+    else if (back) cu_launch(gated_bwd_kernel<T, CH, false, false, false>, bwd, block, shared, c->stream, a);
     else if (fast) cu_launch(gated_fwd_kernel<T, CH, true>, fwd, block, 0, c->stream, a);
     else cu_launch(gated_fwd_kernel<T, CH, false>, fwd, block, 0, c->stream, a);
     if (back) sum_parts(c, (float *)c->din[GATED_RMSNORM_W].data, c->acc[GATED_RMSNORM_W], a.part, bwd.x, a.D, a.D);
@@ -213,6 +223,7 @@ template <typename T> static void run(const kr_call *c, bool back) {
     if (!back) a.y = (T *)c->out[GATED_RMSNORM_Y].data;
     else {
         a.dy = (const T *)c->dout[GATED_RMSNORM_Y].data;
+        a.y = c->again ? (T *)c->out[GATED_RMSNORM_Y].data : NULL;
         a.dx = (T *)dx->data, a.dx_pitch = dx->pitch, a.add_dx = c->acc[GATED_RMSNORM_X];
         a.dz = (T *)dz->data, a.dz_pitch = dz->pitch, a.add_dz = c->acc[GATED_RMSNORM_Z];
         a.part = c->din[GATED_RMSNORM_W].data ? (float *)c->scratch : NULL;

@@ -238,10 +238,11 @@ static void check_case(const kr_op_test *t, const char *text, kr_dtype real, dou
 static const char *const more[][2] = {
     {"add_rmsnorm", "*40 D768"}, {"add_rmsnorm", "*5 D1024 -res"}, {"add_rmsnorm", "*3 D2560"}, {"add_rmsnorm", "*3 D8192"},
     {"rmsnorm", "*40 D768"}, {"rmsnorm", "*3 D7000"}, {"layernorm", "*40 D768"}, {"layernorm", "*3 D7000"},
-    {"gated_rmsnorm", "*40 D1536"}, {"gated_rmsnorm", "*6 D1024 group_size=256"}, {"gated_rmsnorm", "*3 D9000 norm_before_gate=1"},
+    {"gated_rmsnorm", "*40 D1536"}, {"gated_rmsnorm", "*3000 D1536"}, {"gated_rmsnorm", "*6 D1024 group_size=256"}, {"gated_rmsnorm", "*3 D9000 norm_before_gate=1"},
     {"conv1d", "S3 L100 D256 K4 J3 -x0 -seq_idx"}, {"conv1d", "S2 L200 D136 K4 J3"}, {"conv1d", "S4 L1 D64 K4 J3 -seq_idx"},
     {"linear", "*64 K96 N128"}, {"linear", "*64 K256 N3352 W@bf16"}, {"linear", "*1 K256 N80 W@bf16 -b"}, {"linear", "*256 K768 N512 W@bf16"},
     {"cross_entropy", "*64 K64 V512"}, {"cross_entropy", "*3,20 K128 V1000 v_valid=993 W@bf16"},
+    {"cross_entropy", "*140 K8 V4100"}, {"cross_entropy", "*3 K8 V60000 z_loss=.1"}, {"cross_entropy", "*2 K8 V140000 v_valid=139990"},
     {"embedding", "S4 L500 V300 D64 W@bf16"}, {"embedding", "S2 L600 V2 D768"},
     {"glu", "*64 D512"}, {"rope", "S2 L40 H3 P64 -n0 -seq_idx"}, {"attention", "S2 L400 H4 G2 P64 T4 C400 -cache0 -n0 cache_len=400"},
     {"attention", "S1 L500 H2 G1 P32 T2 C500 -cache0 -n0 -seq_idx cache_len=500"}, {"attention", "S1 L300 H2 G2 P128 T4 C300 -cache0 -n0 window=70 cache_len=300"},

@@ -2,22 +2,22 @@
  *
  * Logits exist a slab of tokens at a time, in float32: rounded to bfloat16, a logit of 100 is
  * off by up to a quarter, and its probability by as much.  One product writes them; a kernel,
- * a block a token, finds lse and turns the row in place into gradients; two products read those.
+ * a block a token at a time, finds lse and turns the row in place into gradients; two products
+ * read those.
  *
  * The gradient of the loss is known in forward but for a factor.  So in training all this is
- * forward's work, logits are made once, and backward scales what forward saved.  Where nll or
- * lse have gradients of their own, backward makes the logits again. */
+ * forward's work, logits are made once, and backward scales what forward saved: by 1 / tokens,
+ * too, so that the -1 of a target is not rounded.  Where nll or lse have gradients of their own,
+ * backward makes the logits again, and bfloat16 gradients of them in two parts. */
 #include "ops/cross_entropy/cross_entropy.h"
-
-#include <limits.h>
 
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
 
 enum {
     SLAB_BYTES = 820 << 20,                    /* 4224 tokens of 50288: whole waves of tiles for products of width 768 and 1024 */
-    THREADS = 1024, BLOCKS = 1, AHEAD = 4,     /* BLOCKS at once, so that their rows stay in the cache; AHEAD: loads under way */
-    STRIDE = THREADS * 4
+    THREADS = 1024, STRIDE = THREADS * 4,      /* of the rows' kernel; a chunk of columns */
+    TURNS = 4                                  /* parts of a row that are waited for one by one */
 };
 
 /* Slabs: their rows hang on V alone. */
@@ -68,13 +68,15 @@ static __device__ __forceinline__ int64_t target_of(const int32_t *targets, int6
 }
 
 typedef struct row_args {
-    int64_t first, columns, pitch, t_pitch; /* rows from `first` on lie in the slab */
+    int64_t first, rows, columns, pitch, t_pitch; /* rows from `first` on lie in the slab */
+    int kept;                                  /* chunks of a row that shared memory has room for */
     float *slab;
     const int32_t *targets;
     float *lse, *nll;
     const float *scored, *dloss, *dnll, *dlse; /* gradients NULL: zero */
     float z_loss;
-    bool find_lse, unit, grads;                /* unit: dloss is 1 */
+    bool find_lse, unit, grads;                /* unit: dloss is the number of scored tokens */
+    bool split;                                /* gradients in two parts, the second a pitch behind the first */
 } row_args;
 
 /* max and sum of exp(l - max), of two sets together; a max of -inf has nothing. */
@@ -99,93 +101,120 @@ static __device__ __forceinline__ float exp2_of(float x) {
 }
 static constexpr float LOG2_E = 1.44269504f;
 
-/* What a thread has of a chunk: AHEAD times 4 columns from `first` on, STRIDE apart. */
-typedef struct part { lanes<float, 4> v[AHEAD]; } part;
-static __device__ __forceinline__ part load_part(const float *row, int first, int end) {
-    part p;
-#pragma unroll
-    for (int a = 0; a < AHEAD; a++)
-        if (first + a * STRIDE < end) p.v[a] = *(const lanes<float, 4> *)(row + first + a * STRIDE);
-    return p;
+/* Chunks [from, to) of a row on their way to shared memory, where a thread reads only what it fetched itself. */
+static __device__ __forceinline__ void fetch_chunks(lanes<float, 4> *kept, const row_args &a, int64_t row, int from, int to) {
+    const float *at = a.slab + row * a.pitch + threadIdx.x * 4;
+    for (int k = from; k < to && row < a.rows; k++)
+        if (k * STRIDE + (int)threadIdx.x * 4 < (int)a.pitch) fetch<4>(kept + k * THREADS + threadIdx.x, at + k * STRIDE);
+    fetch_commit();
 }
 
-/* max and sum go over a part, too; columns from `end` on do not count. */
-template <bool WHOLE> static __device__ __forceinline__ void add_part(part p, int first, int end, float &max, float &sum) {
-    float m = max;
+/* max and sum go over the columns of a chunk, too; those from `end` on do not count. */
+static __device__ __forceinline__ void add_chunk(const lanes<float, 4> &l, int first, int end, float &max, float &sum) {
+    float m = -INFINITY;
+    const bool whole = first + 4 <= end;
 #pragma unroll
-    for (int a = 0; a < AHEAD; a++)
+    for (int j = 0; j < 4; j++) m = fmaxf(m, whole || first + j < end ? l.v[j] : -INFINITY);
+    if (m > max) sum *= exp2_of((max - m) * LOG2_E), max = m;
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            if (!WHOLE) p.v[a].v[j] = first + a * STRIDE + j < end ? p.v[a].v[j] : -INFINITY;
-            m = fmaxf(m, p.v[a].v[j]);
-        }
-    sum *= exp2_of((max - m) * LOG2_E);
-#pragma unroll
-    for (int a = 0; a < AHEAD; a++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) sum += exp2_of((p.v[a].v[j] - m) * LOG2_E);
-    max = m;
+    for (int j = 0; j < 4; j++) sum += whole || first + j < end ? exp2_of((l.v[j] - max) * LOG2_E) : 0;
 }
 
-/* All threads get max and sum of exp(l - max). */
-static __device__ __forceinline__ void row_sums(const float *row, int columns, float &max, float &sum) {
-    __shared__ float maxes[THREADS / 32], sums[THREADS / 32];
-    int first = (int)threadIdx.x * 4;
-    max = -INFINITY, sum = 0;
-    for (; first + (AHEAD - 1) * STRIDE + 4 <= columns; first += AHEAD * STRIDE) add_part<true>(load_part(row, first, INT_MAX), first, 0, max, sum);
-    if (first < columns) add_part<false>(load_part(row, first, columns), first, columns, max, sum);
+/* Over the block: all threads get max and sum. */
+static __device__ __forceinline__ void join_block(float &max, float &sum, float *maxes, float *sums) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     join_warp(max, sum);
-    if (threadIdx.x % 32 == 0) maxes[threadIdx.x / 32] = max, sums[threadIdx.x / 32] = sum;
+    if (lane == 0) maxes[warp] = max, sums[warp] = sum;
     __syncthreads();
-    bool mine = threadIdx.x % 32 < THREADS / 32;
-    max = mine ? maxes[threadIdx.x % 32] : -INFINITY, sum = mine ? sums[threadIdx.x % 32] : 0;
+    max = maxes[lane], sum = sums[lane];
     join_warp(max, sum);
 }
+static_assert(THREADS == 32 * 32, "a warp holds what the warps found");
 
-/* dl[v] = all softmax(l)[v], in place, where softmax is exp(l - max) / 2^log2_sum; zero in
- * padding.  A T may be smaller than a float: what lies where a chunk is written must have
- * been read by all. */
+/* Four gradients from column i on, zero in padding; `split`: and what is lost by rounding them. */
 template <typename T>
-static __device__ __forceinline__ void row_grads(float *row, int columns, int pitch, float max, float log2_sum, float all) {
-    for (int chunk = 0; chunk < pitch; chunk += AHEAD * STRIDE) {
-        int first = chunk + (int)threadIdx.x * 4;
-        part p = load_part(row, first, pitch);
-        if (sizeof(T) < sizeof(float)) __syncthreads();
-        bool whole = chunk + AHEAD * STRIDE <= columns;
+static __device__ __forceinline__ void give_grads(T *to, int64_t pitch, int i, const float (&d)[4], bool split) {
+    lanes<T, 4> hi, lo;
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            int i = first + a * STRIDE;
-            lanes<T, 4> dl;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                float d = all * exp2_of(fmaf(p.v[a].v[j] - max, LOG2_E, -log2_sum));
-                dl.v[j] = cu_as<T>(whole || i + j < columns ? d : 0);
-            }
-            if (whole || i < pitch) *(lanes<T, 4> *)((T *)row + i) = dl;
-        }
-    }
+    for (int j = 0; j < 4; j++) hi.v[j] = cu_as<T>(d[j]), lo.v[j] = cu_as<T>(d[j] - cu_float(hi.v[j]));
+    *(lanes<T, 4> *)(to + i) = hi;
+    if (split) *(lanes<T, 4> *)(to + pitch + i) = lo;
 }
 
-template <typename T> static __global__ void __launch_bounds__(THREADS, BLOCKS) row_kernel(row_args a) {
-    int64_t r = a.first + blockIdx.x, target = target_of(a.targets, a.t_pitch, r, a.columns);
-    float *row = a.slab + blockIdx.x * a.pitch, lse, nll, max, log2_sum = 0;
-    if (a.find_lse) {
-        float own = target >= 0 ? row[target] : 0, sum;
-        row_sums(row, (int)a.columns, max, sum);
-        lse = max + logf(sum);
-        nll = target >= 0 ? max - own + logf(sum) : 0; /* where the target leads, no digits are lost */
-        log2_sum = log2f(sum);
-        if (threadIdx.x == 0) a.lse[r] = lse, a.nll[r] = nll;
-    } else {
-        lse = max = a.lse[r], nll = a.nll[r];
+/* A block walks rows.  A row lies in shared memory (what has room there) from its first pass to
+ * its second: maximum and sum of exponentials, then  all softmax(l) - dnll [target]  over the logits.
+ * What the second has used makes way for the next row.  A T may be smaller than a float: what
+ * lies where a chunk is written has been read by all. */
+template <typename T> static __global__ void __launch_bounds__(THREADS, 1) row_kernel(const row_args a) {
+    extern __shared__ __align__(16) lanes<float, 4> kept[];
+    __shared__ float maxes[2][32], sums[2][32], targets_own[2];
+    const int columns = (int)a.columns, pitch = (int)a.pitch, chunks = (pitch + STRIDE - 1) / STRIDE, mine = (int)threadIdx.x * 4;
+    const int n_kept = chunks < a.kept ? chunks : a.kept, each = (n_kept + TURNS - 1) / TURNS;
+    for (int turn = 0; turn < TURNS; turn++) fetch_chunks(kept, a, blockIdx.x, turn * each, min(n_kept, (turn + 1) * each));
+    for (int64_t row = blockIdx.x, n = 0; row < a.rows; row += gridDim.x, n ^= 1) {
+        const int64_t r = a.first + row, target = target_of(a.targets, a.t_pitch, r, a.columns);
+        const bool owner = target >= 0 && (int)(target / 4) % THREADS == (int)threadIdx.x;
+        float *logits = a.slab + row * a.pitch, max = -INFINITY, sum = 0, lse, nll, log2_sum = 0;
+        T *grads = (T *)logits;
+        if (a.find_lse) {
+#pragma unroll
+            for (int turn = 0; turn < TURNS; turn++) {
+                turn == 0 ? fetch_wait<3>() : turn == 1 ? fetch_wait<2>() : turn == 2 ? fetch_wait<1>() : fetch_wait<0>();
+#pragma unroll 4
+                for (int k = turn * each; k < min(n_kept, (turn + 1) * each); k++)
+                    if (k * STRIDE + mine < columns) add_chunk(kept[k * THREADS + threadIdx.x], k * STRIDE + mine, columns, max, sum);
+            }
+#pragma unroll 4
+            for (int k = n_kept; k < chunks; k++)
+                add_chunk(get<4, true>(logits + k * STRIDE + mine, pitch - k * STRIDE - mine), k * STRIDE + mine, columns, max, sum);
+            if (owner) targets_own[n] = target < (int64_t)n_kept * STRIDE ? ((const float *)kept)[target] : logits[target];
+            join_block(max, sum, maxes[n], sums[n]);
+            const float log_sum = logf(sum), own = targets_own[n];
+            lse = max + log_sum, log2_sum = log2f(sum);
+            nll = target >= 0 ? max - own + log_sum : 0; /* where the target leads, no digits are lost */
+            if (threadIdx.x == 0) a.lse[r] = lse, a.nll[r] = nll;
+        } else {
+            fetch_wait<0>();
+            lse = max = a.lse[r], nll = a.nll[r];
+            __syncthreads();
+        }
+        const float share = target >= 0 ? a.unit ? 1 : (a.dloss ? *a.dloss : 0) / *a.scored : 0;
+        const float dnll = target >= 0 ? share + (a.dnll ? a.dnll[r] : 0) : 0;
+        const float all = dnll + share * 2 * a.z_loss * lse + (a.dlse ? a.dlse[r] : 0);
+        for (int turn = 0; turn <= TURNS; turn++) { /* the last one: what is not kept */
+            const int from = turn < TURNS ? turn * each : n_kept, to = turn < TURNS ? min(n_kept, (turn + 1) * each) : chunks;
+#pragma unroll 4
+            for (int k = from; k < to && a.grads; k++) {
+                const int i = k * STRIDE + mine;
+                lanes<float, 4> l = get<4, true>(logits + i, turn < TURNS ? 0 : pitch - i);
+                if (turn == TURNS && sizeof(T) < sizeof(float)) __syncthreads();
+                if (i >= pitch) continue;
+                if (turn < TURNS) l = kept[k * THREADS + threadIdx.x];
+                float d[4];
+#pragma unroll
+                for (int j = 0; j < 4; j++) d[j] = all * exp2_of(fmaf(l.v[j] - max, LOG2_E, -log2_sum));
+                if (i + 4 > columns)
+                    for (int j = 0; j < 4; j++) d[j] = i + j < columns ? d[j] : 0;
+                if (owner && target / STRIDE == k)
+                    for (int j = 0; j < 4; j++) d[j] = i + j == target ? all * expf(-nll) - dnll : d[j];
+                give_grads(grads, a.pitch, i, d, a.split);
+            }
+            if (turn < TURNS) fetch_chunks(kept, a, row + gridDim.x, from, to);
+        }
     }
-    if (!a.grads) return;
-    float share = target >= 0 ? (a.unit ? 1 : a.dloss ? *a.dloss : 0) / *a.scored : 0;
-    float dnll = target >= 0 ? share + (a.dnll ? a.dnll[r] : 0) : 0;
-    float all = dnll + share * 2 * a.z_loss * lse + (a.dlse ? a.dlse[r] : 0);
-    row_grads<T>(row, (int)a.columns, (int)a.pitch, max, log2_sum, all);
-    __syncthreads();
-    if (threadIdx.x == 0 && target >= 0) ((T *)row)[target] = cu_as<T>(all * expf(-nll) - dnll);
+    fetch_wait<0>();
+}
+
+/* Multiprocessors, and how many chunks of a row they have room for. */
+typedef struct row_device { int processors, kept; } row_device;
+static row_device row_device_now(void) {
+    int device = 0, bytes = 0;
+    row_device d = {};
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&d.processors, cudaDevAttrMultiProcessorCount, device);
+    cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    d.kept = (bytes - 1024) / (STRIDE * (int)sizeof(float));
+    return d;
 }
 
 /* --- the loss ---------------------------------------------------------------------------------- */
@@ -246,12 +275,12 @@ static void make_logits(const kr_call *c, const room *r, const void *W, int64_t 
 
 /* dx = dl W and dW += dl^T x, for the rows of a slab.  dl lies at the start of each float row. */
 typedef struct grads { void *dx; kr_dtype dx_type; int64_t dx_pitch; float *dw; bool add_dx, add_dw; } grads;
-static void use_dlogits(const kr_call *c, const room *r, const void *W, int64_t row, int64_t n, const grads *to) {
+static void use_dlogits(const kr_call *c, const char *dl, const void *W, int64_t row, int64_t n, const grads *to) {
     int64_t V = KR_SIZE(c, 'V'), K = KR_SIZE(c, 'K'), pitch = logit_pitch(c) * (int64_t)(sizeof(float) / kr_dtype_bytes(c->real));
     if (to->dx) {
         kr_blas g = product(c);
         g.M = n, g.N = K, g.K = V;
-        g.A = slab(c, r), g.lda = pitch, g.B = W, g.ldb = K;
+        g.A = dl, g.lda = pitch, g.B = W, g.ldb = K;
         g.C = (char *)to->dx + (size_t)(row * to->dx_pitch) * kr_dtype_bytes(to->dx_type), g.c_type = to->dx_type;
         g.ldc = to->dx_pitch, g.add = to->add_dx;
         kr_blas_run(&g, c->stream);
@@ -259,7 +288,7 @@ static void use_dlogits(const kr_call *c, const room *r, const void *W, int64_t 
     if (to->dw) {
         kr_blas g = product(c);
         g.M = V, g.N = K, g.K = n, g.split_k = true;
-        g.A = slab(c, r), g.lda = pitch, g.a_t = true;
+        g.A = dl, g.lda = pitch, g.a_t = true;
         g.B = x_row(c, row), g.ldb = c->in[CROSS_ENTROPY_X].pitch;
         g.C = to->dw, g.ldc = K, g.add = row > 0 || to->add_dw;
         kr_blas_run(&g, c->stream);
@@ -274,12 +303,21 @@ template <typename T> static void run(const kr_call *c, row_args a, const grads 
     a.columns = cross_entropy_columns(c), a.pitch = logit_pitch(c), a.slab = slab(c, &r), a.grads = to != NULL;
     a.targets = (const int32_t *)t->data, a.t_pitch = t->pitch;
     a.z_loss = (float)((const cross_entropy_attr *)c->attr)->z_loss;
+    const row_device d = row_device_now();
+    const int64_t chunks = (a.pitch + STRIDE - 1) / STRIDE;
+    const size_t shared = chunks <= d.kept ? (size_t)a.pitch * sizeof(float) : (size_t)d.kept * STRIDE * sizeof(float);
+    a.kept = d.kept, a.split = !a.unit && sizeof(T) < sizeof(float) && chunks <= d.kept;
     for (int64_t row = 0, step = slab_rows(c); row < c->rows; row += step) {
         int64_t n = c->rows - row < step ? c->rows - row : step;
         make_logits(c, &r, W, row, n);
-        a.first = row;
-        cu_launch(row_kernel<T>, (unsigned)n, THREADS, 0, c->stream, a);
-        if (to) use_dlogits(c, &r, W, row, n, to);
+        a.first = row, a.rows = n;
+        cu_launch(row_kernel<T>, (unsigned)(n < d.processors ? n : d.processors), THREADS, shared, c->stream, a);
+        if (to) use_dlogits(c, (const char *)a.slab, W, row, n, to);
+        if (to && a.split) {
+            grads more = *to;
+            more.add_dx = more.add_dw = true;
+            use_dlogits(c, (const char *)((const T *)a.slab + a.pitch), W, row, n, &more);
+        }
     }
     if (to && to->dw && c->rows == 0 && !to->add_dw) cudaMemsetAsync(to->dw, 0, dw_bytes(c), (cudaStream_t)c->stream);
 }
@@ -299,12 +337,12 @@ static void cross_entropy_fwd_cuda(const kr_call *c) {
               (float *)c->out[CROSS_ENTROPY_LSE].data);
 }
 
-/* to = or += factor from; factor NULL: zero. */
+/* to = or += factor / tokens from; factor NULL: zero. */
 template <typename T, bool FAST>
 static __global__ void __launch_bounds__(256) scale_kernel(T *to, int64_t pitch, const float *from, int64_t rows, int64_t width,
-                                                           const float *factor, bool add) {
+                                                           const float *factor, const float *tokens, bool add) {
     int64_t per_row = (width + 3) / 4, n = rows * per_row, step = (int64_t)gridDim.x * 256;
-    float f = factor ? *factor : 0;
+    float f = factor && *tokens > 0 ? *factor / *tokens : 0;
     for (int64_t k = blockIdx.x * (int64_t)256 + threadIdx.x; k < n; k += step) {
         int64_t r = k / per_row, i = k % per_row * 4;
         int left = width - i < 4 ? (int)(width - i) : 4;
@@ -320,7 +358,7 @@ template <typename T> static void scaled(const kr_call *c, const kr_tensor *to, 
     bool fast = width % 4 == 0 && rows_aligned(to->data, to->pitch, sizeof(T), 4);
     unsigned blocks = cu_blocks(rows * ((width + 3) / 4), 256 * 4);
     cu_launch(fast ? scale_kernel<T, true> : scale_kernel<T, false>, blocks, 256, 0, c->stream, (T *)to->data, to->pitch, from, rows, width,
-              (const float *)c->dout[CROSS_ENTROPY_LOSS].data, add);
+              (const float *)c->dout[CROSS_ENTROPY_LOSS].data, kept_at(c, c->saved).scored, add);
 }
 
 static void cross_entropy_bwd_cuda(const kr_call *c) {

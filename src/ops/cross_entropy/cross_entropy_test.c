@@ -2,7 +2,7 @@
 #include "ops/op_test.h"
 
 OP_TEST(cross_entropy, .range = "targets -1 V, x -40 40",
-    .tol_bf16 = 6e-3, /* gradients of logits are rounded before they are summed, and some sums cancel: 4.5e-3 seen */
+    .tol_bf16 = 4e-3, /* gradients of logits are rounded before they are summed, and some sums cancel: 3.4e-3 seen */
     .cases = {
         "*1 K1 V1",                                /* one of everything */
         "*3,4 K5 V3",                              /* some targets are -1 */

@@ -268,7 +268,7 @@ template <typename T, int N> static void run_dots(const kr_call *c, const attent
     ((P) <= 32 ? call<T, 1>(c, w) : (P) <= 64 ? call<T, 2>(c, w) : (P) <= 128 ? call<T, 4>(c, w) : call<T, 8>(c, w))
 
 static bool on_tensor_cores(const kr_call *c, const attention_work<bf16> &w, bool backward) {
-    if (!attention_tensor_takes(c)) return false;
+    if (!attention_tensor_takes(c, backward)) return false;
     if (backward) attention_tensor_bwd(c, w);
     else attention_tensor_fwd(c, w);
     return true;

@@ -43,7 +43,7 @@ template <typename T> static __device__ __forceinline__ attention_rest attention
 }
 
 /* attention_tensor.cu: on tensor cores, where they take the sizes; else false. */
-bool attention_tensor_takes(const kr_call *c);
+bool attention_tensor_takes(const kr_call *c, bool backward);
 void attention_tensor_fwd(const kr_call *c, const attention_work<bf16> &w);
 void attention_tensor_bwd(const kr_call *c, const attention_work<bf16> &w);
 #endif

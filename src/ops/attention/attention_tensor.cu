@@ -73,7 +73,7 @@ template <int P> struct tile {
     }
 };
 
-/* Keys that any row of a tile of queries sees, and those that all see. */
+/* Keys that any row of a tile of queries sees, and those that all see; below 0: in the cache. */
 struct range { int64_t from, to, all_from, all_to; };
 static __device__ __forceinline__ range range_of(const attention_work<bf16> &w, int64_t s, int64_t t0, int64_t n) {
     attention_span a = w.sees(s, t0), b = w.sees(s, t0 + n - 1);
@@ -85,7 +85,28 @@ static __device__ __forceinline__ range range_of(const attention_work<bf16> &w, 
 
 enum { FWD_KEYS = 64 };
 
-template <int P, int MT> static __global__ void __launch_bounds__(THREADS) fwd_kernel(attention_work<bf16> w) {
+/* Keys (value 0) or values of a group from step `from` on.  Those before the row lie in the cache,
+ * in float32: numbers that were bfloat16 when they came, if it was this op that kept them. */
+template <int P, bool CACHED>
+static __device__ __forceinline__ void fetch_keys(const attention_work<bf16> &w, bf16 *to, const bf16 *x, int64_t pitch, int64_t s, int row, int64_t from) {
+    using T = tile<P>;
+    if (!CACHED || from >= 0) T::template fetch_rows<FWD_KEYS>(to, x, pitch, from, w.L);
+    for (int e = threadIdx.x; CACHED && from < 0 && e < FWD_KEYS * (P / 8); e += THREADS) {
+        const int r = e / (P / 8), k = e % (P / 8) * 8;
+        const int64_t j = from + r;
+        uint4 v = {0, 0, 0, 0};
+        if (j < 0) {
+            const float4 *c = (const float4 *)(w.cached_row(s, row, j) + k);
+            const float4 lo = c[0], hi = c[1];
+            v = {pair(lo.x, lo.y), pair(lo.z, lo.w), pair(hi.x, hi.y), pair(hi.z, hi.w)};
+        } else if (j < w.L) {
+            v = *(const uint4 *)(x + j * pitch + k);
+        }
+        *(uint4 *)(to + r * T::WIDE + k) = v;
+    }
+}
+
+template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(THREADS) fwd_kernel(attention_work<bf16> w) {
     using T = tile<P>;
     constexpr int BQ = WARPS * 16 * MT, NK = FWD_KEYS / 8, NP = P / 8;
     extern __shared__ __align__(16) bf16 shared[];
@@ -98,8 +119,8 @@ template <int P, int MT> static __global__ void __launch_bounds__(THREADS) fwd_k
     float scale = w.scale * LOG2_E;
 
     T::template fetch_rows<BQ>(sq, q, w.q_pitch, t0, w.L);
-    T::template fetch_rows<FWD_KEYS>(sk, k, w.k_pitch, keys.from, w.L);
-    T::template fetch_rows<FWD_KEYS>(sv, v, w.v_pitch, keys.from, w.L);
+    fetch_keys<P, CACHED>(w, sk, k, w.k_pitch, s, g, keys.from);
+    fetch_keys<P, CACHED>(w, sv, v, w.v_pitch, s, w.G + g, keys.from);
     fetch_commit();
 
     float y[MT][NP][4] = {}, max[MT][2], sum[MT][2] = {};
@@ -128,8 +149,8 @@ template <int P, int MT> static __global__ void __launch_bounds__(THREADS) fwd_k
             __syncthreads();
         }
         if (j + FWD_KEYS <= keys.to) {
-            T::template fetch_rows<FWD_KEYS>(sk + (turn ^ 1) * FWD_KEYS * T::WIDE, k, w.k_pitch, j + FWD_KEYS, w.L);
-            T::template fetch_rows<FWD_KEYS>(sv + (turn ^ 1) * FWD_KEYS * T::WIDE, v, w.v_pitch, j + FWD_KEYS, w.L);
+            fetch_keys<P, CACHED>(w, sk + (turn ^ 1) * FWD_KEYS * T::WIDE, k, w.k_pitch, s, g, j + FWD_KEYS);
+            fetch_keys<P, CACHED>(w, sv + (turn ^ 1) * FWD_KEYS * T::WIDE, v, w.v_pitch, s, w.G + g, j + FWD_KEYS);
             fetch_commit();
         }
         unsigned tk = shared_at(sk + turn * FWD_KEYS * T::WIDE), tv = shared_at(sv + turn * FWD_KEYS * T::WIDE);
@@ -424,11 +445,11 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
 
 static bool vectors(const kr_tensor *x) { return cu_aligned(x, 16); }
 
-/* Without a cache before the row, heads of 32, 64 or 128, rows that 16 bytes fit. */
-bool attention_tensor_takes(const kr_call *c) {
+/* Heads of 32, 64 or 128, rows that 16 bytes fit; backward only without a cache before the row. */
+bool attention_tensor_takes(const kr_call *c, bool backward) {
     int64_t P = KR_SIZE(c, 'P'), L = KR_SIZE(c, 'L'), heads = KR_SIZE(c, 'S') * KR_SIZE(c, 'H');
     const kr_tensor *dy = &c->dout[ATTENTION_Y];
-    if ((P != 32 && P != 64 && P != 128) || c->in[ATTENTION_CACHE0].n_dims || L < 16 || heads * ((L + 63) / 64) > INT32_MAX) return false;
+    if ((P != 32 && P != 64 && P != 128) || (backward && c->in[ATTENTION_CACHE0].n_dims) || L < 16 || heads * ((L + 63) / 64) > INT32_MAX) return false;
     for (int i = 0; i < 3; i++)
         if (!vectors(&c->in[i]) || (c->din[i].data && !cu_aligned(&c->din[i], 4))) return false;
     return (!dy->data || ((uintptr_t)dy->data % 16 == 0)) && (uintptr_t)c->out[ATTENTION_Y].data % 4 == 0;
@@ -436,7 +457,7 @@ bool attention_tensor_takes(const kr_call *c) {
 
 template <int P, int MT> static void fwd(const kr_call *c, const attention_work<bf16> &w) {
     constexpr int BQ = WARPS * 16 * MT;
-    cu_launch(fwd_kernel<P, MT>, cu_blocks(w.L, BQ) * (unsigned)(w.S * w.H), THREADS, (BQ + 4 * FWD_KEYS) * tile<P>::WIDE * sizeof(bf16), c->stream, w);
+    cu_launch(w.cached ? fwd_kernel<P, MT, true> : fwd_kernel<P, MT, false>, cu_blocks(w.L, BQ) * (unsigned)(w.S * w.H), THREADS, (BQ + 4 * FWD_KEYS) * tile<P>::WIDE * sizeof(bf16), c->stream, w);
 }
 /* N: keys of a tile for dq, queries for dk and dv. */
 template <int P, int N> static void bwd(const kr_call *c, const attention_work<bf16> &w) {

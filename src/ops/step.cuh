@@ -7,7 +7,8 @@
  * step of 32 is free, so a thread takes 8 neighbours at once.
  *
  * How K is cut hangs on K and N alone, and the rows of an mma do not touch each other: a row has
- * the same bits beside any others, up to STEP_ROWS of them.  From there on cuBLASLt multiplies. */
+ * the same bits beside any others, up to STEP_ROWS of them (fewer in wide products).  From there on
+ * cuBLASLt multiplies. */
 #ifndef KR_OPS_STEP_CUH
 #define KR_OPS_STEP_CUH
 #include "cuda/blas.cuh"
@@ -19,7 +20,8 @@ enum {
     STEP_AHEAD = 4,    /* steps of 32 along K whose weights are on their way */
     STEP_GROUPS = 8,   /* of a grouped norm, at most */
     STEP_ROWS = 32,    /* most rows that are multiplied here */
-    STEP_SCORES = 16384, STEP_SCORES_ROWS = 8, /* beyond so many columns: most rows */
+    STEP_HEAVY = 8192, STEP_HEAVY_ROWS = 16,   /* from so many columns on: most rows */
+    STEP_SCORES = 16384, STEP_SCORES_ROWS = 8, /* beyond so many */
     STEP_WIDE = 2048   /* columns from which rows cost more than weights, and a block takes two mma's */
 };
 
@@ -296,7 +298,7 @@ template <typename T> static __global__ void __launch_bounds__(256) step_plain_k
     if (threadIdx.x % 32 == 0) t[at] = sum;
 }
 
-static inline bool step_by_blas(int64_t M, int64_t N) { return M > (N > STEP_SCORES ? STEP_SCORES_ROWS : STEP_ROWS); }
+static inline bool step_by_blas(int64_t M, int64_t N) { return M > (N > STEP_SCORES ? STEP_SCORES_ROWS : N >= STEP_HEAVY ? STEP_HEAVY_ROWS : STEP_ROWS); }
 static inline size_t step_padded(int64_t bytes) { return ((size_t)bytes + 255) / 256 * 256; }
 /* Scratch of a call: [t] [a, normalised] [workspace]. */
 static inline size_t step_bytes(int64_t M, int64_t N, int64_t K) {

@@ -36,6 +36,7 @@ static const char help[] =
     "                  a CPU also float16, q8_0, q4_0, q4_k, q6_k; decode and prefill take a list\n"
     "  --state-dtype T float32, bfloat16 or float16: how states are stored on a GPU (float32)\n"
     "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
+    "  --remake-scans N model: as train.remake_scans (0)\n"
     "  --profile       model: where the time goes, by op\n"
     "  --json          one JSON object a line\n";
 
@@ -309,6 +310,7 @@ int cmd_bench(int argc, char **argv) {
                                             {"prompt", 1, NULL, 'P'},
                                             {"only", 1, NULL, 'o'},
                                             {"recompute", 0, NULL, 'c'},
+                                            {"remake-scans", 1, NULL, 'm'},
                                             {"profile", 0, NULL, 'p'},
                                             {"device", 1, NULL, 'D'},
                                             {"dtype", 1, NULL, 'T'},
@@ -343,6 +345,10 @@ int cmd_bench(int argc, char **argv) {
             break;
         case 'P':
             if (!number("bench", "prompt", optarg, 1, 1e9, &s.prompt)) return EXIT_USAGE;
+            break;
+        case 'm':
+            if (!number("bench", "remake-scans", optarg, 0, 1e6, &x)) return EXIT_USAGE;
+            s.opt.remake_scans = (int64_t)x;
             break;
         case 'o': s.only = optarg; break;
         case 'c': s.recompute = true; break;

@@ -22,7 +22,10 @@
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/glu/glu.h"
 #include "ops/linear/linear.h"
+#include "ops/lti_scan/lti_scan.h"
 #include "ops/rope/rope.h"
+#include "ops/selective_scan/selective_scan.h"
+#include "ops/ssd/ssd.h"
 
 /* The gradient of a node's root, made at its first use.  Parameters have their own. */
 static kr_node *grad_root(kr_graph *g, kr_node *x) {
@@ -47,10 +50,17 @@ static bool has_grad(const kr_step *s) {
 
 /* --- cheap values, made again ------------------------------------------------------- */
 
-/* They read and write memory once; what they leave is a third of what a layer of Mamba-2 keeps,
- * and more than a quarter of a transformer's. */
-static bool is_cheap(const kr_op *op) {
-    return op == &kr_op_conv1d || op == &kr_op_gated_rmsnorm || op == &kr_op_glu || op == &kr_op_rope;
+static bool is_scan(const kr_op *op) { return op == &kr_op_ssd || op == &kr_op_selective_scan || op == &kr_op_lti_scan; }
+
+/* Steps that read and write memory once; what they leave is a third of what a layer of Mamba-2
+ * keeps, and more than a quarter of a transformer's.  And the last scans, if so wished: with the
+ * states it saves for backward a scan leaves half of such a layer. */
+static bool is_cheap(const kr_graph *g, int k) {
+    const kr_op *op = g->steps[k].op;
+    int64_t later = 0;
+    if (!is_scan(op)) return op == &kr_op_conv1d || op == &kr_op_gated_rmsnorm || op == &kr_op_glu || op == &kr_op_rope;
+    for (int i = k + 1; i < g->n_forward; i++) later += is_scan(g->steps[i].op);
+    return later < g->opt.remake_scans;
 }
 
 static kr_node *made_again(kr_graph *g, kr_node *x) { return x && x->root->again ? kr_node_view_as(g, x->root->again, x) : x; }
@@ -72,14 +82,19 @@ static void repeat_step(kr_graph *g, int f) {
     }
 }
 
+/* x, if a cheap step made it, and before that what that step reads. */
+static void remake(kr_graph *g, const kr_node *x) {
+    int p = x->root->maker;
+    if (x->root->again || p < 0 || x->root->keep || !is_cheap(g, p)) return;
+    for (int k = 0; k < KR_MAX_IN; k++)
+        if (g->steps[p].in[k]) remake(g, g->steps[p].in[k]);
+    repeat_step(g, p);
+}
+
 /* What backward of step f reads and a cheap step made. */
 static void remake_inputs(kr_graph *g, int f) {
-    for (int k = 0; k < KR_MAX_IN && has_grad(&g->steps[f]); k++) {
-        const kr_node *x = g->steps[f].in[k];
-        if (!x || !(g->steps[f].op->bwd_in >> k & 1) || x->root->again) continue;
-        int p = x->root->maker;
-        if (p >= 0 && is_cheap(g->steps[p].op) && !x->root->keep) repeat_step(g, p);
-    }
+    for (int k = 0; k < KR_MAX_IN && has_grad(&g->steps[f]); k++)
+        if (g->steps[f].in[k] && g->steps[f].op->bwd_in >> k & 1) remake(g, g->steps[f].in[k]);
 }
 
 /* Backward of forward step f, reading the values of step r (f itself, or its repetition). */

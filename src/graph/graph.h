@@ -36,6 +36,7 @@ typedef struct kr_graph_options {
     bool training;     /* kr_graph_grad will be called */
     bool checkpoint;   /* keep only the inputs of blocks; recompute blocks in backward */
     bool remake;       /* make cheap values again in backward instead of keeping them; not with checkpoint */
+    int64_t remake_scans; /* with remake: so many scans, from the last on, are made again as well */
     bool plain;        /* every op as it was built: no runs of ops are replaced by one (fuse.c) */
     kr_dtype state_dtype; /* of kr_state_low, on a GPU: KR_F32, KR_BF16 or KR_F16; not with training */
     bool frozen;       /* parameters do not change: what is computed from them alone is computed once */

@@ -31,6 +31,7 @@ typedef struct kr_model_graph_options {
     bool no_balance;    /* the loss is the head's alone, without those of routers */
     bool checkpoint;    /* recompute each layer in backward */
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
+    int64_t remake_scans; /* and so many scans, those of the last layers */
     double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */
     kr_dtype state_dtype; /* how an SSM's states are stored on a GPU: KR_F32, KR_BF16, KR_F16; not in training */
     bool plain;         /* every op as the parts build it; see kr_graph_options */

@@ -57,7 +57,7 @@ kr_status kr_bench_train(kr_bench_train_result *out, const char *path, int64_t S
     *out = (kr_bench_train_result){.S = S, .L = L};
     KR_TRY(kr_bench_model_open(&t.model, path, true, &o));
     kr_model_graph_options go = {
-        .mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute, .n_threads = o.n_threads};
+        .mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute, .remake_scans = o.remake_scans, .n_threads = o.n_threads};
     kr_status st = kr_model_graph(t.model, &go, &t.graph);
     if (st == KR_OK) st = bench(&t, &o, out);
     kr_graph_free(t.graph);

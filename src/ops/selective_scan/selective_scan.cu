@@ -59,6 +59,15 @@ __device__ __forceinline__ void fwd_fetch(copy_job (&jobs)[JOBS], const scan_arg
     copy_commit();
 }
 
+/* n elements of T as floats, by pairs; n is even. */
+template <typename T> __device__ __forceinline__ void widen_pairs(float *to, const T *from, int n) {
+    if constexpr (sizeof(T) == 2)
+        for (int i = 2 * (threadIdx.y * LANES + threadIdx.x); i < n; i += 2 * blockDim.y * LANES) {
+            const unsigned pair = *(const unsigned *)(from + i);
+            *(float2 *)(to + i) = make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+        }
+}
+
 /* Raw rows to what the states' loop reads: dt after softplus, dt u, resets, B and C.  The upper half
  * of the warps comes first, for the lower half has fwd_finish to do. */
 template <typename T, int R, int TILE, bool ENDS>
@@ -81,8 +90,8 @@ __device__ __forceinline__ void fwd_prepare(const scan_args &a, const scan_place
     }
     find_resets<TILE>(m.reset, a.seq_idx, a.seq_pitch, p.s, a.L, t0, rows, RESET);
     if (sizeof(T) < 4) {
-        widen(m.Bf, m.B + off, TILE * width);
-        if (!ENDS) widen(m.Cf, m.C + off, TILE * width);
+        widen_pairs(m.Bf, m.B + off, TILE * width);
+        if (!ENDS) widen_pairs(m.Cf, m.C + off, TILE * width);
     }
 }
 
@@ -112,6 +121,11 @@ __device__ __forceinline__ void fwd_finish(const scan_args &a, const scan_place 
             }
         }
         T *to = (T *)a.y + (p.s * a.L + t0 + t) * a.D + p.d0 + lane;
+        if (t + 4 <= rows) { /* nearly always: no branch between the stores */
+#pragma unroll
+            for (int k = 0; k < 4; k++, to += a.D) *to = cu_as<T>(y[k]);
+            continue;
+        }
 #pragma unroll
         for (int k = 0; k < 4; k++, to += a.D)
             if (t + k < rows) *to = cu_as<T>(y[k]);

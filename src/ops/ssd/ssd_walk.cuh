@@ -254,6 +254,12 @@ template <int NT> __device__ inline unsigned char *kept_at(bf16 *kept, const ssd
     return (unsigned char *)kept + ((row * a.G + p.g) * a.R * p.parts + p.own0 + i) * (NT / 4 * SSD_Q * 128);
 }
 
+/* A quarter of a state; one order for all of it holds up the loads behind it. */
+template <int NT> __device__ inline void kept_store(unsigned char *to, const unsigned char *from, int quarter) {
+    constexpr int bytes = NT * SSD_Q * 8;
+    bytes_store(to + quarter * bytes, from + quarter * bytes, bytes);
+}
+
 /* --- forward ------------------------------------------------------------------------------------ */
 
 /* Carries a state through the chunks and leaves it before each in one of two places. */
@@ -345,7 +351,7 @@ template <int NT> __device__ inline void walk_keep(const ssd_args &a, const ssd_
     for (int c = 0; c < p.n; c++) {
         for (int i = 0; i < p.n_here; i++) {
             barrier_wait(made + 2 * i + (c & 1), c / 2 & 1);
-            bytes_store(kept_at<NT>(kept, a, p, p.c0 + c, i), smem + W::state + (2 * i + (c & 1)) * W::K, W::K);
+            for (int q = 0; q < 4; q++) kept_store<NT>(kept_at<NT>(kept, a, p, p.c0 + c, i), smem + W::state + (2 * i + (c & 1)) * W::K, q);
         }
         store_read<0>();
         for (int i = 0; i < p.n_here; i++) barrier_arrive(used + 2 * i + (c & 1));
@@ -417,7 +423,7 @@ ssd_walk_back(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, cons
     if (wg >= p.n_here) return;
     const int own = p.own0 + wg, head = p.g * a.R + own / p.parts;
     const int64_t channel = (int64_t)head * a.P + own % p.parts * 64 + 16 * warp;
-    const bool stores = warp == 2 && lane == 0;
+    const bool stores = lane == 0;
     float S[8 * NT];
     uint32_t v[4][4];
     state_enter<NT, true>(S, a, p, channel, lane);
@@ -433,7 +439,7 @@ ssd_walk_back(const ssd_args a, const __grid_constant__ ssd_walk_maps maps, cons
         state_move<NT>(S, v, smem_at(at) + W::V, T->decay);
         store_fence();
         meet(1 + wg, 128); /* the state is there */
-        if (stores) bytes_store(kept_at<NT>(kept, a, p, p.c0 + p.n - 1 - c, wg), state, W::K);
+        if (stores) kept_store<NT>(kept_at<NT>(kept, a, p, p.c0 + p.n - 1 - c, wg), state, warp);
         wgmma_wait<0>();
         wgmma_pin(S);
         __syncwarp();

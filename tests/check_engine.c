@@ -169,6 +169,50 @@ static void test_alone(void **state) {
     for (int i = 0; i < N_MODELS; i++) kr_model_release((kr_model *)model_of_once(i));
 }
 
+/* What all that rests on, for weights of every type: rows have the bits of a row alone, and a text
+ * those of its pieces of 64. */
+static kr_graph *stateful(kr_model *m, int64_t S, int64_t n) {
+    return graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = S, .L = n, .stateful = true, .n_threads = 2});
+}
+
+static void check_weights(const char *config, kr_dtype type) {
+    enum { ROWS = 5, N = 256, W = 96 };
+    json_t *j = json_of(config);
+    kr_model *m;
+    if (kr_model_describe(&m, j, "test", type, NULL) != KR_OK) fail_msg("%s", kr_error());
+    json_decref(j);
+    assert_int_equal(kr_params_alloc(m->params, false), KR_OK);
+    kr_params_init(m->params, 3);
+    kr_graph *one = stateful(m, 1, 1), *all = stateful(m, ROWS, 1), *piece = stateful(m, 1, 64), *whole = stateful(m, 1, N);
+    for (int32_t i = 0; i < 6; i++) {
+        for (int32_t s = 0; s < ROWS; s++) ((int32_t *)kr_graph_data(all, "ids"))[s] = (s * 31 + i * 7) % W;
+        *(int32_t *)kr_graph_data(one, "ids") = (3 * 31 + i * 7) % W;
+        kr_graph_run(all, KR_RUN_FORWARD);
+        kr_graph_run(one, KR_RUN_FORWARD);
+        if (memcmp((float *)kr_graph_data(all, "logits") + 3 * W, kr_graph_data(one, "logits"), W * sizeof(float)) != 0)
+            fail_msg("%s: a row beside others has other bits than alone, step %d", kr_dtype_text(type), i);
+    }
+    for (int32_t i = 0; i < N; i++) ((int32_t *)kr_graph_data(whole, "ids"))[i] = (i * i + 5 * i) % W;
+    kr_graph_run(whole, KR_RUN_FORWARD);
+    for (int at = 0; at < N; at += 64) {
+        memcpy(kr_graph_data(piece, "ids"), (int32_t *)kr_graph_data(whole, "ids") + at, 64 * sizeof(int32_t));
+        kr_graph_run(piece, KR_RUN_FORWARD);
+    }
+    if (memcmp(kr_graph_data(piece, "logits"), kr_graph_data(whole, "logits"), W * sizeof(float)) != 0) fail_msg("%s: pieces have other bits than the whole", kr_dtype_text(type));
+    kr_graph *const graphs[] = {one, all, piece, whole};
+    for (int i = 0; i < 4; i++) kr_graph_free(graphs[i]);
+    kr_model_release(m);
+}
+
+static void test_weights(void **state) {
+    static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16, KR_Q8_0, KR_Q4_0, KR_Q4_K};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        check_weights("{'model_type': 'krait', 'd_model': 256, 'n_layer': 2, 'vocab_size': 96, 'mixer': {'type': 'mamba2', 'd_state': 32, 'headdim': 32}}", types[i]);
+    for (size_t i = 0; i < 3; i++)
+        check_weights("{'model_type': 'krait', 'd_model': 256, 'n_layer': 2, 'vocab_size': 96, 'layers': ['mamba1+mlp', 's4d']}", types[i]);
+}
+
 /* --- the prefix cache --------------------------------------------------------------------------------- */
 
 static int64_t cached_of(kr_engine *e, const int32_t *tok, int64_t n) {
@@ -519,7 +563,7 @@ static void test_memory_ends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
         cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
     };

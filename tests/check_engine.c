@@ -251,6 +251,35 @@ static void test_shared_prompts(void **state) {
     kr_model_release(m);
 }
 
+/* Several of one prompt at once: it is read once. */
+static void test_at_once(void **state) {
+    enum { N = 6, LONG = 300 };
+    int32_t a[LONG], b[LONG];
+    kr_request *r[N];
+    (void)state;
+    kr_model *m = model_of(models[0], 3);
+    draw_text(a, LONG, 1);
+    draw_text(b, LONG, 2);
+    memcpy(b, a, 200 * sizeof *a);
+    for (int other = 0; other < 2; other++) {
+        kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = N});
+        int64_t read = 0;
+        for (int i = 0; i < N; i++) r[i] = submit(e, (kr_request_options){.prompt = other && i % 2 ? b : a, .n_prompt = LONG, .max_tok = 3});
+        for (int i = 0; i < N; i++) {
+            kr_request_usage u;
+            written w;
+            collect(r[i], &w);
+            assert_int_equal(w.finish, KR_FINISH_LENGTH);
+            kr_request_get_usage(r[i], &u);
+            read += LONG - u.n_cached;
+            kr_request_free(r[i]);
+        }
+        if (read != LONG + other * (LONG - 192)) fail_msg("%d tokens were read", (int)read);
+        kr_engine_free(e);
+    }
+    kr_model_release(m);
+}
+
 /* A conversation: with reuse_replies nothing of what was written is read again. */
 static void test_replies(void **state) {
     int32_t talk[400];
@@ -563,7 +592,7 @@ static void test_memory_ends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_at_once), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
         cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
     };

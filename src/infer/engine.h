@@ -66,6 +66,7 @@ struct kr_sequence {
     kr_sampler sampler;
     int64_t pos;               /* tokens read of req->tok */
     int64_t parting;           /* where another prompt parted from this one; 0: unknown */
+    bool fresh;                /* nothing of it was read yet */
     bool exact;                /* its state is what a reading from the start gives */
     bool closing;              /* its last token is being read, for the state to be kept */
     kr_finish finish;

@@ -11,11 +11,28 @@ enum { TURN = 4, ALONE = 8 };
 
 static kr_graph *desk(const kr_engine *e) { return e->desk.graph[0]; }
 
+static bool is_cached(const kr_engine *e, const kr_sequence *q) { return e->opt.cache_bytes > 0 && !q->req->opt.no_cache && !q->req->from; }
+
+/* From the nearest state that is known. */
+static void look_up(kr_engine *e, kr_sequence *q) {
+    kr_request *r = q->req;
+    kr_prefix_hit hit = kr_prefix_find(&e->cache, r->tok, r->n_tok, e->opt.reuse_replies);
+    kr_snapshot_free(q->parked);
+    q->parked = hit.state;
+    q->pos = hit.n_tok;
+    q->exact = hit.whole;
+    if (hit.shared > hit.n_tok) q->parting = hit.shared;
+    pthread_mutex_lock(&e->shared->lock);
+    e->stats.n_cached += hit.n_tok - r->n_cached;
+    r->n_cached = hit.n_tok;
+    pthread_mutex_unlock(&e->shared->lock);
+}
+
 kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     kr_request *r = q->req;
-    bool known = !r->from && !r->opt.no_cache && e->opt.cache_bytes > 0;
     q->pos = q->parting = 0;
     q->exact = !r->from;
+    q->fresh = true;
     q->closing = false;
     q->pieces = 0;
     q->place = r->opt.grammar ? r->opt.grammar->start : 0;
@@ -30,17 +47,40 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     }
     for (int64_t i = 0; i < r->n_tok; i++) kr_sampler_see(&q->sampler, r->tok[i], false);
     if (r->from) q->parked = kr_snapshot_share(r->from);
-    if (!known) return KR_OK;
-    kr_prefix_hit hit = kr_prefix_find(&e->cache, r->tok, r->n_tok, e->opt.reuse_replies);
-    q->parked = hit.state;
-    q->pos = hit.n_tok;
-    q->exact = hit.whole;
-    if (hit.shared > hit.n_tok) q->parting = hit.shared;
-    pthread_mutex_lock(&e->shared->lock);
-    r->n_cached = hit.n_tok;
-    e->stats.n_cached += hit.n_tok;
-    pthread_mutex_unlock(&e->shared->lock);
+    if (is_cached(e, q)) look_up(e, q);
     return KR_OK;
+}
+
+/* --- turns ---------------------------------------------------------------------------------------- */
+
+static int64_t shared_tokens(const kr_request *a, const kr_request *b) {
+    int64_t n = a->n_tok < b->n_tok ? a->n_tok : b->n_tok, i = 0;
+    while (i < n && a->tok[i] == b->tok[i]) i++;
+    return i;
+}
+
+/* A prompt of which more is being read for another one waits until that has come so far.  Who is
+ * waited for is further or, at the same place, before: so not all can wait. */
+static bool waits(kr_engine *e, int64_t i) {
+    kr_sequence *q = e->reading[i];
+    for (int64_t k = 0; k < e->n_reading && q->fresh && is_cached(e, q); k++) {
+        kr_sequence *p = e->reading[k];
+        if (k == i || !is_cached(e, p) || p->pos < q->pos || (p->pos == q->pos && k > i)) continue;
+        int64_t n = shared_tokens(p->req, q->req);
+        if (n < p->req->n_tok || n < q->req->n_tok) n -= n % e->opt.grain;
+        if (n <= q->pos || p->pos >= n) continue;
+        if (p->parting <= p->pos || n < p->parting) p->parting = n; /* where it leaves a checkpoint */
+        q->parting = n;
+        return true;
+    }
+    return false;
+}
+
+static kr_sequence *whose_turn(kr_engine *e) {
+    while (waits(e, e->turn)) e->turn = (e->turn + 1) % e->n_reading;
+    kr_sequence *q = e->reading[e->turn];
+    if (q->fresh && q->parting > q->pos && is_cached(e, q)) look_up(e, q); /* it waited */
+    return q;
 }
 
 /* --- the desk ------------------------------------------------------------------------------------ */
@@ -136,6 +176,7 @@ static kr_status read_piece(kr_engine *e, kr_sequence *q) {
     e->piece = piece;
     q->pos += piece;
     q->pieces++;
+    q->fresh = false;
     keep_checkpoint(e, q, logits);
     if (q->pos == r->n_tok) return start_writing(e, q, logits, NULL);
     if (q->pieces >= TURN) e->turn = (e->turn + 1) % e->n_reading, q->pieces = 0;
@@ -147,7 +188,7 @@ kr_status kr_engine_read(kr_engine *e) {
     double start = kr_now(), now = start, t;
     bool writing = e->n_writing > 0;
     do {
-        kr_sequence *q = e->reading[e->turn];
+        kr_sequence *q = whose_turn(e);
         t = now;
         KR_TRY(read_piece(e, q));
         now = kr_now();

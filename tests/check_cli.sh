@@ -100,6 +100,10 @@ grep -q '"eos_token_id"' spoken/config.json || fail "no end token in the config"
 same spoken/tokenizer.json "$root/tests/data/tokenizer.json" "the tokenizer beside the model"
 expect 0 . generate spoken -p 'the krait' -n 20
 expect 0 'bits/byte' eval spoken text.txt
+expect 2 'wants a model and one file' eval spoken --task lambada
+expect 3 'no task "mmlu"' eval spoken --task mmlu text.txt
+echo '{"text": "the krait is a small snake"}' >lambada.jsonl
+expect 0 'lambada  1 questions  acc [01]' eval spoken --task lambada lambada.jsonl
 expect 2 'want a model and a new folder' convert spoken
 expect 3 'is there already' convert spoken spoken
 expect 3 'dtype is "int3"' convert spoken other --dtype int3

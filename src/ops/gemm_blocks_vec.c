@@ -79,7 +79,7 @@ static void round_group(const float *x, int32_t lifted, bool halves, int8_t *q, 
             memcpy(q + i, &b, sizeof b);
             total += t - 12582912.f;
         }
-        sum[half] = (int32_t)v_sum(total);
+        sum[half] = max < __builtin_inff() ? (int32_t)v_sum(total) : 0;
     }
     to->d = max < 1e-30f ? 0 : max / 127;
     to->sum = to->d * (float)(sum[0] + sum[1]);

@@ -317,95 +317,6 @@ INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups
     for (int r = 0; r < rows; r++) y[r][0] = sum[r][0], y[r][1] = sum[r][1];
 }
 
-/* --- a single row: weights go from the blocks through registers, a vector of columns at a time --- */
-
-INLINE vf dot(const vi *t, const bool with_sign, const bool vnni, const int8_t *x, int32_t base) {
-    vi s[2] = {base - (vi){0}, {0}};
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        int32_t four;
-        memcpy(&four, x + 4 * i, 4);
-        vi v = four - (vi){0};
-        s[i % 2] = with_sign ? dot_signed(s[i % 2], t[i], v) : dot_low(s[i % 2], t[i], v, vnni);
-    }
-    return __builtin_convertvector(s[0] + s[1], vf);
-}
-
-INLINE void single_before(const kr_dtype type, const bool vnni, source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {
-    const int64_t bytes = type == KR_Q8_0 ? 34 : 18;
-    for (int j = 0; j < 2; j++) {
-        float scale[KR_GEMM_QK / 32 * KR_VL];
-        const uint8_t *const *row = s->row + j * KR_VL;
-        vf sum = y[j];
-        scales_before(row, groups, bytes, scale, KR_VL);
-        for (int64_t g = 0; g < groups; g++) {
-            vi t[8];
-            fetch(s, KR_VL * bytes);
-            if (type == KR_Q8_0) read_q8_0(row, g, vnni, t);
-            else read_q4_0(row, g, t);
-            const bool with_sign = type == KR_Q8_0 && !vnni;
-            sum += dot(t, with_sign, vnni, x + 32 * g, with_sign ? 0 : a[g].base[0]) * (v_load(scale + g * KR_VL) * a[g].d);
-        }
-        y[j] = sum;
-    }
-}
-
-INLINE void single_q4_k(const bool vnni, source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {
-    for (int j = 0; j < 2; j++) {
-        const uint8_t *const *row = s->row + j * KR_VL;
-        vf sum = y[j];
-        for (int64_t g = 0; g < groups; g++) {
-            float scale[8 * KR_VL], min[8 * KR_VL];
-            vi t[8], odd[8];
-            int64_t at = g / 8 * 144;
-            quad(row, at, t);
-            scales_q4_k(t, scale, min, KR_VL);
-            for (int i = 0; i < 8; i += 2, g += 2) {
-                fetch(s, KR_VL * 36);
-                quad(row, at + 16 + 16 * i, t), quad(row, at + 32 + 16 * i, t + 4);
-#pragma GCC unroll 8
-                for (int k = 0; k < 8; k++) odd[k] = t[k] >> 4 & 0x0f0f0f0f, t[k] &= 0x0f0f0f0f;
-                sum += dot(t, false, vnni, x + 32 * g, 0) * (v_load(scale + i * KR_VL) * a[g].d);
-                sum -= v_load(min + i * KR_VL) * a[g].sum;
-                sum += dot(odd, false, vnni, x + 32 * g + 32, 0) * (v_load(scale + (i + 1) * KR_VL) * a[g + 1].d);
-                sum -= v_load(min + (i + 1) * KR_VL) * a[g + 1].sum;
-            }
-            g--;
-        }
-        y[j] = sum;
-    }
-}
-
-typedef void single_kernel(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y);
-#define SINGLE(vnni)                                                                                                \
-    static void single_q8_0_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
-        single_before(KR_Q8_0, vnni, s, groups, x, a, y);                                                           \
-    }                                                                                                               \
-    static void single_q4_0_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
-        single_before(KR_Q4_0, vnni, s, groups, x, a, y);                                                           \
-    }                                                                                                               \
-    static void single_q4_k_##vnni(source *s, int64_t groups, const int8_t *x, const kr_gemm_group *a, vf *y) {     \
-        single_q4_k(vnni, s, groups, x, a, y);                                                                      \
-    }
-SINGLE(0)
-#if defined(KR_V512_) || defined(KR_V256_)
-SINGLE(1)
-#else
-#define single_q8_0_1 single_q8_0_0
-#define single_q4_0_1 single_q4_0_0
-#define single_q4_k_1 single_q4_k_0
-#endif
-
-/* NULL: through a panel, like many rows. */
-static single_kernel *single_of(kr_dtype type, bool vnni) {
-    switch (type) {
-    case KR_Q8_0: return vnni ? single_q8_0_1 : single_q8_0_0;
-    case KR_Q4_0: return vnni ? single_q4_0_1 : single_q4_0_0;
-    case KR_Q4_K: return vnni ? single_q4_k_1 : single_q4_k_0;
-    default: return NULL;
-    }
-}
-
 typedef void tile_kernel(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, vf (*y)[2]);
 #define TILE(rows, how, vnni)                                                                                                    \
     static void tile_##rows##_##how##_##vnni(int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k, const panel *p, \
@@ -443,9 +354,8 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
     for (int64_t k = 0; k < g->k; k += KR_GEMM_QK) {
         int64_t kc = least(KR_GEMM_QK, g->k - k);
         bool load = k || g->acc, bias = !k && g->bias;
-        single_kernel *single = g->m == 1 ? single_of(g->b_type, b->vnni) : NULL;
         source from = source_at(g, j, n, k);
-        if (!single) make_panel(b, &from, kc, &p);
+        make_panel(b, &from, kc, &p);
         for (int64_t i = i0; i < i1; i += high) {
             int64_t rows = least(high, i1 - i), left[2] = {least(KR_VL, n), n > KR_VL ? n - KR_VL : 0};
             vf y[MR][2];
@@ -454,8 +364,7 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
                     y[r][v] = load ? v_load_n(g->c + (i + r) * g->ldc + j + v * KR_VL, left[v]) : (vf){0};
                     if (bias) y[r][v] += v_load_n(g->bias + j + v * KR_VL, left[v]);
                 }
-            if (single) single(&from, kc / 32, b->x + k, b->group + k / 32, y[0]);
-            else kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
+            kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
             for (int64_t r = 0; r < rows; r++)
                 for (int v = 0; v < 2; v++) v_store_n(g->c + (i + r) * g->ldc + j + v * KR_VL, y[r][v], left[v]);
         }
@@ -468,6 +377,18 @@ static void do_item(void *arg, int64_t item, int who) {
     columns(b, j, least(WIDE, b->g->n - j), i, least(i + b->rows, b->g->m), b->panels + who * (int64_t)(PANEL_W + PANEL_SCALE + PANEL_MIN));
 }
 
+/* A single row: some 64 KB of weights at once. */
+static int64_t row_width(const kr_gemm *g) {
+    int64_t fit = 65536 / (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb) / WIDE * WIDE;
+    return fit > WIDE ? fit : WIDE;
+}
+static void do_columns(void *arg, int64_t item, int who) {
+    const job *b = arg;
+    int64_t width = row_width(b->g), j = item * width;
+    (void)who;
+    KR_VEC(kr_gemm_blocks_row)(b->g, b->vnni, b->x, b->group, j, least(j + width, b->g->n));
+}
+
 void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     int64_t bytes = (g->m * g->k + 63) / 64 * 64, groups = g->m * (g->k / 32), panels = (g->n + WIDE - 1) / WIDE;
     job b = {.g = g, .vnni = dot_has_vnni() && !g->plain, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
@@ -476,5 +397,9 @@ void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;
     b.row_parts = (g->m + b.rows - 1) / b.rows;
     kr_team_each(g->m * g->k < 16384 ? 1 : n_threads, g->m, round_row, &b);
+    if (g->m == 1) {
+        kr_team_each(g->k * g->n < 100000 ? 1 : n_threads, (g->n + row_width(g) - 1) / row_width(g), do_columns, &b);
+        return;
+    }
     kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, panels * b.row_parts, do_item, &b);
 }

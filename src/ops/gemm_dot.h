@@ -79,4 +79,9 @@ DOT_INLINE vi dot_signed(vi s, vi w, vi x) {
     return dot_low(s, w, x, false);
 #endif
 }
+
+/* gemm_blocks_row_vec.c: columns [j0, j1) of a single row, which has been rounded to x and a, on the calling thread. */
+struct kr_gemm;
+struct kr_gemm_group;
+void KR_VEC(kr_gemm_blocks_row)(const struct kr_gemm *g, bool vnni, const int8_t *x, const struct kr_gemm_group *a, int64_t j0, int64_t j1);
 #endif

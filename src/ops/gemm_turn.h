@@ -59,4 +59,54 @@ static inline __attribute__((always_inline)) void transpose(vf *r) {
 #endif
     }
 }
+/* 16 bytes of each of KR_VL columns: t[i] has the i-th four of all. */
+static inline __attribute__((always_inline)) void turn_four(const uint8_t *const *row, int64_t at, vi *t) {
+    vf v[4], u[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+#define LANE(i) ((const float *)(const void *)(row[r + 4 * (i)] + at))
+#if defined(KR_V512_)
+        __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(LANE(0)));
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(1)), 1);
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(2)), 2);
+        v[r] = (vf)_mm512_insertf32x4(x, _mm_loadu_ps(LANE(3)), 3);
+#elif defined(KR_V256_)
+        v[r] = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(LANE(0))), _mm_loadu_ps(LANE(1)), 1);
+#else
+        v[r] = v_load(LANE(0));
+#endif
+#undef LANE
+    }
+    turn_lanes(v, u);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) t[i] = (vi)u[i];
+}
+
+/* 32 bytes of each. */
+static inline __attribute__((always_inline)) void turn_eight(const uint8_t *const *row, int64_t at, vi *t) {
+#if defined(KR_V512_)
+    vf v[8], u[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) { /* two columns share a vector from the start */
+        int r = i < 4 ? i : i + 4;
+        v[i] = (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps((const float *)(const void *)(row[r] + at))),
+                                      _mm256_loadu_ps((const float *)(const void *)(row[r + 4] + at)), 1);
+    }
+    turn_lanes(v, u), turn_lanes(v + 4, u + 4);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        t[c] = (vi)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0x88);
+        t[4 + c] = (vi)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0xdd);
+    }
+#elif defined(KR_V256_)
+    vf v[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) v[i] = v_load((const float *)(const void *)(row[i] + at));
+    transpose(v);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) t[i] = (vi)v[i];
+#else
+    turn_four(row, at, t), turn_four(row, at + 16, t + 4);
+#endif
+}
 #endif

@@ -49,6 +49,7 @@ template <typename T> static __global__ void __launch_bounds__(32 * WARPS) route
             int64_t x = __shfl_xor_sync(~0u, at, d);
             if (x != INT64_MAX && (at == INT64_MAX || score > best || (!(best > score) && x < at))) best = score, at = x;
         }
+        __syncwarp(); /* before: reads of idx may be made early, whole words at once */
         if (threadIdx.x == 0) idx[k] = (int)at;
         __syncwarp();
         total += a.p(a.logit(r, at), most, sum);

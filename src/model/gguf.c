@@ -45,8 +45,8 @@ static kr_status get_text(reader *r, const char **text, uint64_t *n, const char 
 
 /* A name goes into messages: short, and without control characters. */
 static kr_status get_name(reader *r, const char **name, const char *what) {
-    const char *text;
-    uint64_t n;
+    const char *text = NULL;
+    uint64_t n = 0;
     KR_TRY(get_text(r, &text, &n, what));
     if (n == 0 || n > MAX_NAME) KR_FAIL(KR_ERR_FORMAT, "%s: %s is %llu bytes long, want 1 to %d", r->g->name, what, (unsigned long long)n, MAX_NAME);
     for (uint64_t i = 0; i < n; i++)
@@ -69,7 +69,7 @@ static kr_status get_kind(reader *r, kr_gguf_kind *kind, const char *key) {
 
 static kr_status get_array(reader *r, kr_gguf_pair *v) {
     const char *text;
-    uint64_t n, left;
+    uint64_t n = 0, left;
     KR_TRY(get_kind(r, &v->of, v->key));
     KR_TRY(get(r, &v->n, sizeof v->n, v->key));
     if (v->of == KR_GGUF_ARRAY) KR_FAIL(KR_ERR_FORMAT, "%s: %.200s: an array of arrays, which Krait does not read", r->g->name, v->key);
@@ -85,7 +85,7 @@ static kr_status get_array(reader *r, kr_gguf_pair *v) {
 }
 
 static kr_status get_pair(reader *r, kr_gguf_pair *v) {
-    const char *text;
+    const char *text = NULL;
     KR_TRY(get_name(r, &v->key, "a key"));
     KR_TRY(get_kind(r, &v->kind, v->key));
     if (v->kind == KR_GGUF_ARRAY) return get_array(r, v);

@@ -9,6 +9,7 @@
  *   balance     what training adds for routers, against the formula
  *   scales      factors in a config are the same as factors in weights
  *   impl        every instruction set within rounding of every other */
+#include "model/safetensors.h"
 #include "model_case.h"
 
 enum { L = 13 };
@@ -507,6 +508,42 @@ static void test_scales(void **state) {
     kr_model_release(b);
 }
 
+/* A family's files have in_proj in three pieces; together they must be as high as it is. */
+static void test_pieces(void **state) {
+    static const struct { int64_t rows[3]; const char *says; } files[] = {
+        {{8, 4, 4}, NULL}, {{8, 8, 8}, "v_proj.weight is [8, 8], want [0, 8]"}, {{12, 12, 4}, "k_proj.weight is [12, 8], want [4, 8]"},
+        {{17, 4, 4}, "q_proj.weight is [17, 8], want [16, 8]"}, {{8, 4, 2}, "have 14 rows, want 16"}};
+    static const char *const names[] = {"embed_tokens", "layers.0.input_layernorm", "layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj",
+                                        "layers.0.self_attn.v_proj", "layers.0.self_attn.o_proj", "layers.0.pre_ff_layernorm",
+                                        "layers.0.feed_forward.up_proj", "layers.0.feed_forward.gate_proj", "layers.0.feed_forward.down_proj",
+                                        "final_layernorm"};
+    static float data[17 * 8];
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        kr_model *m = model_of("{'model_type': 'bamba', 'hidden_size': 8, 'num_hidden_layers': 1, 'vocab_size': 16, 'intermediate_size': 8, 'mamba_n_heads': 2,"
+                               " 'num_attention_heads': 2, 'num_key_value_heads': 1, 'attn_layer_indices': [0], 'tie_word_embeddings': true}", 1);
+        char path[] = "/tmp/krait-pieces-XXXXXX", name[80];
+        kr_st_writer *w;
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        close(fd);
+        assert_int_equal(kr_st_writer_new(&w), KR_OK);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            bool norm = strstr(names[k], "norm") != NULL;
+            kr_tensor t = {.data = data, .dtype = KR_F32, .n_dims = norm ? 1 : 2, .dim = {k == 0 ? 16 : k >= 2 && k <= 4 ? files[i].rows[k - 2] : 8, 8}};
+            snprintf(name, sizeof name, "model.%s.weight", names[k]);
+            assert_int_equal(kr_st_writer_add(w, name, &t, KR_F32), KR_OK);
+        }
+        assert_int_equal(kr_st_writer_save(w, path), KR_OK);
+        kr_st_writer_free(w);
+        kr_status st = kr_model_read_weights(m, path);
+        assert_int_equal(st, files[i].says ? KR_ERR_SHAPE : KR_OK);
+        if (files[i].says && !strstr(kr_error(), files[i].says)) fail_msg("said: %s", kr_error());
+        remove(path);
+        kr_model_release(m);
+    }
+}
+
 /* What cannot be right is refused, in words. */
 static void test_refusals(void **state) {
     static const struct { const char *config, *says; kr_model_graph_options o; } refused[] = {
@@ -541,6 +578,7 @@ int main(void) {
         cmocka_unit_test(test_instruction_sets),
         cmocka_unit_test(test_balance),
         cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,7 @@ static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
     for (int k = 0; k < from->n; k++) {
         write_name(from, k, name, sizeof name);
         const kr_st_tensor *t = kr_st_find(st, name);
-        if (from->n > 1 && t && t->n_dims > 0 && t->dim[0] <= whole - rows) dim[0] = t->dim[0]; /* else the reader says what is wrong */
+        if (from->n > 1) dim[0] = t && t->n_dims > 0 && t->dim[0] < whole - rows ? t->dim[0] : whole - rows; /* else the reader says what is wrong */
         KR_TRY(kr_st_read(st, name, n_dims, dim, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
         if (p->master) KR_TRY(kr_st_read_f32(st, name, n_dims, dim, p->master + rows * width));
         rows += dim[0];

@@ -185,7 +185,7 @@ static kr_status see_blocks(shard *s) {
         kr_st_tensor *t = type ? (kr_st_tensor *)(uintptr_t)find(s->tensor, s->n_tensors, s->meta[i].key) : NULL;
         if (!t) continue;
         int64_t n = kr_dtype_block((kr_dtype)type), bytes = (int64_t)kr_dtype_row_bytes((kr_dtype)type, n), last = t->n_dims ? t->dim[t->n_dims - 1] : 0;
-        if (t->dtype != KR_ST_U8 || t->n_dims == 0 || last % bytes || t->count / bytes > INT64_MAX / 64 / n)
+        if (t->dtype != KR_ST_U8 || t->n_dims == 0 || last % bytes || t->count / bytes > INT64_MAX / 64 / n || last / bytes > INT64_MAX / 64 / n)
             KR_FAIL(KR_ERR_FORMAT, "%s: tensor %.200s should hold blocks of %s, but is not U8 with rows of a multiple of %lld", s->name, t->name,
                     s->meta[i].value, (long long)bytes);
         if (t->block) continue;

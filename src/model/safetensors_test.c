@@ -364,6 +364,8 @@ static void keeps_blocks(void **state) {
     assert_error_has("multiple of 34");
     save("lies", "{\"__metadata__\":{\"a\":\"q8_0\"},\"a\":{\"dtype\":\"F16\",\"shape\":[17],\"data_offsets\":[0,34]}}", 34);
     assert_int_equal(kr_st_open(&st, at("lies")), KR_ERR_FORMAT);
+    save("lies", "{\"__metadata__\":{\"a\":\"q4_0\"},\"a\":{\"dtype\":\"U8\",\"shape\":[0,9223372036854775800],\"data_offsets\":[0,0]}}", 0);
+    assert_int_equal(kr_st_open(&st, at("lies")), KR_ERR_FORMAT); /* which as numbers is beyond int64 */
     save("lies", "{\"__metadata__\":{\"a\":\"float16\",\"b\":\"q8_0\"},\"a\":{\"dtype\":\"U8\",\"shape\":[34],\"data_offsets\":[0,34]}}", 34);
     assert_int_equal(kr_st_open(&st, at("lies")), KR_OK); /* other people's words */
     assert_int_equal(kr_st_at(st, 0)->block, KR_F32);

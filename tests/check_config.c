@@ -250,6 +250,8 @@ static void test_refusals(void **state) {
         {"{'model_type': 'bamba', 'hidden_size': 8, 'surprise': 1}", "\"surprise\" is not known"},
         {"{'model_type': 'bamba', 'hidden_size': 8, 'mamba_n_heads': 3, 'num_attention_heads': 2}", "mamba_n_heads 3 does not divide"},
         {"{'model_type': 'nemotron_h', 'hidden_size': 8, 'layers_block_type': ['moe']}", "layer 0 is neither"},
+        {"{'model_type': 'bamba', 'hidden_size': 64, 'num_hidden_layers': 9000000000000000}", "layers, want at most 100000"},
+        {"{'d_model': 8, 'n_layer': 9000000000000000, 'vocab_size': 9, 'd_intermediate': 8}", "layers, want at most 100000"},
         {"{'model_type': 'krait', 'layers': []}", "layers wants an array"},
         {"{'model_type': 'krait', 'layers': 'mamba2'}", "layers wants an array"},
         {"{'model_type': 'krait', 'layers': [3]}", "layers[0] wants a text"},

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const kr_family *const families[] = {&kr_family_bamba, &kr_family_nemotron_h, &kr_family_falcon_h1, &kr_family_jamba, &kr_family_granite, &kr_family_zamba2};
-enum { N_FAMILIES = sizeof families / sizeof *families };
+enum { N_FAMILIES = sizeof families / sizeof *families, MAX_LAYERS = 100000 }; /* as config.c */
 
 /* --- paths: "mixers.attention.n_head", "time_step_limit.1" -------------------------------- */
 
@@ -109,6 +109,13 @@ kr_status kr_layers_add(json_t *own, const char *text) {
     return KR_OK;
 }
 
+/* The list of layers is built before config.c sees how long it is. */
+static kr_status check_layers(const json_t *own, const char *where) {
+    int64_t n = kr_path_int(own, "n_layer", 0);
+    if (n > MAX_LAYERS) KR_FAIL(KR_ERR_CONFIG, "%s: there are %lld layers, want at most %d", where, (long long)n, MAX_LAYERS);
+    return KR_OK;
+}
+
 /* Is `name` one of the names in "attention&mixer+mlp"? */
 static bool names_part(const char *text, const char *name) {
     for (size_t n = strlen(name); text; text = strpbrk(text, "+&") ? strpbrk(text, "+&") + 1 : NULL)
@@ -142,6 +149,7 @@ kr_status kr_hybrid_read(const json_t *j, const char *where, const char *type, j
     const json_t *limit = json_object_get(j, "time_step_limit");
     if (limit && !json_is_null(limit) && json_array_size(limit) != 2) KR_FAIL(KR_ERR_CONFIG, "%s: the key \"time_step_limit\" wants an array of two numbers", where);
     KR_TRY(kr_rows_translate(f->rows, j, where, own));
+    KR_TRY(check_layers(own, where));
     KR_TRY(kr_path_put(own, "mixer.type", json_string(f->mixer)));
     KR_TRY(f->finish(j, where, own));
     drop_unused(own);
@@ -168,6 +176,7 @@ kr_status kr_state_spaces_layers(const json_t *j, const char *where, json_t *own
     int64_t n = kr_path_int(own, "n_layer", 0), F = kr_path_int(j, "d_intermediate", 0);
     bool attention = json_array_size(idx) > 0;
     if (!attention && F <= 0) return KR_OK;
+    KR_TRY(check_layers(own, where));
     if (attention && !json_is_true(json_object_get(cfg, "causal"))) KR_FAIL(KR_ERR_CONFIG, "%s: attn_cfg.causal is not true", where);
     if (attention && kr_path_int(cfg, "mlp_dim", 0)) KR_FAIL(KR_ERR_CONFIG, "%s: attn_cfg.mlp_dim is not supported", where);
     if (attention) KR_TRY(kr_rows_translate(mha_rows, cfg, where, own));

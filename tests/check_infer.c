@@ -380,6 +380,25 @@ static void test_refused(void **state) {
     kr_sampler_clear(&s);
 }
 
+/* What broken weights give, and an end that a config names beyond the vocabulary. */
+static void test_no_scores(void **state) {
+    const kr_sampler_options how[] = {{.temperature = 1, .min_tok = 5}, {.temperature = 1, .top_n_sigma = 1, .min_tok = 5}, {.mirostat_tau = 3, .min_tok = 5}, {.min_tok = 5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+        float x[W];
+        kr_sampler s;
+        for (int k = 0; k < W; k++) x[k] = NAN;
+        assert_int_equal(kr_sampler_init(&s, W, W + 1000), KR_OK);
+        assert_int_equal(kr_sampler_start(&s, &how[i]), KR_OK);
+        assert_int_equal(kr_sampler_draw(&s, x, NULL), -1);
+        x[2] = 1;
+        assert_int_equal(kr_sampler_draw(&s, x, NULL), 2);
+        x[1] = INFINITY;
+        assert_int_equal(kr_sampler_draw(&s, x, NULL), 1);
+        kr_sampler_clear(&s);
+    }
+}
+
 static void test_logprobs(void **state) {
     double all = 0;
     kr_logprob top[W + 2];
@@ -399,7 +418,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshot), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
         cmocka_unit_test(test_cuts), cmocka_unit_test(test_penalties), cmocka_unit_test(test_mirostat), cmocka_unit_test(test_large_vocabulary),
-        cmocka_unit_test(test_allowed), cmocka_unit_test(test_refused), cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_allowed), cmocka_unit_test(test_refused), cmocka_unit_test(test_no_scores), cmocka_unit_test(test_logprobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
 size_t kr_sampler_memory_bytes(int64_t V) { return sizeof(kr_sampler_memory) + (size_t)V * sizeof(int32_t); }
 
 kr_status kr_sampler_init(kr_sampler *s, int64_t V, int32_t eos) {
-    *s = (kr_sampler){.V = V, .eos = eos};
+    *s = (kr_sampler){.V = V, .eos = eos < V ? eos : -1}; /* a config may name an end that is no token */
     s->memory = kr_mem_new(kr_sampler_memory_bytes(V));
     s->score = kr_mem_array((size_t)V, sizeof *s->score);
     s->choice = kr_mem_array((size_t)V, sizeof *s->choice);
@@ -137,10 +137,11 @@ static void avoid_repeats(kr_sampler *s) {
 
 /* --- all of it ---------------------------------------------------------------------------- */
 
+/* NaN is less than all. */
 static int64_t likeliest(const float *x, int64_t n) {
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
-        if (x[i] > x[best]) best = i;
+        if (x[i] > x[best] || isnan(x[best])) best = i;
     return best;
 }
 
@@ -154,8 +155,8 @@ int32_t kr_sampler_draw(kr_sampler *s, const float *logits, const uint64_t *allo
     for (int64_t i = 0; allowed && i < s->V; i++)
         if (!(allowed[i >> 6] >> (i & 63) & 1)) s->score[i] = -INFINITY;
     int64_t best = likeliest(s->score, s->V);
-    if (s->score[best] == -INFINITY) return -1;
-    if ((o->temperature <= 0 && o->mirostat_tau <= 0) || o->top_k == 1) return (int32_t)best;
+    if (!(s->score[best] > -INFINITY)) return -1; /* forbidden, or NaN, all of them */
+    if ((o->temperature <= 0 && o->mirostat_tau <= 0) || o->top_k == 1 || s->score[best] == INFINITY) return (int32_t)best;
     return kr_sampler_pick(s, s->score[best]);
 }
 

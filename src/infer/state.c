@@ -36,10 +36,11 @@ kr_status kr_snapshot_save(const kr_snapshot *s, const char *path) {
     return st;
 }
 
-/* Hostile: a count that is none would be read by the sampler. */
+/* Hostile: a count that is none would be read by the sampler, or grow beyond its type. */
 static kr_status check_memory(const kr_sampler_memory *m, int64_t n_tok, int64_t V, const char *path) {
-    bool good = m->n_read >= 0 && m->n_written >= 0 && m->n_written <= m->n_read && n_tok >= 0 && m->mu >= -1e6f && m->mu <= 1e6f;
-    for (int64_t i = 0; i < V; i++) good = good && m->count[i] >= 0;
+    const int64_t most = (int64_t)1 << 60;
+    bool good = m->n_read >= 0 && m->n_read <= most && m->n_written >= 0 && m->n_written <= m->n_read && n_tok >= 0 && n_tok <= most && m->mu >= -1e6f && m->mu <= 1e6f;
+    for (int64_t i = 0; i < V; i++) good = good && m->count[i] >= 0 && (m->count[i] & ~KR_SEEN) <= KR_SEEN / 2;
     for (int64_t i = 0; i < N_RECENT; i++) good = good && m->recent[i] >= 0 && m->recent[i] < V;
     if (!good) KR_FAIL(KR_ERR_FORMAT, "%s: what the sampler remembers is impossible", path);
     return KR_OK;

@@ -1,5 +1,4 @@
 /* engine.c - the one thread that runs the model, and the doors to it. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -65,6 +64,7 @@ static void admit(kr_engine *e) {
             r->at_start = kr_now();
             e->stats.n_requests++;
             e->stats.n_prompt += r->opt.n_prompt;
+            e->stats.n_reading++; /* at once, as it waits no more: drain looks at both */
         }
         pthread_mutex_unlock(&e->shared->lock);
         if (!r) return;
@@ -190,7 +190,8 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     e->threads = o->n_threads > 0 ? o->n_threads : kr_cpu_threads();
     e->stats.n_slots = o->n_slots;
     e->stats.state_bytes = (int64_t)e->layout->bytes;
-    if (pthread_create(&e->thread, NULL, run, e) != 0) KR_FAIL(KR_ERR_NOMEM, "no thread for the engine: %s", strerror(errno));
+    int why = pthread_create(&e->thread, NULL, run, e);
+    if (why) KR_FAIL(KR_ERR_NOMEM, "no thread for the engine: %s", strerror(why));
     e->running = true;
     return KR_OK;
 }

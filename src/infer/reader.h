@@ -23,8 +23,8 @@ void kr_reader_close(kr_reader *r);
 int64_t kr_reader_piece(const kr_reader *r, int64_t n);
 /* Reads just so many; *logits stays until the next call. */
 kr_status kr_reader_read(kr_reader *r, const int32_t *tok, int64_t piece, const float **logits);
-/* KR_ERR_ARG names the first id that is none. */
 /* Does a text have the same bits however it is cut at multiples of `grain`? */
 bool kr_cuts_anywhere(const kr_model *m, int64_t grain);
+/* KR_ERR_ARG names the first id that is none. */
 kr_status kr_check_tokens(const kr_model *m, const int32_t *tok, int64_t n);
 #endif

@@ -113,29 +113,6 @@ INLINE void fetch(source *s, int64_t bytes) {
     s->ahead += bytes;
 }
 
-/* 16 bytes of each of KR_VL columns: out[i] has the i-th four of all. */
-INLINE void quad(const uint8_t *const *row, int64_t at, vi *out) {
-    vf v[4], t[4];
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; r++) {
-#define LANE(i) ((const float *)(const void *)(row[r + 4 * (i)] + at))
-#if defined(KR_V512_)
-        __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(LANE(0)));
-        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(1)), 1);
-        x = _mm512_insertf32x4(x, _mm_loadu_ps(LANE(2)), 2);
-        v[r] = (vf)_mm512_insertf32x4(x, _mm_loadu_ps(LANE(3)), 3);
-#elif defined(KR_V256_)
-        v[r] = (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(LANE(0))), _mm_loadu_ps(LANE(1)), 1);
-#else
-        v[r] = v_load(LANE(0));
-#endif
-#undef LANE
-    }
-    turn_lanes(v, t);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) out[i] = (vi)t[i];
-}
-
 INLINE void put(int8_t *w, int64_t step, int vector, vi v) { memcpy(w + (step * 2 + vector) * (int64_t)sizeof v, &v, sizeof v); }
 INLINE vf halves_to_floats(vi h) { return from_upper(h << 16, false); } /* in the lower 16 bits */
 
@@ -153,12 +130,12 @@ INLINE void scales_before(const uint8_t *const *row, int64_t groups, int64_t byt
 
 /* A group's weights as they stand in a panel: t[i] has numbers 4 i and on. */
 INLINE void read_q8_0(const uint8_t *const *row, int64_t g, const bool vnni, vi *t) {
-    quad(row, g * 34 + 2, t), quad(row, g * 34 + 18, t + 4);
+    turn_four(row, g * 34 + 2, t), turn_four(row, g * 34 + 18, t + 4);
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) t[i] = vnni ? t[i] ^ (int32_t)0x80808080u : t[i];
 }
 INLINE void read_q4_0(const uint8_t *const *row, int64_t g, vi *t) {
-    quad(row, g * 18 + 2, t);
+    turn_four(row, g * 18 + 2, t);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) t[4 + i] = t[i] >> 4 & 0x0f0f0f0f, t[i] &= 0x0f0f0f0f;
 }
@@ -209,11 +186,11 @@ INLINE void make_q4_k(source *s, int64_t groups, const panel *p) {
         for (int j = 0; j < 2; j++) {
             const uint8_t *const *row = s->row + j * KR_VL;
             vi t[8];
-            quad(row, at, t);
+            turn_four(row, at, t);
             scales_q4_k(t, p->scale + g * WIDE + j * KR_VL, p->min + g * WIDE + j * KR_VL, WIDE);
             for (int pair = 0; pair < 4; pair++) {
                 fetch(s, WIDE * 18);
-                quad(row, at + 16 + 32 * pair, t), quad(row, at + 32 + 32 * pair, t + 4);
+                turn_four(row, at + 16 + 32 * pair, t), turn_four(row, at + 32 + 32 * pair, t + 4);
 #pragma GCC unroll 8
                 for (int i = 0; i < 8; i++) {
                     put(p->w, 8 * (g + 2 * pair) + i, j, t[i] & 0x0f0f0f0f);
@@ -232,14 +209,14 @@ INLINE void make_q6_k(source *s, int64_t groups, const panel *p) {
             vi t[16], high[8], half = {0};
             for (int i = 0; i < KR_VL; i++) half[i] = row[i][at + 208] | row[i][at + 209] << 8;
             vf d = halves_to_floats(half);
-            quad(row, at + 192, t);
+            turn_four(row, at + 192, t);
 #pragma GCC unroll 16
             for (int i = 0; i < 16; i++)
                 v_store(p->scale + (2 * g + i) * WIDE + j * KR_VL, d * __builtin_convertvector(t[i / 4] << (24 - 8 * (i % 4)) >> 24, vf));
             for (int h = 0; h < 2; h++) {
                 fetch(s, WIDE * 53);
-                for (int i = 0; i < 16; i += 4) quad(row, at + 64 * h + 4 * i, t + i);
-                quad(row, at + 128 + 32 * h, high), quad(row, at + 144 + 32 * h, high + 4);
+                for (int i = 0; i < 16; i += 4) turn_four(row, at + 64 * h + 4 * i, t + i);
+                turn_four(row, at + 128 + 32 * h, high), turn_four(row, at + 144 + 32 * h, high + 4);
 #pragma GCC unroll 32
                 for (int i = 0; i < 32; i++) {
                     vi low = t[i % 16] >> 4 * (i / 16) & 0x0f0f0f0f, up = high[i % 8] >> 2 * (i / 8) & 0x03030303;

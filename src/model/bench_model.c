@@ -31,18 +31,14 @@ static kr_status read_config(json_t **out, const char *path) {
     return KR_OK;
 }
 
-/* The type of matrices, and what those have whose rows are no whole blocks.  As others' files of
- * four bits do, q4_0 and q4_k leave six to the table of tokens, which is the head, too. */
+/* The type of matrices. */
 static kr_status choose_types(kr_model *m, const char *name) {
     kr_dtype type = 0;
     while (type < KR_N_DTYPE && strcmp(name, kr_dtype_text(type)) != 0) type++;
     if (type == KR_N_DTYPE || type == KR_F64 || type == KR_I32)
         KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16, float16, q8_0, q4_0, q4_k or q6_k", name);
-    for (kr_param *p = m->params->first; p; p = p->next) {
-        bool table = strstr(p->name, "embeddings") || strstr(p->name, "lm_head");
-        kr_dtype t = table && (type == KR_Q4_0 || type == KR_Q4_K) ? KR_Q6_K : type;
-        if (p->matrix) p->dtype = p->dim[p->n_dims - 1] % kr_dtype_block(t) == 0 ? t : KR_F16;
-    }
+    for (kr_param *p = m->params->first; p; p = p->next)
+        if (p->matrix) p->dtype = kr_matrix_dtype(p, type);
     return KR_OK;
 }
 

@@ -279,7 +279,8 @@ static void test_refused(void **state) {
     static const char *const schemas_bad[][2] = {
         {"[]", "no schema"}, {"{'type': 'string', 'pattern': 'a'}", "\"pattern\""}, {"{'not': {}}", "\"not\""}, {"{'type': 'thing'}", "\"thing\""},
         {"{'$ref': '#/nowhere'}", "not in it"}, {"{'$ref': 'http://x'}", "not in it"}, {"{'type': 'integer', 'minimum': 3, 'maximum': 1}", "less than"},
-        {"{'type': 'number', 'maximum': 3}", "number"}, {"{'enum': []}", "enum"}, {"{'anyOf': []}", "choices"}, {"{'required': ['a']}", "no such property"},
+        {"{'type': 'number', 'maximum': 3}", "number"}, {"{'exclusiveMinimum': 3}", "number"},
+        {"{'anyOf': [{'type': 'object'}], 'required': ['a']}", "beside anyOf"}, {"{'anyOf': [{}], 'oneOf': [{}]}", "both"}, {"{'enum': []}", "enum"}, {"{'anyOf': []}", "choices"}, {"{'required': ['a']}", "no such property"},
         {"{'allOf': [{'type': 'string'}, {'type': 'null'}]}", "two things"}, {"{'items': [{}]}", "prefixItems"}, {"false", "schema"}, {"{", "schema"},
         {"{'minItems': -1}", "count"}, {"{'$ref': '#'}", "no text"}, {"{'anyOf': [{'$ref': '#/$defs/a'}], '$defs': {'a': {'$ref': '#/$defs/b'}, 'b': {'$ref': '#/$defs/a'}}}", ""}};
     (void)state;

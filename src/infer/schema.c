@@ -278,7 +278,8 @@ static kr_status put_type(converter *c, const json_t *s, const char *type, kr_st
 static const char *implied_type(const json_t *s) {
     static const char *const keys[][2] = {{"properties", "object"}, {"additionalProperties", "object"}, {"required", "object"}, {"items", "array"},
                                           {"prefixItems", "array"}, {"minItems", "array"}, {"maxItems", "array"}, {"minLength", "string"}, {"maxLength", "string"},
-                                          {"format", "string"}, {"minimum", "number"}, {"maximum", "number"}};
+                                          {"format", "string"}, {"minimum", "number"}, {"maximum", "number"},
+                                          {"exclusiveMinimum", "number"}, {"exclusiveMaximum", "number"}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (get(s, keys[i][0])) return keys[i][1];
     return NULL;
@@ -400,7 +401,8 @@ static kr_status put_schema(converter *c, const json_t *s, kr_str *to, int depth
         return KR_OK;
     }
     if ((list = get(s, "anyOf")) || (list = get(s, "oneOf"))) {
-        if (get(s, "properties") || get(s, "items")) KR_FAIL(KR_ERR_CONFIG, "the schema has properties or items beside anyOf; put them into each choice");
+        if (implied_type(s)) KR_FAIL(KR_ERR_CONFIG, "the schema has properties, items or bounds beside anyOf; put them into each choice");
+        if (get(s, "anyOf") && get(s, "oneOf")) KR_FAIL(KR_ERR_CONFIG, "the schema has both anyOf and oneOf");
         return put_choices(c, list, to, depth);
     }
     for (i = 0; i < json_array_size(type); i++) {

@@ -121,30 +121,34 @@ static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
     return KR_OK;
 }
 
-/* Whether any parameter takes the tensor. */
-static bool is_piece(const kr_model *m, const kr_name_row *rows, const char *stem, const kr_st *st, const char *name) {
-    char piece[512];
-    for (const kr_param *q = m->params->first; q; q = q->next) {
-        pieces p = find_pieces(rows, stem, st, q->name);
-        for (int k = 0; k < p.n; k++) {
-            write_name(&p, k, piece, sizeof piece);
-            if (strcmp(piece, name) == 0) return true;
+/* Marks the tensors that parameters take. */
+static void mark_pieces(const kr_model *m, const kr_name_row *rows, const char *stem, const kr_st *st, bool *used) {
+    char name[512];
+    for (const kr_param *p = m->params->first; p; p = p->next) {
+        pieces from = find_pieces(rows, stem, st, p->name);
+        for (int k = 0; k < from.n; k++) {
+            write_name(&from, k, name, sizeof name);
+            const kr_st_tensor *t = kr_st_find(st, name);
+            if (t) used[t - kr_st_at(st, 0)] = true;
         }
     }
-    return false;
 }
 
 /* A tensor that the model has no place for means that the config is not that model's. */
 static kr_status all_used(const kr_model *m, const kr_st *st) {
     const char *stem;
     const kr_name_row *rows = kr_dialect_names(m->config.dialect, &stem);
-    for (size_t i = 0; i < kr_st_count(st); i++) {
+    bool *used = kr_mem_array(kr_st_count(st) + 1, sizeof *used);
+    kr_status s = used ? KR_OK : KR_ERR_NOMEM;
+    if (used && rows) mark_pieces(m, rows, stem, st, used);
+    for (size_t i = 0; i < kr_st_count(st) && s == KR_OK; i++) {
         const kr_st_tensor *t = kr_st_at(st, i);
-        bool known = (rows ? is_piece(m, rows, stem, st, t->name) : kr_params_find(m->params, t->name) != NULL) ||
+        bool known = (rows ? used[i] : kr_params_find(m->params, t->name) != NULL) ||
                      strcmp(t->name, "backbone.embedding.weight") == 0 || (m->config.tie_embeddings && strcmp(t->name, "lm_head.weight") == 0);
-        if (!known) KR_FAIL(KR_ERR_CONFIG, "%s: the tensor %s has no place in the model of config.json", t->file, t->name);
+        if (!known) s = kr_fail(KR_ERR_CONFIG, "%s: the tensor %s has no place in the model of config.json", t->file, t->name);
     }
-    return KR_OK;
+    kr_mem_free(used);
+    return s;
 }
 
 /* Where the file has a parameter. */

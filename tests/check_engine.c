@@ -426,6 +426,11 @@ static void test_ends(void **state) {
     for (int i = 2; i < 5; i++) more[i] = submit(e, o);
     assert_int_equal(kr_engine_submit(e, &o, &r), KR_ERR_BUSY);
     assert_false(kr_request_next(more[4], &ev, 0.01));
+    kr_request_cancel(more[3]); /* all slots are taken: its place in the row is another's */
+    assert_true(kr_request_next(more[3], &ev, 20));
+    assert_int_equal(ev.finish, KR_FINISH_CANCEL);
+    kr_request_free(more[3]);
+    more[3] = submit(e, o);
     kr_request_cancel(more[0]);
     while (kr_request_next(more[0], &ev, 20) && ev.finish == KR_GOES_ON) {}
     assert_int_equal(ev.finish, KR_FINISH_CANCEL);

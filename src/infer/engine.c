@@ -40,7 +40,23 @@ static int64_t n_running(const kr_engine *e, int64_t client) {
     return n;
 }
 
-/* The longest waiting of the client who has least running.  The lock is held. */
+/* Out of the queue; the lock is held, as by the next two. */
+static kr_request *take_out(kr_engine *e, kr_request **at) {
+    kr_request *r = *at;
+    if (!(*at = r->next)) e->queue_end = at;
+    e->n_waiting--;
+    return r;
+}
+
+/* The end of a request that never began. */
+static void turn_away(kr_request *r) {
+    r->ended = true;
+    r->at_end = kr_now();
+    kr_request_tell(r, (kr_told){.tok = -1, .finish = KR_FINISH_CANCEL}, "", NULL);
+    kr_request_drop(r);
+}
+
+/* The longest waiting of the client who has least running. */
 static kr_request *next_waiting(kr_engine *e) {
     kr_request **best = NULL;
     int64_t least = 0;
@@ -49,11 +65,7 @@ static kr_request *next_waiting(kr_engine *e) {
         if (!best || n < least) best = at, least = n;
         if (n == 0) break;
     }
-    if (!best) return NULL;
-    kr_request *r = *best;
-    if (!(*best = r->next)) e->queue_end = best;
-    e->n_waiting--;
-    return r;
+    return best ? take_out(e, best) : NULL;
 }
 
 static void admit(kr_engine *e) {
@@ -83,6 +95,16 @@ static void drop_cancelled(kr_engine *e, bool all) {
         if (all) kr_engine_end(e, q, KR_FINISH_CANCEL);
         else if (atomic_load(&q->req->cancelled)) kr_engine_finish(e, q, KR_FINISH_CANCEL);
     }
+    pthread_mutex_lock(&e->shared->lock); /* who waits need not wait for a slot to be told */
+    for (kr_request **at = &e->queue; !all && *at;) {
+        if (!atomic_load(&(*at)->cancelled)) {
+            at = &(*at)->next;
+            continue;
+        }
+        e->stats.n_requests++, e->stats.n_cancelled++;
+        turn_away(take_out(e, at));
+    }
+    pthread_mutex_unlock(&e->shared->lock);
 }
 
 /* Waits for work; false: it is time to end. */
@@ -120,12 +142,7 @@ static void *run(void *arg) {
     for (;;) { /* what still waits */
         pthread_mutex_lock(&e->shared->lock);
         kr_request *r = next_waiting(e);
-        if (r) {
-            r->ended = true;
-            r->at_end = kr_now();
-            kr_request_tell(r, (kr_told){.tok = -1, .finish = KR_FINISH_CANCEL}, "", NULL);
-            kr_request_drop(r);
-        }
+        if (r) turn_away(r);
         pthread_mutex_unlock(&e->shared->lock);
         if (!r) return NULL;
     }

@@ -122,8 +122,8 @@ static bool wait_for_work(kr_engine *e) {
 }
 
 static void fail_all(kr_engine *e, kr_status st) {
+    if (e->broken == KR_OK) snprintf(e->error, sizeof e->error, "%s", kr_error());
     e->broken = st;
-    snprintf(e->error, sizeof e->error, "%s", kr_error());
     for (int64_t i = 0; i < e->opt.n_slots; i++)
         if (e->slot[i].req) end_with_error(e, &e->slot[i]);
 }
@@ -136,6 +136,7 @@ static void *run(void *arg) {
         admit(e);
         if (e->n_writing) st = kr_engine_write(e);
         if (st == KR_OK && e->n_reading) st = kr_engine_read(e);
+        if (st == KR_OK) st = e->broken;
         if (st != KR_OK) fail_all(e, st);
     }
     drop_cancelled(e, true);

@@ -134,7 +134,10 @@ static void leave_row(kr_engine *e, int64_t row) {
     int64_t last = --e->n_writing;
     if (row != last) {
         kr_status st = kr_graph_copy_row(e->batch[0], row, e->batch[0], last);
-        if (st != KR_OK) e->broken = st;
+        if (st != KR_OK && e->broken == KR_OK) { /* run fails the rest */
+            e->broken = st;
+            snprintf(e->error, sizeof e->error, "%s", kr_error());
+        }
         e->writing[row] = e->writing[last];
     }
 }

@@ -95,6 +95,7 @@ static kr_status read_answer(scorer *s, score *out) {
     const int32_t *answer = s->both + s->n_context;
     int64_t V = s->m->config.vocab_size, n = s->n_both - s->n_context;
     *out = (score){0, true};
+    if (n < 1) KR_FAIL(KR_ERR_FORMAT, "an answer has no tokens of its own"); /* it would be certain */
     for (int64_t at = 0; at < n;) {
         int i = n - at <= window_of[1] ? 1 : 0;
         int64_t L = window_of[i], k = n - at < L ? n - at : L;

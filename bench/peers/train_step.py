@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A training step of Krait and of PyTorch, side by side, on the same machine in the same minutes.
 
-    python3 -m venv /opt/peers
-    /opt/peers/bin/pip install torch==2.11.0 transformers==5.23.0 mambapy==1.2.0 numpy
+    python3 -m venv peers
+    peers/bin/pip install torch==2.11.0 transformers==5.23.0 mambapy==1.2.0 numpy
     cmake -S . -B build -G Ninja && ninja -C build
-    /opt/peers/bin/python bench/peers/train_step.py [--threads 2] [--rounds 3] [mamba2 mamba1]
+    peers/bin/python bench/peers/train_step.py [--threads 2] [--rounds 3] [mamba2 mamba1]
 
 Both train the model of bench/NAME.json (d_model 256, 8 layers, 256 ids) in float32 on random
 tokens: forward, loss, backward, clipping at norm 1, AdamW.  PyTorch is Hugging Face's

@@ -176,7 +176,8 @@ static kr_status read_hf(const json_t *j, const char *where, const char *type, j
     KR_TRY(set_text(own, "mixer.type", two ? "mamba2" : "mamba1"));
     if (falcon) KR_TRY(set_bool(own, "mixer.rms_norm_dt_bc", true));
     if (!two) return KR_OK;
-    int64_t H = int_at(j, "num_heads", 128), P = int_at(own, "mixer.headdim", 64), E = int_at(own, "mixer.expand", 2) * int_at(own, "d_model", 0);
+    int64_t H = int_at(j, "num_heads", 128), P = int_at(own, "mixer.headdim", 64), E;
+    if (__builtin_mul_overflow(int_at(own, "mixer.expand", 2), int_at(own, "d_model", 0), &E)) E = 0; /* which no heads are */
     if (H < 1 || P < 1 || H > INT32_MAX || P > INT32_MAX || H * P != E)
         KR_FAIL(KR_ERR_CONFIG, "%s: num_heads %lld * head_dim %lld is not expand * hidden_size = %lld", where, (long long)H, (long long)P, (long long)E);
     return set_bool(own, "mixer.group_norm", false); /* it normalises all channels together */

@@ -57,9 +57,11 @@ kr_status kr_rows_translate(const kr_row *rows, const json_t *theirs, const char
     return KR_OK;
 }
 
+/* No size of a model is beyond 32 bits, and the product of two within them does not wrap. */
 int64_t kr_path_int(const json_t *j, const char *path, int64_t absent) {
     const json_t *v = kr_path_find(j, path);
-    return json_is_integer(v) ? (int64_t)json_integer_value(v) : absent;
+    json_int_t i = json_integer_value(v);
+    return !json_is_integer(v) ? absent : i > INT32_MAX ? INT32_MAX : i < -INT32_MAX ? -INT32_MAX : (int64_t)i;
 }
 
 double kr_path_real(const json_t *j, const char *path, double absent) {
@@ -98,6 +100,7 @@ kr_status kr_rope_read(const json_t *j, const char *where, double absent, int64_
     const char *kind = json_string_value(kr_path_find(rope ? rope : j, rope ? "rope_type" : "rope_scaling.type"));
     if (kind && strcmp(kind, "default") != 0) KR_FAIL(KR_ERR_CONFIG, "%s: rope_type is \"%s\", want \"default\"", where, kind);
     double part = kr_path_real(rope, "partial_rotary_factor", kr_path_real(j, "partial_rotary_factor", absent));
+    if (!(part >= 0 && part <= 1)) KR_FAIL(KR_ERR_CONFIG, "%s: partial_rotary_factor is %g, want 0 to 1", where, part);
     double theta = kr_path_real(rope, "rope_theta", kr_path_real(j, "rope_theta", 10000));
     KR_TRY(kr_path_put(own, "mixers.attention.rope_dims", json_integer((json_int_t)((double)P * part))));
     return kr_path_put(own, "mixers.attention.rope_theta", json_real(theta));
@@ -112,7 +115,7 @@ kr_status kr_layers_add(json_t *own, const char *text) {
 /* The list of layers is built before config.c sees how long it is. */
 static kr_status check_layers(const json_t *own, const char *where) {
     int64_t n = kr_path_int(own, "n_layer", 0);
-    if (n > MAX_LAYERS) KR_FAIL(KR_ERR_CONFIG, "%s: there are %lld layers, want at most %d", where, (long long)n, MAX_LAYERS);
+    if (n > MAX_LAYERS) KR_FAIL(KR_ERR_CONFIG, "%s: there are more than %d layers", where, MAX_LAYERS);
     return KR_OK;
 }
 

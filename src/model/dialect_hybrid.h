@@ -51,6 +51,7 @@ extern const kr_family kr_family_bamba, kr_family_nemotron_h, kr_family_falcon_h
 json_t *kr_path_find(const json_t *j, const char *path);
 /* Takes over the value. */
 kr_status kr_path_put(json_t *j, const char *path, json_t *value);
+/* What is beyond 32 bits comes as the largest (or least) of these. */
 int64_t kr_path_int(const json_t *j, const char *path, int64_t absent);
 double kr_path_real(const json_t *j, const char *path, double absent);
 /* A factor into `ours` unless it is 1. */

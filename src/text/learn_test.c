@@ -108,12 +108,13 @@ static void threads_agree(void **state) {
 
 static void refused(void **state) {
     (void)state;
-    static const char *const twice[] = {"<a>", "<a>"}, *const letter[] = {"a"};
+    static const char *const twice[] = {"<a>", "<a>"}, *const letter[] = {"a"}, *const spelled[] = {"<a>", "\xc4\xa0"};
     static const struct { kr_tokenizer_options o; const char *path, *want; } cases[] = {
         {{.vocab_size = 200}, NULL, "vocab_size is 200"},
         {{.split = "gpt5"}, NULL, "gpt5"},
         {{.special = twice, .n_special = 2}, NULL, "given twice"},
         {{.special = letter, .n_special = 1}, NULL, "single letter"},
+        {{.special = spelled, .n_special = 2}, NULL, "\"\xc4\xa0\" is how a file spells"},
         {{0}, "/nowhere/text", "/nowhere/text"},
         {{0}, "/dev/null", "no text"},
     };

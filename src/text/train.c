@@ -64,7 +64,10 @@ static kr_status write_file(trainer *t) {
                      "    \"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": false, \"ignore_merges\": false,\n    \"vocab\": {");
     for (int64_t i = 0; i < l->n_tokens; i++) {
         kr_str_append(j, i ? ",\n      " : "\n      ");
-        kr_str_append_json(j, i < t->o.n_special ? t->o.special[i] : letters(t, (int32_t)i, -1));
+        const char *text = i < t->o.n_special ? t->o.special[i] : letters(t, (int32_t)i, -1);
+        for (int k = 0; k < t->o.n_special && k < i; k++)
+            if (strcmp(t->o.special[k], text) == 0) KR_FAIL(KR_ERR_ARG, "special token \"%s\" is how a file spells another token", text);
+        kr_str_append_json(j, text);
         kr_str_appendf(j, ": %lld", (long long)i);
     }
     kr_str_append(j, "\n    },\n    \"merges\": [");

@@ -324,11 +324,15 @@ static kr_status write_tokenizer(const kr_model *m, const char *dir) {
     return kr_tokenizer_save(m->tokenizer, path);
 }
 
+/* The config comes last: a folder with one is whole. */
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     char path[4096];
     json_t *j;
     KR_TRY(kr_params_fetch(m->params));
     KR_TRY(kr_dir_make(dir));
+    KR_TRY(kr_path_join(path, sizeof path, dir, "model.safetensors"));
+    KR_TRY(write_weights(m, path, dtype));
+    KR_TRY(write_tokenizer(m, dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));
     /* Hugging Face's dialect says what most of the weights are in */
@@ -337,8 +341,6 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     json_decref(j);
     if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);
     kr_status st = kr_file_write(path, text, strlen(text));
-    if (st == KR_OK) st = write_tokenizer(m, dir);
     kr_mem_free(text); /* jansson's memory is ours, see json.c */
-    if (st == KR_OK) st = kr_path_join(path, sizeof path, dir, "model.safetensors");
-    return st == KR_OK ? write_weights(m, path, dtype) : st;
+    return st;
 }

@@ -278,10 +278,8 @@ kr_status kr_engine_submit(kr_engine *e, const kr_request_options *opt, kr_reque
 }
 
 bool kr_engine_drain(kr_engine *e, double timeout_s) {
-    struct timespec until;
+    struct timespec until = kr_deadline(timeout_s);
     int late = 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)timeout_s + 1;
     pthread_mutex_lock(&e->shared->lock);
     e->draining = true;
     while (!late && (e->n_waiting || e->stats.n_reading || e->stats.n_writing)) late = pthread_cond_timedwait(&e->shared->news, &e->shared->lock, &until);

@@ -11,6 +11,7 @@
 #define KR_INFER_ENGINE_H
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "infer/prefix.h"
 #include "infer/reader.h"
@@ -29,6 +30,7 @@ typedef struct kr_shared {
     atomic_int n_owners;
 } kr_shared;
 void kr_shared_leave(kr_shared *s);
+struct timespec kr_deadline(double timeout_s); /* by the clock of both conditions */
 
 struct kr_request {
     kr_shared *shared;

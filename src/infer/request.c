@@ -148,16 +148,20 @@ static void take(kr_request *r, kr_event *out) {
     r->next_told++;
 }
 
-bool kr_request_next(kr_request *r, kr_event *out, double timeout_s) {
+struct timespec kr_deadline(double timeout_s) {
     struct timespec until;
-    bool got = true;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    if (timeout_s > 0) {
-        double whole = floor(fmin(timeout_s, 1e9)), part = timeout_s - whole;
-        until.tv_sec += (time_t)whole;
-        until.tv_nsec += (long)(fmin(part, 0.999999999) * 1e9);
-        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-    }
+    if (!(timeout_s > 0)) return until;
+    double whole = floor(fmin(timeout_s, 1e9)), part = timeout_s - whole;
+    until.tv_sec += (time_t)whole;
+    until.tv_nsec += (long)(fmin(part, 0.999999999) * 1e9);
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    return until;
+}
+
+bool kr_request_next(kr_request *r, kr_event *out, double timeout_s) {
+    struct timespec until = kr_deadline(timeout_s);
+    bool got = true;
     pthread_mutex_lock(&r->shared->lock);
     while (got && r->next_told == r->n_told && !r->ended) {
         if (timeout_s < 0) pthread_cond_wait(&r->shared->news, &r->shared->lock);

@@ -382,7 +382,7 @@ static void test_refused(void **state) {
 
 /* What broken weights give, and an end that a config names beyond the vocabulary. */
 static void test_no_scores(void **state) {
-    const kr_sampler_options how[] = {{.temperature = 1, .min_tok = 5}, {.temperature = 1, .top_n_sigma = 1, .min_tok = 5}, {.mirostat_tau = 3, .min_tok = 5}, {.min_tok = 5}};
+    kr_sampler_options how[] = {{.temperature = 1, .min_tok = 5}, {.temperature = 1, .top_n_sigma = 1, .min_tok = 5}, {.mirostat_tau = 3, .min_tok = 5}, {.min_tok = 5}};
     (void)state;
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         float x[W];
@@ -393,6 +393,10 @@ static void test_no_scores(void **state) {
         assert_int_equal(kr_sampler_draw(&s, x, NULL), -1);
         x[2] = 1;
         assert_int_equal(kr_sampler_draw(&s, x, NULL), 2);
+        how[i].temperature = 1e-42f;
+        x[5] = 0.5f;
+        assert_int_equal(kr_sampler_start(&s, &how[i]), KR_OK);
+        if (how[i].mirostat_tau == 0) assert_int_equal(kr_sampler_draw(&s, x, NULL), 2);
         x[1] = INFINITY;
         assert_int_equal(kr_sampler_draw(&s, x, NULL), 1);
         kr_sampler_clear(&s);

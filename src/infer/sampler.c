@@ -62,6 +62,7 @@ kr_status kr_sampler_start(kr_sampler *s, const kr_sampler_options *opt) {
     KR_TRY(keep((void **)&s->bias, opt->bias, opt->n_bias, sizeof *opt->bias));
     KR_TRY(keep((void **)&s->breaker, opt->dry_breaker, opt->n_dry_breaker, sizeof *opt->dry_breaker));
     s->opt = *opt;
+    if (opt->temperature < 1e-30f) s->opt.temperature = 0; /* 1 / temperature is a float */
     s->opt.bias = s->bias;
     s->opt.dry_breaker = s->breaker;
     kr_sampler_forget(s);

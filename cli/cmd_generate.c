@@ -147,15 +147,10 @@ static kr_status write_text(const kr_model *m, kr_session *s, const request *r, 
     return KR_OK;
 }
 
-static kr_status set_grammar(const kr_model *m, kr_session *s, const request *r) {
+static kr_status set_grammar(const kr_model *m, kr_session *s, const request *r, const char *text, size_t n) {
     kr_grammar *g;
-    size_t n;
-    const char *path = r->grammar ? r->grammar : r->schema;
-    if (!path) return KR_OK;
-    char *text = read_all(path, &n);
-    if (!text) return KR_ERR_IO;
+    if (!text) return KR_OK;
     kr_status st = r->grammar ? kr_grammar_new(&g, m, text, (int64_t)n) : kr_grammar_from_schema(&g, m, text, (int64_t)n);
-    free(text);
     if (st != KR_OK) return st;
     st = kr_session_set_grammar(s, g);
     kr_grammar_free(g);
@@ -179,14 +174,17 @@ static int run(const kr_model *m, const request *r) {
     kr_model *helper = NULL;
     int64_t n_prompt = 0, n_written = 0;
     size_t n = r->prompt ? strlen(r->prompt) : 0;
-    char *from_file = NULL;
+    const char *rules_file = r->grammar ? r->grammar : r->schema;
+    char *from_file = NULL, *rules = NULL;
+    size_t n_rules = 0;
     if (r->file && !(from_file = read_all(r->file, &n))) return EXIT_FAILED;
+    if (rules_file && !(rules = read_all(rules_file, &n_rules))) return free(from_file), EXIT_FAILED;
     const char *prompt = from_file ? from_file : r->prompt ? r->prompt : r->load ? "" : "\n";
     if (!from_file && !r->prompt) n = strlen(prompt);
     kr_status st = kr_session_new(&s, m, &r->opt);
-    if (st != KR_OK) return free(from_file), fail();
+    if (st != KR_OK) return free(from_file), free(rules), fail();
     double t0 = now(), t1 = t0;
-    st = set_grammar(m, s, r);
+    st = set_grammar(m, s, r, rules, n_rules);
     if (st == KR_OK) st = set_draft(s, r, &helper);
     if (st == KR_OK && r->load) st = kr_session_load(s, r->load);
     if (st == KR_OK) st = feed_text(m, s, prompt, n, &n_prompt);
@@ -205,6 +203,7 @@ static int run(const kr_model *m, const request *r) {
     kr_session_free(s);
     kr_model_free(helper);
     free(from_file);
+    free(rules);
     if (st != KR_OK) return fail();
     return interrupted ? EXIT_STOPPED : 0;
 }

@@ -99,6 +99,8 @@ expect 0 'tokens to train on' train --data.paths=text.txt --tokenizer="$root/tes
 grep -q '"eos_token_id"' spoken/config.json || fail "no end token in the config"
 same spoken/tokenizer.json "$root/tests/data/tokenizer.json" "the tokenizer beside the model"
 expect 0 . generate spoken -p 'the krait' -n 20
+expect 3 '/nowhere/grammar' generate spoken --grammar /nowhere/grammar
+[ "$(wc -l <out)" = 1 ] || fail "a grammar that is not there is said twice"
 expect 0 'bits/byte' eval spoken text.txt
 expect 2 'wants a model and one file' eval spoken --task lambada
 expect 3 'no task "mmlu"' eval spoken --task mmlu text.txt

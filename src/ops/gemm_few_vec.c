@@ -27,11 +27,11 @@ enum { WIDE = 2 * KR_VL, STRETCH = 64 }; /* of columns; of k */
 
 /* Where the weights of columns j .. j + WIDE lie (a column past the end: the last again), and what
  * to fetch meanwhile. */
-typedef struct weights { const char *row[WIDE], *ahead; } weights;
+typedef struct weights { const uint8_t *row[WIDE]; const char *ahead; } weights;
 
 static void weights_at(const kr_gemm *g, int64_t j, int64_t n, weights *w) {
     int64_t size = kr_gemm_b_bytes(g);
-    for (int i = 0; i < WIDE; i++) w->row[i] = (const char *)g->b + (j + least(i, n - 1)) * g->ldb * size;
+    for (int i = 0; i < WIDE; i++) w->row[i] = (const uint8_t *)g->b + (j + least(i, n - 1)) * g->ldb * size;
     w->ahead = (const char *)g->b + (j + WIDE) * g->ldb * size;
 }
 
@@ -42,7 +42,7 @@ INLINE void fetch(weights *w, int64_t bytes) {
 
 /* t[i]: 32-bit word i of each of KR_VL columns, from so many bytes on. */
 INLINE void turn_words(const weights *w, int panel, int64_t bytes, vf *t) {
-    const char *const *row = w->row + panel * KR_VL;
+    const uint8_t *const *row = w->row + panel * KR_VL;
 #pragma GCC unroll 16
     for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + bytes));
     transpose(t);
@@ -160,27 +160,10 @@ INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int64_t k0
 }
 
 #if defined(KR_V512_)
-/* Eight words of each of 16 columns, t[i] the word i: two columns' halves share a vector from the start. */
-INLINE void turn_halves(const char *const *row, int64_t bytes, vf *t) {
-    vf v[8], u[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        int r = i < 4 ? i : i + 4;
-        v[i] = (vf)_mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps((const float *)(const void *)(row[r] + bytes))),
-                                      _mm256_loadu_ps((const float *)(const void *)(row[r + 4] + bytes)), 1);
-    }
-    turn_lanes(v, u), turn_lanes(v + 4, u + 4);
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; c++) {
-        t[c] = (vf)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0x88);
-        t[4 + c] = (vf)_mm512_shuffle_f32x4((__m512)u[c], (__m512)u[4 + c], 0xdd);
-    }
-}
-
 /* A row of bfloat16 by whole blocks of k, two at a time: a sum alone would wait for its own last addition. */
 enum { AT_ONCE = 2 };
 INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panel, int64_t k0, int64_t kc, vf (*s)[1][2]) {
-    const char *const *row = w->row + panel * KR_VL;
+    const uint8_t *const *row = w->row + panel * KR_VL;
     vf sum[AT_ONCE];
     for (int b = 0; b < blocks; b++) sum[b] = (vf){0};
     for (int64_t k = k0; k < k0 + kc; k += 16) {
@@ -188,10 +171,10 @@ INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panel
 #pragma GCC unroll 4
         for (int b = 0; b < blocks; b++) {
             const float *a = g->a + k + b * kc;
-            vf t[8];
-            turn_halves(row, 2 * (k + b * kc), t);
+            vi t[8];
+            turn_eight(row, 2 * (k + b * kc), t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half(t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half(t[i], KR_BF16);
+            for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half((vf)t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half((vf)t[i], KR_BF16);
         }
     }
     for (int b = 0; b < blocks; b++) s[b][0][panel] = sum[b];

@@ -3,12 +3,17 @@
  *
  * How many rows an expert has is known to the device alone, so the grid is for the worst case
  * (every expert's last tile nearly empty) and a list made before says whose rows a tile has;
- * blocks without a tile end at once.  A block makes 64 x 64 numbers, from tiles of 32 in the
- * summed axis that come through registers: bfloat16 on tensor cores (wmma), float32 by fmaf.
+ * blocks without a tile end at once.
+ *
+ * bfloat16 whose rows can be read 16 bytes at a time: a block makes 128 x 128 numbers on tensor
+ * cores (wmma), tiles of 32 in the summed axis coming by cp.async as they lie in memory while
+ * those before are worked on.  All else: 64 x 64 numbers, tiles through registers.
  * dx of a row is summed over its K experts by a second kernel, so nothing is added atomically. */
 #include "ops/expert_linear/expert_linear.h"
 
 #include <mma.h>
+
+#include <type_traits>
 
 #include "ops/elements.cuh"
 #include "ops/sort.cuh"
@@ -23,7 +28,7 @@ static size_t list_bytes(const kr_call *c) { return round_up((size_t)(KR_SIZE(c,
 static size_t flat_bytes(const kr_call *c) { return round_up((size_t)(c->rows * KR_SIZE(c, 'K')) * sizeof(int32_t)); }
 
 /* One block: experts by binary search in the sorted list, tiles by a walk over experts. */
-static __global__ void __launch_bounds__(256) tiles_kernel(int64_t n, int64_t X, int64_t most, const int32_t *id, tiles t) {
+static __global__ void __launch_bounds__(256) tiles_kernel(int64_t n, int64_t X, int64_t most, int rows, const int32_t *id, tiles t) {
     for (int64_t e = threadIdx.x; e <= X; e += 256) {
         int64_t lo = 0, hi = n;
         while (lo < hi) {
@@ -37,7 +42,7 @@ static __global__ void __launch_bounds__(256) tiles_kernel(int64_t n, int64_t X,
     if (threadIdx.x > 0) return;
     int64_t at = 0;
     for (int64_t e = 0; e < X; e++)
-        for (int32_t from = t.begin[e]; from < t.begin[e + 1]; from += TILE) t.expert[at] = (int32_t)e, t.from[at] = from, at++;
+        for (int32_t from = t.begin[e]; from < t.begin[e + 1]; from += rows) t.expert[at] = (int32_t)e, t.from[at] = from, at++;
     for (; at < most; at++) t.expert[at] = -1;
 }
 
@@ -48,13 +53,13 @@ static __global__ void flat_kernel(int64_t n, int64_t K, const int32_t *idx, int
 }
 
 typedef struct shared_tiles { sorted_ids sorted; tiles t; const int32_t *idx; } shared_tiles;
-static shared_tiles make_tiles(const kr_call *c) {
+static shared_tiles make_tiles(const kr_call *c, int rows) {
     const kr_tensor *idx = &c->in[EXPERT_LINEAR_IDX];
     int64_t K = KR_SIZE(c, 'K'), n = c->rows * K, X = KR_SIZE(c, 'X'), most = most_tiles(c);
     int32_t *list = (int32_t *)c->scratch, *flat = (int32_t *)((char *)c->scratch + list_bytes(c));
     cu_launch(flat_kernel, cu_blocks(n, 256), 256, 0, c->stream, n, K, (const int32_t *)idx->data, idx->pitch, flat);
     shared_tiles s = {sort_ids((char *)flat + flat_bytes(c), flat, 1, n, X, c->stream), {list, list + X + 2, list + X + 2 + most}, flat};
-    cu_launch(tiles_kernel, 1, 256, 0, c->stream, n, X, most, (const int32_t *)s.sorted.id, s.t);
+    cu_launch(tiles_kernel, 1, 256, 0, c->stream, n, X, most, rows, (const int32_t *)s.sorted.id, s.t);
     return s;
 }
 
@@ -127,11 +132,11 @@ template <> struct sums<bf16> {
 };
 
 /* What a thread brings of a tile: 16 numbers, from memory while the products run, to shared
- * memory after them.  ACROSS: the summed axis lies along memory (x, W in forward), so threads
+ * memory after them.  SUMMED: the summed axis lies along memory (x, W in forward), so threads
  * run over it; else the other axis does. */
-template <bool ACROSS> struct place {
-    static __device__ int k(int i) { return ACROSS ? threadIdx.x % STEP : (i * THREADS + threadIdx.x) / TILE; }
-    static __device__ int other(int i) { return ACROSS ? (i * THREADS + threadIdx.x) / STEP : threadIdx.x % TILE; }
+template <bool SUMMED> struct place {
+    static __device__ int k(int i) { return SUMMED ? threadIdx.x % STEP : (i * THREADS + threadIdx.x) / TILE; }
+    static __device__ int other(int i) { return SUMMED ? (i * THREADS + threadIdx.x) / STEP : threadIdx.x % TILE; }
 };
 enum { EACH = TILE * STEP / THREADS };
 
@@ -151,18 +156,18 @@ template <typename T> union room {
     float out[TILE * (TILE + PAD)];
 };
 
-/* Rows of a tile of pairs: forward (DX false) y = W x, or dx = W' dy. */
-template <typename T, typename TW, bool DX> static __global__ void __launch_bounds__(THREADS) rows_kernel(grouped<T> g) {
+/* Rows of a tile of pairs: forward (BACK false) y = W x, or dx = W' dy. */
+template <typename T, typename TW, bool BACK> static __global__ void __launch_bounds__(THREADS) rows_kernel(grouped<T> g) {
     __shared__ __align__(128) room<T> s;
     __shared__ int32_t pairs[TILE];
-    int64_t e = g.t.expert[blockIdx.x], col0 = blockIdx.y * (int64_t)TILE, inner = DX ? g.N : g.D, width = DX ? g.D : g.N;
+    int64_t e = g.t.expert[blockIdx.x], col0 = blockIdx.y * (int64_t)TILE, inner = BACK ? g.N : g.D, width = BACK ? g.D : g.N;
     if (e < 0) return;
     int from = g.t.from[blockIdx.x], m = g.t.begin[e + 1] - from;
     if (threadIdx.x < TILE) pairs[threadIdx.x] = (int)threadIdx.x < m ? g.at[from + threadIdx.x] : -1;
     __syncthreads();
     const TW *W = (const TW *)g.W + e * g.N * g.D;
     using pa = place<true>;  /* rows of x or dy */
-    using pb = place<!DX>;   /* W [n][d]: summed over d forward, over n for dx */
+    using pb = place<!BACK>;   /* W [n][d]: summed over d forward, over n for dx */
     T ra[EACH], rb[EACH];
     sums<T> sum;
     sum.clear();
@@ -171,10 +176,10 @@ template <typename T, typename TW, bool DX> static __global__ void __launch_boun
         for (int i = 0; i < EACH; i++) {
             int64_t k = k0 + pa::k(i);
             int pair = pairs[pa::other(i)];
-            const T *row = DX ? g.dy + (int64_t)pair * g.N : g.x + pair / g.K * g.x_pitch;
+            const T *row = BACK ? g.dy + (int64_t)pair * g.N : g.x + pair / g.K * g.x_pitch;
             ra[i] = pair >= 0 && k < inner ? row[k] : cu_as<T>(0);
             int64_t kb = k0 + pb::k(i), c = col0 + pb::other(i);
-            rb[i] = kb < inner && c < width ? cu_as<T>(cu_float(DX ? W[kb * g.D + c] : W[c * g.D + kb])) : cu_as<T>(0);
+            rb[i] = kb < inner && c < width ? cu_as<T>(cu_float(BACK ? W[kb * g.D + c] : W[c * g.D + kb])) : cu_as<T>(0);
         }
     };
     fetch(0);
@@ -191,7 +196,7 @@ template <typename T, typename TW, bool DX> static __global__ void __launch_boun
     }
     sum.give(s.out);
     __syncthreads();
-    T *to = DX ? g.part : g.y;
+    T *to = BACK ? g.part : g.y;
     for (int i = threadIdx.x; i < TILE * TILE; i += THREADS) {
         int r = i / TILE;
         int64_t c = col0 + i % TILE;
@@ -237,6 +242,116 @@ template <typename T> static __global__ void __launch_bounds__(THREADS) weight_k
     }
 }
 
+/* --- the same for bfloat16 whose rows are whole vectors ---------------------------------- */
+
+enum { FORWARD, DX, DW }; /* what is made */
+enum { BIG = 128, BIG_THREADS = 256, ALONG = STEP + 8, ACROSS = BIG + 8, VECTORS = BIG * STEP / 8 / BIG_THREADS };
+
+static __device__ __forceinline__ void fetch16(bf16 *to, const bf16 *from, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+
+/* Tiles lie as in memory: rows with the summed axis along them (ALONG apart), or one row for each
+ * of its steps (ACROSS apart). */
+template <int WHAT> static __global__ void __launch_bounds__(BIG_THREADS) big_kernel(grouped<bf16> g) {
+    using namespace nvcuda::wmma;
+    __shared__ __align__(128) bf16 sa[2][BIG * ALONG], sb[2][BIG * ALONG];
+    __shared__ int32_t pairs[BIG];
+    int64_t e = WHAT == DW ? (int64_t)blockIdx.z : g.t.expert[blockIdx.x];
+    if (e < 0) return;
+    int begin = g.t.begin[e], end = g.t.begin[e + 1], from = WHAT == DW ? begin : g.t.from[blockIdx.x], warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int64_t inner = WHAT == FORWARD ? g.D : WHAT == DX ? g.N : end - begin, width = WHAT == FORWARD ? g.N : g.D;
+    int64_t col0 = (WHAT == DW ? blockIdx.x : blockIdx.y) * (int64_t)BIG, row0 = WHAT == DW ? blockIdx.y * (int64_t)BIG : 0;
+    const bf16 *W = (const bf16 *)g.W + e * g.N * g.D;
+    if (WHAT != DW && threadIdx.x < BIG) pairs[threadIdx.x] = from + (int)threadIdx.x < end ? g.at[from + threadIdx.x] : -1;
+    __syncthreads();
+
+    auto fetch = [&](int64_t k0, int stage) {
+#pragma unroll
+        for (int i = 0; i < VECTORS; i++) {
+            int v = i * BIG_THREADS + (int)threadIdx.x, r = v / (STEP / 8), k = v % (STEP / 8) * 8, step = v / (BIG / 8), c = v % (BIG / 8) * 8;
+            bool ka = k0 + k < inner, ks = k0 + step < inner, in_width = col0 + c < width;
+            if (WHAT == DW) {
+                int64_t pair = ks ? g.at[begin + k0 + step] : 0;
+                bool a = ks && row0 + c < g.N, b = ks && in_width;
+                fetch16(&sa[stage][step * ACROSS + c], a ? g.dy + pair * g.N + row0 + c : g.dy, a);
+                fetch16(&sb[stage][step * ACROSS + c], b ? g.x + pair / g.K * g.x_pitch + col0 + c : g.x, b);
+                continue;
+            }
+            int64_t pair = pairs[r];
+            bool a = pair >= 0 && ka;
+            const bf16 *rows = WHAT == FORWARD ? g.x : g.dy;
+            fetch16(&sa[stage][r * ALONG + k], a ? rows + (WHAT == FORWARD ? pair / g.K * g.x_pitch : pair * g.N) + k0 + k : rows, a);
+            bool b = WHAT == FORWARD ? ka && col0 + r < width : ks && in_width;
+            if (WHAT == FORWARD) fetch16(&sb[stage][r * ALONG + k], b ? W + (col0 + r) * g.D + k0 + k : W, b);
+            else fetch16(&sb[stage][step * ACROSS + c], b ? W + (k0 + step) * g.D + col0 + c : W, b);
+        }
+        fetch_commit();
+    };
+    fragment<accumulator, 16, 16, 16, float> sum[4][2]; /* a warp makes 64 x 32 */
+#pragma unroll
+    for (int i = 0; i < 8; i++) fill_fragment(sum[i / 2][i % 2], 0.0f);
+    int m0 = warp / 4 * 64, n0 = warp % 4 * 32;
+    if (inner > 0) fetch(0, 0);
+    for (int64_t k0 = 0, stage = 0; k0 < inner; k0 += STEP, stage ^= 1) {
+        if (k0 + STEP < inner) fetch(k0 + STEP, (int)stage ^ 1);
+        else fetch_commit(); /* an empty group, so that waiting for all but one is right */
+        fetch_wait<1>();
+        __syncthreads();
+#pragma unroll
+        for (int k = 0; k < STEP; k += 16) {
+            if constexpr (WHAT == DW) {
+                fragment<matrix_a, 16, 16, 16, bf16, col_major> a[4];
+                fragment<matrix_b, 16, 16, 16, bf16, row_major> b[2];
+#pragma unroll
+                for (int i = 0; i < 4; i++) load_matrix_sync(a[i], &sa[stage][k * ACROSS + m0 + 16 * i], ACROSS);
+#pragma unroll
+                for (int j = 0; j < 2; j++) load_matrix_sync(b[j], &sb[stage][k * ACROSS + n0 + 16 * j], ACROSS);
+#pragma unroll
+                for (int i = 0; i < 8; i++) mma_sync(sum[i / 2][i % 2], a[i / 2], b[i % 2], sum[i / 2][i % 2]);
+            } else {
+                fragment<matrix_a, 16, 16, 16, bf16, row_major> a[4];
+                using layout = typename std::conditional<WHAT == FORWARD, col_major, row_major>::type;
+                fragment<matrix_b, 16, 16, 16, bf16, layout> b[2];
+#pragma unroll
+                for (int i = 0; i < 4; i++) load_matrix_sync(a[i], &sa[stage][(m0 + 16 * i) * ALONG + k], ALONG);
+#pragma unroll
+                for (int j = 0; j < 2; j++)
+                    load_matrix_sync(b[j], WHAT == FORWARD ? &sb[stage][(n0 + 16 * j) * ALONG + k] : &sb[stage][k * ACROSS + n0 + 16 * j],
+                                     WHAT == FORWARD ? ALONG : ACROSS);
+#pragma unroll
+                for (int i = 0; i < 8; i++) mma_sync(sum[i / 2][i % 2], a[i / 2], b[i % 2], sum[i / 2][i % 2]);
+            }
+        }
+        __syncthreads();
+    }
+    /* through shared memory, 16 x 16 at a time: a thread writes 8 numbers of a row */
+    enum { WIDE = 20 };
+    float *mine = (float *)&sa[0][0] + warp * 16 * WIDE;
+    int r = lane / 2, c8 = lane % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        store_matrix_sync(mine, sum[i / 2][i % 2], WIDE, mem_row_major);
+        __syncwarp();
+        int row = m0 + i / 2 * 16 + r;
+        int64_t col = col0 + n0 + i % 2 * 16 + c8;
+        float out[8];
+#pragma unroll
+        for (int j = 0; j < 8; j++) out[j] = mine[r * WIDE + c8 + j];
+        if (WHAT == DW && row0 + row < g.N && col < width) put<8, true>(g.dW + (e * g.N + row0 + row) * g.D + col, out, g.add, 8);
+        if (WHAT != DW && col < width && pairs[row] >= 0) put<8, true>((WHAT == DX ? g.part : g.y) + pairs[row] * width + col, out, false, 8);
+        __syncwarp();
+    }
+}
+
+/* Whether all that the products read and write are whole vectors. */
+static bool goes_big(const kr_call *c) {
+    const kr_tensor *x = &c->in[EXPERT_LINEAR_X], *W = &c->in[EXPERT_LINEAR_W], *y = &c->out[EXPERT_LINEAR_Y], *dy = &c->dout[EXPERT_LINEAR_Y];
+    int64_t D = KR_SIZE(c, 'D'), N = KR_SIZE(c, 'N');
+    return c->real == KR_BF16 && W->dtype == KR_BF16 && D % 8 == 0 && N % 8 == 0 && elements_fast(x, x->pitch) && elements_fast(W, D) && elements_fast(y, N) &&
+           elements_fast(dy, N) && cu_aligned(c->din[EXPERT_LINEAR_W].data, D, sizeof(float), 16);
+}
+
 /* Pairs without an expert: zeros. */
 template <typename T> struct no_expert {
     T *y;
@@ -276,16 +391,22 @@ static kr_status expert_linear_plan_cuda(kr_call *c) {
     return KR_OK;
 }
 
-template <typename T, bool DX> static void launch_rows(const kr_call *c, const grouped<T> &g) {
-    dim3 grid((unsigned)most_tiles(c), cu_blocks(DX ? g.D : g.N, TILE));
-    if (c->in[EXPERT_LINEAR_W].dtype == KR_BF16) cu_launch(rows_kernel<T, bf16, DX>, grid, THREADS, 0, c->stream, g);
-    else cu_launch(rows_kernel<T, float, DX>, grid, THREADS, 0, c->stream, g);
+template <typename T, bool BACK> static void launch_rows(const kr_call *c, const grouped<T> &g) {
+    if constexpr (sizeof(T) == 2)
+        if (goes_big(c)) {
+            dim3 big((unsigned)most_tiles(c), cu_blocks(BACK ? g.D : g.N, BIG));
+            cu_launch(big_kernel<BACK ? DX : FORWARD>, big, BIG_THREADS, 0, c->stream, g);
+            return;
+        }
+    dim3 grid((unsigned)most_tiles(c), cu_blocks(BACK ? g.D : g.N, TILE));
+    if (c->in[EXPERT_LINEAR_W].dtype == KR_BF16) cu_launch(rows_kernel<T, bf16, BACK>, grid, THREADS, 0, c->stream, g);
+    else cu_launch(rows_kernel<T, float, BACK>, grid, THREADS, 0, c->stream, g);
 }
 
 template <typename T> static void run(const kr_call *c, bool back) {
     const kr_tensor *x = &c->in[EXPERT_LINEAR_X], *dx = &c->din[EXPERT_LINEAR_X];
     int64_t X = KR_SIZE(c, 'X'), N = KR_SIZE(c, 'N'), D = KR_SIZE(c, 'D'), K = KR_SIZE(c, 'K'), n = c->rows * K;
-    shared_tiles s = make_tiles(c);
+    shared_tiles s = make_tiles(c, goes_big(c) ? (int)BIG : (int)TILE);
     grouped<T> g = {c->in[EXPERT_LINEAR_W].data, (const T *)x->data, (const T *)c->dout[EXPERT_LINEAR_Y].data, s.sorted.at, s.t,
                     (T *)c->out[EXPERT_LINEAR_Y].data, (T *)((char *)c->scratch + part_at(c)), (float *)c->din[EXPERT_LINEAR_W].data, X, N, D, K,
                     x->pitch, n, c->acc[EXPERT_LINEAR_W]};
@@ -294,7 +415,10 @@ template <typename T> static void run(const kr_call *c, bool back) {
         elements(c, n, N, N % 8 == 0 && elements_fast(&c->out[EXPERT_LINEAR_Y], N), no_expert<T>{g.y, s.idx, X, N});
         return;
     }
-    if (g.dW) cu_launch(weight_kernel<T>, dim3(cu_blocks(D, TILE), cu_blocks(N, TILE), (unsigned)X), THREADS, 0, c->stream, g);
+    if constexpr (sizeof(T) == 2)
+        if (g.dW && goes_big(c))
+            cu_launch(big_kernel<DW>, dim3(cu_blocks(D, BIG), cu_blocks(N, BIG), (unsigned)X), BIG_THREADS, 0, c->stream, g);
+    if (g.dW && !goes_big(c)) cu_launch(weight_kernel<T>, dim3(cu_blocks(D, TILE), cu_blocks(N, TILE), (unsigned)X), THREADS, 0, c->stream, g);
     if (!dx->data) return;
     launch_rows<T, true>(c, g);
     sum_pairs<T> add = {g.part, s.idx, (T *)dx->data, X, K, D, dx->pitch, c->acc[EXPERT_LINEAR_X]};

@@ -38,6 +38,8 @@ bool number(const char *command, const char *option, const char *text, double mi
 const char *human_bytes(int64_t n, char to[32]);
 const char *human_count(double n, char to[32]);
 const char *human_time(double seconds, char to[32]);
+/* n bytes as a JSON string on stdout, quotes around it. */
+void print_json_text(const char *text, int64_t n);
 /* A whole file, or stdin for "-"; NULL (and said) on failure.  free() it. */
 char *read_all(const char *path, size_t *n);
 /* Ctrl-C sets this; the second one ends the program at once. */

@@ -26,10 +26,12 @@ static const char help[] =
     "  --json       one JSON object a file\n";
 
 static int report(const char *path, const kr_eval_result *r, bool json) {
-    if (json)
-        printf("{\"file\": \"%s\", \"n_tok\": %lld, \"n_bytes\": %lld, \"loss\": %.9g, \"perplexity\": %.9g, \"bits_per_byte\": %.9g, \"seconds\": %.4g}\n", path,
+    if (json) {
+        fputs("{\"file\": ", stdout);
+        print_json_text(path, (int64_t)strlen(path));
+        printf(", \"n_tok\": %lld, \"n_bytes\": %lld, \"loss\": %.9g, \"perplexity\": %.9g, \"bits_per_byte\": %.9g, \"seconds\": %.4g}\n",
                (long long)r->n_tok, (long long)r->n_bytes, r->loss, r->perplexity, r->bits_per_byte, r->seconds);
-    else
+    } else
         printf("%-32s %10lld tokens  loss %.4f  perplexity %.3f  bits/byte %.4f  %.0f tokens/s\n", path, (long long)r->n_tok, r->loss, r->perplexity,
                r->bits_per_byte, (double)r->n_tok / r->seconds);
     return 0;

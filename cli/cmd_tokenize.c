@@ -24,19 +24,6 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void print_piece(const char *text, int64_t n) {
-    putchar('"');
-    for (int64_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\') printf("\\%c", c);
-        else if (c == '\n') fputs("\\n", stdout);
-        else if (c == '\t') fputs("\\t", stdout);
-        else if (c < 0x20 || c == 0x7f) printf("\\u%04x", c);
-        else putchar(c);
-    }
-    putchar('"');
-}
-
 static int decode(const kr_tokenizer *t, const char *text, const char *name) {
     for (const char *p = text; *p;) {
         char *end;
@@ -74,7 +61,7 @@ static int encode(const kr_tokenizer *t, const char *text, size_t n_bytes, const
     for (int64_t i = 0, k; i < n && how == PIECES; i++) {
         const char *piece = kr_tokenizer_text(t, tok[i], &k);
         printf("%d\t", tok[i]);
-        print_piece(piece, k);
+        print_json_text(piece, k);
         putchar('\n');
     }
     free(tok);

@@ -82,6 +82,19 @@ char *read_all(const char *path, size_t *n) {
     return NULL;
 }
 
+void print_json_text(const char *text, int64_t n) {
+    putchar('"');
+    for (int64_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\') printf("\\%c", c);
+        else if (c == '\n') fputs("\\n", stdout);
+        else if (c == '\t') fputs("\\t", stdout);
+        else if (c < 0x20 || c == 0x7f) printf("\\u%04x", c);
+        else putchar(c);
+    }
+    putchar('"');
+}
+
 volatile int interrupted;
 static void (*on_interrupt)(void);
 

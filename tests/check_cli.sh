@@ -203,6 +203,8 @@ expect 0 'streams .* tokens/s together' bench serve model --runs 1 --prompt 100
 
 expect 0 'bits/byte' eval model text.txt
 expect 0 '"bits_per_byte": [0-4]\.' eval model --json text.txt
+cp text.txt 'a "quoted" name'
+expect 0 '"file": "a \\"quoted\\" name"' eval model --json 'a "quoted" name'
 a=$("$krait" eval model --json --window 100 text.txt | sed 's/.*"loss": \([0-9.]*\).*/\1/' | cut -c1-6)
 b=$("$krait" eval model --json --window 999 text.txt | sed 's/.*"loss": \([0-9.]*\).*/\1/' | cut -c1-6)
 [ "$a" = "$b" ] || fail "windows of 100 and 999 give losses of $a and $b"

@@ -18,17 +18,6 @@ static const char *folder(const char *name) {
     return path;
 }
 
-static void copy(const char *from, const char *to, const char *name) {
-    char path[1024];
-    void *data;
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", from, name);
-    if (kr_file_read(&data, &n, path) != KR_OK) fail_msg("%s", kr_error());
-    snprintf(path, sizeof path, "%s/%s", to, name);
-    if (kr_file_write(path, data, n) != KR_OK) fail_msg("%s", kr_error());
-    kr_mem_free(data);
-}
-
 static const char *join(const char *dir, const char *name) {
     static char path[2][1024];
     static int i;
@@ -58,8 +47,8 @@ static void there_and_back(void **state) {
         if (kr_model_convert(folder(names[i]), gguf, "float32") != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         if (kr_model_convert(gguf, back, "float32") != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         for (int k = 0; k < 2; k++) {
-            copy(folder(names[i]), k ? back : dir, "expected.safetensors");
-            copy(folder(names[i]), k ? back : dir, "expected_grads.safetensors");
+            copy_file(folder(names[i]), k ? back : dir, "expected.safetensors");
+            copy_file(folder(names[i]), k ? back : dir, "expected_grads.safetensors");
         }
         must_verify(gguf);
         must_verify(back);

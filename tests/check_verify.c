@@ -43,17 +43,6 @@ static void test_models(void **state) {
     }
 }
 
-static void copy(const char *from, const char *to, const char *name) {
-    char path[1024];
-    void *data;
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", from, name);
-    if (kr_file_read(&data, &n, path) != KR_OK) fail_msg("%s", kr_error());
-    snprintf(path, sizeof path, "%s/%s", to, name);
-    if (kr_file_write(path, data, n) != KR_OK) fail_msg("%s", kr_error());
-    kr_mem_free(data);
-}
-
 /* The largest value of the last norm, moved by a tenth. */
 static void change_one_weight(const char *dir) {
     char path[1024];
@@ -82,7 +71,7 @@ static void test_corrupted(void **state) {
         const char *dir = new_folder();
         tally t = {0};
         int failed;
-        for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy(folder(names[i]), dir, files[k]);
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy_file(folder(names[i]), dir, files[k]);
         change_one_weight(dir);
         if (kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         assert_true(failed > 0 && failed == t.failed);
@@ -98,8 +87,8 @@ static void test_not_there(void **state) {
     const char *dir = new_folder();
     assert_int_equal(kr_verify("/nowhere/at/all", getenv("KRAIT_DEVICE"), count, &t, &failed), KR_ERR_IO);
     assert_non_null(strstr(kr_error(), "/nowhere/at/all"));
-    copy(folder(names[0]), dir, "config.json");
-    copy(folder(names[0]), dir, "model.safetensors");
+    copy_file(folder(names[0]), dir, "config.json");
+    copy_file(folder(names[0]), dir, "model.safetensors");
     assert_true(kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) < 0);
     assert_non_null(strstr(kr_error(), "expected.safetensors"));
     kr_dir_remove(dir);

@@ -27,6 +27,18 @@ static json_t *json_of(const char *text) {
     return j;
 }
 
+/* A file of one folder into another. */
+static inline void copy_file(const char *from, const char *to, const char *name) {
+    char path[2048];
+    void *data;
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s", from, name);
+    if (kr_file_read(&data, &n, path) != KR_OK) fail_msg("%s", kr_error());
+    snprintf(path, sizeof path, "%s/%s", to, name);
+    if (kr_file_write(path, data, n) != KR_OK) fail_msg("%s", kr_error());
+    kr_mem_free(data);
+}
+
 /* A model with drawn weights; what starts as a constant gets noise, so that nothing hides. */
 static kr_model *model_of(const char *config, uint64_t seed) {
     json_t *j = json_of(config);

@@ -20,12 +20,7 @@ static kr_status bamba(const json_t *j, const char *where, json_t *own) {
 }
 
 static const kr_name_row bamba_names[] = {
-    {"backbone.embeddings.", {"model.embed_tokens."}},
-    {"backbone.norm_f.", {"model.final_layernorm."}},
-    {"norm.", {"input_layernorm."}},
-    {"norm2.", {"pre_ff_layernorm."}},
-    {"mixer.in_proj.", {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."}},
-    {"mixer.out_proj.", {"self_attn.o_proj."}},
+    KR_ATTENTION_MAMBA_NAMES,
     {"mixer.", {"mamba."}},
     {"mlp.fc1.", {"feed_forward.up_proj.", "feed_forward.gate_proj."}},
     {"mlp.fc2.", {"feed_forward.down_proj."}},

@@ -20,6 +20,13 @@ typedef struct kr_family {
 
 extern const kr_family kr_family_bamba, kr_family_nemotron_h, kr_family_falcon_h1, kr_family_jamba, kr_family_granite, kr_family_zamba2;
 
+/* The tensors of attention and Mamba in layers of two norms, as bamba and jamba name them. */
+#define KR_ATTENTION_MAMBA_NAMES                                                                  \
+    {"backbone.embeddings.", {"model.embed_tokens."}}, {"backbone.norm_f.", {"model.final_layernorm."}}, \
+        {"norm.", {"input_layernorm."}}, {"norm2.", {"pre_ff_layernorm."}},                            \
+        {"mixer.in_proj.", {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."}},           \
+        {"mixer.out_proj.", {"self_attn.o_proj."}}
+
 /* What configs of Hugging Face have in common and no model depends on; the sizes of all. */
 #define KR_COMMON_ROWS                                                                                             \
     {"hidden_size", "d_model", NULL}, {"num_hidden_layers", "n_layer", NULL}, {"vocab_size", "vocab_size", NULL},  \

@@ -33,12 +33,7 @@ static kr_status jamba(const json_t *j, const char *where, json_t *own) {
 }
 
 static const kr_name_row names[] = {
-    {"backbone.embeddings.", {"model.embed_tokens."}},
-    {"backbone.norm_f.", {"model.final_layernorm."}},
-    {"norm.", {"input_layernorm."}},
-    {"norm2.", {"pre_ff_layernorm."}},
-    {"mixer.in_proj.", {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."}},
-    {"mixer.out_proj.", {"self_attn.o_proj."}},
+    KR_ATTENTION_MAMBA_NAMES,
     {"mixer.dt_norm.", {"mamba.dt_layernorm."}},
     {"mixer.B_norm.", {"mamba.b_layernorm."}},
     {"mixer.C_norm.", {"mamba.c_layernorm."}},

@@ -9,27 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/rng.h"
-#include "ops/gemm.h"
+#include "ops/gemm_test.h"
 #include "tensor/quant.h"
 
-static const struct isa {
-    kr_impl impl;
-    void (*all)(const kr_gemm *g, void *scratch, int n_threads);
-    void (*one)(const kr_gemm *g, void *scratch);
-} isas[] = {
-#if defined(__x86_64__)
-    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
-    {KR_AVX2, kr_gemm_all_avx2, kr_gemm_one_avx2},
-    {KR_AVX512, kr_gemm_all_avx512, kr_gemm_one_avx512},
-#elif defined(__aarch64__)
-    {KR_NEON, kr_gemm_all_neon, kr_gemm_one_neon},
-#else
-    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
-#endif
-};
-enum { N_ISA = sizeof isas / sizeof *isas };
 static const kr_dtype types[] = {KR_Q8_0, KR_Q4_0, KR_Q4_K, KR_Q6_K};
 enum { ACC = 1, BIAS = 2, APART = 4, N_FLAGS = 8 };
 
@@ -65,16 +48,6 @@ static job make(kr_dtype type, int64_t m, int64_t n, int64_t k, int flags) {
     return j;
 }
 static void drop(job *j) { free(j->a), free(j->w), free(j->c), free(j->before), free(j->bias), free(j->blocks); }
-
-static void run(const struct isa *isa, const kr_gemm *g, int n_threads) {
-    size_t bytes = kr_gemm_scratch_for(g->b_type, g->m, g->n, g->k, n_threads ? n_threads : 1);
-    void *scratch = NULL;
-    if (posix_memalign(&scratch, 64, bytes)) abort();
-    memset(scratch, 0x7f, bytes);
-    if (n_threads) isa->all(g, scratch, n_threads);
-    else isa->one(g, scratch);
-    free(scratch);
-}
 
 /* Group by group, from the layouts' formulas. */
 static float defined(const job *j, int64_t r, int64_t q, bool fused) {

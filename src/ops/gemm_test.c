@@ -9,27 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/rng.h"
-#include "ops/gemm.h"
+#include "ops/gemm_test.h"
 #include "tensor/tensor.h"
 
-static const struct isa {
-    kr_impl impl;
-    void (*all)(const kr_gemm *g, void *scratch, int n_threads);
-    void (*one)(const kr_gemm *g, void *scratch);
-} isas[] = {
-#if defined(__x86_64__)
-    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
-    {KR_AVX2, kr_gemm_all_avx2, kr_gemm_one_avx2},
-    {KR_AVX512, kr_gemm_all_avx512, kr_gemm_one_avx512},
-#elif defined(__aarch64__)
-    {KR_BASELINE, kr_gemm_all_neon, kr_gemm_one_neon},
-#else
-    {KR_BASELINE, kr_gemm_all_baseline, kr_gemm_one_baseline},
-#endif
-};
-enum { N_ISA = sizeof isas / sizeof *isas };
 enum { A_TRANS = 1, B_TRANS = 2, HALF = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
 
 static kr_rng rng = {.seed = 1};
@@ -100,15 +83,6 @@ static job make(int64_t m, int64_t n, int64_t k, int flags) {
     return j;
 }
 static void drop(job *j) { free(j->a), free(j->b), free(j->c), free(j->before), free(j->bias), free(j->right); }
-
-static void run(const struct isa *isa, const kr_gemm *g, int n_threads) {
-    size_t bytes = kr_gemm_scratch(g->m, g->n, g->k, n_threads ? n_threads : 1);
-    void *scratch = NULL;
-    if (posix_memalign(&scratch, 64, bytes ? bytes : 64)) abort();
-    if (n_threads) isa->all(g, scratch, n_threads);
-    else isa->one(g, scratch);
-    free(scratch);
-}
 
 static void check(const struct isa *isa, job *j, int n_threads) {
     const kr_gemm *g = &j->g;

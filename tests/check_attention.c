@@ -15,6 +15,7 @@
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "ops/attention/attention.h"
+#include "ops/ops.h"
 #include "ops/rope/rope.h"
 
 enum { S = 2, L = 37, H = 4, G = 2, P = 6, MOST = S * L * H * P };

@@ -13,7 +13,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 
 enum { D = 1024, TAIL = 50, H = 16, P = 64, N = 16 };
 static const int64_t LONG = ((int64_t)1 << 21) + 7; /* steps: D * LONG > 2^31 */

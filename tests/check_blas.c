@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 
 #ifdef KR_WITH_BLAS
 enum { ROWS = 500, N = 258, K = 310 };

@@ -4,6 +4,7 @@
  * CPU's) and, where KRAIT_CUDA_LIB is not set, on a GPU (float32 to 1e-4). */
 #include "graph/node.h"
 #include "krait/engine.h"
+#include "ops/ops.h"
 #include "train_case.h"
 
 static bool fake; /* the device computes as the CPU does */

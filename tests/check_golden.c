@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "model/safetensors.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 
 enum { DOUBLE = KR_N_IMPL, N_WAYS, N_THREADS = 3 };
 static const char *way_name(int way) { return way == DOUBLE ? "double" : kr_impl_name((kr_impl)way); }

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "ops/lti_scan/lti_scan.h"
+#include "ops/ops.h"
 
 static const kr_op *const op = &kr_op_lti_scan;
 

@@ -20,6 +20,7 @@
 
 #include "base/rng.h"
 #include "op_case.h"
+#include "ops/ops.h"
 
 #define OP(name) extern const kr_op_test kr_test_##name;
 #include "ops/ops.def"

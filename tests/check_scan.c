@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "ops/ops.h"
 #include "ops/selective_scan/selective_scan.h"
 
 static const kr_op *const op = &kr_op_selective_scan;

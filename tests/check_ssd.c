@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "ops/ops.h"
 #include "ops/ssd/ssd.h"
 #include "ops/ssd/ssd_forms.h"
 

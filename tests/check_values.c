@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ops/dropout/dropout.h"
-#include "ops/op.h"
+#include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "ops/slice/slice.h"
 #include "ops/slice_steps/slice_steps.h"

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "ops/add_rmsnorm/add_rmsnorm.h"
+#include "ops/ops.h"
 #include "train/adamw.h"
 
 enum { ARENA = 1 << 30, MAX_BLOCKS = 8192 };

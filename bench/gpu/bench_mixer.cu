@@ -16,6 +16,7 @@
 #include "cuda/kernel.cuh"
 #include "ops/conv1d/conv1d.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
+#include "ops/ops.h"
 #include "ops/ssd/ssd.h"
 
 extern "C" {

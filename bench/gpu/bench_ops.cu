@@ -19,6 +19,7 @@
 #define _Alignas alignas
 extern "C" {
 #include "../../tests/op_case.h"
+#include "ops/ops.h"
 #define OP(name) extern const kr_op_test kr_test_##name;
 #include "ops/ops.def"
 #undef OP

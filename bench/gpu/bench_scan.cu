@@ -17,6 +17,7 @@
 extern "C" {
 #include "op_case.h"
 }
+#include "ops/ops.h"
 #include "ops/selective_scan/selective_scan.h"
 
 extern "C" const kr_cuda_op kr_cuda_op_selective_scan;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/node.h"
+#include "ops/ops.h"
 #include "ops/to_float/to_float.h"
 #include "ops/to_real/to_real.h"
 

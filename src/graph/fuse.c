@@ -18,6 +18,7 @@
 #include "ops/conv1d/conv1d.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/linear/linear.h"
+#include "ops/ops.h"
 #include "ops/slice_steps/slice_steps.h"
 #include "ops/ssd/ssd.h"
 #include "ops/step_in/step_in.h"

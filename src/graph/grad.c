@@ -23,6 +23,7 @@
 #include "ops/glu/glu.h"
 #include "ops/linear/linear.h"
 #include "ops/lti_scan/lti_scan.h"
+#include "ops/ops.h"
 #include "ops/rope/rope.h"
 #include "ops/selective_scan/selective_scan.h"
 #include "ops/ssd/ssd.h"

@@ -5,6 +5,7 @@
 #include "base/timing.h"
 #include "graph/node.h"
 #include "ops/linear/linear.h"
+#include "ops/ops.h"
 
 static size_t bytes_of(const kr_node *n) {
     kr_tensor t = kr_node_shape(n);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "ops/ops.h"
 
 /* The word "-name". */
 static bool left_out(const char *sizes, const char *name) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/bench_call.h"
+#include "ops/ops.h"
 
 /* Sizes are those of a training step: 8 rows of 1024 tokens, d_model 256.  `small` is what
  * the scalar reference can do in a moment. */

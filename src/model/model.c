@@ -14,6 +14,7 @@
 #include "ops/add_rmsnorm/add_rmsnorm.h"
 #include "ops/dropout/dropout.h"
 #include "ops/moe_balance/moe_balance.h"
+#include "ops/ops.h"
 
 static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residual, kr_node **sum) {
     kr_scope_push(b->g, name);

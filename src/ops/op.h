@@ -146,14 +146,6 @@ const kr_cuda_op *kr_op_cuda(const kr_op *op);
 /* A slot's index by name in c->in or c->out; -1 if there is none. */
 int kr_op_slot(const kr_op *op, const char *name, bool output);
 
-/* All ops, in the order of ops.def; NULL ends. */
-extern const kr_op *const kr_ops[];
-const kr_op *kr_op_find(const char *name);
-
-#define OP(name) extern const kr_op kr_op_##name;
-#include "ops/ops.def"
-#undef OP
-
 #ifdef __cplusplus
 }
 #endif

@@ -21,5 +21,5 @@ typedef struct kr_op_test {
     const char *cases[40];
 } kr_op_test;
 
-#define OP_TEST(op_name, ...) const kr_op_test kr_test_##op_name = {.op = &kr_op_##op_name, __VA_ARGS__};
+#define OP_TEST(op_name, ...) extern const kr_op kr_op_##op_name; const kr_op_test kr_test_##op_name = {.op = &kr_op_##op_name, __VA_ARGS__};
 #endif

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ops/op.h"
+#include "ops/ops.h"
 
 const kr_op *const kr_ops[] = {
 #define OP(name) &kr_op_##name,

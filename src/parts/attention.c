@@ -5,6 +5,7 @@
  *   out     = attention(q, k, v) W_out
  *
  * While decoding the keys and values of the last cache_len steps are a state. */
+#include "ops/ops.h"
 #include "parts/attention.h"
 
 #include "ops/attention/attention.h"

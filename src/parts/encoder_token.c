@@ -1,4 +1,5 @@
 /* encoder_token.c - token ids to vectors by a table. */
+#include "ops/ops.h"
 #include "parts/part.h"
 
 typedef struct token { double scale; } token;

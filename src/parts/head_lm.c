@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "ops/cross_entropy/cross_entropy.h"
+#include "ops/ops.h"
 #include "ops/slice_steps/slice_steps.h"
 #include "parts/part.h"
 

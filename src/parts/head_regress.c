@@ -1,4 +1,5 @@
 /* head_regress.c - numbers for a whole sequence: pool over the steps, one product. */
+#include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "parts/part.h"
 

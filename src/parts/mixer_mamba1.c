@@ -10,6 +10,7 @@
  * with weights (dt_bc_weights). */
 #include <math.h>
 
+#include "ops/ops.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/selective_scan/selective_scan.h"
 #include "parts/part.h"

@@ -9,6 +9,7 @@
 #include "ops/binary_row/binary_row.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
 #include "ops/linear/linear.h"
+#include "ops/ops.h"
 #include "ops/ssd/ssd.h"
 #include "ops/unary/unary.h"
 #include "parts/part.h"

@@ -21,6 +21,7 @@
 #include "ops/binary/binary.h"
 #include "ops/binary_row/binary_row.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
+#include "ops/ops.h"
 #include "ops/rank_mix/rank_mix.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/rotary_bc/rotary_bc.h"

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "ops/moe_route/moe_route.h"
+#include "ops/ops.h"
 #include "parts/perceptron.h"
 
 typedef struct moe {

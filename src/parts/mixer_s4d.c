@@ -7,6 +7,7 @@
  *   out  = y W_out
  *
  * A state of d_state numbers is d_state / 2 conjugate pairs, or d_state real modes. */
+#include "ops/ops.h"
 #include "parts/hippo.h"
 
 #include <math.h>

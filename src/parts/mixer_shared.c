@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "ops/ops.h"
 #include "parts/attention.h"
 #include "parts/perceptron.h"
 

@@ -3,6 +3,7 @@
  *   y = mixer(x) + reverse(mixer'(reverse(x)))
  *
  * mixer' has its own parameters (scope mixer_rev) or shares mixer's. */
+#include "ops/ops.h"
 #include "parts/part.h"
 
 typedef struct bidirectional { bool share; } bidirectional;

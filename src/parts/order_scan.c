@@ -10,6 +10,7 @@
 
 #include "krait/order.h"
 #include "ops/concat/concat.h"
+#include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "ops/unary/unary.h"
 #include "parts/part.h"

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "krait/order.h"
+#include "ops/ops.h"
 #include "parts/part.h"
 
 enum { S = 2, D = 3 };

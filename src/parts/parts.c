@@ -4,6 +4,7 @@
 
 #include "ops/binary/binary.h"
 #include "ops/conv1d/conv1d.h"
+#include "ops/ops.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/unary/unary.h"
 #include "parts/part.h"

@@ -1,4 +1,5 @@
 /* perceptron.c - see perceptron.h. */
+#include "ops/ops.h"
 #include "parts/perceptron.h"
 
 #include "ops/glu/glu.h"

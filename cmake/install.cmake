@@ -19,13 +19,16 @@ install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR}
 
 file(RELATIVE_PATH to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 set(pc_flags ${OpenMP_C_FLAGS})
+list(TRANSFORM more_modules PREPEND ", " OUTPUT_VARIABLE pc_modules)
+list(JOIN pc_modules "" pc_modules)
 configure_file(cmake/krait.pc.in krait.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/krait.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/krait)
 install(EXPORT kraitTargets NAMESPACE krait:: DESTINATION ${cmake_dir})
 write_basic_package_version_file(kraitConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES cmake/kraitConfig.cmake ${PROJECT_BINARY_DIR}/kraitConfigVersion.cmake DESTINATION ${cmake_dir})
+configure_file(cmake/kraitConfig.cmake.in kraitConfig.cmake @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/kraitConfig.cmake ${PROJECT_BINARY_DIR}/kraitConfigVersion.cmake DESTINATION ${cmake_dir})
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "The Krait authors <krait@localhost>")

@@ -11,6 +11,7 @@ pkg-config        pkg-config
 lib:jansson       libjansson-dev
 lib:kissfft-float libkissfft-dev
 lib:zlib          zlib1g-dev
+lib:sqlite3       libsqlite3-dev
 lib:cmocka        libcmocka-dev
 "
 

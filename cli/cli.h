@@ -27,6 +27,7 @@ int cmd_quantize(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 
 /* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */
 int fail(void);

@@ -21,6 +21,10 @@ file(RELATIVE_PATH to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 set(pc_flags ${OpenMP_C_FLAGS})
 list(TRANSFORM more_modules PREPEND ", " OUTPUT_VARIABLE pc_modules)
 list(JOIN pc_modules "" pc_modules)
+set(pc_server)
+if(have_server)
+  set(pc_server " -lmicrohttpd") # by name: its own private needs are those of a static libmicrohttpd
+endif()
 configure_file(cmake/krait.pc.in krait.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/krait.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -10,6 +10,7 @@ ninja             ninja-build
 pkg-config        pkg-config
 lib:jansson       libjansson-dev
 lib:kissfft-float libkissfft-dev
+lib:libmicrohttpd libmicrohttpd-dev
 lib:zlib          zlib1g-dev
 lib:sqlite3       libsqlite3-dev
 lib:cmocka        libcmocka-dev

@@ -1,0 +1,308 @@
+/* reply.c - what the engine says as OpenAI's objects: whole, or as a stream of events.
+ *
+ * An answer has choices: n for each prompt, each a request of its own to the engine; what they share
+ * of the prompt is read once, by the prefix cache.  All that is there of a choice when the loop looks goes
+ * into one chunk. */
+#include "serve/reply.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/timing.h"
+
+typedef struct choice {
+    kr_request *req;
+    kr_finish finish;
+    bool ended, begun;
+    kr_str text;                          /* not sent yet */
+    kr_str tokens, logprobs, tops, offsets;/* the items of lists; a chat has only the first */
+    int64_t offset;                       /* in characters */
+    double last;                          /* when its last token came */
+} choice;
+
+typedef struct reply {
+    kr_ask ask;
+    choice *choice;
+    int64_t n;
+    kr_str head;                          /* {"id": ... "choices":[ */
+    bool counted;
+} reply;
+
+/* --- logprobs ------------------------------------------------------------------------------------- */
+
+static const char *text_of(const reply *r, int32_t tok, size_t *n) {
+    int64_t bytes = 0;
+    const char *text = kr_token_text(kr_server_of(r->ask.x)->model, tok, &bytes);
+    *n = text ? (size_t)bytes : 0;
+    return text ? text : "";
+}
+
+static void append_token(const reply *r, kr_str *to, int32_t tok) {
+    size_t n;
+    const char *text = text_of(r, tok, &n);
+    kr_str_append_json_text(to, text, n);
+}
+
+/* JSON has no infinity; this is OpenAI's. */
+static void append_logprob(kr_str *to, float x) { kr_str_appendf(to, "%.6g", x > -9999.0f ? (double)x : -9999.0); }
+
+static void append_entry(const reply *r, kr_str *to, int32_t tok, float logprob) {
+    size_t n;
+    const char *text = text_of(r, tok, &n);
+    kr_str_append(to, "{\"token\":");
+    kr_str_append_json_text(to, text, n);
+    kr_str_append(to, ",\"logprob\":");
+    append_logprob(to, logprob);
+    kr_str_append(to, ",\"bytes\":[");
+    for (size_t i = 0; i < n; i++) kr_str_appendf(to, "%s%d", i ? "," : "", (unsigned char)text[i]);
+    kr_str_appendf(to, "],\"id\":%d", tok);
+}
+
+static void add_chat_logprob(const reply *r, choice *c, const kr_event *e) {
+    if (c->tokens.n) kr_str_append_char(&c->tokens, ',');
+    append_entry(r, &c->tokens, e->tok, e->logprob);
+    kr_str_append(&c->tokens, ",\"top_logprobs\":[");
+    for (int64_t i = 0; i < e->n_top; i++) {
+        if (i) kr_str_append_char(&c->tokens, ',');
+        append_entry(r, &c->tokens, e->top[i].tok, e->top[i].logprob);
+        kr_str_append_char(&c->tokens, '}');
+    }
+    kr_str_append(&c->tokens, "]}");
+}
+
+static void add_logprob(const reply *r, choice *c, const kr_event *e) {
+    const char *comma = c->tokens.n ? "," : "";
+    size_t n;
+    const char *text = text_of(r, e->tok, &n);
+    kr_str_append(&c->tokens, comma);
+    kr_str_append_json_text(&c->tokens, text, n);
+    kr_str_append(&c->logprobs, comma);
+    append_logprob(&c->logprobs, e->logprob);
+    kr_str_appendf(&c->offsets, "%s%lld", comma, (long long)c->offset);
+    for (size_t i = 0; i < n; i++) c->offset += ((unsigned char)text[i] & 0xC0) != 0x80;
+    kr_str_appendf(&c->tops, "%s{", comma);
+    for (int64_t i = 0; i < e->n_top; i++) {
+        if (i) kr_str_append_char(&c->tops, ',');
+        append_token(r, &c->tops, e->top[i].tok);
+        kr_str_append_char(&c->tops, ':');
+        append_logprob(&c->tops, e->top[i].logprob);
+    }
+    kr_str_append_char(&c->tops, '}');
+}
+
+static void append_logprobs(const reply *r, kr_str *to, choice *c) {
+    if (!r->ask.logprobs) kr_str_append(to, "null");
+    else if (r->ask.chat) kr_str_appendf(to, "{\"content\":[%s],\"refusal\":null}", kr_str_text(&c->tokens));
+    else
+        kr_str_appendf(to, "{\"tokens\":[%s],\"token_logprobs\":[%s],\"top_logprobs\":[%s],\"text_offset\":[%s]}", kr_str_text(&c->tokens),
+                       kr_str_text(&c->logprobs), kr_str_text(&c->tops), kr_str_text(&c->offsets));
+    kr_str *const all[] = {&c->tokens, &c->logprobs, &c->tops, &c->offsets};
+    for (int i = 0; i < 4; i++) to->failed |= all[i]->failed, kr_str_cut(all[i], 0);
+}
+
+/* --- answers ---------------------------------------------------------------------------------------- */
+
+static const char *finish_of(const choice *c) { return !c->ended ? "null" : c->finish == KR_FINISH_LENGTH ? "\"length\"" : "\"stop\""; }
+
+static void append_usage(reply *r, kr_str *to) {
+    kr_exchange *x = r->ask.x;
+    x->n_prompt = x->n_cached = x->n_written = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        kr_request_usage u;
+        kr_request_get_usage(r->choice[i].req, &u);
+        x->n_written += u.n_written;
+        if (i % r->ask.n == 0) x->n_prompt += u.n_prompt, x->n_cached += u.n_cached; /* n answers to one prompt: it counts once */
+    }
+    kr_str_appendf(to, "\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld,\"prompt_tokens_details\":{\"cached_tokens\":%lld}}",
+                   (long long)x->n_prompt, (long long)x->n_written, (long long)(x->n_prompt + x->n_written), (long long)x->n_cached);
+}
+
+static void append_choice(reply *r, kr_str *to, int64_t i, bool whole) {
+    choice *c = &r->choice[i];
+    kr_str_appendf(to, "{\"index\":%lld,", (long long)i);
+    if (!r->ask.chat) {
+        kr_str_append(to, "\"text\":");
+        kr_str_append_json_text(to, kr_str_text(&c->text), c->text.n);
+    } else if (whole) {
+        kr_str_append(to, "\"message\":{\"role\":\"assistant\",\"content\":");
+        kr_str_append_json_text(to, kr_str_text(&c->text), c->text.n);
+        kr_str_append(to, ",\"refusal\":null}");
+    } else {
+        kr_str_append(to, "\"delta\":{");
+        if (!c->begun) kr_str_append(to, "\"role\":\"assistant\",");
+        if (!c->begun || c->text.n) {
+            kr_str_append(to, "\"content\":");
+            kr_str_append_json_text(to, kr_str_text(&c->text), c->text.n);
+        }
+        kr_str_append_char(to, '}');
+    }
+    c->begun = true;
+    to->failed |= c->text.failed;
+    kr_str_cut(&c->text, 0);
+    kr_str_append(to, ",\"logprobs\":");
+    append_logprobs(r, to, c);
+    kr_str_appendf(to, ",\"finish_reason\":%s}", finish_of(c));
+}
+
+static void append_head(reply *r, kr_str *to) {
+    if (r->ask.stream) kr_str_append(to, "data: ");
+    kr_str_append_n(to, r->head.text, r->head.n);
+}
+
+static void send_chunk(reply *r, int64_t i) {
+    kr_str *out = &r->ask.x->out;
+    append_head(r, out);
+    append_choice(r, out, i, false);
+    kr_str_append(out, r->ask.include_usage ? "],\"usage\":null}\n\n" : "]}\n\n");
+}
+
+static void make_head(reply *r) {
+    const kr_server *s = kr_server_of(r->ask.x);
+    kr_str_appendf(&r->head, "{\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", r->ask.chat ? "chatcmpl" : "cmpl", r->ask.x->id,
+                   !r->ask.chat ? "text_completion" : r->ask.stream ? "chat.completion.chunk" : "chat.completion", (long long)time(NULL));
+    kr_str_append_json_text(&r->head, s->name, strlen(s->name));
+    kr_str_append(&r->head, ",\"system_fingerprint\":\"krait-" KRAIT_VERSION "\",\"choices\":[");
+}
+
+/* --- events ------------------------------------------------------------------------------------------- */
+
+static void take_event(reply *r, choice *c, const kr_event *e, double now) {
+    kr_metrics *m = &kr_server_of(r->ask.x)->metrics;
+    kr_str_append_n(&c->text, e->text, (size_t)e->n_bytes);
+    if (e->finish != KR_GOES_ON) {
+        kr_request_usage u;
+        kr_request_get_usage(c->req, &u);
+        c->ended = true;
+        c->finish = e->finish;
+        kr_histogram_add(&m->whole, u.total_s);
+        return;
+    }
+    if (c->last > 0) kr_histogram_add(&m->token, now - c->last);
+    else kr_histogram_add(&m->first, now - r->ask.x->at);
+    c->last = now;
+    if (!r->ask.logprobs) return;
+    if (r->ask.chat) add_chat_logprob(r, c, e);
+    else add_logprob(r, c, e);
+}
+
+/* An engine that failed, or a server that ends: true if the answer is that. */
+static bool failed(reply *r) {
+    kr_exchange *x = r->ask.x;
+    const choice *bad = NULL;
+    for (int64_t i = 0; i < r->n && !bad; i++)
+        if (r->choice[i].ended && (r->choice[i].finish == KR_FINISH_ERROR || r->choice[i].finish == KR_FINISH_CANCEL)) bad = &r->choice[i];
+    if (!bad) return false;
+    int status = bad->finish == KR_FINISH_CANCEL ? 503 : 500;
+    const char *code = status == 503 ? "shutting_down" : "internal", *why = status == 503 ? "The server is shutting down." : kr_request_error(bad->req);
+    if (!*why) why = "Out of memory.";
+    for (int64_t i = 0; i < r->n; i++) kr_request_cancel(r->choice[i].req);
+    if (!r->ask.stream) {
+        kr_refuse(x, status, NULL, code, "%s", why);
+    } else {
+        kr_str_append(&x->out, "data: ");
+        kr_error_object(&x->out, status, NULL, code, why);
+        kr_str_append(&x->out, "\n\n");
+    }
+    return true;
+}
+
+static void finish_stream(reply *r) {
+    kr_str *out = &r->ask.x->out, usage = {0};
+    append_usage(r, &usage);
+    if (r->ask.include_usage) {
+        append_head(r, out);
+        kr_str_appendf(out, "],%s}\n\n", kr_str_text(&usage));
+    }
+    kr_str_append(out, "data: [DONE]\n\n");
+    kr_str_free(&usage);
+}
+
+static bool step(kr_exchange *x) {
+    reply *r = x->state;
+    double now = kr_now();
+    bool all = true;
+    kr_event e;
+    if (!r->counted) r->counted = true, kr_server_of(x)->metrics.n_streams++;
+    for (int64_t i = 0; i < r->n; i++) {
+        choice *c = &r->choice[i];
+        while (!c->ended && kr_request_next(c->req, &e, 0)) take_event(r, c, &e, now);
+        all &= c->ended;
+    }
+    if (failed(r)) return true;
+    for (int64_t i = 0; i < r->n && r->ask.stream; i++) {
+        choice *c = &r->choice[i];
+        if (c->text.n || c->tokens.n || (c->ended && c->finish != KR_GOES_ON) || (r->ask.chat && !c->begun)) send_chunk(r, i);
+        if (c->ended) c->finish = KR_GOES_ON; /* its end was told */
+    }
+    if (!all) return false;
+    if (r->ask.stream) return finish_stream(r), true;
+    append_head(r, &x->out);
+    for (int64_t i = 0; i < r->n; i++) {
+        if (i) kr_str_append_char(&x->out, ',');
+        append_choice(r, &x->out, i, true);
+    }
+    kr_str_append(&x->out, "],");
+    append_usage(r, &x->out);
+    kr_str_append(&x->out, "}\n");
+    return true;
+}
+
+static void gone(kr_exchange *x) {
+    reply *r = x->state;
+    for (int64_t i = 0; i < r->n; i++) kr_request_cancel(r->choice[i].req);
+}
+
+static void free_reply(reply *r) {
+    for (int64_t i = 0; i < r->n; i++) {
+        choice *c = &r->choice[i];
+        kr_request_free(c->req);
+        kr_str *const all[] = {&c->text, &c->tokens, &c->logprobs, &c->tops, &c->offsets};
+        for (int k = 0; k < 5; k++) kr_str_free(all[k]);
+    }
+    kr_mem_free(r->choice);
+    kr_str_free(&r->head);
+    kr_ask_close(&r->ask);
+    kr_mem_free(r);
+}
+
+static void drop(kr_exchange *x) {
+    reply *r = x->state;
+    if (r->counted) kr_server_of(x)->metrics.n_streams--;
+    free_reply(r);
+}
+
+static void wake(void *user) { kr_exchange_wake(user); }
+
+void kr_reply_start(kr_ask *a) {
+    kr_exchange *x = a->x;
+    reply *r = kr_mem_new(sizeof *r);
+    if (!r) {
+        kr_ask_close(a);
+        kr_refuse_status(x, KR_ERR_NOMEM, NULL);
+        return;
+    }
+    r->ask = *a;
+    make_head(r);
+    kr_status st = kr_str_status(&r->head);
+    if (!(r->choice = kr_mem_array((size_t)(a->n_prompt * a->n), sizeof *r->choice))) st = KR_ERR_NOMEM;
+    for (int64_t i = 0; i < a->n_prompt && st == KR_OK; i++)
+        for (int64_t k = 0; k < a->n && st == KR_OK; k++) {
+            kr_request_options o;
+            kr_ask_request(a, i, k, &o);
+            o.on_event = wake;
+            o.user = x;
+            if ((st = kr_engine_submit(kr_server_of(x)->engine, &o, &r->choice[r->n].req)) == KR_OK) r->n++;
+        }
+    if (st != KR_OK) {
+        kr_refuse_status(x, st, NULL);
+        free_reply(r);
+        return;
+    }
+    x->state = r;
+    x->step = step;
+    x->gone = gone;
+    x->drop = drop;
+    if (!(x->stream = a->stream)) return;
+    x->type = "text/event-stream";
+}

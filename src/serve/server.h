@@ -1,0 +1,31 @@
+/* server.h - the server as its routes see it.
+ *
+ *     http.c          connections; the only file that knows libmicrohttpd
+ *     exchange.c      errors, JSON text
+ *     server.c        opening, the list of all routes
+ *     ask.c           the fields of a request
+ *     reply.c         what the engine says, as JSON or as a stream of events
+ *     routes_*.c      groups of routes
+ *     metrics.c       counters and histograms, for Prometheus */
+#ifndef KR_SERVE_SERVER_H
+#define KR_SERVE_SERVER_H
+#include <time.h>
+
+#include "krait/serve.h"
+#include "serve/http.h"
+#include "serve/metrics.h"
+
+struct kr_server {
+    kr_server_options opt;
+    const kr_model *model;
+    kr_engine *engine;
+    kr_http *http;
+    kr_metrics metrics;   /* the loop's */
+    time_t started;
+    char name[256];
+};
+
+static inline kr_server *kr_server_of(const kr_exchange *x) { return x->user; }
+
+extern const kr_route kr_routes_info[], kr_routes_openai[];
+#endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Every group of routes; first come, first asked. */
-static const kr_route *const all_routes[] = {kr_routes_info, kr_routes_openai, NULL};
+static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, NULL};
 
 static void seen(kr_exchange *x, int status, bool aborted) {
     kr_metrics *m = &kr_server_of(x)->metrics;

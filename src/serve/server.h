@@ -27,5 +27,5 @@ struct kr_server {
 
 static inline kr_server *kr_server_of(const kr_exchange *x) { return x->user; }
 
-extern const kr_route kr_routes_info[], kr_routes_openai[];
+extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[];
 #endif

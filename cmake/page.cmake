@@ -1,0 +1,28 @@
+# page.cmake - the page of krait serve as C: each file compressed, as a browser takes it.
+# cmake -DPAGE=src/serve/page -DOUT=page_files.c -P page.cmake
+file(GLOB files ${PAGE}/*)
+set(types html text/html css text/css js text/javascript svg image/svg+xml)
+set(text "/* made by cmake/page.cmake */\n#include \"serve/page.h\"\n\n")
+set(table "")
+foreach(file ${files})
+  get_filename_component(name ${file} NAME)
+  string(MAKE_C_IDENTIFIER ${name} id)
+  string(REGEX REPLACE ".*\\." "" end ${name})
+  list(FIND types ${end} at)
+  if(at LESS 0)
+    message(FATAL_ERROR "${file}: of what type are files that end in .${end}?")
+  endif()
+  math(EXPR at "${at} + 1")
+  list(GET types ${at} type)
+  file(SHA256 ${file} sum)
+  string(SUBSTRING ${sum} 0 16 sum)
+  file(ARCHIVE_CREATE OUTPUT ${OUT}.gz PATHS ${file} FORMAT raw COMPRESSION GZip COMPRESSION_LEVEL 9)
+  file(READ ${OUT}.gz hex HEX)
+  string(REGEX REPLACE "^(1f8b08..)........" "\\100000000" hex ${hex}) # not when it was made
+  string(REGEX REPLACE "(..)" "0x\\1," hex ${hex})
+  string(REGEX REPLACE "(0x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x[^x]+x..,)" "\\1\n" hex ${hex}) # lines
+  string(APPEND text "static const unsigned char ${id}[] = {\n${hex}};\n\n")
+  string(APPEND table "    {\"${name}\", \"${type}; charset=utf-8\", \"\\\"${sum}\\\"\", ${id}, sizeof ${id}},\n")
+endforeach()
+file(REMOVE ${OUT}.gz)
+file(WRITE ${OUT} "${text}const kr_page_file kr_page_files[] = {\n${table}    {0},\n};\n")

@@ -1,0 +1,91 @@
+// run.js - one reply being written: what is asked of the server, and what its stream does to the tree.
+
+import { pieceOf, stream } from "./api.js";
+import { samplingOf } from "./settings.js";
+import { addNode, pathTo } from "./store.js";
+
+const DRAW_EVERY = 50; // ms: more often than this nobody reads
+
+/** The request that continues after `parent`; `begun` is how the reply begins already. */
+function requestFor(app, conversation, parent, begun) {
+    const { settings, server } = app, path = pathTo(conversation, parent);
+    const body = { ...samplingOf(settings), stream: true, stream_options: { include_usage: true } };
+    if (server.model) body.model = server.model;
+    if (conversation.mode === "completion") {
+        if (settings.odds) body.logprobs = 5;
+        return { url: "v1/completions", body: { ...body, prompt: path.map((node) => node.text).join("") + begun } };
+    }
+    if (settings.odds) Object.assign(body, { logprobs: true, top_logprobs: 5 });
+    return { url: "v1/chat/completions", body: { ...body, messages: messagesOf(conversation, path) } };
+}
+
+function messagesOf(conversation, path) {
+    const system = conversation.system.trim() ? [{ role: "system", content: conversation.system }] : [];
+    return [...system, ...path.map((node) => ({ role: node.role === "user" ? "user" : "assistant", content: node.text }))];
+}
+
+/**
+ * Has the model continue after `parent`, as a new child of it. `begun` ({ text, tokens }) is kept as the beginning of that
+ * child. Resolves when all is written or was stopped; throws Trouble after taking back a child that holds nothing.
+ * Calls hooks.begin(run) once, hooks.draw(run) as text arrives, hooks.end(run).
+ */
+export async function write(app, conversation, parent, begun, hooks) {
+    const { url, body } = requestFor(app, conversation, parent, begun?.text ?? "");
+    const before = conversation.leaf;
+    const node = addNode(conversation, parent, "model", begun?.text ?? "");
+    if (begun?.tokens) node.tokens = begun.tokens;
+    const run = { conversation, node, control: new AbortController(), started: performance.now(), first: null, last: null, tokens: 0, timer: null };
+    app.run = run;
+    hooks.begin(run);
+    try {
+        await stream(url, body, run.control.signal, (event) => take(run, event, hooks));
+    } catch (error) {
+        node.stats = { finish: error.name === "AbortError" ? "stopped" : "lost" };
+        if (error.name === "AbortError") return;
+        if (node.text === (begun?.text ?? "")) takeBack(conversation, node, before);
+        throw error;
+    } finally {
+        clearTimeout(run.timer);
+        node.stats = { ...node.stats, ...figuresOf(run) };
+        app.run = null;
+        hooks.end(run);
+    }
+}
+
+function takeBack(conversation, node, leaf) {
+    delete conversation.nodes[node.id];
+    conversation.leaf = leaf;
+}
+
+function take(run, event, hooks) {
+    const { node } = run, { text, tokens, finish, usage } = pieceOf(event), now = performance.now();
+    if (text) {
+        run.first ??= now;
+        run.last = now;
+        run.tokens += tokens?.length || 1;
+        node.text += text;
+    }
+    if (tokens?.length && node.text.length >= 0) keepTokens(node, tokens, text);
+    if (finish) node.stats = { ...node.stats, finish };
+    if (usage) run.usage = usage;
+    run.timer ??= setTimeout(() => { run.timer = null; hooks.draw(run); }, DRAW_EVERY);
+}
+
+/** Tokens are of use only if they cover the text from its beginning: one piece without them ends it. */
+function keepTokens(node, tokens, text) {
+    node.tokens ??= [];
+    const covered = node.tokens.reduce((sum, token) => sum + token[0], 0);
+    if (covered + text.length === node.text.length) node.tokens.push(...tokens);
+}
+
+/** { first, rate, tokens, prompt, known } of a run, as far as it has come: seconds, and tokens per second. */
+export function figuresOf(run) {
+    const written = run.usage?.completion_tokens ?? run.tokens, spent = (run.last - run.first) / 1000;
+    const figures = { tokens: written };
+    if (run.first !== null) figures.first = (run.first - run.started) / 1000;
+    if (written > 1 && spent > 0.02) figures.rate = (written - 1) / spent;
+    if (run.usage) figures.prompt = run.usage.prompt_tokens;
+    const known = run.usage?.prompt_tokens_details?.cached_tokens;
+    if (Number.isFinite(known)) figures.known = known;
+    return figures;
+}

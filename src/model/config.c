@@ -52,9 +52,9 @@ void kr_config_clear(kr_config *c) {
 
 /* The factors of the config's mixer, which are no options of the part. */
 static bool copy_scales(const kr_config *c, json_t *mixer) {
-    static const char *const names[] = {"in_scale", "out_scale"};
+    static const char *const names[] = {"in_scale", "out_scale", "ways"};
     bool ok = true;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         json_t *v = json_object_get(json_object_get(c->json, "mixer"), names[i]);
         ok = ok && (!v || json_number_value(v) == 1 || json_object_set(mixer, names[i], v) == 0);
     }

@@ -14,6 +14,7 @@ typedef struct kr_residual {
     const kr_part *part;
     const void *opt;
     double in_scale, out_scale;  /* factors of its input and output */
+    int64_t ways;                /* groups of channels that it works on one by one, with the same parameters; 1: all at once */
     bool beside;                 /* the part before it */
 } kr_residual;
 typedef struct kr_layer { kr_residual part[KR_MAX_RESIDUALS]; int n; } kr_layer;

@@ -9,7 +9,10 @@
  * residual of its own; parts joined by & stand side by side: one norm, and their outputs are
  * added.  Without "layers" each layer is the mixer.
  *
- * Any mixer's object may have "in_scale" and "out_scale", factors of what it reads and gives. */
+ * Any mixer's object may have "in_scale" and "out_scale", factors of what it reads and gives, and
+ * "ways", groups of channels that it works on one by one (model.c).
+ *
+ * A part that makes a new residual stream (down, up, tokens, readout) is a layer by itself. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +31,9 @@ static kr_status read_scale(const json_t *object, const char *key, const char *w
 }
 
 static kr_status read_scales(const json_t *object, const char *where, kr_residual *r) {
+    const json_t *ways = json_object_get(object, "ways");
+    r->ways = json_is_integer(ways) ? json_integer_value(ways) : 1;
+    if ((ways && !json_is_integer(ways)) || r->ways < 1 || r->ways > 1024) KR_FAIL(KR_ERR_CONFIG, "%s.ways wants a number from 1 to 1024", where);
     KR_TRY(read_scale(object, "in_scale", where, &r->in_scale));
     return read_scale(object, "out_scale", where, &r->out_scale);
 }
@@ -71,8 +77,11 @@ static kr_status read_layer(kr_config *c, names *known, const char *text, kr_lay
         p += n;
         if (l->part[l->n - 1].part->before && (*p != '+' || l->part[l->n - 1].beside))
             KR_FAIL(KR_ERR_CONFIG, "layers: in \"%s\" %s stands alone, want + and what it goes before", text, name);
-        if (!*p) return KR_OK;
+        if (!*p) break;
     }
+    for (int i = 0; i < l->n; i++)
+        if (l->part[i].part->stream && l->n > 1) KR_FAIL(KR_ERR_CONFIG, "layers: in \"%s\" %s makes a new stream, so it is a layer by itself", text, l->part[i].part->name);
+    return KR_OK;
 }
 
 static kr_status all_named(const kr_config *c, const names *known) {
@@ -113,6 +122,7 @@ kr_status kr_layers_read(kr_config *c) {
 kr_status kr_scales_write(const kr_residual *r, json_t *object) {
     bool ok = r->in_scale == 1 || json_object_set_new(object, "in_scale", json_real(r->in_scale)) == 0;
     ok = ok && (r->out_scale == 1 || json_object_set_new(object, "out_scale", json_real(r->out_scale)) == 0);
+    ok = ok && (r->ways == 1 || json_object_set_new(object, "ways", json_integer(r->ways)) == 0);
     return ok ? KR_OK : kr_fail(KR_ERR_NOMEM, "out of memory writing the layers");
 }
 

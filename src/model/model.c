@@ -3,6 +3,7 @@
  *     x = encoder(inputs)
  *     for each part of each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(part)(y)
  *     ... or of parts side by side:                               mixed = the sum of theirs
+ *     ... a part that makes a new stream:                         mixed = part(mixed + x), x = 0
  *     head(rmsnorm(mixed + x))
  *
  * Names are Hugging Face's: backbone.layers.0.mixer.in_proj.weight. */
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "ops/add_rmsnorm/add_rmsnorm.h"
+#include "ops/binary_row/binary_row.h"
 #include "ops/dropout/dropout.h"
 #include "ops/moe_balance/moe_balance.h"
 #include "ops/ops.h"
@@ -35,6 +37,54 @@ static kr_node *dropped(kr_build *b, double p, kr_node *x) {
     return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
 }
 
+/* [S, L, ways D] -> [S ways, L, D] with what lies side by side one below the other, and back. */
+static kr_node *turned(kr_build *b, kr_node *x, int64_t ways, bool back) {
+    int64_t L = b->L, D = kr_node_dim(x, -1) / (back ? 1 : ways);
+    int32_t *idx = kr_mem_array((size_t)(L * ways), sizeof *idx);
+    if (!idx) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
+    for (int64_t l = 0; l < L; l++)
+        for (int64_t k = 0; k < ways; k++) {
+            if (back) idx[l * ways + k] = (int32_t)(k * L + l);
+            else idx[k * L + l] = (int32_t)(l * ways + k);
+        }
+    x = KR_APPLY(b->g, gather, NULL, kr_reshape(b->g, x, 3, KR_DIMS(b->S, L * ways, D)), kr_const_i32(b->g, idx, L * ways));
+    kr_mem_free(idx);
+    return back ? kr_reshape(b->g, x, 3, KR_DIMS(b->S, L, ways * D)) : kr_reshape(b->g, x, 3, KR_DIMS(b->S * ways, L, D));
+}
+
+static kr_node *one(kr_build *b, const kr_config *c, const kr_residual *r, bool bare, kr_node *y) {
+    b->mixer = r->part, b->mixer_opt = r->opt;
+    if (!r->part->pointwise && !r->part->own_order) return c->order->build(b, c->order_opt, y);
+    if (!bare) kr_scope_push(b->g, "mixer");
+    y = r->part->build(b, r->opt, y);
+    if (!bare) kr_scope_pop(b->g);
+    return y;
+}
+
+/* A number of the layer's own, `width` times. */
+static kr_node *number(kr_build *b, const char *name, int64_t width, double start) {
+    kr_piece ones = {width, 1};
+    kr_node *w = kr_weight(b->g, name, KR_NO_DECAY, 2, KR_DIMS(1, 1), (kr_init){KR_INIT_CONST, start, 0, 0, NULL});
+    kr_node *x = KR_APPLY(b->g, linear, NULL, kr_reshape(b->g, kr_const_pieces(b->g, &ones, 1), 2, KR_DIMS(width, 1)), w);
+    return kr_reshape(b->g, x, 1, &width);
+}
+
+/* UltraLight VM-UNet's parallel mixer: each group of channels, with what it came from times a learnt
+ * number, through the same mixer; side by side again, normalised, through a product. */
+static kr_node *in_ways(kr_build *b, const kr_config *c, const kr_residual *r, bool bare, kr_node *y) {
+    int64_t M = b->d_model, n = r->ways;
+    if (M % n) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ways is %lld, which does not divide the %lld channels", (long long)n, (long long)M);
+    if (b->stateful || b->seq_idx) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a mixer in several ways does not go step by step, nor over packed documents");
+    kr_node *x = turned(b, y, n, false);
+    b->d_model = M / n, b->S *= n;
+    kr_node *mix = one(b, c, r, bare, x);
+    binary_row_attr times = {.kind = KR_BINARY_ROW_MUL};
+    mix = kr_add(b, mix, KR_APPLY(b->g, binary_row, &times, x, number(b, "skip_scale", M / n, 1)));
+    b->d_model = M, b->S /= n;
+    mix = kr_layernorm(b, turned(b, mix, n, true), "ways_norm", 1e-5);
+    return kr_linear(b, mix, "ways_proj", M, true);
+}
+
 /* A part of a layer, the i-th beside others, of group k.  Names: mixer; in the second group mlp, as
  * state-spaces has it, or block2.mixer; beside another parallel2.mixer. */
 static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int k, int i, double dropout, kr_node *y) {
@@ -44,15 +94,8 @@ static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int
     snprintf(beside, sizeof beside, "parallel%d", i + 1);
     if (k) kr_scope_push(b->g, group);
     if (i) kr_scope_push(b->g, beside);
-    b->mixer = r->part, b->mixer_opt = r->opt;
     y = kr_scale(b, y, r->in_scale);
-    if (!r->part->pointwise) {
-        y = c->order->build(b, c->order_opt, y);
-    } else {
-        if (!bare) kr_scope_push(b->g, "mixer");
-        y = r->part->build(b, r->opt, y);
-        if (!bare) kr_scope_pop(b->g);
-    }
+    y = r->ways > 1 ? in_ways(b, c, r, bare, y) : one(b, c, r, bare, y);
     if (i) kr_scope_pop(b->g);
     if (k) kr_scope_pop(b->g);
     y = dropped(b, dropout, kr_scale(b, y, r->out_scale));
@@ -69,7 +112,7 @@ static kr_node *stream(kr_build *b, kr_node *x, kr_node *residual) {
     return out[ADD_RMSNORM_SUM];
 }
 
-/* A part that reads the stream itself. */
+/* A part that reads the stream itself: what is added to the next norm's input, or a new stream. */
 static kr_node *before(kr_build *b, const kr_residual *r, kr_node *sum) {
     kr_scope_push(b->g, r->part->name);
     kr_node *y = r->part->build(b, r->opt, kr_scale(b, sum, r->in_scale));
@@ -84,6 +127,11 @@ static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double
     kr_node *y = NULL, *unused, **bare = NULL; /* bare: the sum goes nowhere */
     for (int p = 0, k = -1, i = 0; p < l->n; p++) {
         const kr_residual *r = &l->part[p];
+        if (r->part->stream) {
+            x = before(b, r, stream(b, x, *residual));
+            *residual = NULL;
+            continue;
+        }
         if (r->part->before) {
             *residual = stream(b, x, *residual);
             x = before(b, r, *residual);
@@ -170,6 +218,7 @@ static kr_status ask_for_parameters(kr_model *m) {
     kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
     const kr_config *c = &m->config;
     if (c->order->steps && c->order->steps(c->order_opt) > 0) o.L = c->order->steps(c->order_opt);
+    if (c->encoder->steps && c->encoder->steps(c->encoder_opt) > 0) o.L = c->encoder->steps(c->encoder_opt);
     KR_TRY(kr_model_graph(m, &o, &g));
     kr_graph_free(g);
     return KR_OK;

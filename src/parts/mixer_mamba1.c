@@ -6,10 +6,16 @@
  *   y      = selective_scan(x, softplus(dt W_dt + b_dt), A, B, C, D) * silu(z)
  *   out    = y W_out
  *
+ * forget_gate: what the gate keeps from y it lets in of x (Bi-Mamba+: Liang et al. 2024),
+ *
+ *   y      = scan(..) silu(z) + x (1 - sigmoid(z))
+ *
  * Falcon-Mamba normalises dt, B and C by their root mean square (rms_norm_dt_bc); Jamba does so
  * with weights (dt_bc_weights). */
 #include <math.h>
 
+#include "ops/binary/binary.h"
+#include "ops/glu/glu.h"
 #include "ops/ops.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/selective_scan/selective_scan.h"
@@ -19,7 +25,7 @@ typedef struct mamba1 {
     int64_t d_state, d_conv, expand, d_inner, dt_rank;
     double dt_min, dt_max, dt_scale, dt_init_floor, bc_dt_rms_eps;
     int dt_init;
-    bool conv_bias, bias, rms_norm_dt_bc, dt_bc_weights;
+    bool conv_bias, bias, rms_norm_dt_bc, dt_bc_weights, forget_gate;
 } mamba1;
 
 static const kr_key keys[] = {
@@ -38,7 +44,16 @@ static const kr_key keys[] = {
     KR_KEY_BOOL(mamba1, rms_norm_dt_bc, false, "normalise dt, B and C, as Falcon-Mamba does"),
     KR_KEY_BOOL(mamba1, dt_bc_weights, false, "... and with weights, as Jamba does"),
     KR_KEY_REAL(mamba1, bc_dt_rms_eps, 1e-6, 0, 1, "epsilon of that normalisation"),
+    KR_KEY_BOOL(mamba1, forget_gate, false, "what the gate keeps from y it lets in of x, as Bi-Mamba+ does"),
     KR_KEY_END};
+
+/* y silu(z) + u (1 - sigmoid(z)) */
+static kr_node *forget(kr_build *b, kr_node *y, kr_node *u, kr_node *z) {
+    glu_attr silu = {.kind = KR_GLU_SILU}, sigmoid = {.kind = KR_GLU_SIGMOID};
+    binary_attr minus = {.kind = KR_BINARY_SUB};
+    y = KR_APPLY(b->g, glu, &silu, y, z);
+    return kr_add(b, y, KR_APPLY(b->g, binary, &minus, u, KR_APPLY(b->g, glu, &sigmoid, u, z)));
+}
 
 static kr_node *normalised(kr_build *b, const mamba1 *o, kr_node *x, const char *name) {
     rmsnorm_attr a = {.eps = o->bc_dt_rms_eps};
@@ -72,8 +87,9 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
     kr_node *h0 = b->stateful ? kr_state_low(g, "ssm_state", 3, KR_DIMS(b->S, E, N)) : NULL, *out[KR_MAX_OUT];
     kr_node *y = kr_apply(g, &kr_op_selective_scan, NULL,
-                          (kr_node *const[KR_MAX_IN]){u, dt, A, kr_split_last(b, B, 1, N), kr_split_last(b, C, 1, N), D, z, dt_bias, h0, b->seq_idx}, out);
+                          (kr_node *const[KR_MAX_IN]){u, dt, A, kr_split_last(b, B, 1, N), kr_split_last(b, C, 1, N), D, o->forget_gate ? NULL : z, dt_bias, h0, b->seq_idx}, out);
     if (y && h0) kr_state_set_next(g, h0, out[SCAN_H]);
+    if (o->forget_gate) y = forget(b, y, u, z);
     return kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
 }
 

@@ -13,7 +13,7 @@
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "ops/unary/unary.h"
-#include "parts/part.h"
+#include "parts/grid.h"
 
 enum { SUM, MEAN, CONCAT, GATE };
 typedef struct scan {
@@ -24,7 +24,7 @@ typedef struct scan {
 } scan;
 static const kr_key keys[] = {
     KR_KEY_TEXT(scan, path, "bidirectional", "the scan order; `krait inspect order` lists them"),
-    KR_KEY_TEXT(scan, size, "", "the grid that the steps are: HxW or TxHxW; unless told, a line"),
+    KR_KEY_TEXT(scan, size, "", "the grid that the steps are: HxW or TxHxW; unless told, the encoder's pictures, or a line"),
     KR_KEY_INT(scan, path_window, 0, 0, 1e9, "side of a window, step of an atrous order, number of slices; 0: the order's own"),
     KR_KEY_INT(scan, path_seed, 0, 0, 9e15, "of random orders"),
     KR_KEY_BOOL(scan, symmetries, false, "one path seen in the 8 mirrors of a picture"),
@@ -102,8 +102,8 @@ static kr_node *merge(kr_build *b, int how, int n, kr_node **y) {
     return how == CONCAT ? kr_linear_out(b, sum, "merge", b->d_model, false) : sum;
 }
 
-/* Axes of the grid, and their sides; 0 if `text` is none; an empty text is a line of L. */
-static int axes_of(const char *text, int64_t L, int64_t size[KR_ORDER_AXES]) { return *text ? kr_order_size(text, size) : (size[0] = L, 1); }
+/* Axes of the grid, and their sides; 0 if `text` is none. */
+static int axes_of(const kr_build *b, const char *text, int64_t size[KR_ORDER_AXES]) { return *text ? kr_order_size(text, size) : kr_grid_axes(b, size); }
 static int64_t n_cells(int n_axes, const int64_t *size) {
     int64_t n = n_axes > 0;
     for (int i = 0; i < n_axes; i++)
@@ -114,7 +114,7 @@ static int64_t n_cells(int n_axes, const int64_t *size) {
 static int64_t steps(const void *opt) {
     const scan *o = opt;
     int64_t size[KR_ORDER_AXES];
-    return *o->size ? n_cells(axes_of(o->size, 0, size), size) : 0;
+    return *o->size ? n_cells(kr_order_size(o->size, size), size) : 0;
 }
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
@@ -124,7 +124,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     kr_node *y[KR_ORDER_PATHS] = {NULL};
     if (b->stateful) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a scan order sees the future, so it cannot go step by step");
     if (b->seq_idx) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a scan order does not take packed documents");
-    int n_axes = axes_of(o->size, b->L, size);
+    int n_axes = axes_of(b, o->size, size);
     if (n_cells(n_axes, size) != b->L) return kr_graph_fail(b->g, KR_ERR_CONFIG, "order.size is \"%s\", but a row has %lld steps; want HxW or TxHxW with that many cells", o->size, (long long)b->L);
     kr_order_options options = {.window = o->path_window, .seed = (uint64_t)o->path_seed, .layer = b->layer, .symmetries = o->symmetries};
     kr_status st = kr_order_new(&order, o->path, n_axes, size, &options);

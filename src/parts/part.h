@@ -20,10 +20,18 @@ typedef struct kr_part kr_part;
 /* A router, whose load-balance loss times `weight` training adds to the loss. */
 typedef struct kr_balance { kr_node *logits, *idx; double weight; } kr_balance;
 
+/* What a part on the way down leaves for one on the way up (a U-Net's skip), with its pictures. */
+enum { KR_MAX_SKIPS = 8 };
+typedef struct kr_skip { kr_node *x; int64_t L, H, W; } kr_skip;
+
 /* What a part knows of the model it is built into. */
 typedef struct kr_build {
     kr_graph *g;
-    int64_t S, L, d_model, vocab_size;
+    int64_t S, L, d_model, vocab_size; /* a part of `stream` may change L, H, W and d_model */
+    int64_t H, W;             /* the steps are pictures of H rows and W columns (L = H W, or frames of a clip); 0: a line */
+    kr_skip skip[KR_MAX_SKIPS];
+    int n_skip;
+    kr_node *token;           /* int32: where the learnt tokens stand that were put between the steps; NULL: there are none */
     int64_t layer, residual;  /* which layer, and which branch of all layers, from 0 */
     int64_t n_residual;       /* branches of all layers together */
     double norm_eps;
@@ -47,10 +55,12 @@ struct kr_part {
     bool causal;              /* a step sees no later one, so it can be decoded step by step */
     bool before;              /* a mixer of the residual stream itself, added to the input of the part behind it */
     bool pointwise;           /* a mixer that mixes no steps: the order does not matter to it */
+    bool own_order;           /* a mixer that orders the steps itself */
+    bool stream;              /* a mixer that makes a new residual stream of the old one: other steps, another width */
     bool (*looks_ahead)(const void *opt); /* a causal mixer that is not with these options; NULL: always is */
     kr_node *(*build)(kr_build *b, const void *opt, kr_node *x);
     kr_node *(*loss)(kr_build *b, const void *opt, kr_node *x); /* heads */
-    int64_t (*steps)(const void *opt); /* orders: the steps a row must have; 0 or NULL: any number */
+    int64_t (*steps)(const void *opt); /* encoders, orders: the steps a row must have; 0 or NULL: any number */
 };
 
 #define PART(kind, name) extern const kr_part kr_part_##kind##_##name;
@@ -80,6 +90,8 @@ kr_node *kr_conv1d(kr_build *b, kr_node *x, int64_t d_conv, bool bias, double in
 kr_node *kr_conv1d_plain(kr_build *b, kr_node *x, int64_t d_conv, bool bias); /* without silu */
 /* x over its root mean square in the last axis, times a parameter NAME.weight. */
 kr_node *kr_rmsnorm(kr_build *b, kr_node *x, const char *name, double eps);
+/* x less its mean, over its standard deviation, in the last axis; parameters NAME.weight and NAME.bias. */
+kr_node *kr_layernorm(kr_build *b, kr_node *x, const char *name, double eps);
 /* -exp(A_log): the parameter A_log with this shape and initialisation. */
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init);
 #endif

@@ -4,6 +4,7 @@
 
 #include "ops/binary/binary.h"
 #include "ops/conv1d/conv1d.h"
+#include "ops/layernorm/layernorm.h"
 #include "ops/ops.h"
 #include "ops/rmsnorm/rmsnorm.h"
 #include "ops/unary/unary.h"
@@ -23,7 +24,7 @@ const kr_part *kr_part_find(const char *kind, const char *name) {
 
 kr_status kr_part_read(const char *kind, const char *def, const json_t *object, const char *where, kr_arena *arena,
                        const kr_part **part, void **opt) {
-    static const char *const also_any[] = {"type", NULL}, *const also_mixer[] = {"type", "in_scale", "out_scale", NULL}; /* whoever builds it reads them */
+    static const char *const also_any[] = {"type", NULL}, *const also_mixer[] = {"type", "in_scale", "out_scale", "ways", NULL}; /* whoever builds it reads them */
     const char *const *also = strcmp(kind, "mixer") == 0 ? also_mixer : also_any;
     const json_t *type = json_object_get(object, "type");
     const char *name = json_is_string(type) ? json_string_value(type) : def;
@@ -109,6 +110,16 @@ kr_node *kr_rmsnorm(kr_build *b, kr_node *x, const char *name, double eps) {
     kr_node *w = kr_weight(b->g, "weight", KR_NO_DECAY, 1, &D, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
     kr_scope_pop(b->g);
     return KR_APPLY(b->g, rmsnorm, &a, x, w);
+}
+
+kr_node *kr_layernorm(kr_build *b, kr_node *x, const char *name, double eps) {
+    int64_t D = kr_node_dim(x, -1);
+    layernorm_attr a = {.eps = eps};
+    kr_scope_push(b->g, name);
+    kr_node *w = kr_weight(b->g, "weight", KR_NO_DECAY, 1, &D, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+    kr_node *c = kr_weight(b->g, "bias", KR_NO_DECAY, 1, &D, (kr_init){0});
+    kr_scope_pop(b->g);
+    return KR_APPLY(b->g, layernorm, &a, x, w, c);
 }
 
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init) {

@@ -1,0 +1,176 @@
+/* ss2d.c - see ss2d.h.
+ *
+ *   x, z   = u W_in
+ *   x      = silu(conv(x))                        over the picture, along the line, or along each path
+ *   y      = merge over paths k of  inverse_k(S6_k(path_k(x)))
+ *   out    = (norm(y) * silu(z)) W_out
+ *
+ * S6_k is Mamba-1's scan with dt, B, C products of its input and A, D, all of the path's own, or
+ * shared but for A (Vim v1), or all shared; then all paths run as one batch.  `directions` adds to
+ * B a learnt vector for where a step came from: the start, left, right, below, above (PlainMamba). */
+#include "parts/ss2d.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/conv1d/conv1d.h"
+#include "ops/glu/glu.h"
+#include "ops/ops.h"
+#include "ops/selective_scan/selective_scan.h"
+#include "ops/unary/unary.h"
+#include "parts/grid.h"
+
+enum { CONV_GRID, CONV_LINE, CONV_PATH, CONV_NONE };
+enum { OWN_ALL, OWN_A, OWN_NONE };
+
+const kr_key kr_ss2d_keys[] = {
+    KR_KEY_TEXT(kr_ss2d, path, "cross", "the scan order; `krait inspect order` lists them"),
+    KR_KEY_INT(kr_ss2d, path_window, 0, 0, 1e9, "side of a window, step of an atrous order, number of slices; 0: the order's own"),
+    KR_KEY_INT(kr_ss2d, path_seed, 0, 0, 9e15, "of random orders"),
+    KR_KEY_CHOICE(kr_ss2d, conv, "grid|line|path|none", "the depthwise convolution: over the picture, along the line, or along each path"),
+    KR_KEY_CHOICE(kr_ss2d, own, "all|A|none", "what each path has of its own"),
+    KR_KEY_CHOICE(kr_ss2d, merge, "sum|mean", "how the paths' outputs become one"),
+    KR_KEY_CHOICE(kr_ss2d, norm, "layer|none", "behind the merge"),
+    {"gate", KR_KEY_BOOL, offsetof(kr_ss2d, gate), 1, 0, 1, NULL, NULL, "times silu(z)"},
+    KR_KEY_BOOL(kr_ss2d, directions, false, "a learnt vector for the direction of each step is added to B (PlainMamba)"),
+    KR_KEY_INT(kr_ss2d, d_state, 16, 1, 4096, "size N of each channel's state"),
+    KR_KEY_INT(kr_ss2d, d_conv, 3, 1, 15, "taps of the convolution, each way; along a line or path 2 to 8"),
+    KR_KEY_INT(kr_ss2d, expand, 2, 1, 64, "inner width over d_model"),
+    KR_KEY_INT(kr_ss2d, d_inner, 0, 0, 1 << 24, "inner width E; 0: expand * d_model"),
+    KR_KEY_INT(kr_ss2d, dt_rank, 0, 0, 1 << 20, "rank R of the step size; 0: d_model / 16, rounded up"),
+    KR_KEY_REAL(kr_ss2d, dt_min, 1e-3, 0, 1e3, "least step size drawn at initialisation"),
+    KR_KEY_REAL(kr_ss2d, dt_max, 0.1, 0, 1e3, "largest step size drawn at initialisation"),
+    KR_KEY_BOOL(kr_ss2d, conv_bias, true, "the convolution has a bias"),
+    KR_KEY_BOOL(kr_ss2d, bias, false, "in_proj and out_proj have a bias"),
+    KR_KEY_END};
+
+/* What a walk over paths has at hand. */
+typedef struct walk {
+    const kr_ss2d *o;
+    const kr_order *order;
+    int first, n_paths;
+    int64_t E, R;
+    int32_t *idx; /* room for n_paths times all cells */
+} walk;
+
+/* From where a step of a path came: 0 it starts, or jumps; from the left 1, the right 2, below 3, above 4. */
+static int32_t direction(const kr_order *o, int32_t from, int32_t to) {
+    int64_t W = o->size[o->n_axes - 1];
+    if (!kr_order_is_step(o, from, to)) return 0;
+    return to == from + 1 ? 1 : to == from - 1 ? 2 : to == from - W ? 3 : to == from + W ? 4 : 0;
+}
+
+/* Learnt vectors [S, n_paths n, N] for B; the steps' directions are the same for each sequence. */
+static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_paths, int64_t n) {
+    int32_t *id = kr_mem_array((size_t)(b->S * n_paths * n), sizeof *id);
+    if (!id) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
+    for (int64_t s = 0, i = 0; s < b->S; s++)
+        for (int k = 0; k < n_paths; k++)
+            for (int64_t t = 0; t < n; t++) {
+                const int32_t *cell = w->order->path[w->first + k0 + k].cell;
+                id[i++] = t ? direction(w->order, cell[t - 1], cell[t]) : 0;
+            }
+    kr_node *ids = kr_reshape(b->g, kr_const_i32(b->g, id, b->S * n_paths * n), 2, KR_DIMS(b->S * n_paths, n));
+    kr_mem_free(id);
+    kr_node *table = kr_weight(b->g, "direction", KR_MATRIX, 2, KR_DIMS(5, w->o->d_state), (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL});
+    return KR_APPLY(b->g, embedding, NULL, ids, table);
+}
+
+/* S6 over u [S', n, E], the paths k0 .. k0 + n_paths of each sequence one behind the other. */
+static kr_node *scan(kr_build *b, const walk *w, int k0, int n_paths, kr_node *u) {
+    const kr_ss2d *o = w->o;
+    kr_graph *g = b->g;
+    int64_t E = w->E, R = w->R, N = o->d_state, n = kr_node_dim(u, 1), rows = kr_node_dim(u, 0);
+    double r = 1 / sqrt((double)R);
+    char name[24] = "A_log";
+    if (o->conv == CONV_PATH) u = kr_conv1d(b, u, o->d_conv, o->conv_bias, 0);
+    kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false), *B = kr_columns(g, dbc, R, N);
+    kr_scope_push(g, "dt_proj");
+    kr_node *W = kr_weight(g, "weight", KR_MATRIX, 2, KR_DIMS(E, R), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
+    kr_node *dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, 1e-4, NULL});
+    kr_scope_pop(g);
+    kr_node *dt = KR_APPLY(g, linear, NULL, kr_columns(g, dbc, 0, R), W);
+    if (o->directions) B = kr_add(b, B, direction_vectors(b, w, k0, n_paths, n));
+    if (o->own == OWN_A) snprintf(name, sizeof name, "A_log.%d", k0);
+    kr_node *A = kr_act(b, kr_weight(g, name, KR_NO_DECAY, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL}), KR_UNARY_NEG_EXP);
+    kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+    B = kr_reshape(g, B, 4, KR_DIMS(rows, n, 1, N));
+    kr_node *C = kr_reshape(g, kr_columns(g, dbc, R + N, N), 4, KR_DIMS(rows, n, 1, N));
+    return KR_APPLY(g, selective_scan, NULL, u, dt, A, B, C, D, NULL, dt_bias);
+}
+
+/* Rows of x by a list that was put into w->idx. */
+static kr_node *pick(kr_build *b, const walk *w, kr_node *x, int64_t n) { return KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, w->idx, n)); }
+
+/* Paths of one length as one batch: their outputs, summed cell by cell. */
+static kr_node *together(kr_build *b, const walk *w, kr_node *x) {
+    int64_t n = w->order->path[w->first].n, cells = w->order->n_cells;
+    int P = w->n_paths;
+    kr_node *sum = NULL;
+    for (int k = 0; k < P; k++) memcpy(w->idx + k * n, w->order->path[w->first + k].cell, (size_t)n * sizeof *w->idx);
+    x = kr_reshape(b->g, pick(b, w, x, P * n), 3, KR_DIMS(b->S * P, n, w->E));
+    kr_scope_push(b->g, "route");
+    x = kr_reshape(b->g, scan(b, w, 0, P, x), 3, KR_DIMS(b->S, P * n, w->E));
+    kr_scope_pop(b->g);
+    for (int k = 0; k < P; k++) {
+        kr_order_inverse(w->order, w->first + k, w->idx);
+        for (int64_t c = 0; c < cells; c++)
+            if (w->idx[c] >= 0) w->idx[c] += (int32_t)(k * n);
+        kr_node *y = pick(b, w, x, cells);
+        sum = k ? kr_add(b, sum, y) : y;
+    }
+    return sum;
+}
+
+static kr_node *one_by_one(kr_build *b, const walk *w, kr_node *x) {
+    kr_node *sum = NULL;
+    for (int k = 0; k < w->n_paths; k++) {
+        char name[24] = "route";
+        int64_t n = w->order->path[w->first + k].n;
+        if (w->o->own == OWN_ALL) snprintf(name, sizeof name, "route.%d", k);
+        memcpy(w->idx, w->order->path[w->first + k].cell, (size_t)n * sizeof *w->idx);
+        kr_scope_push(b->g, name);
+        kr_node *y = scan(b, w, k, 1, pick(b, w, x, n));
+        kr_scope_pop(b->g);
+        kr_order_inverse(w->order, w->first + k, w->idx);
+        y = pick(b, w, y, w->order->n_cells);
+        sum = k ? kr_add(b, sum, y) : y;
+    }
+    return sum;
+}
+
+static kr_node *along_paths(kr_build *b, const kr_ss2d *o, kr_node *x) {
+    int64_t size[KR_ORDER_AXES];
+    int n_axes = kr_grid_axes(b, size);
+    kr_order_options options = {.window = o->path_window, .seed = (uint64_t)o->path_seed, .layer = b->layer};
+    kr_order *order;
+    if (o->directions && n_axes != 2) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: directions are those of a picture");
+    kr_status st = kr_order_new(&order, o->path, n_axes, size, &options);
+    if (st != KR_OK) return kr_graph_fail(b->g, st, "ss2d: %s", kr_error());
+    walk w = {o, order, order->per_layer ? (int)(b->layer % order->n_paths) : 0, order->per_layer ? 1 : order->n_paths, kr_node_dim(x, -1),
+              o->dt_rank ? o->dt_rank : (b->d_model + 15) / 16, NULL};
+    bool batch = o->own == OWN_NONE;
+    for (int k = 1; k < w.n_paths; k++) batch = batch && order->path[w.first + k].n == order->path[w.first].n;
+    if (!(w.idx = kr_mem_array((size_t)(w.n_paths * order->n_cells), sizeof *w.idx))) x = kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
+    else x = batch ? together(b, &w, x) : one_by_one(b, &w, x);
+    x = o->merge && !order->share_out ? kr_scale(b, x, 1. / w.n_paths) : x;
+    kr_mem_free(w.idx);
+    kr_order_free(order);
+    return x;
+}
+
+kr_node *kr_ss2d_build(kr_build *b, const kr_ss2d *o, kr_node *x) {
+    int64_t E = o->d_inner ? o->d_inner : o->expand * b->d_model;
+    kr_graph *g = b->g;
+    if (b->stateful || b->seq_idx) return kr_graph_fail(g, KR_ERR_CONFIG, "ss2d sees all of a row at once: it takes no packed documents and goes not step by step");
+    kr_node *xz = kr_linear(b, x, "in_proj", o->gate ? 2 * E : E, o->bias), *z = o->gate ? kr_columns(g, xz, E, E) : NULL;
+    x = o->gate ? kr_columns(g, xz, 0, E) : xz;
+    if (o->conv == CONV_GRID) x = kr_act(b, kr_conv2d_depthwise(b, x, "conv2d", o->d_conv, o->conv_bias), KR_UNARY_SILU);
+    if (o->conv == CONV_LINE) x = kr_conv1d(b, x, o->d_conv, o->conv_bias, 0);
+    kr_node *y = along_paths(b, o, x);
+    if (o->norm == 0) y = kr_layernorm(b, y, "out_norm", 1e-5);
+    glu_attr silu = {.kind = KR_GLU_SILU};
+    if (z) y = KR_APPLY(g, glu, &silu, y, z);
+    return kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
+}

@@ -1,0 +1,230 @@
+/* check_blocks.c - block designs: stacks of several resolutions, convolutions, paths, tokens.
+ *
+ *   gradient   against central differences of the loss, parameter by parameter
+ *   bits       the same recomputed, remade, and with several threads
+ *   learns     a few steps of descent on one batch bring the loss down
+ *   config     written and read again it is the same model
+ *   golden     against PyTorch (scripts/blocks-golden.py made tests/data/blocks)
+ *   refusals   what cannot be, in words */
+#include "gradient_case.h"
+#include "krait/order.h"
+#include "model/safetensors.h"
+
+typedef struct block_case { const char *name, *size, *config; int64_t L; } block_case;
+
+/* A picture of 3 numbers a cell, and two numbers to predict for it. */
+#define PICTURE(size, n) "{'model_type': 'krait', 'd_model': 8, 'n_layer': " #n ", 'norm_eps': 1e-3, 'encoder': {'type': 'linear', 'width': 3, 'size': '" size "'}," \
+    " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, "
+#define STEPS "'dt_min': 0.1, 'dt_max': 1, 'd_state': 3"
+
+static const block_case cases[] = {
+    {"U-Net", "5x6", PICTURE("5x6", 5) "'layers': ['conv', 'down', 'conv', 'up', 'conv'], 'mixers': {'conv': {'activation': 'silu'}}}", 30},
+    {"U-Net of convolutions alone, sums", "4x6", PICTURE("4x6", 7) "'layers': ['conv', 'merge', 'conv', 'pool', 'conv', 'wide', 'wide2'],"
+     " 'mixers': {'conv': {'depth': 1, 'norm': 'none', 'activation': 'gelu'}, 'merge': {'type': 'down', 'how': 'merge', 'width': 6},"
+     " 'pool': {'type': 'down', 'how': 'mean', 'width': 6, 'skip': true}, 'wide': {'type': 'up', 'skip': 'add', 'width': 4, 'norm': true},"
+     " 'wide2': {'type': 'up', 'how': 'nearest', 'width': 8, 'side': 2}}}", 24},
+    {"U-Mamba: the mixer in the bottleneck", "4x4", PICTURE("4x4", 5) "'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['conv', 'down', 'conv+mixer', 'up', 'conv'],"
+     " 'mixers': {'conv': {'groups': 2, 'activation': 'silu'}, 'down': {'how': 'conv'}}}", 16},
+    {"VM-UNet", "4x6", PICTURE("4x6", 5) "'layers': ['ss2d', 'down', 'ss2d', 'up', 'ss2d'], 'mixers': {'ss2d': {" STEPS "}, 'down': {'how': 'merge'},"
+     " 'up': {'skip': 'add', 'norm': true}}}", 24},
+    {"max of patches, a clip, no skip", "2x3x5", PICTURE("2x3x5", 4) "'layers': ['depthwise', 'down', 'depthwise', 'up'], 'mixers': {'depthwise': {'type': 'conv', 'kind': 'depthwise',"
+     " 'norm': 'layer', 'activation': 'gelu', 'width': 9, 'side': 5}, 'down': {'how': 'max', 'skip': false, 'width': 10}, 'up': {'skip': 'none', 'factor': 3}}}", 30},
+    {"VSS block", "3x5", PICTURE("3x5", 2) "'layers': ['ss2d+mlp'], 'mixers': {'ss2d': {" STEPS "}, 'mlp': {'d_ff': 7}}}", 15},
+    {"VSS block without gate and norm, atrous", "3x5", PICTURE("3x5", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'atrous', 'gate': false, 'norm': 'none', " STEPS "}}}", 15},
+    {"Vim block v2 with a class token", "3x4", PICTURE("3x4", 4) "'layers': ['tokens', 'vim', 'vim', 'readout'], 'mixers': {'vim': {'type': 'ss2d', 'path': 'bidirectional',"
+     " 'conv': 'path', 'norm': 'none', 'merge': 'mean', " STEPS "}}}", 12},
+    {"Vim block v1", "3x4", PICTURE("3x4", 2) "'layers': ['vim'], 'mixers': {'vim': {'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4,"
+     " 'own': 'A', 'norm': 'none', " STEPS "}}}", 12},
+    {"PlainMamba", "3x4", PICTURE("3x4", 2) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'continuous', 'own': 'none', 'directions': true, 'norm': 'none', " STEPS "}}}", 12},
+    {"registers", "3x4", PICTURE("3x4", 3) "'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['tokens', 'mixer', 'readout'],"
+     " 'mixers': {'tokens': {'count': 4, 'at': 'even'}, 'readout': {'join': true}}}", 12},
+    {"four ways with one mixer", "3x4", PICTURE("3x4", 2) "'mixer': {'type': 'mamba1', 'ways': 4, " STEPS "}}", 12},
+    {"two ways of ss2d beside a convolution", "3x4", PICTURE("3x4", 1) "'layers': ['ss2d&conv'], 'mixers': {'ss2d': {'ways': 2, " STEPS "}, 'conv': {'depth': 1, 'norm': 'none'}}}", 12},
+    {"Bi-Mamba+'s forget gate", "3x4", PICTURE("3x4", 2) "'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', 'forget_gate': true, " STEPS "}}", 12},
+    {"the encoder's pictures along a scan order", "3x5", PICTURE("3x5", 1) "'order': {'type': 'scan', 'path': 'cross', 'merge': 'mean'}, 'mixer': {'type': 's4d', 'd_state': 4,"
+     " 'dt_min': 0.1, 'dt_max': 0.5}}", 15},
+};
+enum { N_CASES = sizeof cases / sizeof *cases };
+
+static void test_gradient(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        kr_model *m = model_of(cases[i].config, 5);
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 2, .L = cases[i].L});
+        fill_inputs(m, g, 2, cases[i].L, 3);
+        check_gradients(cases[i].name, m, g);
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+}
+
+static void test_bits(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        kr_model *m = model_of(cases[i].config, 8);
+        kr_model_graph_options o = {.S = 3, .L = cases[i].L, .dropout = 0.2};
+        result plain = train_once(m, o), other;
+        for (int way = 0; way < 3; way++) {
+            o.checkpoint = way == 0, o.remake = way == 1, o.n_threads = way == 2 ? 3 : 1;
+            other = train_once(m, o);
+            if (!same_bits(m, &plain, &other)) fail_msg("%s: %s changes bits", cases[i].name, way == 0 ? "recomputing" : way == 1 ? "remaking" : "a number of threads");
+            kr_mem_free(other.grad);
+        }
+        kr_mem_free(plain.grad);
+        kr_model_release(m);
+    }
+}
+
+/* Large enough that every op has work for several threads. */
+static void test_threads(void **state) {
+    static const char *const wide = "{'model_type': 'krait', 'd_model': 24, 'n_layer': 5, 'encoder': {'type': 'linear', 'width': 3, 'size': '20x17'}, 'head': {'type': 'regress'},"
+        " 'layers': ['conv+ss2d', 'down', 'depthwise', 'up', 'conv'], 'mixers': {'conv': {'groups': 4}, 'depthwise': {'type': 'conv', 'kind': 'depthwise'}}}";
+    (void)state;
+    kr_model *m = model_of(wide, 9);
+    kr_model_graph_options o = {.S = 3, .L = 340, .n_threads = 1};
+    result one = train_once(m, o);
+    assert_true(isfinite(one.loss));
+    for (o.n_threads = 2; o.n_threads <= 3; o.n_threads++) {
+        result more = train_once(m, o);
+        if (!same_bits(m, &one, &more)) fail_msg("%d threads give other bits than one", o.n_threads);
+        kr_mem_free(more.grad);
+    }
+    kr_mem_free(one.grad);
+    kr_model_release(m);
+}
+
+/* Twenty steps of descent along the gradient's sign. */
+static void test_learns(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        kr_model *m = model_of(cases[i].config, 4);
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 2, .L = cases[i].L});
+        fill_inputs(m, g, 2, cases[i].L, 6);
+        double first = loss_of(g), last = first;
+        for (int step = 0; step < 20; step++) {
+            kr_params_zero_grad(m->params);
+            kr_graph_run(g, KR_RUN_ALL);
+            last = *(float *)kr_graph_data(g, "loss");
+            for (kr_param *p = m->params->first; p; p = p->next)
+                for (int64_t k = 0; k < kr_param_count(p); k++) ((float *)p->data)[k] -= p->grad[k] > 0 ? 0.003f : p->grad[k] < 0 ? -0.003f : 0;
+        }
+        if (!(last < 0.7 * first)) fail_msg("%s: the loss was %.4g and is %.4g", cases[i].name, first, last);
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+}
+
+static void test_config(void **state) {
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        json_t *j = json_of(cases[i].config), *first, *second;
+        kr_config a, b;
+        if (kr_config_read(&a, j, "test") != KR_OK || kr_config_write(&a, &first) != KR_OK) fail_msg("%s: %s", cases[i].name, kr_error());
+        if (kr_config_read(&b, first, "written") != KR_OK || kr_config_write(&b, &second) != KR_OK) fail_msg("%s: %s", cases[i].name, kr_error());
+        if (!json_equal(first, second)) fail_msg("%s: the config changes when it is written and read", cases[i].name);
+        json_decref(j), json_decref(first), json_decref(second);
+        kr_config_clear(&a);
+        kr_config_clear(&b);
+    }
+}
+
+/* --- against PyTorch ---------------------------------------------------------------------- */
+
+/* A file has "config" (the part's JSON) and "size" in its metadata, x, y, and the parameters. */
+typedef struct golden { const char *file, *part, *size; int64_t M; } golden;
+static const golden goldens[] = {
+    {"ss2d", "{'type': 'ss2d', 'd_state': 4}", "4x6", 10},
+    {"vim_v2", "{'type': 'ss2d', 'path': 'bidirectional', 'conv': 'path', 'd_conv': 4, 'norm': 'none', 'merge': 'mean', 'd_state': 4}", "4x6", 10},
+    {"vim_v1", "{'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4, 'own': 'A', 'norm': 'none', 'd_state': 4}", "4x6", 10},
+    {"plain_mamba", "{'type': 'ss2d', 'path': 'continuous', 'own': 'none', 'directions': true, 'norm': 'none', 'd_state': 4}", "4x6", 10},
+    {"bi_mamba_plus", "{'type': 'mamba1', 'forget_gate': true, 'd_state': 4}", "1x9", 10},
+    {"unet_block", "{'type': 'conv', 'groups': 5}", "5x7", 10},
+    {"convnext", "{'type': 'conv', 'kind': 'depthwise', 'side': 7, 'norm': 'layer', 'activation': 'gelu'}", "5x7", 10},
+    {"down_conv", "{'type': 'down'}", "5x7", 10},
+    {"down_merge", "{'type': 'down', 'how': 'merge'}", "4x6", 10},
+    {"down_max", "{'type': 'down', 'how': 'max'}", "4x6", 10},
+    {"up_shuffle", "{'type': 'up', 'skip': 'none'}", "4x6", 10},
+};
+
+static void fill_golden(const golden *t, const kr_st *f, kr_params *params) {
+    for (kr_param *p = params->first; p; p = p->next) {
+        const kr_st_tensor *v = kr_st_find(f, p->name);
+        if (!v) fail_msg("%s: the file has no %s", t->file, p->name);
+        if (v->count != kr_param_count(p)) fail_msg("%s: %s has %lld numbers in the file, %lld here", t->file, p->name, (long long)v->count, (long long)kr_param_count(p));
+        memcpy(p->data, v->data, v->n_bytes);
+    }
+}
+
+static void check_golden(const golden *t) {
+    char path[1024];
+    kr_st *f;
+    kr_params *params;
+    kr_graph *g;
+    kr_arena arena = {0};
+    const kr_part *part;
+    void *opt;
+    int64_t size[KR_ORDER_AXES];
+    snprintf(path, sizeof path, KRAIT_SOURCE_DIR "/tests/data/blocks/%s.safetensors", t->file);
+    if (kr_st_open(&f, path) != KR_OK) fail_msg("%s", kr_error());
+    json_t *j = json_of(t->part);
+    if (kr_part_read("mixer", "none", j, "test", &arena, &part, &opt) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(kr_order_size(t->size, size), 2);
+    assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
+    kr_graph_options go = {.impl = kr_cpu_best(), .n_threads = 1};
+    assert_int_equal(kr_graph_new(&g, params, &go), KR_OK);
+    kr_build b = {.g = g, .S = 2, .L = size[0] * size[1], .d_model = t->M, .n_residual = 1, .norm_eps = 1e-5, .H = size[0], .W = size[1]};
+    kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(2, b.L, t->M));
+    kr_graph_keep(g, part->build(&b, opt, x), "y");
+    if (kr_graph_plan(g) != KR_OK) fail_msg("%s: %s", t->file, kr_error());
+    assert_int_equal(kr_params_alloc(params, false), KR_OK);
+    fill_golden(t, f, params);
+    assert_int_equal(kr_graph_alloc(g), KR_OK);
+    const kr_st_tensor *in = kr_st_find(f, "x"), *out = kr_st_find(f, "y");
+    assert_int_equal(out->count, 2 * b.L * b.d_model);
+    float *want = kr_mem_array((size_t)out->count, sizeof *want);
+    memcpy(want, out->data, out->n_bytes);
+    memcpy(kr_graph_data(g, "x"), in->data, in->n_bytes);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    double e = difference(kr_graph_data(g, "y"), want, out->count);
+    kr_mem_free(want);
+    if (!(e <= 1e-5)) fail_msg("%s differs from PyTorch by %.3g", t->file, e);
+    kr_graph_free(g);
+    kr_params_free(params);
+    kr_arena_clear(&arena);
+    json_decref(j);
+    kr_st_close(f);
+}
+
+static void test_golden(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) check_golden(&goldens[i]);
+}
+
+static void test_refusals(void **state) {
+    static const struct { const char *config, *says; } refused[] = {
+        {"{'encoder': {'type': 'linear', 'width': 3}, 'head': {'type': 'regress'}, 'layers': ['conv']}", "wants pictures"},
+        {PICTURE("4x4", 2) "'layers': ['conv+down', 'up']}", "a layer by itself"},
+        {PICTURE("4x4", 1) "'layers': ['up']}", "no `down` before it"},
+        {PICTURE("4x4", 1) "'layers': ['readout']}", "no learnt tokens"},
+        {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'ways': 3}}", "does not divide"},
+        {PICTURE("4xx4", 1) "'layers': ['conv']}", "want HxW"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        json_t *j = json_of(refused[i].config);
+        kr_model *m;
+        json_object_set_new(j, "model_type", json_string("krait"));
+        assert_int_equal(kr_model_describe(&m, j, "test", KR_F32, NULL), KR_ERR_CONFIG);
+        if (!strstr(kr_error(), refused[i].says)) fail_msg("said: %s", kr_error());
+        json_decref(j);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_bits),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_learns),   cmocka_unit_test(test_config), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

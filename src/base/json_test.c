@@ -47,6 +47,22 @@ static void bad_text(void **state) {
     assert_non_null(strstr(kr_error(), "line 3, column "));
 }
 
+/* What Python's json module writes of an infinity. */
+static void infinities(void **state) {
+    (void)state;
+    json_t *j;
+    assert_int_equal(parse(&j, "{\"limit\": [0.0, Infinity, -Infinity], \"say\": \"Infinity \\\" Infinity\"}"), KR_OK);
+    const json_t *limit = json_object_get(j, "limit");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(limit, 1), "__float__")), "Infinity");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(limit, 2), "__float__")), "-Infinity");
+    assert_string_equal(json_string_value(json_object_get(j, "say")), "Infinity \" Infinity");
+    json_decref(j);
+    static const char *const bad[] = {"{\"a\": Infinit}", "{\"a\": --Infinity}", "{Infinity: 1}", "{\"a\": 1Infinity}", "[\"\\", "[Infinity", "\"Infinity"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (parse(&j, bad[i]) != KR_ERR_FORMAT) fail_msg("accepted: %s", bad[i]);
+    assert_int_equal(parse(&j, "{\"a\": Infinity,\n \"b\" 1}"), KR_ERR_FORMAT);
+}
+
 static void deep_text_does_not_overflow(void **state) {
     (void)state;
     enum { N = 200000 };
@@ -88,8 +104,9 @@ static void out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_text), cmocka_unit_test(bad_text),      cmocka_unit_test(deep_text_does_not_overflow),
-        cmocka_unit_test(files),     cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(good_text), cmocka_unit_test(bad_text), cmocka_unit_test(infinities),
+        cmocka_unit_test(deep_text_does_not_overflow),
+        cmocka_unit_test(files), cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

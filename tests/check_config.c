@@ -84,7 +84,7 @@ static void test_hugging_face(void **state) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) round_trip(all[i]);
 }
 
-/* Grouped, Hugging Face normalises all channels together, so it is not our default. */
+/* Groups are normalised one by one unless a key says that the model was trained otherwise. */
 static void test_hugging_face_groups(void **state) {
     (void)state;
     round_trip(MAMBA2);
@@ -94,8 +94,19 @@ static void test_hugging_face_groups(void **state) {
     assert_int_equal(c.d_model, 96);
     assert_int_equal(c.eos_token_id, 2);
     assert_true(!c.tie_embeddings && c.norm_eps == 1e-6);
-    assert_true(json_is_false(json_object_get(json_object_get(c.json, "mixer"), "group_norm")));
+    assert_null(json_object_get(json_object_get(c.json, "mixer"), "group_norm"));
     assert_int_equal(json_integer_value(json_object_get(json_object_get(c.json, "mixer"), "ngroups")), 4);
+    json_t *out = write_ok(&c);
+    assert_null(json_object_get(out, "group_norm"));
+    json_decref(out);
+    kr_config_clear(&c);
+    json_object_set_new(in, "group_norm", json_false());
+    read_ok(&c, in);
+    assert_true(json_is_false(json_object_get(json_object_get(c.json, "mixer"), "group_norm")));
+    out = write_ok(&c);
+    assert_string_equal(json_string_value(json_object_get(out, "model_type")), "mamba2");
+    assert_true(json_is_false(json_object_get(out, "group_norm")));
+    json_decref(out);
     kr_config_clear(&c);
     json_decref(in);
 }
@@ -161,7 +172,7 @@ static void test_state_spaces(void **state) {
 static void test_own(void **state) {
     static const char *const all[] = {
         "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'd_ssm': 16, 'headdim': 8, 'D_has_hdim': true}}",
-        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'ngroups': 2, 'headdim': 8, 'dt_limit_max': 0.5}}",
+        "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'ngroups': 2, 'headdim': 8, 'dt_limit_max': 0.5, 'D_has_hdim': true}}",
         "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'headdim': 8, 'norm_before_gate': true, 'rmsnorm': false}}",
         "{'model_type': 'krait', 'd_model': 24, 'mixer': {'type': 'mamba2', 'headdim': 8, 'learnable_init_states': true, 'd_inner': 40}}",
         "{'model_type': 'krait', 'order': {'type': 'bidirectional', 'share': true}, 'mixer': {'type': 'mamba1', 'd_state': 7}}",

@@ -11,13 +11,6 @@
 static const char *const names[] = {"mamba", "mamba_odd", "falcon_mamba", "mamba2", "mamba2_groups"};
 enum { N_NAMES = sizeof names / sizeof *names };
 
-static const char *folder(const char *name) {
-    static char path[1024];
-    const char *shared = getenv("KRAIT_SHARED");
-    snprintf(path, sizeof path, "%s/fixtures/hf/%s", shared ? shared : KRAIT_SOURCE_DIR "/../shared", name);
-    return path;
-}
-
 static const char *join(const char *dir, const char *name) {
     static char path[2][1024];
     static int i;
@@ -44,11 +37,11 @@ static void there_and_back(void **state) {
         char gguf[1024], back[1024];
         snprintf(gguf, sizeof gguf, "%s/model.gguf", dir);
         snprintf(back, sizeof back, "%s/back", dir);
-        if (kr_model_convert(folder(names[i]), gguf, "float32") != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        if (kr_model_convert(hf_folder(names[i]), gguf, "float32") != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         if (kr_model_convert(gguf, back, "float32") != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         for (int k = 0; k < 2; k++) {
-            copy_file(folder(names[i]), k ? back : dir, "expected.safetensors");
-            copy_file(folder(names[i]), k ? back : dir, "expected_grads.safetensors");
+            copy_file(hf_folder(names[i]), k ? back : dir, "expected.safetensors");
+            copy_file(hf_folder(names[i]), k ? back : dir, "expected_grads.safetensors");
         }
         must_verify(gguf);
         must_verify(back);
@@ -63,7 +56,7 @@ static void obstacles(void **state) {
     static const char *const why[N_NAMES] = {NULL, "twice d_model", "epsilon", NULL, "biases"};
     for (int i = 0; i < N_NAMES; i++) {
         kr_model *m;
-        assert_int_equal(kr_model_load(&m, folder(names[i]), false, KR_F32, NULL), KR_OK);
+        assert_int_equal(kr_model_load(&m, hf_folder(names[i]), false, KR_F32, NULL), KR_OK);
         const char *got = kr_gguf_obstacle(m);
         if (!why[i] != !got || (got && !strstr(got, why[i]))) fail_msg("%s: %s", names[i], got ? got : "nothing");
         kr_model_release(m);
@@ -77,11 +70,11 @@ static void precisions(void **state) {
     const char *dir = new_folder();
     kr_st *want, *got;
     static float x[1 << 16], y[1 << 16];
-    assert_int_equal(kr_st_open(&want, folder("mamba")), KR_OK);
+    assert_int_equal(kr_st_open(&want, hf_folder("mamba")), KR_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *path = join(dir, "model.gguf");
         double num = 0, den = 0;
-        if (kr_model_convert(folder("mamba"), path, cases[i].dtype) != KR_OK) fail_msg("%s: %s", cases[i].dtype, kr_error());
+        if (kr_model_convert(hf_folder("mamba"), path, cases[i].dtype) != KR_OK) fail_msg("%s: %s", cases[i].dtype, kr_error());
         assert_int_equal(kr_st_open(&got, path), KR_OK);
         const kr_st_tensor *t = kr_st_find(want, in_proj), *a = kr_st_find(want, a_log);
         assert_int_equal(kr_st_read_f32(want, in_proj, t->n_dims, t->dim, x), KR_OK);
@@ -102,10 +95,10 @@ static void mapped(void **state) {
     (void)state;
     kr_model *m, *copied;
     int64_t live = kr_mem_get_stats().n_live;
-    assert_int_equal(kr_model_open(&m, folder("mamba2"), NULL), KR_OK);
+    assert_int_equal(kr_model_open(&m, hf_folder("mamba2"), NULL), KR_OK);
     for (const kr_param *p = m->params->first; p; p = p->next)
         if (!p->lent) fail_msg("%s was copied", p->name);
-    assert_int_equal(kr_model_load(&copied, folder("mamba2"), true, KR_F32, NULL), KR_OK);
+    assert_int_equal(kr_model_load(&copied, hf_folder("mamba2"), true, KR_F32, NULL), KR_OK);
     for (const kr_param *p = m->params->first, *q = copied->params->first; p; p = p->next, q = q->next)
         assert_memory_equal(p->data, q->data, (size_t)kr_param_count(p) * sizeof(float));
     kr_model_release(copied);
@@ -124,7 +117,7 @@ static void nothing_is_left(void **state) {
     for (int64_t at = 1; st != KR_OK; at += at / 16 + 1) {
         int64_t live = kr_mem_get_stats().n_live;
         kr_mem_fail_at(at);
-        st = kr_model_convert(folder("mamba"), gguf, "q8_0");
+        st = kr_model_convert(hf_folder("mamba"), gguf, "q8_0");
         kr_mem_fail_at(0);
         assert_true(st == KR_OK || st == KR_ERR_NOMEM);
         assert_int_equal(kr_mem_get_stats().n_live, live);
@@ -137,8 +130,8 @@ static void nothing_is_left(void **state) {
 }
 
 int main(void) {
-    if (!kr_dir_exists(folder(names[0]))) {
-        printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", folder(names[0]));
+    if (!kr_dir_exists(hf_folder(names[0]))) {
+        printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", hf_folder(names[0]));
         return 77;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(obstacles), cmocka_unit_test(precisions),

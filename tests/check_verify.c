@@ -12,13 +12,6 @@ static const char *const names[] = {"mamba", "mamba_odd", "falcon_mamba", "mamba
                                     "jamba", "granitemoehybrid", "zamba2"};
 enum { N_NAMES = sizeof names / sizeof *names, N_GRADS = 5 }; /* hybrids have no gradients to compare with */
 
-static const char *folder(const char *name) {
-    static char path[1024];
-    const char *shared = getenv("KRAIT_SHARED");
-    snprintf(path, sizeof path, "%s/fixtures/hf/%s", shared ? shared : KRAIT_SOURCE_DIR "/../shared", name);
-    return path;
-}
-
 typedef struct tally { int rows, logits, gradients, failed; char first[300]; } tally;
 
 static void count(void *user, const kr_verify_row *r) {
@@ -35,12 +28,22 @@ static void test_models(void **state) {
         tally t = {0};
         int failed;
         int64_t live = kr_mem_get_stats().n_live;
-        if (kr_verify(folder(names[i]), getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
+        if (kr_verify(hf_folder(names[i]), getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         if (failed || t.failed) fail_msg("%s: %s", names[i], t.first);
         assert_int_equal(t.logits, 1);
         assert_true((t.gradients > 10) == (i < N_GRADS) && t.rows == t.gradients + 3); /* logits, loss, continuation */
         assert_int_equal(kr_mem_get_stats().n_live, live);
     }
+}
+
+/* What transformers 5.23 computed, whose Mamba-2 normalises group by group. */
+static void test_groups(void **state) {
+    (void)state;
+    tally t = {0};
+    int failed;
+    if (kr_verify(KRAIT_SOURCE_DIR "/tests/data/mamba2_groups", getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s", kr_error());
+    if (failed) fail_msg("%s", t.first);
+    assert_true(t.logits == 1 && t.gradients > 10);
 }
 
 /* The largest value of the last norm, moved by a tenth. */
@@ -71,7 +74,7 @@ static void test_corrupted(void **state) {
         const char *dir = new_folder();
         tally t = {0};
         int failed;
-        for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy_file(folder(names[i]), dir, files[k]);
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++) copy_file(hf_folder(names[i]), dir, files[k]);
         change_one_weight(dir);
         if (kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s: %s", names[i], kr_error());
         assert_true(failed > 0 && failed == t.failed);
@@ -87,18 +90,18 @@ static void test_not_there(void **state) {
     const char *dir = new_folder();
     assert_int_equal(kr_verify("/nowhere/at/all", getenv("KRAIT_DEVICE"), count, &t, &failed), KR_ERR_IO);
     assert_non_null(strstr(kr_error(), "/nowhere/at/all"));
-    copy_file(folder(names[0]), dir, "config.json");
-    copy_file(folder(names[0]), dir, "model.safetensors");
+    copy_file(hf_folder(names[0]), dir, "config.json");
+    copy_file(hf_folder(names[0]), dir, "model.safetensors");
     assert_true(kr_verify(dir, getenv("KRAIT_DEVICE"), count, &t, &failed) < 0);
     assert_non_null(strstr(kr_error(), "expected.safetensors"));
     kr_dir_remove(dir);
 }
 
 int main(void) {
-    if (!kr_dir_exists(folder(names[0]))) {
-        printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", folder(names[0]));
+    if (!kr_dir_exists(hf_folder(names[0]))) {
+        printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", hf_folder(names[0]));
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_not_there)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_groups), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static bool same_model(const json_t *theirs, const json_t *own) {
     if (kr_config_read(&c, theirs, "config.json") != KR_OK) return false;
     json_t *a = write_own(&c), *b = json_deep_copy(own);
     json_t *m = json_object_get(b, "mixer");
-    if (json_integer_value(json_object_get(m, "ngroups")) == 1) json_object_set_new(m, "group_norm", json_false()); /* the same then */
+    if (json_integer_value(json_object_get(m, "ngroups")) == 1) json_object_set_new(m, "group_norm", json_true()); /* the same then */
     bool all = json_integer_value(json_object_get(m, "d_ssm")) == 0;
     for (size_t i = 0; a && b && i < sizeof free_keys / sizeof *free_keys; i++)
         for (int k = 0; k < 4; k++) {

@@ -34,12 +34,14 @@ static const row mamba1_rows[] = {
     {NULL, NULL, NULL}};
 
 /* Hugging Face always normalises after the gate, whatever rms_norm and norm_before_gate say
- * (Codestral's config says true and its weights are run like the others'). */
+ * (Codestral's config says true and its weights are run like the others').  It does so group by group, as mamba_ssm,
+ * in which such models are trained, and llama.cpp do; its versions before 5.23 took all groups together, by mistake.
+ * No key of theirs tells, so group_norm is one of ours, for models trained by those versions. */
 static const row mamba2_rows[] = {
     COMMON_HF,
     {"layer_norm_epsilon", "mixer.norm_eps", "1e-5"},
     {"tie_word_embeddings", "tie_embeddings", "false"},
-    {"state_size", "mixer.d_state", "128"}, {"head_dim", "mixer.headdim", "64"}, {"n_groups", "mixer.ngroups", "8"},
+    {"state_size", "mixer.d_state", "128"}, {"head_dim", "mixer.headdim", "64"}, {"n_groups", "mixer.ngroups", "8"}, {"group_norm", "mixer.group_norm", NULL},
     {"chunk_size", NULL, NULL}, {"rms_norm", NULL, NULL}, {"num_heads", NULL, NULL}, {"time_step_rank", NULL, NULL},
     {"time_step_limit[0]", "mixer.dt_limit_min", "0.0"}, {"time_step_limit[1]", "mixer.dt_limit_max", "{\"__float__\": \"Infinity\"}"},
     {"norm_before_gate", NULL, NULL}, {"intermediate_size", NULL, NULL}, {"time_step_scale", NULL, NULL},
@@ -180,7 +182,7 @@ static kr_status read_hf(const json_t *j, const char *where, const char *type, j
     if (__builtin_mul_overflow(int_at(own, "mixer.expand", 2), int_at(own, "d_model", 0), &E)) E = 0; /* which no heads are */
     if (H < 1 || P < 1 || H > INT32_MAX || P > INT32_MAX || H * P != E)
         KR_FAIL(KR_ERR_CONFIG, "%s: num_heads %lld * head_dim %lld is not expand * hidden_size = %lld", where, (long long)H, (long long)P, (long long)E);
-    return set_bool(own, "mixer.group_norm", false); /* it normalises all channels together */
+    return KR_OK;
 }
 
 static kr_status read_state_spaces(const json_t *j, const char *where, json_t *own) {
@@ -262,6 +264,7 @@ kr_status kr_dialect_write(const json_t *own, json_t **out) {
     if (!j) return KR_ERR_NOMEM;
     int64_t E = int_at(own, "mixer.expand", 2) * int_at(own, "d_model", 0), P = int_at(own, "mixer.headdim", 64);
     if (two) json_object_set_new(j, "num_heads", json_integer(P > 0 ? E / P : 0));
+    if (int_at(own, "mixer.ngroups", 1) == 1 || !json_is_false(json_object_get(j, "group_norm"))) json_object_del(j, "group_norm"); /* as usual */
     if (one) json_object_set_new(j, "intermediate_size", json_integer(int_at(own, "mixer.d_inner", 0) ? int_at(own, "mixer.d_inner", 0) : E));
     if (one && !json_object_get(j, "time_step_rank")) json_object_set_new(j, "time_step_rank", json_integer((int_at(own, "d_model", 0) + 15) / 16));
     *out = j;

@@ -328,3 +328,40 @@ kr_status kr_gguf_tokenizer(kr_tokenizer **t, char *reason, size_t size, const c
     close_file(&o);
     return st;
 }
+
+/* --- the chat template -------------------------------------------------------------------------------- */
+
+static kr_status copy_text(kr_arena *arena, const kr_gguf *g, const char *what, const void *text, size_t n, const char **out) {
+    if (memchr(text, 0, n) || kr_utf8_valid(text, n) < n) KR_FAIL(KR_ERR_FORMAT, "%s: %s is no UTF-8 text", g->name, what);
+    char *copy = kr_arena_new(arena, n + 1);
+    if (!copy) return KR_ERR_NOMEM;
+    memcpy(copy, text, n);
+    return *out = copy, KR_OK;
+}
+
+static kr_status text_of_token(kr_arena *arena, const kr_gguf *g, const char *key, const char **out) {
+    const kr_gguf_pair *tokens = list_of(g, "tokenizer.ggml.tokens", KR_GGUF_TEXT);
+    int64_t id = -1;
+    size_t n = 0;
+    if (!tokens || !kr_gguf_int(g, key, &id) || id < 0 || (uint64_t)id >= tokens->n) return KR_OK;
+    const unsigned char *p = tokens->data;
+    const char *text = NULL;
+    for (int64_t i = 0; i <= id; i++) text = kr_gguf_next_text(&p, &n);
+    return copy_text(arena, g, "a token", text, n, out);
+}
+
+static kr_status chat_of(kr_arena *arena, const kr_gguf *g, kr_gguf_chat *out) {
+    const kr_gguf_pair *v = kr_gguf_find(g, "tokenizer.chat_template");
+    KR_TRY(text_of_token(arena, g, "tokenizer.ggml.bos_token_id", &out->bos));
+    KR_TRY(text_of_token(arena, g, "tokenizer.ggml.eos_token_id", &out->eos));
+    return v && v->kind == KR_GGUF_TEXT ? copy_text(arena, g, v->key, v->data, (size_t)v->n, &out->text) : KR_OK;
+}
+
+kr_status kr_gguf_get_chat(kr_gguf_chat *out, kr_arena *arena, const char *path) {
+    opened o;
+    *out = (kr_gguf_chat){0};
+    kr_status st = open_file(&o, path);
+    if (st == KR_OK) st = chat_of(arena, &o.g, out);
+    close_file(&o);
+    return st;
+}

@@ -60,6 +60,9 @@ kr_dtype kr_matrix_dtype(const kr_param *p, kr_dtype dtype);
  * tokenizer that Krait does not read is no failure: see no_tokenizer. */
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device);
 bool kr_model_is_gguf(const char *path);
+/* A GGUF file's chat template and the texts of its start and end; NULL: it has none. */
+typedef struct kr_gguf_chat { const char *text, *bos, *eos; } kr_gguf_chat;
+kr_status kr_gguf_get_chat(kr_gguf_chat *out, kr_arena *arena, const char *path);
 /* The config of a folder or of a GGUF file (new reference), and what to call it in messages. */
 kr_status kr_model_read_config(json_t **config, char where[4096], const char *path);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */

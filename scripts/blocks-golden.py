@@ -12,12 +12,17 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 torch.set_default_dtype(torch.float64)
-M, E, N, R = 10, 20, 4, 1
+M, N, R = 10, 4, 1
 
 
 class Params(dict):
+    """Whoever asks under the same name gets the same tensor; `pre` stands before all names."""
+    pre = ""
+
     def new(self, name, *shape, scale=0.4, at=0.0):
-        self[name] = at + scale * torch.randn(*shape)
+        name = self.pre + name
+        if name not in self:
+            self[name] = at + scale * torch.randn(*shape)
         return self[name]
 
     def linear(self, name, x, n_out, bias=False):
@@ -28,6 +33,9 @@ class Params(dict):
     def layernorm(self, name, x):
         D = x.shape[-1]
         return F.layer_norm(x, (D,), self.new(name + ".weight", D, at=1.0), self.new(name + ".bias", D), 1e-5)
+
+
+E = 2 * M
 
 
 def selective_scan(u, dt, A, B, C, D):
@@ -67,7 +75,7 @@ def dense(p, name, x, H, W, n_out, side, stride=1, bias=False):
     return tokens(F.conv2d(image(x, H, W), w, b, padding=(side - 1) // 2, stride=stride))
 
 
-def s6_parameters(p, pre, A_names=("A_log",)):
+def s6_parameters(p, pre, E, A_names=("A_log",)):
     q = {"x_proj": p.new(pre + "x_proj.weight", R + 2 * N, E), "dt": p.new(pre + "dt_proj.weight", E, R), "dt_bias": p.new(pre + "dt_proj.bias", E)}
     q["A"] = [-torch.exp(p.new(pre + a, E, N)) for a in A_names]
     q["D"] = p.new(pre + "D", E)
@@ -81,6 +89,7 @@ def s6(q, u, A=0, extra_B=0):
 
 def ss2d(p, x, H, W):
     """VMamba's SS2D: four routes with parameters of their own, summed, normalised, gated."""
+    M, E = x.shape[-1], 2 * x.shape[-1]
     u, z = p.linear("in_proj", x, 2 * E).chunk(2, -1)
     u = F.silu(depthwise(p, "conv2d", u, H, W, 3))
     raster = torch.arange(H * W)
@@ -88,7 +97,7 @@ def ss2d(p, x, H, W):
     y = 0
     for k, path in enumerate([raster, columns, raster.flip(0), columns.flip(0)]):
         out = torch.zeros_like(u)
-        out[:, path] = s6(s6_parameters(p, f"route.{k}."), u[:, path])
+        out[:, path] = s6(s6_parameters(p, f"route.{k}.", E), u[:, path])
         y = y + out
     return p.linear("out_proj", p.layernorm("out_norm", y) * F.silu(z), M)
 
@@ -100,7 +109,7 @@ def vim_v2(p, x, H, W):
     for k in range(2):
         u, z = (xz.flip(1) if k else xz).chunk(2, -1)
         u = causal_conv(p, f"route.{k}.conv1d", u, 4)
-        out = s6(s6_parameters(p, f"route.{k}."), u) * F.silu(z)
+        out = s6(s6_parameters(p, f"route.{k}.", E), u) * F.silu(z)
         y = y + (out.flip(1) if k else out)
     return p.linear("out_proj", y / 2, M)
 
@@ -109,7 +118,7 @@ def vim_v1(p, x, H, W):
     """Vim, bimamba v1: one conv and one set of products, A alone has a second copy."""
     u, z = p.linear("in_proj", x, 2 * E).chunk(2, -1)
     u = causal_conv(p, "conv1d", u, 4)
-    q = s6_parameters(p, "route.", ("A_log.0", "A_log.1"))
+    q = s6_parameters(p, "route.", E, ("A_log.0", "A_log.1"))
     y = s6(q, u, 0) + s6(q, u.flip(1), 1).flip(1)
     return p.linear("out_proj", y * F.silu(z), M)
 
@@ -120,7 +129,7 @@ def plain_mamba(p, x, H, W):
     u = F.silu(depthwise(p, "conv2d", u, H, W, 3))
     rows = [h * W + (w if h % 2 == 0 else W - 1 - w) for h in range(H) for w in range(W)]
     columns = [(h if w % 2 == 0 else H - 1 - h) * W + w for w in range(W) for h in range(H)]
-    q, table = s6_parameters(p, "route."), p.new("route.direction", 5, N)
+    q, table = s6_parameters(p, "route.", E), p.new("route.direction", 5, N)
     y = 0
     for path in [rows, rows[::-1], columns, columns[::-1]]:
         way = [0] + [{1: 1, -1: 2, -W: 3, W: 4}[b - a] for a, b in zip(path, path[1:])]
@@ -134,7 +143,7 @@ def bi_mamba_plus(p, x, H, W):
     """Bi-Mamba+: Mamba-1 whose gate z lets in of x what it keeps from y."""
     u, z = p.linear("in_proj", x, 2 * E).chunk(2, -1)
     u = causal_conv(p, "conv1d", u, 4)
-    y = s6(s6_parameters(p, ""), u)
+    y = s6(s6_parameters(p, "", E), u)
     return p.linear("out_proj", y * z * torch.sigmoid(z) + u * (1 - torch.sigmoid(z)), M)
 
 
@@ -176,13 +185,46 @@ def up_shuffle(p, x, H, W):
     return tokens(y + b.reshape(2, 2, D).permute(2, 0, 1).repeat(1, H, W))
 
 
+def medmamba(p, x, H, W):
+    """SS-Conv-SSM, with norms over each channel of a picture for those over a batch."""
+    left, right = x.chunk(2, -1)
+    D = M // 2
+    left = groupnorm(p, "norm.0", left, H, W, D)
+    left = F.relu(groupnorm(p, "norm.1", dense(p, "conv2d.0", left, H, W, D, 3), H, W, D))
+    left = F.relu(groupnorm(p, "norm.2", dense(p, "conv2d.1", left, H, W, D, 3), H, W, D))
+    left = F.relu(p.linear("conv2d.2", left, D, bias=True))
+    right = p.layernorm("norm", right)
+    p.pre = "ss2d."
+    right = ss2d(p, right, H, W)
+    y = torch.cat([left, right], -1)
+    return y.reshape(2, H * W, 2, D).transpose(2, 3).reshape(2, H * W, M)  # channel shuffle of 2 groups
+
+
+def vmrnn(p, x, H, W):
+    """Three frames, one above the other in x."""
+    n, out = H * W, []
+    h, c = torch.zeros(2, n, M), torch.zeros(2, n, M)
+    for t in range(x.shape[1] // n):
+        p.pre = ""
+        xt = x[:, t * n:(t + 1) * n]
+        v = p.linear("join", torch.cat([p.layernorm("norm", xt), p.layernorm("norm", h)], -1), M, bias=True)
+        p.pre = "ss2d."
+        v = xt + ss2d(p, v, H, W)
+        f = torch.sigmoid(v)
+        c = f * (c + torch.tanh(v))
+        h = f * torch.tanh(c)
+        out.append(h)
+    return torch.cat(out, 1)
+
+
+FRAMES = {"vmrnn": 3}
 SIZES = {"bi_mamba_plus": (1, 9), "unet_block": (5, 7), "convnext": (5, 7), "down_conv": (5, 7)}
 
 if __name__ == "__main__":
-    for f in [ss2d, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle]:
+    for f in [ss2d, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle, medmamba, vmrnn]:
         torch.manual_seed(7)
         H, W = SIZES.get(f.__name__, (4, 6))
-        p, x = Params(), torch.randn(2, H * W, M)
+        p, x = Params(), torch.randn(2, FRAMES.get(f.__name__, 1) * H * W, M)
         y = f(p, x, H, W)
         out = {k: v.float().contiguous() for k, v in {**p, "x": x, "y": y}.items()}
         save_file(out, f"{sys.argv[1]}/{f.__name__}.safetensors")

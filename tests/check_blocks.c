@@ -10,7 +10,11 @@
 #include "krait/order.h"
 #include "model/safetensors.h"
 
-typedef struct block_case { const char *name, *size, *config; int64_t L; } block_case;
+typedef struct block_case {
+    const char *name, *size, *config;
+    int64_t L;
+    bool corners; /* so many relus that differences step over a corner; its ops are checked one by one, it against PyTorch */
+} block_case;
 
 /* A picture of 3 numbers a cell, and two numbers to predict for it. */
 #define PICTURE(size, n) "{'model_type': 'krait', 'd_model': 8, 'n_layer': " #n ", 'norm_eps': 1e-3, 'encoder': {'type': 'linear', 'width': 3, 'size': '" size "'}," \
@@ -41,6 +45,8 @@ static const block_case cases[] = {
     {"four ways with one mixer", "3x4", PICTURE("3x4", 2) "'mixer': {'type': 'mamba1', 'ways': 4, " STEPS "}}", 12},
     {"two ways of ss2d beside a convolution", "3x4", PICTURE("3x4", 1) "'layers': ['ss2d&conv'], 'mixers': {'ss2d': {'ways': 2, " STEPS "}, 'conv': {'depth': 1, 'norm': 'none'}}}", 12},
     {"Bi-Mamba+'s forget gate", "3x4", PICTURE("3x4", 2) "'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', 'forget_gate': true, " STEPS "}}", 12},
+    {"MedMamba", "4x3", PICTURE("4x3", 2) "'layers': ['medmamba'], 'mixers': {'medmamba': {" STEPS "}}}", 12, true},
+    {"VMRNN", "3x2x4", PICTURE("3x2x4", 1) "'layers': ['vmrnn'], 'mixers': {'vmrnn': {" STEPS "}}}", 24},
     {"the encoder's pictures along a scan order", "3x5", PICTURE("3x5", 1) "'order': {'type': 'scan', 'path': 'cross', 'merge': 'mean'}, 'mixer': {'type': 's4d', 'd_state': 4,"
      " 'dt_min': 0.1, 'dt_max': 0.5}}", 15},
 };
@@ -49,6 +55,7 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 static void test_gradient(void **state) {
     (void)state;
     for (int i = 0; i < N_CASES; i++) {
+        if (cases[i].corners) continue;
         kr_model *m = model_of(cases[i].config, 5);
         kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 2, .L = cases[i].L});
         fill_inputs(m, g, 2, cases[i].L, 3);
@@ -130,8 +137,8 @@ static void test_config(void **state) {
 
 /* --- against PyTorch ---------------------------------------------------------------------- */
 
-/* A file has "config" (the part's JSON) and "size" in its metadata, x, y, and the parameters. */
-typedef struct golden { const char *file, *part, *size; int64_t M; } golden;
+/* A file has x, y and the parameters. */
+typedef struct golden { const char *file, *part, *size; int64_t M; double tol; } golden; /* tol 0: 1e-5 */
 static const golden goldens[] = {
     {"ss2d", "{'type': 'ss2d', 'd_state': 4}", "4x6", 10},
     {"vim_v2", "{'type': 'ss2d', 'path': 'bidirectional', 'conv': 'path', 'd_conv': 4, 'norm': 'none', 'merge': 'mean', 'd_state': 4}", "4x6", 10},
@@ -143,6 +150,8 @@ static const golden goldens[] = {
     {"down_conv", "{'type': 'down'}", "5x7", 10},
     {"down_merge", "{'type': 'down', 'how': 'merge'}", "4x6", 10},
     {"down_max", "{'type': 'down', 'how': 'max'}", "4x6", 10},
+    {"medmamba", "{'type': 'medmamba', 'd_state': 4}", "4x6", 10},
+    {"vmrnn", "{'type': 'vmrnn', 'd_state': 4}", "3x4x6", 10, 5e-5}, /* a norm of a state that starts at zero: PyTorch in float is 1.1e-5 off itself */
     {"up_shuffle", "{'type': 'up', 'skip': 'none'}", "4x6", 10},
 };
 
@@ -168,11 +177,13 @@ static void check_golden(const golden *t) {
     if (kr_st_open(&f, path) != KR_OK) fail_msg("%s", kr_error());
     json_t *j = json_of(t->part);
     if (kr_part_read("mixer", "none", j, "test", &arena, &part, &opt) != KR_OK) fail_msg("%s", kr_error());
-    assert_int_equal(kr_order_size(t->size, size), 2);
+    int n_axes = kr_order_size(t->size, size);
+    int64_t L = 1;
+    for (int i = 0; i < n_axes; i++) L *= size[i];
     assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
     kr_graph_options go = {.impl = kr_cpu_best(), .n_threads = 1};
     assert_int_equal(kr_graph_new(&g, params, &go), KR_OK);
-    kr_build b = {.g = g, .S = 2, .L = size[0] * size[1], .d_model = t->M, .n_residual = 1, .norm_eps = 1e-5, .H = size[0], .W = size[1]};
+    kr_build b = {.g = g, .S = 2, .L = L, .d_model = t->M, .n_residual = 1, .norm_eps = 1e-5, .H = size[n_axes - 2], .W = size[n_axes - 1]};
     kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(2, b.L, t->M));
     kr_graph_keep(g, part->build(&b, opt, x), "y");
     if (kr_graph_plan(g) != KR_OK) fail_msg("%s: %s", t->file, kr_error());
@@ -187,7 +198,7 @@ static void check_golden(const golden *t) {
     kr_graph_run(g, KR_RUN_FORWARD);
     double e = difference(kr_graph_data(g, "y"), want, out->count);
     kr_mem_free(want);
-    if (!(e <= 1e-5)) fail_msg("%s differs from PyTorch by %.3g", t->file, e);
+    if (!(e <= (t->tol > 0 ? t->tol : 1e-5))) fail_msg("%s differs from PyTorch by %.3g", t->file, e);
     kr_graph_free(g);
     kr_params_free(params);
     kr_arena_clear(&arena);

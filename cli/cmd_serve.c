@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 
 #include "cli.h"
@@ -9,17 +10,53 @@
 
 static const char help[] =
     "usage: krait serve MODEL [options]\n\n"
-    "Answers OpenAI's requests over HTTP until Ctrl-C or SIGTERM; then finishes what runs.\n\n"
-    "      --host ADDRESS    where to listen (127.0.0.1: this machine alone)\n"
-    "      --port N          0: any that is free, printed (8080)\n"
-    "      --unix PATH       a socket in the file system instead, for its owner alone\n"
-    "      --slots N         sequences at once (8)\n"
-    "      --name NAME       of the model in answers (the last part of its path)\n"
-    "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
-    "      --dtype TYPE      how matrices are held (as the file has them)\n";
+    "Answers over HTTP as OpenAI's API does, until Ctrl-C or SIGTERM; then it finishes what runs.\n\n"
+    "  krait serve model                                        the page is at http://127.0.0.1:8080\n"
+    "  curl 127.0.0.1:8080/v1/completions -d '{\"prompt\": \"She was \", \"max_tokens\": 20}'\n"
+    "  OPENAI_BASE_URL=http://127.0.0.1:8080/v1 python program.py      any program that uses OpenAI's client\n\n"
+    "Where\n"
+    "      --host ADDRESS      where to listen (127.0.0.1: this machine alone; 0.0.0.0: all of its addresses)\n"
+    "  -p, --port N            0: any that is free, which is then printed (8080)\n"
+    "      --unix PATH         a socket in the file system instead, for its owner alone\n"
+    "      --tls-cert FILE, --tls-key FILE   HTTPS, by a certificate and its key (PEM)\n"
+    "Who\n"
+    "      --api-key KEY       asked for in Authorization: Bearer KEY; can be given several times (none: open)\n"
+    "      --api-key-file FILE a key a line; other users of this machine cannot see it, as they can --api-key\n"
+    "      --cors ORIGIN       pages from there may ask, \"*\": from anywhere (only the server's own)\n"
+    "What\n"
+    "      --name NAME         of the model in answers (the last part of its path)\n"
+    "      --max-tokens N      most that a request may have written (4096)\n"
+    "      --max-prompt N      most tokens of a prompt (4000000)\n"
+    "      --max-n N           most answers to one request (64)\n"
+    "How it runs\n"
+    "      --slots N           sequences at once (8); each takes the memory of a state\n"
+    "      --max-waiting N     requests that wait for a slot; further ones are told to try again, 429 (1024)\n"
+    "      --cache-mb N        memory for what prompts begin with; 0: none (512)\n"
+    "      --reuse-replies     the cache also holds what was written, so conversations go on at once; their bits\n"
+    "                          then differ by rounding from a reading of all of it\n"
+    "      --stall-ms N        how long reading a prompt may hold up what is being written (100)\n"
+    "      --threads N         of the CPU (all)\n"
+    "      --device WHERE      cpu, cuda, or cuda:N for that GPU (cpu)\n"
+    "      --dtype TYPE        how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0\n"
+    "                          (as the file has them)\n"
+    "      --state-dtype T     float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
+    "How much it bears\n"
+    "      --max-body-mb N     a request's body (32)\n"
+    "      --max-connections N at once (1024)\n"
+    "      --max-per-ip N      of one address (no limit of its own)\n"
+    "      --body-seconds N    for a body to arrive (60)\n"
+    "      --idle-seconds N    between two requests of a connection (75)\n"
+    "      --drain-seconds N   at the end, for what runs to finish (30)\n"
+    "      --log               a line of JSON for each request, to stderr\n\n"
+    "docs/serve.md describes every route and field.\n";
 
 static kr_server *running;
 static void stop(void) { kr_server_stop(running); }
+
+static void log_line(void *user, const char *line) {
+    (void)user;
+    fputs(line, stderr);
+}
 
 /* "models/small/" is called small. */
 static const char *name_of(char *path) {
@@ -29,42 +66,123 @@ static const char *name_of(char *path) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
-int cmd_serve(int argc, char **argv) {
-    enum { HOST = 1000, PORT, UNIX, SLOTS, NAME, DEVICE, DTYPE };
-    static const struct option options[] = {{"host", 1, NULL, HOST}, {"port", 1, NULL, PORT}, {"unix", 1, NULL, UNIX}, {"slots", 1, NULL, SLOTS}, {"name", 1, NULL, NAME},
-                                            {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"help", 0, NULL, 'h'}, {0}};
-    kr_server_options o = {.port = 8080};
-    kr_model_options where = {0};
-    double x = 0, drain_s = 30;
-#define NUMBER(name, min, max) if (!number("serve", name, optarg, min, max, &x)) return EXIT_USAGE
-    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) switch (c) {
-        case 'h': return fputs(help, stdout), 0;
-        case HOST: o.host = optarg; break;
-        case PORT: NUMBER("port", 0, 65535); o.port = (int)x; break;
-        case UNIX: o.unix_path = optarg; break;
-        case SLOTS: NUMBER("slots", 1, 256); o.engine.n_slots = (int64_t)x; break;
-        case NAME: o.name = optarg; break;
-        case DEVICE: where.device = optarg; break;
-        case DTYPE: where.dtype = optarg; break;
-        default: return misuse("serve", "wrong option");
-        }
-#undef NUMBER
-    if (argc - optind != 1) return misuse("serve", "want one model");
+enum { MAX_KEYS = 256 };
+typedef struct setup {
+    kr_server_options o;
+    kr_model_options where;
+    const char *key[MAX_KEYS];
+    char *key_text, *cert, *key_pem;
+    double drain_s;
+} setup;
+
+static bool add_key(setup *s, const char *key) {
+    if (s->o.n_keys == MAX_KEYS || !*key || strlen(key) > 512) return misuse("serve", "keys: at most %d, of 1 to 512 characters", MAX_KEYS), false;
+    s->key[s->o.n_keys++] = key;
+    return true;
+}
+
+static bool read_keys(setup *s, const char *path) {
+    size_t n;
+    if (s->key_text) return misuse("serve", "one --api-key-file, please"), false;
+    if (!(s->key_text = read_all(path, &n))) return false;
+    int before = s->o.n_keys;
+    for (char *line = strtok(s->key_text, "\r\n"); line; line = strtok(NULL, "\r\n"))
+        if (*line != '#' && !add_key(s, line)) return false;
+    if (s->o.n_keys == before) return misuse("serve", "%s holds no key", path), false;
+    return true;
+}
+
+static bool is_loopback(const char *host) { return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0; }
+
+static int run(setup *s, char *path) {
+    kr_server_options *o = &s->o;
     kr_model *m;
-    if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
-    if (!o.name) o.name = name_of(argv[optind]);
     struct rlimit files;
+    if (kr_model_open(&m, path, &s->where) != KR_OK) return fail();
+    if (!o->name) o->name = name_of(path);
+    if (!o->host) o->host = "127.0.0.1";
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) files.rlim_cur = files.rlim_max, setrlimit(RLIMIT_NOFILE, &files);
-    kr_status st = kr_server_new(&running, m, &o);
+    kr_status st = kr_server_new(&running, m, o);
     if (st == KR_OK) {
         watch_interrupts(stop);
-        if (o.unix_path) printf("krait: %s listens at %s\n", o.name, o.unix_path);
-        else printf("krait: %s listens at http://%s:%d\n", o.name, o.host ? o.host : "127.0.0.1", kr_server_port(running));
+        if (!o->unix_path && !is_loopback(o->host) && !o->n_keys) fprintf(stderr, "krait serve: open to whoever reaches this machine; --api-key closes it\n");
+        bool v6 = strchr(o->host, ':');
+        if (o->unix_path) printf("krait: %s listens at %s\n", o->name, o->unix_path);
+        else printf("krait: %s listens at %s://%s%s%s:%d\n", o->name, o->tls_cert ? "https" : "http", v6 ? "[" : "", o->host, v6 ? "]" : "", kr_server_port(running));
         fflush(stdout);
-        st = kr_server_run(running, drain_s);
+        st = kr_server_run(running, s->drain_s);
     }
     int code = st == KR_OK ? 0 : fail();
     kr_server_free(running);
     kr_model_free(m);
     return code;
+}
+
+/* Numbers; any other option by its own case. */
+static const struct { const char *name; size_t at; double min, max; enum { WHOLE, INT, SECONDS } type; double unit; } numbers[] = {
+#define OPTION(name, field, min, max, type, unit) {name, offsetof(kr_server_options, field), min, max, type, unit}
+    OPTION("port", port, 0, 65535, INT, 1), OPTION("max-tokens", max_tok, 1, 1e12, WHOLE, 1), OPTION("max-prompt", max_prompt, 1, 1e12, WHOLE, 1),
+    OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
+    OPTION("cache-mb", engine.cache_bytes, 0, 1e9, WHOLE, 1e6), OPTION("stall-ms", engine.stall_s, 1, 1e6, SECONDS, 1e-3), OPTION("threads", engine.n_threads, 1, 1024, INT, 1),
+    OPTION("max-body-mb", max_body, 1, 1e6, WHOLE, 1e6), OPTION("max-connections", max_connections, 1, 1e6, WHOLE, 1), OPTION("max-per-ip", max_per_ip, 1, 1e6, WHOLE, 1),
+    OPTION("body-seconds", body_s, 1, 1e6, SECONDS, 1), OPTION("idle-seconds", idle_s, 1, 1e6, SECONDS, 1)};
+enum { N_NUMBERS = sizeof numbers / sizeof *numbers, NUMBERS = 2000 };
+
+static bool set_number(kr_server_options *o, int i, const char *text) {
+    double x;
+    char *to = (char *)o + numbers[i].at;
+    if (!number("serve", numbers[i].name, text, numbers[i].min, numbers[i].max, &x)) return false;
+    if (numbers[i].type == SECONDS) *(double *)to = x * numbers[i].unit;
+    else if (numbers[i].type == INT) *(int *)to = (int)x;
+    else *(int64_t *)to = x == 0 ? -1 : (int64_t)(x * numbers[i].unit); /* 0 would be the default */
+    return true;
+}
+
+static int read_options(setup *s, int argc, char **argv) {
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG };
+    struct option options[N_NUMBERS + 24] = {
+        {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
+        {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"help", 0, NULL, 'h'}, {0}};
+    kr_server_options *o = &s->o;
+    size_t n;
+    int n_options = 0;
+    while (options[n_options].name) n_options++;
+    for (int i = 0; i < N_NUMBERS; i++) options[n_options++] = (struct option){numbers[i].name, 1, NULL, NUMBERS + i};
+    for (int c; (c = getopt_long(argc, argv, "p:h", options, NULL)) != -1;) switch (c) {
+        case 'h': return fputs(help, stdout), -1;
+        case 'p': if (!set_number(o, 0, optarg)) return EXIT_USAGE; break;
+        case HOST: o->host = optarg; break;
+        case UNIX: o->unix_path = optarg; break;
+        case CERT: if (!(s->cert = read_all(optarg, &n))) return EXIT_FAILED; break;
+        case KEY: if (!(s->key_pem = read_all(optarg, &n))) return EXIT_FAILED; break;
+        case API_KEY: if (!add_key(s, optarg)) return EXIT_USAGE; break;
+        case API_KEY_FILE: if (!read_keys(s, optarg)) return EXIT_USAGE; break;
+        case CORS: o->cors = optarg; break;
+        case NAME: o->name = optarg; break;
+        case REUSE: o->engine.reuse_replies = true; break;
+        case DEVICE: s->where.device = optarg; break;
+        case DTYPE: s->where.dtype = optarg; break;
+        case STATE_DTYPE: o->engine.state_dtype = optarg; break;
+        case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;
+        case LOG: o->log = log_line; break;
+        default:
+            if (c < NUMBERS) return misuse("serve", "wrong option");
+            if (!set_number(o, c - NUMBERS, optarg)) return EXIT_USAGE;
+        }
+    if (argc - optind != 1) return misuse("serve", "want one model");
+    if (!s->cert != !s->key_pem) return misuse("serve", "--tls-cert and --tls-key go together");
+    return 0;
+}
+
+int cmd_serve(int argc, char **argv) {
+    setup s = {.o.port = 8080, .drain_s = 30};
+    s.o.keys = s.key;
+    int code = read_options(&s, argc, argv);
+    s.o.tls_cert = s.cert, s.o.tls_key = s.key_pem;
+    if (code == 0) code = run(&s, argv[optind]);
+    free(s.key_text);
+    free(s.cert);
+    free(s.key_pem);
+    return code < 0 ? 0 : code;
 }

@@ -83,6 +83,18 @@ KR_API kr_status kr_session_set_draft(kr_session *s, const kr_draft_options *opt
 typedef struct kr_draft_stats { int64_t n_runs, n_guessed, n_accepted; } kr_draft_stats;
 KR_API kr_draft_stats kr_session_draft_stats(const kr_session *s);
 
+/* --- embeddings --------------------------------------------------------------------------- */
+
+/* A text as one vector of the model's width: the hidden states that its head would read, their mean over
+ * all tokens or the last one.  Needs a model that goes from token to token, on a CPU. */
+typedef enum kr_pooling { KR_POOLING_MEAN, KR_POOLING_LAST } kr_pooling;
+typedef struct kr_embedder kr_embedder;
+KR_API kr_status kr_embedder_new(kr_embedder **out, const kr_model *m, int n_threads);
+KR_API void kr_embedder_free(kr_embedder *e);
+KR_API int64_t kr_embedder_width(const kr_embedder *e);
+/* Of n tokens, at least one, into float [width]; `unit`: scaled to length 1. */
+KR_API kr_status kr_embed(kr_embedder *e, const int32_t *tok, int64_t n, kr_pooling pooling, bool unit, float *out);
+
 #ifdef __cplusplus
 }
 #endif

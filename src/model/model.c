@@ -185,7 +185,9 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
     if (!(b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance))) return KR_ERR_NOMEM;
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
     kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
-    if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {
+    if (o->mode == KR_MODEL_HIDDEN) {
+        kr_graph_keep(g, x, "hidden");
+    } else if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {
         c->head->build(&b, c->head_opt, x);
     } else {
         kr_node *loss = c->head->loss(&b, c->head_opt, x);

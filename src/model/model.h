@@ -21,6 +21,7 @@ typedef enum kr_model_mode {
     KR_MODEL_LOSS,    /* inputs, targets -> "loss", "nll" */
     KR_MODEL_ALL,     /* inputs -> "logits" of every step */
     KR_MODEL_LAST,    /* inputs -> "logits" of the last step; the weights are those of its first run */
+    KR_MODEL_HIDDEN,  /* inputs -> "hidden" [S, L, M]: what the head would read, of every step */
 } kr_model_mode;
 
 typedef struct kr_model_graph_options {

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "model/model.h"
-
 typedef enum field_type { REAL, COUNT, FLAG } field_type;
 enum { COMPLETION = 1, CHAT = 2, BOTH = 3 };
 typedef struct plain { const char *name; field_type type; int where; size_t at; double def, min, max; } plain;
@@ -169,7 +167,7 @@ static json_t *get(const kr_ask *a, const char *name) {
 
 static bool out_of_memory(kr_ask *a) { return kr_refuse_status(a->x, KR_ERR_NOMEM, NULL), false; }
 
-static bool read_model(kr_ask *a) {
+bool kr_ask_model(kr_ask *a) {
     const kr_server *s = kr_server_of(a->x);
     const json_t *j = get(a, "model");
     if (!j) return true;
@@ -275,12 +273,12 @@ static bool read_stream_options(kr_ask *a) {
 
 bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat) {
     const kr_server *s = kr_server_of(x);
-    *a = (kr_ask){.x = x, .chat = chat};
+    *a = (kr_ask){.x = x, .chat = chat, .most = s->opt.max_n};
     if (!(a->body = kr_exchange_json(x))) return false;
-    if (!read_model(a) || !read_fields(a) || !read_stops(a) || !read_bias(a) || !read_stream_options(a)) return false;
+    if (!kr_ask_model(a) || !read_fields(a) || !read_stops(a) || !read_bias(a) || !read_stream_options(a)) return false;
     if (a->max_tokens > s->opt.max_tok) REFUSE(a, "max_tokens", "max_tokens is %lld, more than the %lld that this server writes at most.", (long long)a->max_tokens, (long long)s->opt.max_tok);
     if (a->max_tokens < 0) a->max_tokens = chat || s->opt.max_tok < 16 ? s->opt.max_tok : 16; /* OpenAI's defaults */
-    if (a->n > s->opt.max_n) REFUSE(a, "n", "n is %lld, more than the %lld answers that this server gives at most.", (long long)a->n, (long long)s->opt.max_n);
+    if (a->n > a->most) REFUSE(a, "n", "n is %lld, more than the %lld answers that this server gives at most.", (long long)a->n, (long long)a->most);
     if (chat && a->n_top >= 0 && !a->logprobs) REFUSE(a, "top_logprobs", "top_logprobs goes with logprobs: true.");
     if (!chat) a->logprobs = a->n_top >= 0;
     if (a->n_top < 0) a->n_top = 0;
@@ -308,51 +306,52 @@ static kr_prompt *new_prompt(kr_ask *a, int64_t n) {
     return more[a->n_prompt].tok ? &more[a->n_prompt++] : NULL;
 }
 
-static bool small_enough(kr_ask *a, const char *field, int64_t n) {
+static bool small_enough(kr_ask *a, const char *param, int64_t n) {
     int64_t most = kr_server_of(a->x)->opt.max_prompt;
-    if (n == 0) REFUSE(a, field, "%s has no tokens, want at least one.", field);
-    if (n > most) REFUSE(a, field, "%s has %lld tokens, more than the %lld that this server reads at most.", field, (long long)n, (long long)most);
+    if (n == 0) REFUSE(a, param, "%s has no tokens, want at least one.", param);
+    if (n > most) REFUSE(a, param, "%s has %lld tokens, more than the %lld that this server reads at most.", param, (long long)n, (long long)most);
     return true;
 }
 
-bool kr_ask_add_text(kr_ask *a, const char *field, const char *text, size_t n_bytes) {
+bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_bytes) {
     const kr_model *m = kr_server_of(a->x)->model;
     int64_t n = kr_encode(m, text, (int64_t)n_bytes, NULL, 0);
     if (n < 0) {
-        kr_refuse(a->x, 400, field, "no_tokenizer", "%s; send token ids.", kr_error());
+        kr_refuse(a->x, 400, param, "no_tokenizer", "%s; send token ids.", kr_error());
         return false;
     }
-    if (!small_enough(a, field, n)) return false;
+    if (!small_enough(a, param, n)) return false;
     kr_prompt *p = new_prompt(a, n);
     if (!p) return out_of_memory(a);
     kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
     return true;
 }
 
-static bool add_tokens(kr_ask *a, const char *field, const json_t *list) {
+bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list) {
     int64_t n = (int64_t)json_array_size(list), V = kr_model_vocab_size(kr_server_of(a->x)->model);
-    if (!small_enough(a, field, n)) return false;
+    if (!json_is_array(list)) REFUSE(a, param, "%s is %s, want a list of token ids.", param, list ? kind_of(list) : "missing");
+    if (!small_enough(a, param, n)) return false;
     kr_prompt *p = new_prompt(a, n);
     if (!p) return out_of_memory(a);
     for (int64_t i = 0; i < n; i++) {
         const json_t *j = json_array_get(list, (size_t)i);
         json_int_t id = json_integer_value(j);
-        if (!json_is_integer(j) || id < 0 || id >= V) REFUSE(a, field, "%s: item %lld is no token id; ids are 0 to %lld.", field, (long long)i, (long long)V - 1);
+        if (!json_is_integer(j) || id < 0 || id >= V) REFUSE(a, param, "%s: item %lld is no token id; ids are 0 to %lld.", param, (long long)i, (long long)V - 1);
         p->tok[i] = (int32_t)id;
     }
     return true;
 }
 
-bool kr_ask_prompts(kr_ask *a, const char *field) {
-    json_t *j = get(a, field), *first = json_array_get(j, 0);
-    int64_t most = kr_server_of(a->x)->opt.max_n, n = (int64_t)json_array_size(j);
-    if (json_is_string(j)) return kr_ask_add_text(a, field, json_string_value(j), json_string_length(j));
-    if (!json_is_array(j) || n == 0) REFUSE(a, field, "%s is %s, want a text, a list of token ids, or a list of either.", field, j ? json_is_array(j) ? "an empty list" : kind_of(j) : "missing");
-    if (json_is_integer(first)) return add_tokens(a, field, j);
-    if (n * a->n > most) REFUSE(a, field, "%s asks for %lld answers, more than the %lld that this server gives at most.", field, (long long)(n * a->n), (long long)most);
+bool kr_ask_prompts(kr_ask *a, const char *param) {
+    json_t *j = get(a, param), *first = json_array_get(j, 0);
+    int64_t n = (int64_t)json_array_size(j);
+    if (json_is_string(j)) return kr_ask_add_text(a, param, json_string_value(j), json_string_length(j));
+    if (!json_is_array(j) || n == 0) REFUSE(a, param, "%s is %s, want a text, a list of token ids, or a list of either.", param, j ? json_is_array(j) ? "an empty list" : kind_of(j) : "missing");
+    if (json_is_integer(first)) return kr_ask_tokens(a, param, j);
+    if (n * a->n > a->most) REFUSE(a, param, "%s asks for %lld answers, more than the %lld that this server gives at most.", param, (long long)(n * a->n), (long long)a->most);
     for (int64_t i = 0; i < n; i++) {
         const json_t *one = json_array_get(j, (size_t)i);
-        if (json_is_string(one) ? !kr_ask_add_text(a, field, json_string_value(one), json_string_length(one)) : !add_tokens(a, field, one)) return false;
+        if (json_is_string(one) ? !kr_ask_add_text(a, param, json_string_value(one), json_string_length(one)) : !kr_ask_tokens(a, param, one)) return false;
     }
     return true;
 }

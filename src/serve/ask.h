@@ -11,7 +11,7 @@ typedef struct kr_ask {
     json_t *body;                /* owns the texts */
     bool chat;
     kr_prompt *prompt;
-    int64_t n_prompt;
+    int64_t n_prompt, most;      /* most answers */
     /* plain fields */
     double temperature, top_p, min_p, typical_p, top_n_sigma, xtc_probability, xtc_threshold, repetition_penalty, frequency_penalty,
         presence_penalty, mirostat_tau, mirostat_eta, dry_multiplier, dry_base;
@@ -32,9 +32,13 @@ typedef struct kr_ask {
 bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat);
 void kr_ask_close(kr_ask *a);
 /* The `prompt` of a completion: a text, token ids, or a list of either. */
-bool kr_ask_prompts(kr_ask *a, const char *field);
+bool kr_ask_prompts(kr_ask *a, const char *param);
 /* One more prompt from a text. */
-bool kr_ask_add_text(kr_ask *a, const char *field, const char *text, size_t n);
+bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n);
+/* One more prompt from a list of token ids. */
+bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list);
+/* Is the request for this server's model, or for none by name? */
+bool kr_ask_model(kr_ask *a);
 /* For the engine: the i-th prompt, the k-th answer to it. */
 void kr_ask_request(const kr_ask *a, int64_t i, int64_t k, kr_request_options *o);
 #endif

@@ -356,7 +356,7 @@ static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, 
     (void)c;
     if (!x) return;
     *con_cls = NULL;
-    bool aborted = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || in->gone;
+    bool aborted = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || (in->gone && !in->done);
     if (x->drop) x->drop(x);
     if (in->begun && h->o.seen) h->o.seen(x, in->status, aborted);
     if (in->begun && h->o.log) write_log(x, aborted);

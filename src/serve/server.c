@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Every group of routes; first come, first asked. */
-static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, NULL};
+static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, kr_routes_text, NULL};
 
 static void seen(kr_exchange *x, int status, bool aborted) {
     kr_metrics *m = &kr_server_of(x)->metrics;
@@ -56,6 +56,7 @@ kr_status kr_server_new(kr_server **out, const kr_model *m, const kr_server_opti
     if (!s) return KR_ERR_NOMEM;
     if (opt) s->opt = *opt;
     s->model = m;
+    pthread_mutex_init(&s->embedding, NULL);
     fill_defaults(&s->opt);
     kr_status st = open_server(s);
     if (st != KR_OK) kr_server_free(s);
@@ -71,5 +72,7 @@ void kr_server_free(kr_server *s) {
     if (!s) return;
     kr_http_free(s->http);
     kr_engine_free(s->engine);
+    kr_embedder_free(s->embedder);
+    pthread_mutex_destroy(&s->embedding);
     kr_mem_free(s);
 }

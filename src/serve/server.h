@@ -9,9 +9,12 @@
  *     metrics.c       counters and histograms, for Prometheus */
 #ifndef KR_SERVE_SERVER_H
 #define KR_SERVE_SERVER_H
+#include <pthread.h>
 #include <time.h>
 
+#include "krait/infer.h"
 #include "krait/serve.h"
+#include "model/model.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
 
@@ -23,9 +26,12 @@ struct kr_server {
     kr_metrics metrics;   /* the loop's */
     time_t started;
     char name[256];
+    pthread_mutex_t embedding; /* of the embedder */
+    kr_embedder *embedder;    /* made when first asked for */
+    atomic_int n_embedding;   /* requests that have it or wait for it */
 };
 
 static inline kr_server *kr_server_of(const kr_exchange *x) { return x->user; }
 
-extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[];
+extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[], kr_routes_text[];
 #endif

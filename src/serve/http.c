@@ -1,7 +1,7 @@
 /* http.c - the one file that knows libmicrohttpd: a loop over its connections, and over those who wait.
  *
- * While an answer is not there yet its connection is suspended: libmicrohttpd does not look at it, so the loop
- * watches its socket for the end of the client.  Whatever has news for an exchange pushes it on a
+ * While an answer is not there yet its connection is suspended: libmicrohttpd does not look at it, and it overlooks
+ * an end that comes right behind some bytes.  So the loop watches every socket for the end of its client.  Whatever has news for an exchange pushes it on a
  * list without locks and rings an eventfd.  Exchanges are made and freed by the loop alone.
  *
  * What libmicrohttpd 0.9 lets through is refused here: a length beside chunks, two lengths, requests that take
@@ -53,6 +53,7 @@ void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) { (void)x, (
 typedef struct line {
     struct line *next, *prev;
     int fd;
+    kr_exchange *x;        /* the request that it is at */
     double since, allowed; /* what it waits for must be there by then; 0: nothing */
     bool cut;
 } line;
@@ -62,7 +63,7 @@ typedef struct kr_exchange_inside {
     line *line;
     char method[16], *path;
     char param[KR_HTTP_PARAMS][KR_HTTP_PARAM_BYTES];
-    bool begun, refused, too_large, dispatched, suspended, ready, done, gone, told_gone, dead, watched, stopped;
+    bool begun, refused, too_large, dispatched, suspended, ready, done, gone, told_gone, dead;
     size_t sent;              /* of out, to the client */
     int64_t all_sent, held;   /* held: bytes of the body counted in http->bodies */
     double waits_since;       /* for something to send */
@@ -318,7 +319,7 @@ static void *open_exchange(void *cls, const char *uri, struct MHD_Connection *c)
     if (getrandom(&y, sizeof y, GRND_NONBLOCK) != sizeof y) y = h->salt;
     snprintf(x->id, sizeof x->id, "%016llx%08llx", (unsigned long long)z, (unsigned long long)(y & 0xffffffff));
     if ((in->next = h->all)) h->all->in->prev = x;
-    h->all = x;
+    h->all = in->line->x = x;
     return x;
 }
 
@@ -360,7 +361,7 @@ static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, 
     if (x->drop) x->drop(x);
     if (in->begun && h->o.seen) h->o.seen(x, in->status, aborted);
     if (in->begun && h->o.log) write_log(x, aborted);
-    if (in->watched) epoll_ctl(h->epoll, EPOLL_CTL_DEL, in->line->fd, NULL);
+    in->line->x = NULL;
     in->line->since = kr_now(), in->line->allowed = h->o.idle_s;
     h->bodies -= in->held;
     kr_str_free(&x->body);
@@ -377,7 +378,7 @@ static ssize_t give(void *cls, uint64_t pos, char *buf, size_t max) {
     inside *in = x->in;
     size_t n = x->out.n - in->sent;
     (void)pos;
-    if (in->gone || in->stopped || x->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (in->gone || x->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
     if (n == 0) {
         if (in->done) return MHD_CONTENT_READER_END_OF_STREAM;
         in->suspended = true;
@@ -439,12 +440,6 @@ static void look_at(kr_exchange *x) {
     }
 }
 
-/* Watches the socket for the client's end while nobody else does. */
-static void watch(kr_exchange *x) {
-    struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = x};
-    if (!x->in->watched) x->in->watched = epoll_ctl(x->http->epoll, EPOLL_CTL_ADD, x->in->line->fd, &e) == 0;
-}
-
 static enum MHD_Result receive(kr_exchange *x, const char *data, size_t *n) {
     inside *in = x->in;
     int64_t most = x->http->o.max_body;
@@ -498,7 +493,6 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
         }
     }
     if (in->ready && !atomic_load(&in->busy)) return answer(x);
-    watch(x);
     in->suspended = true;
     in->waits_since = kr_now();
     MHD_suspend_connection(in->c);
@@ -517,9 +511,13 @@ static void take_news(kr_http *h) {
 }
 
 /* The client's end of the connection is closed. */
-static void left(kr_exchange *x) {
-    x->in->gone = true;
-    kr_exchange_wake(x);
+static void left(line *l) {
+    if (!l->x || !l->x->in->dispatched) {
+        shutdown(l->fd, SHUT_RDWR);
+    } else {
+        l->x->in->gone = true;
+        kr_exchange_wake(l->x);
+    }
 }
 
 /* Once a second: requests that take too long to arrive, streams that wait long for a token. */
@@ -606,12 +604,15 @@ static void connection(void *cls, struct MHD_Connection *c, void **context, enum
         setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if ((l->next = h->lines)) h->lines->prev = l;
         h->lines = l;
+        struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = l};
+        epoll_ctl(h->epoll, EPOLL_CTL_ADD, l->fd, &e);
         atomic_fetch_add(&h->n_lines, 1);
         *context = l;
     } else if (l) {
         if (l->next) l->next->prev = l->prev;
         if (l->prev) l->prev->next = l->next;
         else h->lines = l->next;
+        epoll_ctl(h->epoll, EPOLL_CTL_DEL, l->fd, NULL);
         atomic_fetch_sub(&h->n_lines, 1);
         kr_mem_free(l);
         *context = NULL;

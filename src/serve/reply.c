@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/timing.h"
+#include "text/unicode.h"
 
 typedef struct choice {
     kr_request *req;
@@ -38,10 +39,17 @@ static const char *text_of(const reply *r, int32_t tok, size_t *n) {
     return text ? text : "";
 }
 
+/* Half a character (and what ends texts in C) as OpenAI writes it, "bytes:\\xe2\\x80", so that no two are the same. */
 static void append_token(const reply *r, kr_str *to, int32_t tok) {
     size_t n;
     const char *text = text_of(r, tok, &n);
-    kr_str_append_json_text(to, text, n);
+    if (kr_utf8_valid(text, n) == n && !memchr(text, 0, n)) {
+        kr_str_append_json_text(to, text, n);
+        return;
+    }
+    kr_str_append(to, "\"bytes:");
+    for (size_t i = 0; i < n; i++) kr_str_appendf(to, "\\\\x%02x", (unsigned char)text[i]);
+    kr_str_append_char(to, '"');
 }
 
 /* JSON has no infinity; this is OpenAI's. */
@@ -76,7 +84,7 @@ static void add_logprob(const reply *r, choice *c, const kr_event *e) {
     size_t n;
     const char *text = text_of(r, e->tok, &n);
     kr_str_append(&c->tokens, comma);
-    kr_str_append_json_text(&c->tokens, text, n);
+    append_token(r, &c->tokens, e->tok);
     kr_str_append(&c->logprobs, comma);
     append_logprob(&c->logprobs, e->logprob);
     kr_str_appendf(&c->offsets, "%s%lld", comma, (long long)c->offset);

@@ -1,0 +1,683 @@
+/* check_serve.c - the server from outside, over its own sockets: answers, streams, refusals, limits, the end.
+ *
+ * A server runs on a thread of this program, so that what is left behind shows: memory, connections, requests. */
+#include "model_case.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "base/timing.h"
+#include "krait/serve.h"
+#include "serve/server.h"
+#include "text/unicode.h"
+
+static const char tiny[] = "{'model_type': 'krait', 'd_model': 32, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}";
+
+typedef struct bench { kr_model *m; kr_server *s; pthread_t thread; double drain_s; kr_status ended; int64_t live; } bench;
+
+static void *serve(void *arg) {
+    bench *b = arg;
+    b->ended = kr_server_run(b->s, b->drain_s);
+    return NULL;
+}
+
+static bench start(kr_server_options o) {
+    bench b = {.drain_s = 20, .live = kr_mem_get_stats().n_live};
+    b.m = model_of(tiny, 5);
+    if (!o.engine.n_threads) o.engine.n_threads = 1;
+    if (!o.max_tok) o.max_tok = 1000000;
+    if (kr_server_new(&b.s, b.m, &o) != KR_OK) fail_msg("%s", kr_error());
+    return b;
+}
+static void begin(bench *b) { assert_int_equal(pthread_create(&b->thread, NULL, serve, b), 0); }
+
+/* Stops, and wants everything back. */
+static void end(bench *b) {
+    kr_server_stop(b->s);
+    pthread_join(b->thread, NULL);
+    assert_int_equal(b->ended, KR_OK);
+    kr_server_free(b->s);
+    kr_model_free(b->m);
+    assert_int_equal(kr_mem_get_stats().n_live, b->live);
+}
+
+/* --- a client ------------------------------------------------------------------------------------ */
+
+static int dial(const bench *b) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)kr_server_port(b->s)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval most = {.tv_sec = 60};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text, size_t n) {
+    for (ssize_t k; n; text += k, n -= (size_t)k)
+        if ((k = send(fd, text, n, MSG_NOSIGNAL)) <= 0) return; /* refused before all was said */
+}
+
+typedef struct answer { int status; char *head, *body; size_t n; } answer;
+
+static void forget(answer *a) {
+    free(a->head);
+    *a = (answer){0};
+}
+
+/* An answer up to its end: by its length, its chunks, or the end of the connection. */
+static answer hear(int fd) {
+    size_t n = 0, room = 1 << 16, want = SIZE_MAX;
+    char *t = malloc(room + 1), *body = NULL;
+    answer a = {0};
+    for (;;) {
+        t[n] = 0;
+        if (!body && (body = strstr(t, "\r\n\r\n"))) {
+            const char *len = strcasestr(t, "\r\nContent-Length: ");
+            *body = 0, body += 4;
+            if (len && len < body) want = (size_t)(body - t) + strtoull(len + 18, NULL, 10);
+        }
+        if (n >= want || (body && want == SIZE_MAX && n >= 5 && memcmp(t + n - 5, "0\r\n\r\n", 5) == 0)) break;
+        if (n == room) {
+            size_t at = body ? (size_t)(body - t) : 0;
+            char *more = realloc(t, (room *= 2) + 1);
+            assert_non_null(more);
+            t = more;
+            if (body) body = t + at;
+        }
+        ssize_t k = recv(fd, t + n, room - n, 0);
+        if (k <= 0) break;
+        n += (size_t)k;
+    }
+    a.head = t;
+    if (!body) return a;
+    a.status = atoi(t + 9);
+    a.body = body;
+    a.n = n - (size_t)(body - t);
+    if (strcasestr(t, "\r\nTransfer-Encoding: chunked")) { /* in place */
+        char *from = body, *to = body;
+        for (size_t len; (len = strtoull(from, &from, 16)) > 0 && from + len < t + n; from += len + 2) memmove(to, from += 2, len), to += len;
+        a.n = (size_t)(to - body);
+        *to = 0;
+    }
+    return a;
+}
+
+static void ask(int fd, const char *method, const char *path, const char *headers, const char *body) {
+    kr_str s = {0};
+    kr_str_appendf(&s, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s", method, path, headers);
+    if (body) kr_str_appendf(&s, "Content-Length: %zu\r\n", strlen(body));
+    kr_str_appendf(&s, "\r\n%s", body ? body : "");
+    say(fd, s.text, s.n);
+    kr_str_free(&s);
+}
+
+static answer once(const bench *b, const char *method, const char *path, const char *headers, const char *body) {
+    int fd = dial(b);
+    ask(fd, method, path, headers, body);
+    answer a = hear(fd);
+    close(fd);
+    return a;
+}
+
+/* JSON with ' for ". */
+static answer post(const bench *b, const char *path, const char *body) {
+    kr_str s = {0};
+    kr_str_append(&s, body);
+    for (size_t i = 0; i < s.n; i++)
+        if (s.text[i] == '\'') s.text[i] = '"';
+    answer a = once(b, "POST", path, "", kr_str_text(&s));
+    kr_str_free(&s);
+    return a;
+}
+
+static json_t *json_in(const answer *a) {
+    json_error_t e;
+    json_t *j = json_loadb(a->body ? a->body : "", a->n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &e);
+    if (!j) fail_msg("%s: %s", e.text, a->body ? a->body : "");
+    return j;
+}
+
+/* Refused with this status and code, of this field. */
+static void refused_by(answer a, int status, const char *code, const char *param) {
+    json_t *j = json_in(&a), *e = json_object_get(j, "error");
+    const char *got = json_string_value(json_object_get(e, "param"));
+    if (a.status != status || strcmp(json_string_value(json_object_get(e, "code")), code) != 0 || !json_string_value(json_object_get(e, "message")) ||
+        !json_string_value(json_object_get(e, "type")) || (param && (!got || strcmp(got, param) != 0)))
+        fail_msg("want %d %s %s, got %d %s", status, code, param ? param : "", a.status, a.body);
+    json_decref(j);
+    forget(&a);
+}
+
+static void until(bool (*is)(const bench *b), const bench *b, const char *what) {
+    for (double end_s = kr_now() + 30; !is(b); usleep(2000))
+        if (kr_now() > end_s) fail_msg("in vain: %s", what);
+}
+static kr_engine_stats stats(const bench *b) {
+    kr_engine_stats e;
+    kr_engine_get_stats(b->s->engine, &e);
+    return e;
+}
+static bool is_calm(const bench *b) {
+    kr_engine_stats e = stats(b);
+    return e.n_writing + e.n_reading + e.n_waiting == 0;
+}
+static bool is_writing(const bench *b) { return stats(b).n_writing > 0; }
+static bool is_waiting(const bench *b) { return stats(b).n_waiting > 0; }
+static bool has_no_connections(const bench *b) { return kr_http_connections(b->s->http) == 0; }
+
+/* --- answers --------------------------------------------------------------------------------------- */
+
+/* What a session writes, greedily, as JSON shows it. */
+static void greedy(const bench *b, const char *prompt, int64_t n, kr_str *to) {
+    kr_session *s;
+    kr_str raw = {0};
+    int32_t tok[256];
+    int64_t len = kr_encode(b->m, prompt, -1, tok, 256);
+    assert_int_equal(kr_session_new(&s, b->m, &(kr_session_options){.n_threads = 1, .prefill_tok = 64}), KR_OK);
+    assert_int_equal(kr_session_feed(s, tok, len), KR_OK);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t t = kr_session_sample(s);
+        kr_str_append_char(&raw, (char)t);
+        assert_int_equal(kr_session_feed(s, &t, 1), KR_OK);
+    }
+    kr_utf8_repair(to, raw.text, raw.n);
+    kr_str_free(&raw);
+    kr_session_free(s);
+}
+
+static const char *text_in(const json_t *j, size_t i) { return json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), i), "text")); }
+
+/* The texts of a stream's chunks one after another, by choice; the number of chunks. */
+static int stream_text(const answer *a, int64_t choice, kr_str *to, json_t **usage) {
+    int n = 0;
+    for (char *p = strstr(a->body, "data: "); p; p = strstr(p, "data: ")) {
+        p += 6;
+        char *line = strstr(p, "\n\n");
+        assert_non_null(line);
+        if (memcmp(p, "[DONE]", 6) == 0) {
+            assert_int_equal(line[2], 0);
+            return n;
+        }
+        json_error_t e;
+        json_t *j = json_loadb(p, (size_t)(line - p), JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &e);
+        if (!j) fail_msg("%s: %s", e.text, p);
+        json_t *c = json_array_get(json_object_get(j, "choices"), 0), *u = json_object_get(j, "usage");
+        if (c && json_integer_value(json_object_get(c, "index")) == choice) {
+            const json_t *text = json_object_get(c, "text");
+            if (!text) text = json_object_get(json_object_get(c, "delta"), "content");
+            kr_str_append_n(to, json_string_value(text), json_string_length(text));
+        }
+        if (usage && json_is_object(u)) *usage = json_incref(u);
+        json_decref(j);
+        n++;
+    }
+    fail_msg("no [DONE]: %s", a->body);
+    return 0;
+}
+
+static void test_completions(void **state) {
+    bench b = start((kr_server_options){0});
+    kr_str want = {0}, got = {0};
+    json_t *usage = NULL;
+    (void)state;
+    begin(&b);
+    greedy(&b, "the krait", 60, &want);
+    answer a = post(&b, "/v1/completions", "{'prompt': 'the krait', 'max_tokens': 60, 'temperature': 0, 'logprobs': 3}");
+    assert_int_equal(a.status, 200);
+    json_t *j = json_in(&a), *c = json_array_get(json_object_get(j, "choices"), 0), *l = json_object_get(c, "logprobs");
+    const json_t *text = json_object_get(c, "text");
+    assert_int_equal(json_string_length(text), want.n);
+    assert_memory_equal(json_string_value(text), want.text, want.n);
+    assert_string_equal(json_string_value(json_object_get(c, "finish_reason")), "length");
+    assert_string_equal(json_string_value(json_object_get(j, "object")), "text_completion");
+    assert_int_equal(json_array_size(json_object_get(l, "tokens")), 60);
+    assert_int_equal(json_array_size(json_object_get(l, "token_logprobs")), 60);
+    assert_int_equal(json_array_size(json_object_get(l, "top_logprobs")), 60);
+    assert_int_equal(json_array_size(json_object_get(l, "text_offset")), 60);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "usage"), "prompt_tokens")), 9);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "usage"), "completion_tokens")), 60);
+    json_decref(j);
+    forget(&a);
+
+    a = post(&b, "/v1/completions", "{'prompt': 'the krait', 'max_tokens': 60, 'temperature': 0, 'stream': true, 'stream_options': {'include_usage': true}}");
+    assert_int_equal(a.status, 200);
+    assert_non_null(strcasestr(a.head, "text/event-stream"));
+    stream_text(&a, 0, &got, &usage);
+    assert_int_equal(got.n, want.n);
+    assert_memory_equal(got.text, want.text, want.n);
+    assert_int_equal(json_integer_value(json_object_get(usage, "total_tokens")), 69);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(usage, "prompt_tokens_details"), "cached_tokens")), 9);
+    json_decref(usage);
+    forget(&a);
+
+    /* a seed gives the same text, and n answers are those of n seeds; the same as tokens */
+    a = post(&b, "/v1/completions", "{'prompt': ['ab', 'cd'], 'max_tokens': 12, 'seed': 7, 'n': 2}");
+    j = json_in(&a);
+    assert_int_equal(json_array_size(json_object_get(j, "choices")), 4);
+    answer d = post(&b, "/v1/completions", "{'prompt': [99, 100], 'max_tokens': 12, 'seed': 8}");
+    json_t *k = json_in(&d);
+    assert_string_equal(text_in(j, 3), text_in(k, 0));
+    assert_string_not_equal(text_in(j, 2), text_in(k, 0));
+    json_decref(j);
+    json_decref(k);
+    forget(&a);
+    forget(&d);
+
+    /* a stop string ends the text and is not in it */
+    kr_str stop = {0};
+    kr_str_append(&stop, "{\"prompt\": \"the krait\", \"max_tokens\": 60, \"temperature\": 0, \"stop\": [\"nowhere\", ");
+    kr_str_append_json_text(&stop, want.text + 30, 3);
+    kr_str_append(&stop, "]}");
+    if (kr_utf8_valid(want.text + 30, 3) == 3 && !strstr(want.text, "\xEF\xBF\xBD")) {
+        a = once(&b, "POST", "/v1/completions", "", stop.text);
+        j = json_in(&a);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "finish_reason")), "stop");
+        json_decref(j);
+        forget(&a);
+    }
+    kr_str_free(&stop);
+    kr_str_free(&want);
+    kr_str_free(&got);
+    end(&b);
+}
+
+static void test_grammars(void **state) {
+    bench b = start((kr_server_options){0});
+    (void)state;
+    begin(&b);
+    static const char *const asks[] = {
+        "{'prompt': 'x', 'max_tokens': 40, 'grammar': 'root ::= \\'yes\\' | \\'no\\''}",
+        "{'prompt': 'x', 'max_tokens': 40, 'json_schema': {'enum': ['yes', 'no']}}",
+        "{'prompt': 'x', 'max_tokens': 40, 'response_format': {'type': 'json_schema', 'json_schema': {'name': 'a', 'strict': true, 'schema': {'enum': ['yes', 'no']}}}}"};
+    for (int i = 1; i < 3; i++) {
+        answer a = post(&b, "/v1/completions", asks[i]);
+        json_t *j = json_in(&a);
+        assert_int_equal(a.status, 200);
+        assert_true(strcmp(text_in(j, 0), "\"yes\"") == 0 || strcmp(text_in(j, 0), "\"no\"") == 0);
+        json_decref(j);
+        forget(&a);
+    }
+    answer a = once(&b, "POST", "/v1/completions", "", "{\"prompt\": \"x\", \"grammar\": \"root ::= [ab] [0-9]\"}");
+    json_t *j = json_in(&a);
+    assert_int_equal(strlen(text_in(j, 0)), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "finish_reason")), "stop");
+    json_decref(j);
+    forget(&a);
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'x', 'grammar': 'root ::= ('}"), 400, "invalid_value", "grammar");
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'x', 'json_schema': {'type': 'string', 'pattern': 'a'}}"), 400, "invalid_value", "json_schema");
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'x', 'response_format': {'type': 'yaml'}}"), 400, "invalid_value", "response_format");
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'x', 'response_format': 7}"), 400, "invalid_value", "response_format");
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'x', 'grammar': 'root ::= [a]', 'json_schema': true}"), 400, "invalid_value", "response_format");
+    end(&b);
+}
+
+static void test_refusals(void **state) {
+    bench b = start((kr_server_options){.max_tok = 100, .max_prompt = 50, .max_n = 8, .name = "small"});
+    (void)state;
+    begin(&b);
+    static const struct { const char *body; int status; const char *code, *param; } cases[] = {
+        {"", 400, "empty_body", NULL}, {"{", 400, "invalid_json", NULL}, {"[1]", 400, "invalid_json", NULL}, {"{'prompt': 'a', 'prompt': 'b'}", 400, "invalid_json", NULL},
+        {"{'prompt': '\\u0000'}", 400, "invalid_json", NULL},
+        {"{}", 400, "invalid_value", "prompt"}, {"{'prompt': 7}", 400, "invalid_value", "prompt"}, {"{'prompt': ''}", 400, "invalid_value", "prompt"},
+        {"{'prompt': []}", 400, "invalid_value", "prompt"}, {"{'prompt': [256]}", 400, "invalid_value", "prompt"}, {"{'prompt': [1, 'a']}", 400, "invalid_value", "prompt"},
+        {"{'prompt': [-1]}", 400, "invalid_value", "prompt"}, {"{'prompt': ['a', 7]}", 400, "invalid_value", "prompt"}, {"{'prompt': [[], []]}", 400, "invalid_value", "prompt"},
+        {"{'prompt': 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'}", 400, "invalid_value", "prompt"},
+        {"{'prompt': ['a', 'b', 'c'], 'n': 3}", 400, "invalid_value", "prompt"},
+        {"{'prompt': 'a', 'model': 'big'}", 404, "model_not_found", "model"}, {"{'prompt': 'a', 'model': 7}", 400, "invalid_value", "model"},
+        {"{'prompt': 'a', 'temprature': 1}", 400, "unknown_parameter", "temprature"}, {"{'prompt': 'a', 'zebra': 1}", 400, "unknown_parameter", "zebra"},
+        {"{'prompt': 'a', 'temperature': 'hot'}", 400, "invalid_value", "temperature"}, {"{'prompt': 'a', 'temperature': -1}", 400, "invalid_value", "temperature"},
+        {"{'prompt': 'a', 'top_p': 1.5}", 400, "invalid_value", "top_p"}, {"{'prompt': 'a', 'max_tokens': 101}", 400, "invalid_value", "max_tokens"},
+        {"{'prompt': 'a', 'max_tokens': 1.5}", 400, "invalid_value", "max_tokens"}, {"{'prompt': 'a', 'max_tokens': 0}", 400, "invalid_value", "max_tokens"},
+        {"{'prompt': 'a', 'n': 9}", 400, "invalid_value", "n"}, {"{'prompt': 'a', 'n': 0}", 400, "invalid_value", "n"},
+        {"{'prompt': 'a', 'stream': 1}", 400, "invalid_value", "stream"}, {"{'prompt': 'a', 'stream_options': {}}", 400, "invalid_value", "stream_options"},
+        {"{'prompt': 'a', 'stream': true, 'stream_options': {'usage': true}}", 400, "invalid_value", "stream_options"},
+        {"{'prompt': 'a', 'logprobs': 21}", 400, "invalid_value", "logprobs"}, {"{'prompt': 'a', 'stop': ''}", 400, "invalid_value", "stop"},
+        {"{'prompt': 'a', 'stop': [7]}", 400, "invalid_value", "stop"}, {"{'prompt': 'a', 'stop_token_ids': 7}", 400, "invalid_value", "stop_token_ids"},
+        {"{'prompt': 'a', 'stop_token_ids': [300]}", 400, "invalid_value", "stop_token_ids"}, {"{'prompt': 'a', 'logit_bias': {'x': 1}}", 400, "invalid_value", "logit_bias"},
+        {"{'prompt': 'a', 'logit_bias': {'1': 101}}", 400, "invalid_value", "logit_bias"}, {"{'prompt': 'a', 'logit_bias': [1]}", 400, "invalid_value", "logit_bias"},
+        {"{'prompt': 'a', 'echo': true}", 400, "unsupported_parameter", "echo"}, {"{'prompt': 'a', 'suffix': 'b'}", 400, "unsupported_parameter", "suffix"},
+        {"{'prompt': 'a', 'best_of': 2}", 400, "unsupported_parameter", "best_of"}, {"{'prompt': 'a', 'tools': [{}]}", 400, "unsupported_parameter", "tools"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) refused_by(post(&b, "/v1/completions", cases[i].body), cases[i].status, cases[i].code, cases[i].param);
+    refused_by(once(&b, "GET", "/v1/completions", "", NULL), 405, "method_not_allowed", NULL);
+    refused_by(once(&b, "GET", "/v1/nothing", "", NULL), 404, "unknown_url", NULL);
+    refused_by(once(&b, "GET", "/v1/models/big", "", NULL), 404, "model_not_found", "model");
+    refused_by(once(&b, "GET", "/v1/models/small/", "", NULL), 404, "unknown_url", NULL);
+    refused_by(once(&b, "GET", "/../etc/passwd", "", NULL), 404, "unknown_url", NULL);
+    refused_by(post(&b, "/v1/embeddings", "{'input': 'a', 'dimensions': 7}"), 400, "invalid_value", "dimensions");
+    refused_by(post(&b, "/v1/embeddings", "{'input': 'a', 'encoding_format': 'hex'}"), 400, "invalid_value", "encoding_format");
+    refused_by(post(&b, "/v1/embeddings", "{'inpt': 'a'}"), 400, "unknown_parameter", "inpt");
+    refused_by(post(&b, "/tokenize", "{'content': 7}"), 400, "invalid_value", "content");
+    refused_by(post(&b, "/detokenize", "{'tokens': 7}"), 400, "invalid_value", "tokens");
+    /* deeper than anyone needs */
+    char *deep = malloc(100001);
+    memset(deep, '[', 100000), deep[100000] = 0;
+    refused_by(once(&b, "POST", "/v1/completions", "", deep), 400, "invalid_json", NULL);
+    free(deep);
+    /* what says nothing is taken */
+    answer a = post(&b, "/v1/completions", "{'prompt': 'a', 'model': 'small', 'echo': false, 'suffix': null, 'best_of': 1, 'user': 'u', 'stop': null, 'logit_bias': {}, 'max_tokens': 3, 'tools': []}");
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    end(&b);
+}
+
+static void test_texts(void **state) {
+    bench b = start((kr_server_options){0});
+    (void)state;
+    begin(&b);
+    answer a = post(&b, "/tokenize", "{'content': 'h\xc3\xa9', 'with_pieces': true}");
+    json_t *j = json_in(&a);
+    assert_int_equal(json_integer_value(json_object_get(j, "count")), 3);
+    json_decref(j);
+    forget(&a);
+    a = post(&b, "/detokenize", "{'tokens': [104, 195, 169, 34]}");
+    assert_string_equal(a.body, "{\"content\":\"h\xc3\xa9\\\"\"}\n");
+    forget(&a);
+    a = post(&b, "/detokenize", "{'tokens': []}");
+    assert_string_equal(a.body, "{\"content\":\"\"}\n");
+    forget(&a);
+    /* embeddings: as hidden states read all at once, in two texts that need several pieces */
+    kr_graph *g = graph_of(b.m, (kr_model_graph_options){.mode = KR_MODEL_HIDDEN, .S = 1, .L = 300});
+    int32_t *ids = kr_graph_data(g, "ids");
+    kr_str body = {0};
+    kr_str_append(&body, "{\"input\": [[1], [");
+    for (int i = 0; i < 300; i++) ids[i] = (i * 37 + i / 7) % 256, kr_str_appendf(&body, "%s%d", i ? "," : "", ids[i]);
+    kr_str_append(&body, "]]}");
+    kr_graph_run(g, KR_RUN_FORWARD);
+    a = once(&b, "POST", "/v1/embeddings", "", body.text);
+    assert_int_equal(a.status, 200);
+    j = json_in(&a);
+    const json_t *v = json_object_get(json_array_get(json_object_get(j, "data"), 1), "embedding");
+    const float *hidden = kr_graph_data(g, "hidden");
+    double mean[32] = {0}, norm = 0;
+    for (int k = 0; k < 32; k++) {
+        for (int l = 0; l < 300; l++) mean[k] += hidden[l * 32 + k];
+        norm += mean[k] * mean[k];
+    }
+    assert_int_equal(json_array_size(v), 32);
+    for (int k = 0; k < 32; k++) assert_true(fabs(json_number_value(json_array_get(v, (size_t)k)) - mean[k] / sqrt(norm)) < 1e-5);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "usage"), "prompt_tokens")), 301);
+    json_decref(j);
+    forget(&a);
+    kr_str_free(&body);
+    kr_graph_free(g);
+    a = once(&b, "GET", "/props", "", NULL);
+    j = json_in(&a);
+    assert_int_equal(json_integer_value(json_object_get(j, "vocab_size")), 256);
+    assert_true(json_integer_value(json_object_get(j, "state_bytes")) > 0);
+    json_decref(j);
+    forget(&a);
+    a = once(&b, "HEAD", "/health", "Connection: close\r\n", NULL);
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    end(&b);
+}
+
+/* --- HTTP ---------------------------------------------------------------------------------------------- */
+
+static int status_of(const bench *b, const char *raw) {
+    int fd = dial(b);
+    say(fd, raw, strlen(raw));
+    answer a = hear(fd);
+    int status = a.status;
+    forget(&a);
+    close(fd);
+    return status;
+}
+
+static void test_http(void **state) {
+    bench b = start((kr_server_options){.max_body = 4096});
+    (void)state;
+    begin(&b);
+#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\n\r\n{\"content\":\"a\"}"), 200);
+    assert_int_equal(status_of(&b, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\na\r\ntent\":\"a\"}\r\n0\r\n\r\n"), 200);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\nContent-Length: 3\r\n\r\n{\"content\":\"a\"}"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\nContent-Length: 15\r\n\r\n{\"content\":\"a\"}"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Transfer-Encoding: gzip\r\n\r\n"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: -1\r\n\r\n"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 5000\r\n\r\n"), 413);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 99999999999999999999999\r\n\r\n"), 413);
+    assert_int_equal(status_of(&b, "GET /health HTTP/1.1\r\n\r\n"), 400); /* no host */
+    assert_true(status_of(&b, "\x16\x03\x01\x02garbage\r\n\r\n") != 200);
+    kr_str s = {0}; /* more in chunks than is taken, more headers than are */
+    kr_str_append(&s, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 5; i++) kr_str_appendf(&s, "3e8\r\n%01000d\r\n", 0);
+    kr_str_append(&s, "0\r\n\r\n");
+    assert_int_equal(status_of(&b, s.text), 413);
+    kr_str_cut(&s, 0);
+    kr_str_appendf(&s, "GET /health HTTP/1.1\r\nHost: a\r\nX: %040000d\r\n\r\n", 0);
+    assert_int_equal(status_of(&b, s.text), 431);
+    kr_str_free(&s);
+    /* one connection, many requests; two at once in a pipe */
+    int fd = dial(&b);
+    for (int i = 0; i < 20; i++) {
+        ask(fd, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 3}");
+        answer a = hear(fd);
+        assert_int_equal(a.status, 200);
+        forget(&a);
+    }
+    close(fd);
+    until(has_no_connections, &b, "all connections closed");
+    end(&b);
+}
+
+static void test_keys(void **state) {
+    static const char *const keys[] = {"first-key", "k2"};
+    bench b = start((kr_server_options){.keys = keys, .n_keys = 2});
+    (void)state;
+    begin(&b);
+    static const struct { const char *header; int status; } cases[] = {
+        {"", 401}, {"Authorization: Bearer first-key\r\n", 200}, {"Authorization: bearer k2\r\n", 200}, {"X-API-Key: k2\r\n", 200}, {"Authorization: Bearer first-ke\r\n", 401},
+        {"Authorization: Bearer first-keyy\r\n", 401}, {"Authorization: Basic first-key\r\n", 401}, {"Authorization: Bearer \r\n", 401}, {"X-API-Key: K2\r\n", 401}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        answer a = once(&b, "GET", "/v1/models", cases[i].header, NULL);
+        if (a.status != cases[i].status) fail_msg("%s: %d", cases[i].header, a.status);
+        forget(&a);
+    }
+    refused_by(once(&b, "POST", "/v1/completions", "", "{\"prompt\": \"a\"}"), 401, "missing_api_key", NULL);
+    refused_by(once(&b, "GET", "/nowhere", "", NULL), 401, "missing_api_key", NULL);
+    refused_by(once(&b, "GET", "/metrics", "", NULL), 401, "missing_api_key", NULL);
+    answer a = once(&b, "GET", "/health", "", NULL);
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    end(&b);
+}
+
+static void test_origins(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        static const char *const cors[] = {NULL, "https://a.example", "*"};
+        bench b = start((kr_server_options){.cors = cors[i]});
+        begin(&b);
+        answer a = once(&b, "GET", "/v1/models", "Origin: https://a.example\r\n", NULL);
+        assert_int_equal(a.status, i ? 200 : 403);
+        assert_true(!strstr(a.head, "Access-Control-Allow-Origin") == !i);
+        forget(&a);
+        a = once(&b, "GET", "/v1/models", "Origin: https://b.example\r\n", NULL);
+        assert_int_equal(a.status, i == 2 ? 200 : 403);
+        forget(&a);
+        a = once(&b, "GET", "/v1/models", "Origin: http://localhost:3000\r\n", NULL);
+        assert_int_equal(a.status, 200);
+        forget(&a);
+        a = once(&b, "GET", "/v1/models", "Origin: http://localhost.b.example\r\n", NULL);
+        assert_int_equal(a.status, i == 2 ? 200 : 403);
+        forget(&a);
+        a = once(&b, "OPTIONS", "/v1/completions", "Origin: https://a.example\r\nAccess-Control-Request-Headers: authorization\r\n", NULL);
+        assert_int_equal(a.status, i ? 204 : 403);
+        if (i) assert_non_null(strstr(a.head, "Access-Control-Allow-Headers: authorization"));
+        forget(&a);
+        end(&b);
+    }
+}
+
+/* --- load, and those who leave ------------------------------------------------------------------------ */
+
+static void test_queue(void **state) {
+    bench b = start((kr_server_options){.engine = {.n_slots = 1, .max_waiting = 1}});
+    int fd[2];
+    (void)state;
+    begin(&b);
+    for (int i = 0; i < 2; i++) {
+        fd[i] = dial(&b);
+        ask(fd[i], "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 1000000}");
+        until(i ? is_waiting : is_writing, &b, "a request in the engine");
+    }
+    answer a = post(&b, "/v1/completions", "{'prompt': 'a'}");
+    assert_non_null(strstr(a.head, "Retry-After: "));
+    refused_by(a, 429, "queue_full", NULL);
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'a', 'n': 3, 'stream': true}"), 429, "queue_full", NULL);
+    a = once(&b, "GET", "/metrics", "", NULL);
+    assert_non_null(strstr(a.body, "krait_requests_waiting 1\n"));
+    assert_non_null(strstr(a.body, "krait_http_requests_total{code=\"4xx\"} 2\n"));
+    forget(&a);
+    close(fd[0]); /* who leaves makes room */
+    close(fd[1]);
+    until(is_calm, &b, "cancelled");
+    end(&b);
+}
+
+/* Clients that leave in the middle, streaming, waiting for all of it, or while they still speak. */
+static void test_leaving(void **state) {
+    bench b = start((kr_server_options){.engine = {.n_slots = 2}});
+    (void)state;
+    begin(&b);
+    for (int i = 0; i < 60; i++) {
+        int fd = dial(&b);
+        ask(fd, "POST", "/v1/completions", "", i % 3 == 0 ? "{\"prompt\": \"a\", \"max_tokens\": 1000000, \"stream\": true}"
+                                                : i % 3 == 1 ? "{\"prompt\": \"a\", \"max_tokens\": 1000000, \"n\": 3}" : "{\"prompt\": \"a\", \"max_tokens\": 2}");
+        char c;
+        if (i % 6 == 0) assert_int_equal(recv(fd, &c, 1, 0), 1);
+        if (i % 9 == 1) usleep(3000);
+        if (i % 4 == 0) { /* without a word */
+            struct linger l = {1, 0};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+        }
+        close(fd);
+        fd = dial(&b);
+        say(fd, "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{\"prom", (size_t)(i % 50) + 16);
+        close(fd);
+    }
+    until(is_calm, &b, "all cancelled");
+    until(has_no_connections, &b, "all connections closed");
+    assert_true(stats(&b).n_cancelled > 0);
+    assert_int_equal(b.s->metrics.n_streams, 0);
+    end(&b);
+}
+
+/* Requests that do not arrive, and streams that nobody reads. */
+static void test_slow(void **state) {
+    bench b = start((kr_server_options){.header_s = 1, .body_s = 1, .idle_s = 1, .max_unsent = 16384});
+    static const char *const parts[] = {"", "POST /tokenize HT", "POST /tokenize HTTP/1.1\r\nHost: a\r\nX:", "POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"};
+    enum { N = sizeof parts / sizeof *parts };
+    int fd[N], small = 4096;
+    char c;
+    (void)state;
+    begin(&b);
+    int lazy = dial(&b);
+    setsockopt(lazy, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    ask(lazy, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 1000000, \"stream\": true, \"logprobs\": 5}");
+    double t0 = kr_now();
+    for (int i = 0; i < N; i++) say(fd[i] = dial(&b), parts[i], strlen(parts[i]));
+    for (int i = 0; i < N; i++) {
+        assert_true(recv(fd[i], &c, 1, 0) <= 0);
+        close(fd[i]);
+    }
+    assert_true(kr_now() - t0 < 20);
+    until(is_calm, &b, "the stream cut");
+    assert_int_equal(stats(&b).n_cancelled, 1);
+    close(lazy);
+    end(&b);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
+
+static void test_drain(void **state) {
+    bench b = start((kr_server_options){0});
+    kr_str text = {0};
+    (void)state;
+    begin(&b);
+    int whole = dial(&b), stream = dial(&b), kept = dial(&b);
+    ask(kept, "GET", "/health", "", NULL);
+    answer a = hear(kept);
+    forget(&a);
+    ask(whole, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 6000}");
+    ask(stream, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 6000, \"stream\": true}");
+    until(is_writing, &b, "both at work");
+    while (stats(&b).n_requests < 2) usleep(1000);
+    kr_server_stop(b.s);
+    usleep(20000);
+    if (!is_calm(&b)) { /* or they were quicker */
+        ask(kept, "POST", "/v1/completions", "", "{\"prompt\": \"a\"}");
+        refused_by(hear(kept), 503, "shutting_down", NULL);
+    }
+    a = hear(whole);
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    a = hear(stream);
+    assert_int_equal(a.status, 200);
+    assert_true(stream_text(&a, 0, &text, NULL) > 0);
+    forget(&a);
+    kr_str_free(&text);
+    close(whole), close(stream), close(kept);
+    end(&b);
+
+    b = start((kr_server_options){0}); /* what takes longer is cut */
+    b.drain_s = 0.2;
+    begin(&b);
+    stream = dial(&b);
+    ask(stream, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 1000000, \"stream\": true}");
+    until(is_writing, &b, "at work");
+    double t0 = kr_now();
+    end(&b);
+    assert_true(kr_now() - t0 < 10);
+    a = hear(stream);
+    assert_null(strstr(a.body ? a.body : "", "[DONE]"));
+    forget(&a);
+    close(stream);
+}
+
+static void test_unix(void **state) {
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    kr_server *second;
+    (void)state;
+    snprintf(at.sun_path, sizeof at.sun_path, "%s/socket", new_folder());
+    bench b = start((kr_server_options){.unix_path = at.sun_path});
+    begin(&b);
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+        ask(fd, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 3}");
+        answer a = hear(fd);
+        assert_int_equal(a.status, 200);
+        forget(&a);
+        close(fd);
+        if (i == 0) assert_int_equal(kr_server_new(&second, b.m, &(kr_server_options){.unix_path = at.sun_path}), KR_ERR_IO);
+    }
+    end(&b);
+    assert_true(access(at.sun_path, F_OK) != 0);
+    b = start((kr_server_options){0});
+    assert_int_equal(kr_server_new(&second, b.m, &(kr_server_options){.port = kr_server_port(b.s)}), KR_ERR_IO);
+    assert_int_equal(kr_server_new(&second, b.m, &(kr_server_options){.host = "no such host"}), KR_ERR_ARG);
+    assert_int_equal(kr_server_new(&second, b.m, &(kr_server_options){.tls_cert = "a", .tls_key = "b"}), KR_ERR_IO);
+    assert_int_equal(kr_server_new(&second, b.m, &(kr_server_options){.tls_cert = "a"}), KR_ERR_ARG);
+    begin(&b);
+    end(&b);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
+                                       cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
+                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_unix)};
+#ifndef KR_WITH_SERVER
+    puts("check_serve: skipped, this build has no server (libmicrohttpd)");
+    return 77;
+#endif
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -78,6 +78,7 @@ static answer hear(int fd) {
         if (!body && (body = strstr(t, "\r\n\r\n"))) {
             const char *len = strcasestr(t, "\r\nContent-Length: ");
             *body = 0, body += 4;
+            if (strncmp(t + 9, "204", 3) == 0) want = (size_t)(body - t); /* has none */
             if (len && len < body) want = (size_t)(body - t) + strtoull(len + 18, NULL, 10);
         }
         if (n >= want || (body && want == SIZE_MAX && n >= 5 && memcmp(t + n - 5, "0\r\n\r\n", 5) == 0)) break;

@@ -48,6 +48,9 @@ static const model_case cases[] = {
     {"s4d", "{" TOKENS S4 "}}", true},
     {"s4d, real, without convolution", "{" TOKENS S4 ", 'init': 'real', 'd_conv': 0, 'disc': 'euler', 'bias': true}}", true},
     {"s4d, legs", "{" TOKENS "'tie_embeddings': false, " S4 ", 'init': 'legs', 'disc': 'bilinear', 'd_inner': 20}}", true},
+    {"lstm", "{" TOKENS "'mixer': {'type': 'lstm'}}", true},
+    {"lstm, wide, as PyTorch's", "{" TOKENS "'mixer': {'type': 'lstm', 'd_hidden': 12, 'out_proj': false}}", true},
+    {"lstm beside an MLP", "{" TOKENS "'mixer': {'type': 'lstm', 'd_hidden': 7, 'forget_bias': 0}, 'layers': ['mixer+mlp'], 'mixers': {'mlp': {'d_ff': 6}}}", true},
     {"attention", "{" TOKENS ATT "}}", true},
     {"attention with everything", "{" TOKENS "'mixer': {'type': 'attention', 'n_head': 4, 'n_kv_head': 2, 'head_dim': 6, 'rope_dims': 4,"
      " 'rope_interleaved': true, 'rope_theta': 50, 'window': 5, 'qk_norm': true, 'qkv_bias': true, 'out_bias': true, 'd_conv': 3,"

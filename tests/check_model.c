@@ -51,6 +51,12 @@ static const model_case cases[] = {
     {"lstm", "{" TOKENS "'mixer': {'type': 'lstm'}}", true},
     {"lstm, wide, as PyTorch's", "{" TOKENS "'mixer': {'type': 'lstm', 'd_hidden': 12, 'out_proj': false}}", true},
     {"lstm beside an MLP", "{" TOKENS "'mixer': {'type': 'lstm', 'd_hidden': 7, 'forget_bias': 0}, 'layers': ['mixer+mlp'], 'mixers': {'mlp': {'d_ff': 6}}}", true},
+    {"dense mamba2", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 4, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 2}, " M2 ", 'ngroups': 2}}", true},
+    {"dense mamba1", "{" TOKENS "'memory': {'type': 'dense', 'depth': 1, 'gate_rank': 5}, " M1 "}}", true},
+    {"dense, in a hybrid", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 4}, " M2 ", 'D_has_hdim': true},"
+     " 'layers': ['mixer', 'attention', 'mixer+mamba1'], 'mixers': {'attention': {'n_head': 2}, 'mamba1': {'d_state': 3}}}", true},
+    {"dense in both directions", "{" TOKENS "'memory': {'type': 'dense'}, 'order': {'type': 'bidirectional'}, " M2 "}}", false},
+    {"suppressed, all of it: a threshold has no gradient", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 1}, " M2 ", 'dt_limit_max': 0.9}}", true},
     {"attention", "{" TOKENS ATT "}}", true},
     {"attention with everything", "{" TOKENS "'mixer': {'type': 'attention', 'n_head': 4, 'n_kv_head': 2, 'head_dim': 6, 'rope_dims': 4,"
      " 'rope_interleaved': true, 'rope_theta': 50, 'window': 5, 'qk_norm': true, 'qkv_bias': true, 'out_bias': true, 'd_conv': 3,"

@@ -182,7 +182,14 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
     const kr_config *c = &m->config;
     kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
                   .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings};
-    if (!(b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance))) return KR_ERR_NOMEM;
+    b.memory = c->memory, b.memory_opt = c->memory_opt;
+    b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance);
+    b.scan = kr_mem_array((size_t)(KR_MAX_PATHS * c->n_residual), sizeof *b.scan);
+    if (!b.balance || !b.scan) {
+        kr_mem_free(b.balance);
+        kr_mem_free(b.scan);
+        return KR_ERR_NOMEM;
+    }
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
     kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
     if (o->mode == KR_MODEL_HIDDEN) {
@@ -196,6 +203,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
         if (o->mode == KR_MODEL_TRAIN) kr_graph_grad(g, loss);
     }
     kr_mem_free(b.balance);
+    kr_mem_free(b.scan);
     if (o->states_of) kr_graph_share_states(g, o->states_of);
     return kr_graph_plan(g);
 }

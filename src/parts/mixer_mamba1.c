@@ -86,10 +86,13 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     kr_node *A = kr_decay(b, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL});
     kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
     kr_node *h0 = b->stateful ? kr_state_low(g, "ssm_state", 3, KR_DIMS(b->S, E, N)) : NULL, *out[KR_MAX_OUT];
-    kr_node *y = kr_apply(g, &kr_op_selective_scan, NULL,
-                          (kr_node *const[KR_MAX_IN]){u, dt, A, kr_split_last(b, B, 1, N), kr_split_last(b, C, 1, N), D, o->forget_gate ? NULL : z, dt_bias, h0, b->seq_idx}, out);
+    kr_node *gate = o->forget_gate || kr_has_memory(b) ? NULL : z; /* a memory rule reads out what the gate then gates */
+    kr_scan scan = {.op = &kr_op_selective_scan, .u = x, .E = E,
+                    .in = {u, dt, A, kr_split_last(b, B, 1, N), kr_split_last(b, C, 1, N), D, gate, dt_bias, h0, b->seq_idx}};
+    kr_node *y = kr_read_out(b, &scan, out);
     if (y && h0) kr_state_set_next(g, h0, out[SCAN_H]);
     if (o->forget_gate) y = forget(b, y, u, z);
+    else if (!gate) y = KR_APPLY(g, glu, &(glu_attr){.kind = KR_GLU_SILU}, y, z);
     return kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
 }
 

@@ -125,15 +125,17 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     kr_node *dt_bias = kr_weight(g, "dt_bias", KR_NO_DECAY, 1, &H, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, o->dt_init_floor, NULL});
     kr_node *A = kr_decay(b, 1, &H, (kr_init){KR_INIT_LOG_UNIFORM, o->A_init_min, o->A_init_max, 0, NULL});
     kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, o->D_has_hdim ? &Es : &H, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
-    kr_node *state, *h0 = initial_state(b, o, H, P, N, &state), *out[KR_MAX_OUT], *in[KR_MAX_IN] = {
+    kr_node *state, *h0 = initial_state(b, o, H, P, N, &state), *out[KR_MAX_OUT];
+    kr_scan scan = {.op = &kr_op_ssd, .u = u, .E = Es, .in = {
         [SSD_X] = x, [SSD_DT] = dt, [SSD_A] = A, [SSD_B] = B, [SSD_C] = C, [SSD_DT_BIAS] = dt_bias, [SSD_H0] = h0, [SSD_SEQ_IDX] = b->seq_idx,
-        [SSD_D] = o->D_has_hdim ? NULL : D, [SSD_DHP] = o->D_has_hdim ? kr_reshape(g, D, 2, KR_DIMS(H, P)) : NULL};
+        [SSD_D] = o->D_has_hdim ? NULL : D, [SSD_DHP] = o->D_has_hdim ? kr_reshape(g, D, 2, KR_DIMS(H, P)) : NULL}};
     ssd_attr a;
     kr_attr_defaults(&kr_op_ssd, &a);
     a.dt_min = o->dt_limit_min;
     a.dt_max = o->dt_limit_max;
     a.chunk_size = o->chunk_size;
-    kr_node *y = kr_apply(g, &kr_op_ssd, &a, in, out);
+    scan.attr = &a;
+    kr_node *y = kr_read_out(b, &scan, out);
     if (y && state) kr_state_set_next(g, state, out[SSD_H]);
     y = kr_reshape(g, y, 3, KR_DIMS(b->S, b->L, Es));
 

@@ -7,6 +7,7 @@
  *   encoder   inputs            -> x [S, L, M]
  *   order     x, a mixer        -> x: in what order the mixer sees the steps
  *   mixer     x [S, L, M]       -> x [S, L, M]
+ *   memory    a mixer's scan    -> what is read out of its states
  *   head      x                 -> outputs, and a loss
  *
  * Builders need no error checks; see graph.h. */
@@ -17,12 +18,26 @@
 
 typedef struct kr_part kr_part;
 
+enum { KR_MAX_PATHS = 16 }; /* of an order: mixers it builds for one layer */
+
 /* A router, whose load-balance loss times `weight` training adds to the loss. */
 typedef struct kr_balance { kr_node *logits, *idx; double weight; } kr_balance;
 
 /* What a part on the way down leaves for one on the way up (a U-Net's skip), with its pictures. */
 enum { KR_MAX_SKIPS = 8 };
 typedef struct kr_skip { kr_node *x; int64_t L, H, W; } kr_skip;
+/* The recurrence of a mixer: an op with states, and what goes in.  What reads them out is `C`; y = D x
+ * is added by the op itself. */
+typedef struct kr_scan {
+    const kr_op *op;
+    const void *attr;         /* copied when the op is applied */
+    kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
+    kr_node *u;               /* the mixer's input [S, L, M] */
+    int64_t E;                /* numbers of a step of what is read out */
+    int64_t residual;         /* whose it is: as kr_build's, and the how-manieth of it in an order of several paths */
+    int path;
+    union { double align; char bytes[64]; } own_attr; /* attr's copy, for later layers */
+} kr_scan;
 
 /* What a part knows of the model it is built into. */
 typedef struct kr_build {
@@ -45,6 +60,10 @@ typedef struct kr_build {
     bool tied;                /* the head shares the token table */
     const kr_part *mixer;     /* for an order */
     const void *mixer_opt;
+    const kr_part *memory;    /* for a mixer; NULL: plain */
+    const void *memory_opt;
+    kr_scan *scan;            /* for a memory rule: the scan at hand, behind those of shallower layers */
+    int n_scan;               /* of those; room for KR_MAX_PATHS * n_residual */
 } kr_build;
 
 struct kr_part {
@@ -92,6 +111,10 @@ kr_node *kr_conv1d_plain(kr_build *b, kr_node *x, int64_t d_conv, bool bias); /*
 kr_node *kr_rmsnorm(kr_build *b, kr_node *x, const char *name, double eps);
 /* x less its mean, over its standard deviation, in the last axis; parameters NAME.weight and NAME.bias. */
 kr_node *kr_layernorm(kr_build *b, kr_node *x, const char *name, double eps);
+/* What a memory rule reads out of the scan's states, [S, L, ...]; sets s->out.  Without a rule: the op's output. */
+kr_node *kr_read_out(kr_build *b, const kr_scan *s, kr_node **out);
+/* Does the model have a rule that wants y before a gate inside the op? */
+bool kr_has_memory(const kr_build *b);
 /* -exp(A_log): the parameter A_log with this shape and initialisation. */
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init);
 #endif

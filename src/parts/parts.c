@@ -122,6 +122,24 @@ kr_node *kr_layernorm(kr_build *b, kr_node *x, const char *name, double eps) {
     return KR_APPLY(b->g, layernorm, &a, x, w, c);
 }
 
+bool kr_has_memory(const kr_build *b) { return b->memory && b->memory != &kr_part_memory_plain; }
+
+kr_node *kr_read_out(kr_build *b, const kr_scan *s, kr_node **out) {
+    if (!kr_has_memory(b)) return kr_apply(b->g, s->op, s->attr, s->in, out);
+    KR_ASSERT(b->n_scan < KR_MAX_PATHS * b->n_residual && s->op->attr_bytes <= sizeof s->own_attr);
+    kr_scan *mine = &b->scan[b->n_scan];
+    *mine = *s;
+    if (s->attr) memcpy(&mine->own_attr, s->attr, s->op->attr_bytes);
+    else kr_attr_defaults(s->op, &mine->own_attr);
+    mine->attr = &mine->own_attr;
+    mine->residual = b->residual;
+    if (b->n_scan && mine[-1].residual == b->residual) mine->path = mine[-1].path + 1;
+    kr_node *y = b->memory->build(b, b->memory_opt, s->u);
+    memcpy(out, mine->out, sizeof mine->out);
+    b->n_scan++;
+    return y;
+}
+
 kr_node *kr_decay(kr_build *b, int n_dims, const int64_t *dim, kr_init init) {
     return kr_act(b, kr_weight(b->g, "A_log", KR_NO_DECAY, n_dims, dim, init), KR_UNARY_NEG_EXP);
 }

@@ -71,7 +71,7 @@ static void json_path(const char *section, char to[64]) {
 
 /* "mixer.type" and "data.kind" choose a part and are no key of its table. */
 static bool is_choice_of_part(const char *name) {
-    static const char *const paths[] = {"encoder", "order", "mixer", "head", NULL};
+    static const char *const paths[] = {"encoder", "order", "mixer", "memory", "head", NULL};
     for (int i = 0; paths[i]; i++) {
         char full[2][80];
         snprintf(full[0], 80, "model.%s.type", paths[i]);

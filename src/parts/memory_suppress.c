@@ -1,0 +1,34 @@
+/* memory_suppress.c - hidden-state suppression (DGMamba, Long et al. 2024): where a head forgets much in a step,
+ * little of its state is read out.
+ *
+ *   y = w C h + D x      w = 1 if a = exp(dt A) is alpha or more, else a
+ *
+ * The states themselves go on as they were.  With one decay for each head w is one number for each head and
+ * step; Mamba-1 has a decay for each number of a state, and is not taken here. */
+#include "ops/ops.h"
+#include "parts/part.h"
+
+#include "ops/ssd/ssd.h"
+#include "ops/suppress/suppress.h"
+
+typedef struct suppressed { double alpha; } suppressed;
+static const kr_key keys[] = {
+    KR_KEY_REAL(suppressed, alpha, 0.5, 0, 1, "what a state must keep of itself in a step to be read in full"),
+    KR_KEY_END};
+
+static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
+    kr_scan *s = &b->scan[b->n_scan];
+    const ssd_attr *a = s->attr;
+    kr_node *in[KR_MAX_IN];
+    (void)u;
+    if (s->op != &kr_op_ssd || s->in[SSD_DHP])
+        return kr_graph_fail(b->g, KR_ERR_CONFIG, "memory \"suppress\" wants the mixer mamba2 with one D a head, not %s", s->op == &kr_op_ssd ? "D_has_hdim" : s->op->name);
+    for (int k = 0; k < KR_MAX_IN; k++) in[k] = s->in[k];
+    in[SSD_D] = NULL;
+    suppress_attr rule = {.alpha = ((const suppressed *)opt)->alpha, .dt_min = a->dt_min, .dt_max = a->dt_max};
+    kr_node *y = kr_apply(b->g, s->op, a, in, s->out);
+    return KR_APPLY(b->g, suppress, &rule, y, s->in[SSD_X], s->in[SSD_DT], s->in[SSD_A], s->in[SSD_D], s->in[SSD_DT_BIAS]);
+}
+
+const kr_part kr_part_memory_suppress = {.kind = "memory", .name = "suppress", .about = "states that are being forgotten are read out less (DGMamba)",
+                                         .bytes = sizeof(suppressed), .keys = keys, .causal = true, .build = build};

@@ -1,7 +1,7 @@
-/* gemm_blocks_row_vec.c - one row by weights in blocks, as decoding takes them.
+/* gemm_blocks_row_vec.c - one row, or a few, by weights in blocks, as decoding takes them.
  *
  * As gemm_blocks_vec.c does it, but what is turned around is multiplied at once, from registers:
- * for a single row the way through a panel in L1 would cost more than the products.  The sums are
+ * for few rows the way through a panel in L1 would cost more than the products.  The sums are
  * those of gemm.h, bit for bit. */
 #include <string.h>
 
@@ -17,7 +17,8 @@
  * each is, and what to fetch meanwhile. */
 typedef struct source { const uint8_t *row[KR_VL]; vi offset; const char *ahead; } source;
 
-typedef struct single { const int8_t *x; const kr_gemm_group *a; int64_t groups; } single; /* the row, rounded */
+typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups; } few; /* the rows, rounded */
+#define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
 
 INLINE void fetch(source *s, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i, 0, 2);
@@ -52,35 +53,43 @@ INLINE vi dots(vi s, const vi *w, const int8_t *x, const int n, const bool vnni)
 }
 INLINE vf scaled(vf sum, vi s, vf scale, float d) { return sum + __builtin_convertvector(s, vf) * (scale * d); }
 
-INLINE vf row_q8_0(source *s, const single *r, const bool vnni, vf sum) {
+INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
-        const int8_t *x = r->x + 32 * g;
-        vi t[8], n = r->a[g].base[0] - (vi){0};
+        vi t[8];
         fetch(s, KR_VL * 34);
         turn_eight(s->row, g * 34 + 2, t);
-        if (!vnni) n = (vi){0};
+        vf scale = low_half(four_bytes(s, g * 34));
+        if (vnni) {
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            n = vnni ? dot_low(n, t[i] ^ (int32_t)0x80808080u, four_of(x + 4 * i), true) : dot_signed(n, t[i], four_of(x + 4 * i));
-        sum = scaled(sum, n, low_half(four_bytes(s, g * 34)), r->a[g].d);
+            for (int c = 0; c < 8; c++) t[c] ^= (int32_t)0x80808080u;
+        }
+        EACH_ROW {
+            const int8_t *x = r->x + i * r->k + 32 * g;
+            const kr_gemm_group *a = &r->a[i * r->groups + g];
+            vi n = vnni ? dots(a->base[0] - (vi){0}, t, x, 8, true) : (vi){0};
+#pragma GCC unroll 8
+            for (int c = 0; c < 8 && !vnni; c++) n = dot_signed(n, t[c], four_of(x + 4 * c));
+            sum[i] = scaled(sum[i], n, scale, a->d);
+        }
     }
-    return sum;
 }
 
-INLINE vf row_q4_0(source *s, const single *r, const bool vnni, vf sum) {
+INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[4], w[8];
         fetch(s, KR_VL * 18);
         turn_four(s->row, g * 18 + 2, t);
+        vf scale = low_half(four_bytes(s, g * 18));
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) w[i] = t[i] & 0x0f0f0f0f, w[4 + i] = t[i] >> 4 & 0x0f0f0f0f;
-        vi n = dots(r->a[g].base[0] - (vi){0}, w, r->x + 32 * g, 8, vnni);
-        sum = scaled(sum, n, low_half(four_bytes(s, g * 18)), r->a[g].d);
+        for (int c = 0; c < 4; c++) w[c] = t[c] & 0x0f0f0f0f, w[4 + c] = t[c] >> 4 & 0x0f0f0f0f;
+        EACH_ROW {
+            const kr_gemm_group *a = &r->a[i * r->groups + g];
+            sum[i] = scaled(sum[i], dots(a->base[0] - (vi){0}, w, r->x + i * r->k + 32 * g, 8, vnni), scale, a->d);
+        }
     }
-    return sum;
 }
 
-INLINE vf row_q4_k(source *s, const single *r, const bool vnni, vf sum) {
+INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g += 8) {
         int64_t at = g / 8 * 144;
         vi t[4], scale[2], min[2];
@@ -96,20 +105,20 @@ INLINE vf row_q4_k(source *s, const single *r, const bool vnni, vf sum) {
 #pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
                 int k = 2 * pair + half;
-                const kr_gemm_group *a = &r->a[g + k];
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; i++) w[i] = q[i] >> 4 * half & 0x0f0f0f0f;
-                vi n = dots((vi){0}, w, r->x + 32 * (g + k), 8, vnni);
+                for (int c = 0; c < 8; c++) w[c] = q[c] >> 4 * half & 0x0f0f0f0f;
                 vf sk = d * __builtin_convertvector(scale[k / 4] >> 8 * (k % 4) & 63, vf), mk = dmin * __builtin_convertvector(min[k / 4] >> 8 * (k % 4) & 63, vf);
-                sum = scaled(sum, n, sk, a->d);
-                sum -= mk * a->sum;
+                EACH_ROW {
+                    const kr_gemm_group *a = &r->a[i * r->groups + g + k];
+                    sum[i] = scaled(sum[i], dots((vi){0}, w, r->x + i * r->k + 32 * (g + k), 8, vnni), sk, a->d);
+                    sum[i] -= mk * a->sum;
+                }
             }
         }
     }
-    return sum;
 }
 
-INLINE vf row_q6_k(source *s, const single *r, const bool vnni, vf sum) {
+INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g += 8) {
         int64_t at = g / 8 * 210;
         vi scale[4];
@@ -122,48 +131,74 @@ INLINE vf row_q6_k(source *s, const single *r, const bool vnni, vf sum) {
             turn_eight(s->row, at + 128 + 32 * h, high);
 #pragma GCC unroll 8
             for (int half = 0; half < 8; half++) { /* of the groups g + 4 h .. + 3, 16 numbers each */
-                const kr_gemm_group *a = &r->a[g + 4 * h + half / 2];
                 int k = 8 * h + half;
                 vi w[4];
 #pragma GCC unroll 4
                 for (int c = 0; c < 4; c++) {
-                    int i = 4 * half + c;
-                    w[c] = (t[i % 16] >> 4 * (i / 16) & 0x0f0f0f0f) | (high[i % 8] >> 2 * (i / 8) & 0x03030303) << 4;
+                    int j = 4 * half + c;
+                    w[c] = (t[j % 16] >> 4 * (j / 16) & 0x0f0f0f0f) | (high[j % 8] >> 2 * (j / 8) & 0x03030303) << 4;
                 }
-                vi n = dots(a->base[half % 2] - (vi){0}, w, r->x + 32 * (g + 4 * h) + 16 * half, 4, vnni);
-                sum = scaled(sum, n, d * __builtin_convertvector(scale[k / 4] << (24 - 8 * (k % 4)) >> 24, vf), a->d);
+                vf sk = d * __builtin_convertvector(scale[k / 4] << (24 - 8 * (k % 4)) >> 24, vf);
+                EACH_ROW {
+                    const kr_gemm_group *a = &r->a[i * r->groups + g + 4 * h + half / 2];
+                    vi n = dots(a->base[half % 2] - (vi){0}, w, r->x + i * r->k + 32 * (g + 4 * h) + 16 * half, 4, vnni);
+                    sum[i] = scaled(sum[i], n, sk, a->d);
+                }
             }
         }
     }
-    return sum;
 }
 
-typedef vf row_kernel(source *s, const single *r, vf sum);
-#define ROW(type, vnni) \
-    static vf type##_##vnni(source *s, const single *r, vf sum) { return row_##type(s, r, vnni, sum); }
-ROW(q8_0, 0) ROW(q4_0, 0) ROW(q4_k, 0) ROW(q6_k, 0)
-#if defined(KR_V512_) || defined(KR_V256_)
-ROW(q8_0, 1) ROW(q4_0, 1) ROW(q4_k, 1) ROW(q6_k, 1)
-#define BOTH(type) vnni ? type##_1 : type##_0
-#else
-#define BOTH(type) type##_0
+typedef void row_kernel(source *s, const few *r, vf *sum);
+#define ROW(type, rows, vnni)                                                 \
+    static void type##_##rows##_##vnni(source *s, const few *r, vf *sum) {   \
+        vf y[rows];                                                           \
+        memcpy(y, sum, sizeof y);                                             \
+        row_##type(s, r, rows, vnni, y);                                      \
+        memcpy(sum, y, sizeof y);                                             \
+    }
+#define TYPES(rows, vnni) ROW(q8_0, rows, vnni) ROW(q4_0, rows, vnni) ROW(q4_k, rows, vnni) ROW(q6_k, rows, vnni)
+#define NAMES(rows, vnni) {q8_0_##rows##_##vnni, q4_0_##rows##_##vnni, q4_k_##rows##_##vnni, q6_k_##rows##_##vnni}
+TYPES(1, 0)
+static row_kernel *const plain[4] = NAMES(1, 0);
+#if defined(KR_V512_)
+TYPES(1, 1) TYPES(2, 1) TYPES(4, 1) TYPES(8, 1)
+static row_kernel *const fast[4][4] = {NAMES(1, 1), NAMES(2, 1), NAMES(4, 1), NAMES(8, 1)};
+#elif defined(KR_V256_)
+TYPES(1, 1)
+static row_kernel *const fast[1][4] = {NAMES(1, 1)};
 #endif
+
+static row_kernel *kernel_for(int64_t rows, kr_dtype type, bool vnni) {
+    int t = type == KR_Q8_0 ? 0 : type == KR_Q4_0 ? 1 : type == KR_Q4_K ? 2 : 3;
+#if defined(KR_V512_) || defined(KR_V256_)
+    int64_t i = rows == 8 ? 3 : rows / 2;
+    if (vnni) return i < (int64_t)(sizeof fast / sizeof *fast) && rows == (int64_t)1 << i ? fast[i][t] : NULL;
+#endif
+    (void)vnni;
+    return rows == 1 ? plain[t] : NULL;
+}
+
+bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, bool vnni) { return kernel_for(rows, KR_Q8_0, vnni) != NULL; }
 
 void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, const kr_gemm_group *a, int64_t j0, int64_t j1) {
     int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb);
-    single r = {x, a, g->k / 32};
-    row_kernel *kernel = g->b_type == KR_Q8_0 ? BOTH(q8_0) : g->b_type == KR_Q4_0 ? BOTH(q4_0) : g->b_type == KR_Q4_K ? BOTH(q4_k) : BOTH(q6_k);
-    (void)vnni;
+    few r = {x, a, g->k, g->k / 32};
+    row_kernel *kernel = kernel_for(g->m, g->b_type, vnni);
     for (int64_t j = j0; j < j1; j += KR_VL) {
         int64_t n = kr_gemm_least(KR_VL, j1 - j);
         source s = {.ahead = (const char *)g->b + (j + KR_VL) * ld};
+        vf sum[8];
         for (int i = 0; i < KR_VL; i++) {
             int64_t offset = kr_gemm_least(i, n - 1) * ld;
             s.row[i] = (const uint8_t *)g->b + j * ld + offset;
             s.offset[i] = (int32_t)offset;
         }
-        vf sum = g->acc ? v_load_n(g->c + j, n) : (vf){0};
-        if (g->bias) sum += v_load_n(g->bias + j, n);
-        v_store_n(g->c + j, kernel(&s, &r, sum), n);
+        for (int64_t i = 0; i < g->m; i++) {
+            sum[i] = g->acc ? v_load_n(g->c + i * g->ldc + j, n) : (vf){0};
+            if (g->bias) sum[i] += v_load_n(g->bias + j, n);
+        }
+        kernel(&s, &r, sum);
+        for (int64_t i = 0; i < g->m; i++) v_store_n(g->c + i * g->ldc + j, sum[i], n);
     }
 }

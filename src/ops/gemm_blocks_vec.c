@@ -354,7 +354,7 @@ static void do_item(void *arg, int64_t item, int who) {
     columns(b, j, least(WIDE, b->g->n - j), i, least(i + b->rows, b->g->m), b->panels + who * (int64_t)(PANEL_W + PANEL_SCALE + PANEL_MIN));
 }
 
-/* A single row: some 64 KB of weights at once. */
+/* Few rows: some 64 KB of weights at once. */
 static int64_t row_width(const kr_gemm *g) {
     int64_t fit = 65536 / (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb) / WIDE * WIDE;
     return fit > WIDE ? fit : WIDE;
@@ -374,8 +374,8 @@ void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;
     b.row_parts = (g->m + b.rows - 1) / b.rows;
     kr_team_each(g->m * g->k < 16384 ? 1 : n_threads, g->m, round_row, &b);
-    if (g->m == 1) {
-        kr_team_each(g->k * g->n < 100000 ? 1 : n_threads, (g->n + row_width(g) - 1) / row_width(g), do_columns, &b);
+    if (KR_VEC(kr_gemm_blocks_has_rows)(g->m, b.vnni)) {
+        kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, (g->n + row_width(g) - 1) / row_width(g), do_columns, &b);
         return;
     }
     kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, panels * b.row_parts, do_item, &b);

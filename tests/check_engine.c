@@ -138,6 +138,7 @@ static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t s
     kr_engine_get_stats(e, &st);
     assert_int_equal(st.n_waiting + st.n_reading + st.n_writing, 0);
     assert_int_equal(st.n_failed, 0);
+    assert_true(st.cache_misses >= 0 && st.cache_hits + st.cache_misses <= st.n_requests); /* each counts once, however often it looks */
     assert_true(st.cache_bytes <= (o.cache_bytes > 0 ? o.cache_bytes : (int64_t)512 << 20));
     if (o.cache_bytes == 0) assert_true(st.n_cached > 0);
     kr_engine_free(e);
@@ -320,7 +321,7 @@ static void test_budget(void **state) {
     assert_int_equal(kr_prefix_open(&p, 8, 300000), KR_OK);
     for (uint64_t prompt = 0; prompt < 30; prompt++) {
         draw_text(tok, N, prompt % 10);
-        kr_prefix_hit hit = kr_prefix_find(&p, tok, N, false);
+        kr_prefix_hit hit = kr_prefix_find(&p, tok, N, false, -1);
         if (hit.state) assert_int_equal(hit.state->n_tok, hit.n_tok);
         kr_snapshot_free(hit.state);
         bool known = hit.n_tok > 0;
@@ -332,12 +333,12 @@ static void test_budget(void **state) {
             else kr_snapshot_free(s);
             assert_true(p.bytes <= p.budget);
         }
-        hit = kr_prefix_find(&p, tok, N, false);
+        hit = kr_prefix_find(&p, tok, N, false, -1);
         assert_int_equal(hit.n_tok, N);
         kr_snapshot_free(hit.state);
         int64_t last = 0, early = 0, late = 0;
         for (int64_t n = 8; n <= N; n += 8) { /* a prompt that shares n tokens */
-            hit = kr_prefix_find(&p, tok, n, false);
+            hit = kr_prefix_find(&p, tok, n, false, -1);
             p.now--;
             assert_true(hit.n_tok >= last);
             if (hit.n_tok == n) ++*(n <= N / 2 ? &early : &late);
@@ -384,6 +385,13 @@ static void test_stops(void **state) {
         kr_stops_close(&s);
     }
     kr_stops s;
+    kr_str out = {0};
+    assert_int_equal(kr_stops_open(&s, (const char *[]){"stop"}, 1), KR_OK);
+    kr_mem_fail_at(1); /* text that is lost is not passed over in silence */
+    kr_stops_put(&s, "st", 2, &out);
+    kr_mem_fail_at(0);
+    assert_int_equal(kr_str_status(&out), KR_ERR_NOMEM);
+    kr_stops_close(&s);
     assert_int_equal(kr_stops_open(&s, (const char *[]){""}, 1), KR_ERR_ARG);
 }
 
@@ -459,24 +467,15 @@ static void test_refused(void **state) {
     kr_snapshot *x;
     const kr_request_options wrong[] = {{.n_prompt = 0}, {.prompt = &bad, .n_prompt = 1}, {.prompt = &tok, .n_prompt = 1, .max_tok = -1},
                                         {.prompt = &tok, .n_prompt = 1, .n_top = 1000}, {.prompt = &tok, .n_prompt = 1, .stop = (const char *[]){""}, .n_stop = 1},
-                                        {.prompt = &tok, .n_prompt = 1, .stop_tok = &bad, .n_stop_tok = 1}};
+                                        {.prompt = &tok, .n_prompt = 1, .stop_tok = &bad, .n_stop_tok = 1}, {.prompt = &tok, .n_prompt = 1, .sampler = {.temperature = -1}},
+                                        {.prompt = &tok, .n_prompt = 1, .sampler = {.bias = &(kr_logit_bias){V, 1}, .n_bias = 1}}, {.only_read = true}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_int_equal(kr_engine_submit(e, &wrong[i], &r), KR_ERR_ARG);
     assert_int_equal(kr_engine_new(&none, m, &(kr_engine_options){.n_slots = 100000}), KR_ERR_ARG);
-    /* what only the engine's thread finds comes as an event */
-    written w;
-    r = submit(e, (kr_request_options){.prompt = &tok, .n_prompt = 1, .sampler = {.temperature = -1}});
-    collect(r, &w);
-    assert_int_equal(w.finish, KR_FINISH_ERROR);
-    assert_non_null(strstr(kr_request_error(r), "temperature"));
-    kr_request_free(r);
     assert_int_equal(kr_session_new(&s, other, &(kr_session_options){.n_threads = 1}), KR_OK);
     assert_int_equal(kr_session_feed(s, &tok, 1), KR_OK);
     assert_int_equal(kr_session_snapshot(&x, s), KR_OK);
-    r = submit(e, (kr_request_options){.prompt = &tok, .n_prompt = 1, .from = x});
-    collect(r, &w);
-    assert_int_equal(w.finish, KR_FINISH_ERROR);
-    assert_non_null(strstr(kr_request_error(r), "another model"));
-    kr_request_free(r);
+    assert_int_equal(kr_engine_submit(e, &(kr_request_options){.prompt = &tok, .n_prompt = 1, .from = x}, &r), KR_ERR_ARG);
+    assert_non_null(strstr(kr_error(), "another model"));
     kr_snapshot_free(x);
     kr_session_free(s);
     kr_engine_free(e);
@@ -517,6 +516,27 @@ static void test_states(void **state) {
     kr_request_free(r);
     assert_memory_equal(rest.tok, whole.tok + 13, 17 * sizeof *rest.tok);
     kr_snapshot_free(s);
+    for (int i = 0; i < 3; i++) { /* reading alone leaves the state behind the prompt: new, known, in two halves */
+        kr_snapshot *half = NULL;
+        if (i == 2) {
+            r = submit(e, (kr_request_options){.prompt = prompt, .n_prompt = 48, .only_read = true, .keep_state = true});
+            collect(r, &rest);
+            assert_int_equal(kr_request_state(r, &half), KR_OK);
+            kr_request_free(r);
+        }
+        r = submit(e, (kr_request_options){.prompt = prompt + (half ? 48 : 0), .n_prompt = half ? 22 : 70, .from = half, .only_read = true, .keep_state = true});
+        collect(r, &rest);
+        assert_true(rest.finish == KR_FINISH_LENGTH && rest.n == 0);
+        assert_int_equal(kr_request_state(r, &s), KR_OK);
+        assert_int_equal(kr_snapshot_n_tok(s), 70);
+        kr_request_free(r);
+        r = submit(e, (kr_request_options){.from = s, .max_tok = 30});
+        collect(r, &rest);
+        assert_memory_equal(rest.tok, whole.tok, 30 * sizeof *rest.tok);
+        kr_request_free(r);
+        kr_snapshot_free(s);
+        kr_snapshot_free(half);
+    }
     kr_snapshot_free(from_file);
     kr_engine_free(e);
     kr_model_release(m);

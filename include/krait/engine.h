@@ -58,6 +58,7 @@ typedef struct kr_request_options {
     bool logprobs;               /* with each token its log-probability */
     int64_t n_top;               /* ... and those of so many likeliest; at most 100 */
     bool keep_state;             /* for kr_request_state */
+    bool only_read;              /* ends (KR_FINISH_LENGTH) when the prompt is read: for its state, or to have it in the cache */
     bool no_cache;               /* neither takes from the prefix cache nor adds to it */
     int64_t client;              /* whose: who has least running is served first */
     void (*on_event)(void *user);/* there is something for kr_request_next; from the engine's thread,

@@ -204,6 +204,8 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     e->writing = kr_mem_array((size_t)o->n_slots, sizeof *e->writing);
     e->top = kr_mem_array(KR_MAX_TOP, sizeof *e->top);
     if (!e->slot || !e->reading || !e->writing || !e->top) return KR_ERR_NOMEM;
+    for (int64_t i = 0; i < o->n_slots; i++)
+        if (!(e->slot[i].shared = kr_mem_array((size_t)o->n_slots, sizeof(int64_t)))) return KR_ERR_NOMEM;
     for (int64_t i = 0; i < o->n_slots; i++) KR_TRY(kr_sampler_init(&e->slot[i].sampler, V, (int32_t)m->config.eos_token_id));
     e->threads = o->n_threads > 0 ? o->n_threads : kr_cpu_threads();
     e->stats.n_slots = o->n_slots;
@@ -239,6 +241,7 @@ void kr_engine_free(kr_engine *e) {
         kr_sampler_clear(&e->slot[i].sampler);
         kr_str_free(&e->slot[i].shown);
         kr_mem_free(e->slot[i].allowed);
+        kr_mem_free(e->slot[i].shared);
     }
     kr_prefix_close(&e->cache);
     for (int i = e->n_batches; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
@@ -256,6 +259,7 @@ void kr_engine_free(kr_engine *e) {
 
 kr_status kr_engine_submit(kr_engine *e, const kr_request_options *opt, kr_request **out) {
     kr_request *r;
+    if (opt->from && !kr_layout_same(e->layout, opt->from->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
     KR_TRY(kr_request_new(&r, opt, e->model));
     r->shared = e->shared;
     r->n_owners = 2;

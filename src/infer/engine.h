@@ -67,6 +67,7 @@ struct kr_sequence {
     kr_request *req;           /* NULL: the slot is free */
     kr_sampler sampler;
     int64_t pos;               /* tokens read of req->tok */
+    int64_t *shared;           /* [n_slots]: tokens that its prompt shares with another's; -1: not counted yet */
     int64_t parting;           /* where another prompt parted from this one; 0: unknown */
     bool fresh;                /* nothing of it was read yet */
     bool exact;                /* its state is what a reading from the start gives */
@@ -119,6 +120,8 @@ kr_status kr_engine_read(kr_engine *e);
 kr_status kr_engine_write(kr_engine *e);
 /* The first or next token of each, by its scores; it may be its last. */
 void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *q, const float *logits, int64_t n);
+/* The end of a request that only reads; its prompt's last scores. */
+void kr_engine_end_reading(kr_engine *e, kr_sequence *q, const float *logits);
 /* Of a request that is to end: at once, or when its state is complete. */
 void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how);
 void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish finish);

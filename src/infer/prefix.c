@@ -215,10 +215,10 @@ static kr_block *find_tail(const kr_block *b, const int32_t *tok, int64_t n, boo
     return best;
 }
 
-kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool tails) {
+kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool tails, int64_t before) {
     kr_block *b = p->root, *best = NULL;
     int64_t shared = 0;
-    p->now++;
+    p->now += before < 0;
     for (;;) {
         kr_block *t = find_tail(b, tok + b->end, n - b->end, !tails);
         if (t && t->state) best = t;
@@ -227,11 +227,12 @@ kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool t
         if (b->state) best = b;
     }
     if (!best) {
-        p->n_misses++;
+        p->n_misses += before < 0;
         return (kr_prefix_hit){.shared = shared, .whole = true};
     }
-    p->n_hits++;
+    p->n_hits += before <= 0;
+    p->n_misses -= before == 0;
     best->used = p->now;
-    best->n_used++;
+    best->n_used += before < best->end;
     return (kr_prefix_hit){kr_snapshot_share(best->state), best->end, shared, best->end % p->grain == 0 || best->end == n};
 }

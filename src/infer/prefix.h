@@ -38,8 +38,9 @@ typedef struct kr_prefix_hit {
     int64_t shared;      /* whole blocks that other prompts have too, in tokens */
     bool whole;          /* a multiple of the grain, so the bits are those of a reading */
 } kr_prefix_hit;
-/* The longest known beginning of n tokens.  tails: also from tails that are not all of them. */
-kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool tails);
+/* The longest known beginning of n tokens.  tails: also from tails that are not all of them.  A request that asks
+ * again says how much it found before (else -1), so that it counts once. */
+kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool tails, int64_t before);
 /* Is a checkpoint after n tokens of a prompt of n_all worth its bytes?  Known ones are not. */
 bool kr_prefix_wants(kr_prefix *p, const int32_t *tok, int64_t n, int64_t n_all, bool parting, size_t bytes);
 /* Takes the checkpoint over, one owner; KR_ERR_NOMEM leaves the cache as it is. */

@@ -14,9 +14,9 @@ static kr_graph *desk(const kr_engine *e) { return e->desk.graph[0]; }
 static bool is_cached(const kr_engine *e, const kr_sequence *q) { return e->opt.cache_bytes > 0 && !q->req->opt.no_cache && !q->req->from; }
 
 /* From the nearest state that is known. */
-static void look_up(kr_engine *e, kr_sequence *q) {
+static void look_up(kr_engine *e, kr_sequence *q, bool again) {
     kr_request *r = q->req;
-    kr_prefix_hit hit = kr_prefix_find(&e->cache, r->tok, r->n_tok, e->opt.reuse_replies);
+    kr_prefix_hit hit = kr_prefix_find(&e->cache, r->tok, r->n_tok, e->opt.reuse_replies, again ? r->n_cached : -1);
     kr_snapshot_free(q->parked);
     q->parked = hit.state;
     q->pos = hit.n_tok;
@@ -33,30 +33,35 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     q->pos = q->parting = 0;
     q->exact = !r->from;
     q->fresh = true;
+    for (int64_t i = 0; i < e->opt.n_slots; i++) q->shared[i] = e->slot[i].shared[q - e->slot] = -1;
     q->closing = false;
     q->pieces = 0;
     q->place = r->opt.grammar ? r->opt.grammar->start : 0;
     q->finish = KR_GOES_ON;
     if (r->opt.grammar && !q->allowed && !(q->allowed = kr_mem_array(((size_t)e->layout->V + 63) / 64, sizeof *q->allowed))) return KR_ERR_NOMEM;
     KR_TRY(kr_sampler_start(&q->sampler, &r->sampler));
-    if (r->from && !kr_layout_same(e->layout, r->from->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
     if (r->from && r->from->memory) {
         kr_rng mine = q->sampler.memory->rng;
         memcpy(q->sampler.memory, r->from->memory, kr_sampler_memory_bytes(e->layout->V));
         q->sampler.memory->rng = mine;
+        q->sampler.memory->n_written = 0; /* min_tok counts what this request writes */
     }
     for (int64_t i = 0; i < r->n_tok; i++) kr_sampler_see(&q->sampler, r->tok[i], false);
     if (r->from) q->parked = kr_snapshot_share(r->from);
-    if (is_cached(e, q)) look_up(e, q);
+    if (is_cached(e, q)) look_up(e, q, false);
     return KR_OK;
 }
 
 /* --- turns ---------------------------------------------------------------------------------------- */
 
-static int64_t shared_tokens(const kr_request *a, const kr_request *b) {
+/* Counted once for two prompts, however often it is asked. */
+static int64_t shared_tokens(const kr_engine *e, kr_sequence *p, kr_sequence *q) {
+    int64_t *known = &q->shared[p - e->slot];
+    const kr_request *a = p->req, *b = q->req;
     int64_t n = a->n_tok < b->n_tok ? a->n_tok : b->n_tok, i = 0;
+    if (*known >= 0) return *known;
     while (i < n && a->tok[i] == b->tok[i]) i++;
-    return i;
+    return *known = i;
 }
 
 /* A prompt of which more is being read for another one waits until that has come so far.  Who is
@@ -66,7 +71,7 @@ static bool waits(kr_engine *e, int64_t i) {
     for (int64_t k = 0; k < e->n_reading && q->fresh && is_cached(e, q); k++) {
         kr_sequence *p = e->reading[k];
         if (k == i || !is_cached(e, p) || p->pos < q->pos || (p->pos == q->pos && k > i)) continue;
-        int64_t n = shared_tokens(p->req, q->req);
+        int64_t n = shared_tokens(e, p, q);
         if (n < p->req->n_tok || n < q->req->n_tok) n -= n % e->opt.grain;
         if (n <= q->pos || p->pos >= n) continue;
         if (p->parting <= p->pos || n < p->parting) p->parting = n; /* where it leaves a checkpoint */
@@ -79,7 +84,7 @@ static bool waits(kr_engine *e, int64_t i) {
 static kr_sequence *whose_turn(kr_engine *e) {
     while (waits(e, e->turn)) e->turn = (e->turn + 1) % e->n_reading;
     kr_sequence *q = e->reading[e->turn];
-    if (q->fresh && q->parting > q->pos && is_cached(e, q)) look_up(e, q); /* it waited */
+    if (q->fresh && q->parting > q->pos && is_cached(e, q)) look_up(e, q, true); /* it waited */
     return q;
 }
 
@@ -141,7 +146,8 @@ static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits
     e->writing[e->n_writing++] = q;
     if (from) KR_TRY(kr_graph_put_row(e->batch[0], row, from->states));
     else KR_TRY(kr_graph_copy_row(e->batch[0], row, desk(e), 0));
-    kr_engine_take_tokens(e, &q, logits, 1);
+    if (q->req->opt.only_read) kr_engine_end_reading(e, q, logits);
+    else kr_engine_take_tokens(e, &q, logits, 1);
     return KR_OK;
 }
 

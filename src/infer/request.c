@@ -42,10 +42,12 @@ static kr_status fill_request(kr_request *r, const kr_request_options *o, const 
     if (o->grammar && o->grammar->V != m->config.vocab_size) KR_FAIL(KR_ERR_ARG, "the grammar is for another model");
     r->sampler = o->sampler;
     if (r->opt.max_tok == 0) r->opt.max_tok = 256;
+    if (o->only_read && o->n_prompt == 0) KR_FAIL(KR_ERR_ARG, "there is nothing to read");
     if (r->opt.max_tok < 0) KR_FAIL(KR_ERR_ARG, "max_tok is %lld", (long long)o->max_tok);
     if (o->n_top < 0 || o->n_top > KR_MAX_TOP) KR_FAIL(KR_ERR_ARG, "n_top is %lld, want 0 to %d", (long long)o->n_top, KR_MAX_TOP);
     if (o->n_prompt < 0 || (o->n_prompt == 0 && !(o->from && o->from->logits))) KR_FAIL(KR_ERR_ARG, "the prompt has no tokens");
     if (!o->logprobs) r->opt.n_top = 0;
+    KR_TRY(kr_sampler_check(&o->sampler, m->config.vocab_size));
     KR_TRY(kr_check_tokens(m, o->prompt, o->n_prompt));
     KR_TRY(kr_check_tokens(m, o->stop_tok, o->n_stop_tok));
     KR_TRY(copy(&r->tok, o->prompt, o->n_prompt, sizeof *r->tok));

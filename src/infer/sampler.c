@@ -30,7 +30,7 @@ void kr_sampler_clear(kr_sampler *s) {
     *s = (kr_sampler){0};
 }
 
-static kr_status check(const kr_sampler *s, const kr_sampler_options *o) {
+kr_status kr_sampler_check(const kr_sampler_options *o, int64_t V) {
     const struct { const char *name; float x, max; } all[] = {
         {"temperature", o->temperature, 1e6f}, {"top_p", o->top_p, 1}, {"min_p", o->min_p, 1}, {"repetition_penalty", o->repetition_penalty, 1e6f},
         {"typical_p", o->typical_p, 1}, {"top_n_sigma", o->top_n_sigma, 1e6f}, {"xtc_probability", o->xtc_probability, 1}, {"xtc_threshold", o->xtc_threshold, 1},
@@ -41,8 +41,8 @@ static kr_status check(const kr_sampler *s, const kr_sampler_options *o) {
     if (o->top_k < 0 || o->min_tok < 0 || o->n_bias < 0 || o->n_dry_breaker < 0) KR_FAIL(KR_ERR_ARG, "a count of the sampler is negative");
     if (o->dry_allowed < 0 || o->dry_range < 0 || o->dry_range > KR_DRY_RANGE) KR_FAIL(KR_ERR_ARG, "dry_range is %lld, want 0 to %d", (long long)o->dry_range, KR_DRY_RANGE);
     for (int64_t i = 0; i < o->n_bias; i++)
-        if (o->bias[i].tok < 0 || o->bias[i].tok >= s->V || isnan(o->bias[i].bias) || o->bias[i].bias > 1e4f)
-            KR_FAIL(KR_ERR_ARG, "the bias of token %d is %g; want a token below %lld and at most 10000", o->bias[i].tok, (double)o->bias[i].bias, (long long)s->V);
+        if (o->bias[i].tok < 0 || o->bias[i].tok >= V || isnan(o->bias[i].bias) || o->bias[i].bias > 1e4f)
+            KR_FAIL(KR_ERR_ARG, "the bias of token %d is %g; want a token below %lld and at most 10000", o->bias[i].tok, (double)o->bias[i].bias, (long long)V);
     return KR_OK;
 }
 
@@ -58,7 +58,7 @@ static kr_status keep(void **copy, const void *from, int64_t n, size_t size) {
 kr_status kr_sampler_start(kr_sampler *s, const kr_sampler_options *opt) {
     static const kr_sampler_options none = {0};
     if (!opt) opt = &none;
-    KR_TRY(check(s, opt));
+    KR_TRY(kr_sampler_check(opt, s->V));
     KR_TRY(keep((void **)&s->bias, opt->bias, opt->n_bias, sizeof *opt->bias));
     KR_TRY(keep((void **)&s->breaker, opt->dry_breaker, opt->n_dry_breaker, sizeof *opt->dry_breaker));
     s->opt = *opt;

@@ -33,7 +33,9 @@ typedef struct kr_sampler {
 size_t kr_sampler_memory_bytes(int64_t V);
 kr_status kr_sampler_init(kr_sampler *s, int64_t V, int32_t eos);
 void kr_sampler_clear(kr_sampler *s);
-/* New choices, and a memory of nothing.  KR_ERR_ARG: a choice makes no sense. */
+/* KR_ERR_ARG: a choice makes no sense. */
+kr_status kr_sampler_check(const kr_sampler_options *opt, int64_t V);
+/* New choices, and a memory of nothing.  KR_ERR_ARG as above. */
 kr_status kr_sampler_start(kr_sampler *s, const kr_sampler_options *opt);
 void kr_sampler_forget(kr_sampler *s);
 /* A token of the text; written: drawn by this sampler. */

@@ -47,6 +47,7 @@ static void cut_front(kr_str *s, size_t n) {
 bool kr_stops_put(kr_stops *s, const char *bytes, size_t n, kr_str *out) {
     const char *first = NULL;
     kr_str_append_n(&s->held, bytes, n);
+    if (s->held.failed) out->failed = true; /* text is lost, so `out` is not all */
     if (s->held.n == 0) return false;
     for (int64_t i = 0; i < s->n; i++) {
         const char *at = memmem(s->held.text, s->held.n, s->stop[i], s->length[i]);
@@ -65,6 +66,7 @@ bool kr_stops_put(kr_stops *s, const char *bytes, size_t n, kr_str *out) {
 }
 
 void kr_stops_flush(kr_stops *s, kr_str *out) {
+    if (s->held.failed) out->failed = true;
     kr_str_append_n(out, kr_str_text(&s->held), s->held.n);
     kr_str_cut(&s->held, 0);
 }

@@ -90,6 +90,11 @@ static void keep_state(kr_engine *e, kr_sequence *q, int64_t row, const float *l
     pthread_mutex_unlock(&e->shared->lock);
 }
 
+void kr_engine_end_reading(kr_engine *e, kr_sequence *q, const float *logits) {
+    keep_state(e, q, row_of(e, q), logits);
+    kr_engine_end(e, q, KR_FINISH_LENGTH);
+}
+
 static bool wants_state(const kr_engine *e, const kr_request *r) {
     return r->opt.keep_state || (e->opt.reuse_replies && !r->opt.no_cache && !r->from && e->opt.cache_bytes > 0);
 }

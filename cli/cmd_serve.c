@@ -28,6 +28,9 @@ static const char help[] =
     "      --max-tokens N      most that a request may have written (4096)\n"
     "      --max-prompt N      most tokens of a prompt (4000000)\n"
     "      --max-n N           most answers to one request (64)\n"
+    "      --states FOLDER     keeps named states there: /v1/states, \"state\" and \"save_state\" in requests (none)\n"
+    "      --states-mb N       of all of them (8192); then a new one is refused, or with\n"
+    "      --states-forget     those used longest ago go\n"
     "How it runs\n"
     "      --slots N           sequences at once (8); each takes the memory of a state\n"
     "      --max-waiting N     requests that wait for a slot; further ones are told to try again, 429 (1024)\n"
@@ -124,7 +127,7 @@ static const struct { const char *name; size_t at; double min, max; enum { WHOLE
     OPTION("port", port, 0, 65535, INT, 1), OPTION("max-tokens", max_tok, 1, 1e12, WHOLE, 1), OPTION("max-prompt", max_prompt, 1, 1e12, WHOLE, 1),
     OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
     OPTION("cache-mb", engine.cache_bytes, 0, 1e9, WHOLE, 1e6), OPTION("stall-ms", engine.stall_s, 1, 1e6, SECONDS, 1e-3), OPTION("threads", engine.n_threads, 1, 1024, INT, 1),
-    OPTION("max-body-mb", max_body, 1, 1e6, WHOLE, 1e6), OPTION("max-connections", max_connections, 1, 1e6, WHOLE, 1), OPTION("max-per-ip", max_per_ip, 1, 1e6, WHOLE, 1),
+    OPTION("states-mb", states_bytes, 1, 1e9, WHOLE, 1e6), OPTION("max-body-mb", max_body, 1, 1e6, WHOLE, 1e6), OPTION("max-connections", max_connections, 1, 1e6, WHOLE, 1), OPTION("max-per-ip", max_per_ip, 1, 1e6, WHOLE, 1),
     OPTION("body-seconds", body_s, 1, 1e6, SECONDS, 1), OPTION("idle-seconds", idle_s, 1, 1e6, SECONDS, 1)};
 enum { N_NUMBERS = sizeof numbers / sizeof *numbers, NUMBERS = 2000 };
 
@@ -139,11 +142,11 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG };
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET };
     struct option options[N_NUMBERS + 24] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
         {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
-        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"help", 0, NULL, 'h'}, {0}};
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
     int n_options = 0;
@@ -165,6 +168,8 @@ static int read_options(setup *s, int argc, char **argv) {
         case DTYPE: s->where.dtype = optarg; break;
         case STATE_DTYPE: o->engine.state_dtype = optarg; break;
         case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;
+        case STATES: o->states_dir = optarg; break;
+        case FORGET: o->states_forget = true; break;
         case LOG: o->log = log_line; break;
         default:
             if (c < NUMBERS) return misuse("serve", "wrong option");

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "serve/named.h"
+#include "text/tokenizer.h"
+
 typedef enum field_type { REAL, COUNT, FLAG } field_type;
 enum { COMPLETION = 1, CHAT = 2, BOTH = 3 };
 typedef struct plain { const char *name; field_type type; int where; size_t at; double def, min, max; } plain;
@@ -50,7 +53,7 @@ enum { N_FIELDS = sizeof fields / sizeof *fields };
 
 /* Read elsewhere in this file or by the routes. */
 static const char *const others[] = {"model", "prompt", "messages", "stop", "stop_token_ids", "logit_bias", "stream_options", "grammar", "json_schema",
-                                     "response_format", NULL};
+                                     "response_format", "state", "save_state", NULL};
 /* Say nothing about what is written. */
 static const char *const ignored[] = {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls",
                                       "reasoning_effort", "verbosity", NULL};
@@ -283,7 +286,7 @@ bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat) {
     if (!chat) a->logprobs = a->n_top >= 0;
     if (a->n_top < 0) a->n_top = 0;
     if (!get(a, "seed") && getrandom(&a->seed, sizeof a->seed, GRND_NONBLOCK) != sizeof a->seed) a->seed = (int64_t)x->client;
-    return read_grammar(a);
+    return read_grammar(a) && kr_ask_states(a);
 }
 
 void kr_ask_close(kr_ask *a) {
@@ -293,6 +296,7 @@ void kr_ask_close(kr_ask *a) {
     kr_mem_free(a->stop_tok);
     kr_mem_free(a->bias);
     kr_grammar_free(a->grammar);
+    kr_snapshot_free(a->from);
     json_decref(a->body);
 }
 
@@ -308,7 +312,7 @@ static kr_prompt *new_prompt(kr_ask *a, int64_t n) {
 
 static bool small_enough(kr_ask *a, const char *param, int64_t n) {
     int64_t most = kr_server_of(a->x)->opt.max_prompt;
-    if (n == 0) REFUSE(a, param, "%s has no tokens, want at least one.", param);
+    if (n == 0 && !a->from) REFUSE(a, param, "%s has no tokens, want at least one.", param);
     if (n > most) REFUSE(a, param, "%s has %lld tokens, more than the %lld that this server reads at most.", param, (long long)n, (long long)most);
     return true;
 }
@@ -324,6 +328,10 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_by
     kr_prompt *p = new_prompt(a, n);
     if (!p) return out_of_memory(a);
     kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
+    if (a->from && m->tokenizer) { /* the text goes on */
+        p->n -= m->tokenizer->n_before + m->tokenizer->n_after;
+        memmove(p->tok, p->tok + m->tokenizer->n_before, (size_t)p->n * sizeof *p->tok);
+    }
     return true;
 }
 
@@ -345,6 +353,7 @@ bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list) {
 bool kr_ask_prompts(kr_ask *a, const char *param) {
     json_t *j = get(a, param), *first = json_array_get(j, 0);
     int64_t n = (int64_t)json_array_size(j);
+    if (!j && a->from) return kr_ask_add_text(a, param, "", 0);
     if (json_is_string(j)) return kr_ask_add_text(a, param, json_string_value(j), json_string_length(j));
     if (!json_is_array(j) || n == 0) REFUSE(a, param, "%s is %s, want a text, a list of token ids, or a list of either.", param, j ? json_is_array(j) ? "an empty list" : kind_of(j) : "missing");
     if (json_is_integer(first)) return kr_ask_tokens(a, param, j);
@@ -359,7 +368,7 @@ bool kr_ask_prompts(kr_ask *a, const char *param) {
 void kr_ask_request(const kr_ask *a, int64_t i, int64_t k, kr_request_options *o) {
     *o = (kr_request_options){
         .prompt = a->prompt[i].tok, .n_prompt = a->prompt[i].n, .max_tok = a->max_tokens, .stop = a->stop, .n_stop = a->n_stop, .stop_tok = a->stop_tok,
-        .n_stop_tok = a->n_stop_tok, .grammar = a->grammar, .logprobs = a->logprobs, .n_top = a->n_top, .no_cache = !a->cache_prompt, .client = a->x->client,
+        .n_stop_tok = a->n_stop_tok, .grammar = a->grammar, .logprobs = a->logprobs, .n_top = a->n_top, .no_cache = !a->cache_prompt, .client = a->x->client, .from = a->from, .keep_state = a->save_state != NULL,
         .sampler = {.temperature = (float)a->temperature, .top_k = a->top_k, .top_p = a->top_p >= 1 ? 0 : (float)a->top_p, .min_p = (float)a->min_p,
                     .repetition_penalty = (float)a->repetition_penalty, .seed = (uint64_t)a->seed + (uint64_t)k, .typical_p = a->typical_p >= 1 ? 0 : (float)a->typical_p,
                     .top_n_sigma = (float)a->top_n_sigma, .xtc_probability = (float)a->xtc_probability, .xtc_threshold = (float)a->xtc_threshold,

@@ -25,6 +25,9 @@ typedef struct kr_ask {
     kr_logit_bias *bias;
     int64_t n_bias;
     kr_grammar *grammar;
+    const char *state, *save_state; /* named states (named.h); NULL: none */
+    kr_snapshot *from;
+    bool from_open;              /* it stands within a turn of a chat */
 } kr_ask;
 
 /* Reads all fields but the prompt (kr_ask_prompt, or messages); false: refused already.
@@ -39,6 +42,7 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n);
 bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list);
 /* Is the request for this server's model, or for none by name? */
 bool kr_ask_model(kr_ask *a);
-/* For the engine: the i-th prompt, the k-th answer to it. */
+/* Where it goes on from a state, a prompt has no start token, and may be empty.
+ * For the engine: the i-th prompt, the k-th answer to it. */
 void kr_ask_request(const kr_ask *a, int64_t i, int64_t k, kr_request_options *o);
 #endif

@@ -1,6 +1,8 @@
 /* metrics.c - counters, gauges and histograms in Prometheus' text format. */
 #include "serve/metrics.h"
 
+#include "serve/states.h"
+
 static const double edge[KR_N_BUCKETS] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30};
 
 void kr_histogram_add(kr_histogram *h, double seconds) {
@@ -76,4 +78,12 @@ void kr_metrics_write(const kr_metrics *m, const kr_engine_stats *e, int64_t n_c
     histogram(out, "request_seconds", "From the request to its last token.", &m->whole);
 #undef COUNTER
 #undef GAUGE
+}
+
+void kr_metrics_write_states(const kr_states_stats *n, kr_str *out) {
+    number(out, "named_states", "gauge", "Named states.", (double)n->n);
+    number(out, "named_states_bytes", "gauge", "Bytes of the files of named states.", (double)n->bytes);
+    number(out, "named_states_max_bytes", "gauge", "What they may have.", (double)n->budget);
+    number(out, "named_states_memory_bytes", "gauge", "Bytes of those that are in memory too.", (double)n->memory_bytes);
+    number(out, "named_states_forgotten_total", "counter", "Named states dropped for room.", (double)n->n_forgotten);
 }

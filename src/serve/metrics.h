@@ -15,5 +15,7 @@ typedef struct kr_metrics {
 
 void kr_histogram_add(kr_histogram *h, double seconds);
 /* All of it in Prometheus' text format. */
+struct kr_states_stats;
+void kr_metrics_write_states(const struct kr_states_stats *n, kr_str *out);
 void kr_metrics_write(const kr_metrics *m, const kr_engine_stats *e, int64_t n_connections, double uptime_s, const char *model, kr_str *out);
 #endif

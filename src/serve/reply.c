@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/timing.h"
+#include "serve/named.h"
 #include "text/unicode.h"
 
 typedef struct choice {
@@ -27,7 +28,8 @@ typedef struct reply {
     choice *choice;
     int64_t n;
     kr_str head;                          /* {"id": ... "choices":[ */
-    bool counted;
+    bool counted, saving;
+    kr_str kept;                          /* what came of save_state */
 } reply;
 
 /* --- logprobs ------------------------------------------------------------------------------------- */
@@ -218,12 +220,21 @@ static bool failed(reply *r) {
 static void finish_stream(reply *r) {
     kr_str *out = &r->ask.x->out, usage = {0};
     append_usage(r, &usage);
+    if (r->ask.save_state) {
+        append_head(r, out);
+        kr_str_appendf(out, "],\"state\":%s}\n\n", kr_str_text(&r->kept));
+    }
     if (r->ask.include_usage) {
         append_head(r, out);
         kr_str_appendf(out, "],%s}\n\n", kr_str_text(&usage));
     }
     kr_str_append(out, "data: [DONE]\n\n");
     kr_str_free(&usage);
+}
+
+static void save_state(kr_exchange *x) {
+    reply *r = x->state;
+    kr_keep_state(&r->ask, r->choice[0].req, &r->kept);
 }
 
 static bool step(kr_exchange *x) {
@@ -244,6 +255,11 @@ static bool step(kr_exchange *x) {
         if (c->ended) c->finish = KR_GOES_ON; /* its end was told */
     }
     if (!all) return false;
+    if (r->ask.save_state && !r->saving) {
+        r->saving = true;
+        kr_exchange_work(x, save_state);
+        return false;
+    }
     if (r->ask.stream) return finish_stream(r), true;
     append_head(r, &x->out);
     for (int64_t i = 0; i < r->n; i++) {
@@ -251,6 +267,7 @@ static bool step(kr_exchange *x) {
         append_choice(r, &x->out, i, true);
     }
     kr_str_append(&x->out, "],");
+    if (r->ask.save_state) kr_str_appendf(&x->out, "\"state\":%s,", kr_str_text(&r->kept));
     append_usage(r, &x->out);
     kr_str_append(&x->out, "}\n");
     return true;
@@ -270,6 +287,7 @@ static void free_reply(reply *r) {
     }
     kr_mem_free(r->choice);
     kr_str_free(&r->head);
+    kr_str_free(&r->kept);
     kr_ask_close(&r->ask);
     kr_mem_free(r);
 }
@@ -284,6 +302,11 @@ static void wake(void *user) { kr_exchange_wake(user); }
 
 void kr_reply_start(kr_ask *a) {
     kr_exchange *x = a->x;
+    if (a->save_state && a->n_prompt * a->n != 1) {
+        kr_refuse(x, 400, "save_state", "invalid_value", "save_state keeps the end of one answer, and %lld are asked for.", (long long)(a->n_prompt * a->n));
+        kr_ask_close(a);
+        return;
+    }
     reply *r = kr_mem_new(sizeof *r);
     if (!r) {
         kr_ask_close(a);

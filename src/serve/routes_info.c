@@ -15,6 +15,10 @@ static void metrics(kr_exchange *x) {
     kr_engine_get_stats(s->engine, &e);
     x->type = "text/plain; version=0.0.4; charset=utf-8";
     kr_metrics_write(&s->metrics, &e, kr_http_connections(x->http), difftime(time(NULL), s->started), s->name, &x->out);
+    if (!s->states) return;
+    kr_states_stats n;
+    kr_states_get_stats(s->states, &n);
+    kr_metrics_write_states(&n, &x->out);
 }
 
 static void append_text(kr_str *to, const char *name, const char *text) {
@@ -50,6 +54,7 @@ static void props(kr_exchange *x) {
     append_number(to, "max_prompt_tokens", (double)s->opt.max_prompt);
     append_number(to, "max_n", (double)s->opt.max_n);
     append_number(to, "max_body_bytes", (double)s->opt.max_body);
+    kr_str_appendf(to, ",\"named_states\":%s", s->states ? "true" : "false");
     append_number(to, "cache_bytes", (double)e.cache_bytes);
     kr_str_append(to, "}\n");
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Every group of routes; first come, first asked. */
-static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, kr_routes_text, NULL};
+static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, kr_routes_text, kr_routes_states, NULL};
 
 static void seen(kr_exchange *x, int status, bool aborted) {
     kr_metrics *m = &kr_server_of(x)->metrics;
@@ -35,6 +35,14 @@ static void fill_defaults(kr_server_options *o) {
     if (o->n_workers <= 0) o->n_workers = 4;
 }
 
+static kr_status open_states(kr_server *s) {
+    const kr_server_options *o = &s->opt;
+    kr_states_options so = {.budget = o->states_bytes, .forget_oldest = o->states_forget};
+    kr_states_model(so.model, s->model);
+    memcpy(s->states_model, so.model, sizeof so.model);
+    return o->states_dir ? kr_states_open(&s->states, o->states_dir, &so) : KR_OK;
+}
+
 static kr_status open_server(kr_server *s) {
     const kr_server_options *o = &s->opt;
     if (o->max_tok < 1 || o->max_prompt < 1 || o->max_n < 1 || o->max_body < 1 || o->max_connections < 1 || o->max_per_ip < 0)
@@ -47,6 +55,7 @@ static kr_status open_server(kr_server *s) {
                          .max_header = 32768, .max_connections = o->max_connections, .max_per_ip = o->max_per_ip, .max_unsent = o->max_unsent,
                          .n_workers = o->n_workers, .header_s = o->header_s, .body_s = o->body_s, .idle_s = o->idle_s, .send_s = o->send_s, .seen = seen,
                          .log = o->log ? log_line : NULL};
+    KR_TRY(open_states(s));
     KR_TRY(kr_http_new(&s->http, &h));
     return kr_engine_new(&s->engine, s->model, &o->engine);
 }
@@ -72,6 +81,7 @@ void kr_server_free(kr_server *s) {
     if (!s) return;
     kr_http_free(s->http);
     kr_engine_free(s->engine);
+    kr_states_close(s->states);
     kr_embedder_free(s->embedder);
     pthread_mutex_destroy(&s->embedding);
     kr_mem_free(s);

@@ -6,6 +6,7 @@
  *     ask.c           the fields of a request
  *     reply.c         what the engine says, as JSON or as a stream of events
  *     routes_*.c      groups of routes
+ *     named.c         named states in requests; states.c, states_index.c: the folder they are kept in
  *     metrics.c       counters and histograms, for Prometheus */
 #ifndef KR_SERVE_SERVER_H
 #define KR_SERVE_SERVER_H
@@ -17,12 +18,15 @@
 #include "model/model.h"
 #include "serve/http.h"
 #include "serve/metrics.h"
+#include "serve/states.h"
 
 struct kr_server {
     kr_server_options opt;
     const kr_model *model;
     kr_engine *engine;
     kr_http *http;
+    kr_states *states;    /* NULL: none are kept */
+    char states_model[KR_STATE_MODEL + 1];
     kr_metrics metrics;   /* the loop's */
     time_t started;
     char name[256];
@@ -33,5 +37,5 @@ struct kr_server {
 
 static inline kr_server *kr_server_of(const kr_exchange *x) { return x->user; }
 
-extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[], kr_routes_text[];
+extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[], kr_routes_text[], kr_routes_states[];
 #endif

@@ -31,6 +31,8 @@ struct kr_states {
     kr_index index;
     int64_t next_file, in_flight; /* bytes of files being written */
     int64_t n_orphans, n_lost, n_forgotten;
+    pthread_mutex_t counting;     /* of stats, for those who cannot wait for a disk */
+    kr_states_stats stats;
     held memory[N_MEMORY];
     int64_t memory_bytes;
     uint64_t clock;
@@ -144,6 +146,17 @@ static kr_status find(kr_states *s, const char *name, kr_state_info *info, int64
     take_row(st, info, file);
     sqlite3_finalize(st);
     return KR_OK;
+}
+
+/* Of what there is by now; the lock is held. */
+static void count(kr_states *s) {
+    kr_states_stats n = {.budget = s->opt.budget, .memory_bytes = s->memory_bytes, .n_orphans = s->n_orphans, .n_lost = s->n_lost, .n_forgotten = s->n_forgotten};
+    (void)kr_index_number(&s->index, &n.n, 0, "SELECT count(*) FROM state", "");
+    (void)kr_index_number(&s->index, &n.n_files, 0, "SELECT count(*) FROM file", "");
+    (void)kr_index_number(&s->index, &n.bytes, 0, "SELECT sum(bytes) FROM file", "");
+    pthread_mutex_lock(&s->counting);
+    s->stats = n;
+    pthread_mutex_unlock(&s->counting);
 }
 
 /* --- those in memory: the lock is held ------------------------------------------------------------ */
@@ -266,6 +279,7 @@ static kr_status open_index(kr_states *s) {
     KR_TRY(kr_index_number(&s->index, &last, 0, "SELECT max(id) FROM file", ""));
     s->next_file = last + 1;
     KR_TRY(clean(s));
+    count(s);
     return sync_dir(s->dir);
 }
 
@@ -276,6 +290,7 @@ kr_status kr_states_open(kr_states **out, const char *dir, const kr_states_optio
     if (s->opt.budget <= 0) s->opt.budget = (int64_t)8 << 30;
     if (s->opt.memory == 0) s->opt.memory = (int64_t)256 << 20;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->counting, NULL);
     int n = snprintf(s->dir, sizeof s->dir, "%s", dir);
     kr_status st = *dir && n < (int)sizeof s->dir ? open_index(s) : kr_fail(KR_ERR_ARG, "the folder of states has a name of %d bytes", n);
     if (st != KR_OK) kr_states_close(s);
@@ -289,6 +304,7 @@ void kr_states_close(kr_states *s) {
         if (s->memory[i].state) forget(s, &s->memory[i]);
     kr_index_close(&s->index);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->counting);
     kr_mem_free(s);
 }
 
@@ -365,6 +381,7 @@ static kr_status enter(kr_states *s, const char *name, const char *parent, int64
     if (st != KR_OK) s->n_forgotten = n_forgotten;
     remove_freed(s, &f, st == KR_OK);
     if (st == KR_OK && state) remember(s, file, state);
+    count(s);
     pthread_mutex_unlock(&s->lock);
     at(KR_STEP_DONE);
     return st;
@@ -471,6 +488,7 @@ kr_status kr_states_get(kr_states *s, const char *name, kr_states_reader read, v
         if (st != KR_OK) continue; /* has the name another file by now? */
         pthread_mutex_lock(&s->lock);
         remember(s, file, *out);
+        count(s);
         pthread_mutex_unlock(&s->lock);
         return KR_OK;
     }
@@ -506,9 +524,10 @@ kr_status kr_states_fork(kr_states *s, const char *name, const char *to) {
     pthread_mutex_lock(&s->lock);
     kr_status st = find(s, name, &info, &file);
     if (st == KR_OK) st = kr_index_number(&s->index, &taken, 0, "SELECT count(*) FROM state WHERE name = ?", "t", to);
-    if (st == KR_OK && taken) st = kr_fail(KR_ERR_ARG, "there is a state \"%s\" already", to);
+    if (st == KR_OK && taken) st = kr_fail(KR_ERR_BUSY, "there is a state \"%s\" already", to);
     at(KR_STEP_INDEX);
     if (st == KR_OK) st = kr_index_tell(&s->index, "INSERT INTO state VALUES(?, ?, ?, ?, ?)", "titff", to, file, name, now(), now());
+    count(s);
     pthread_mutex_unlock(&s->lock);
     return st;
 }
@@ -522,6 +541,7 @@ kr_status kr_states_remove(kr_states *s, const char *name) {
     if (st == KR_OK) st = kr_index_tell(&s->index, "BEGIN IMMEDIATE", "");
     if (st == KR_OK) st = settle(s, drop_row(s, name, file, &f));
     remove_freed(s, &f, st == KR_OK);
+    count(s);
     pthread_mutex_unlock(&s->lock);
     return st;
 }
@@ -545,15 +565,8 @@ kr_status kr_states_list(kr_states *s, kr_state_info **out, int64_t *n) {
     return st;
 }
 
-kr_status kr_states_get_stats(kr_states *s, kr_states_stats *out) {
-    *out = (kr_states_stats){0};
-    pthread_mutex_lock(&s->lock);
-    kr_status st = kr_index_number(&s->index, &out->n, 0, "SELECT count(*) FROM state", "");
-    if (st == KR_OK) st = kr_index_number(&s->index, &out->n_files, 0, "SELECT count(*) FROM file", "");
-    if (st == KR_OK) st = kr_index_number(&s->index, &out->bytes, 0, "SELECT sum(bytes) FROM file", "");
-    out->budget = s->opt.budget;
-    out->memory_bytes = s->memory_bytes;
-    out->n_orphans = s->n_orphans, out->n_lost = s->n_lost, out->n_forgotten = s->n_forgotten;
-    pthread_mutex_unlock(&s->lock);
-    return st;
+void kr_states_get_stats(kr_states *s, kr_states_stats *out) {
+    pthread_mutex_lock(&s->counting);
+    *out = s->stats;
+    pthread_mutex_unlock(&s->counting);
 }

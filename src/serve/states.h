@@ -37,7 +37,7 @@ typedef struct kr_state_info {
     bool open;            /* it stands within a turn of a chat that goes on */
 } kr_state_info;
 
-/* KR_ERR_BUSY: another process has the folder. */
+/* KR_ERR_BUSY: another process has the folder.  KR_ERR_MISSING: this build has no SQLite. */
 kr_status kr_states_open(kr_states **out, const char *dir, const kr_states_options *opt);
 void kr_states_close(kr_states *s);
 
@@ -58,7 +58,7 @@ kr_status kr_states_get(kr_states *s, const char *name, kr_states_reader read, v
 /* The file itself, open for reading, so that it stays readable whatever happens to the name. */
 kr_status kr_states_get_file(kr_states *s, const char *name, int *fd, kr_state_info *info);
 kr_status kr_states_get_info(kr_states *s, const char *name, kr_state_info *info);
-/* KR_ERR_ARG: the new name is in use. */
+/* KR_ERR_BUSY: the new name is in use. */
 kr_status kr_states_fork(kr_states *s, const char *name, const char *to);
 kr_status kr_states_remove(kr_states *s, const char *name);
 /* All, by name; kr_mem_free it. */
@@ -68,7 +68,7 @@ typedef struct kr_states_stats {
     int64_t n, n_files, bytes, budget, memory_bytes;
     int64_t n_orphans, n_lost, n_forgotten; /* at the start: files without a row, rows without a file; later: for room */
 } kr_states_stats;
-kr_status kr_states_get_stats(kr_states *s, kr_states_stats *out);
+void kr_states_get_stats(kr_states *s, kr_states_stats *out); /* waits for nothing */
 
 /* For tests: called at each step of a change, with what comes next. */
 typedef enum kr_states_step { KR_STEP_WRITE, KR_STEP_SUM, KR_STEP_INDEX, KR_STEP_COMMIT, KR_STEP_UNLINK, KR_STEP_DONE, KR_N_STEPS } kr_states_step;

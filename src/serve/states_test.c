@@ -116,7 +116,7 @@ static void test_keep(void **state) {
     assert_int_equal(kr_states_remove(s, "a"), KR_OK);
     assert_int_equal(kr_states_remove(s, "a"), KR_ERR_MISSING);
     assert_int_equal(kr_states_get_info(s, "a", &i), KR_ERR_MISSING);
-    assert_int_equal(kr_states_get_stats(s, &st), KR_OK);
+    kr_states_get_stats(s, &st);
     assert_true(st.n == 1 && st.n_files == 1 && st.n_orphans == 0 && st.n_lost == 0 && st.memory_bytes > 0);
     assert_int_equal(n_files(dir), 1);
     kr_states_close(s);
@@ -131,7 +131,7 @@ static void test_fork(void **state) {
     put(s, "document", 7);
     assert_int_equal(kr_states_fork(s, "document", "one"), KR_OK);
     assert_int_equal(kr_states_fork(s, "one", "two"), KR_OK);
-    assert_int_equal(kr_states_fork(s, "one", "two"), KR_ERR_ARG);
+    assert_int_equal(kr_states_fork(s, "one", "two"), KR_ERR_BUSY);
     assert_int_equal(kr_states_fork(s, "none", "three"), KR_ERR_MISSING);
     assert_int_equal(n_files(dir), 1);
     assert_int_equal(kr_states_get_info(s, "two", &i), KR_OK);
@@ -203,7 +203,7 @@ static void test_budget(void **state) {
     check_is(s, "a", 1); /* used */
     put(s, "d", 5);
     assert_true(is_there(s, "a") && !is_there(s, "b") && is_there(s, "c2") && is_there(s, "d"));
-    assert_int_equal(kr_states_get_stats(s, &st), KR_OK);
+    kr_states_get_stats(s, &st);
     assert_true(st.n_forgotten == 1 && st.bytes <= st.budget && st.memory_bytes == 0);
     put(s, "e", 6);
     assert_true(is_there(s, "a") && !is_there(s, "c") && !is_there(s, "c2"));
@@ -273,7 +273,7 @@ static void test_start(void **state) {
     snprintf(path, sizeof path, "%s/files/2.state", dir);
     assert_int_equal(kr_file_remove(path), KR_OK);
     s = open_states(dir);
-    assert_int_equal(kr_states_get_stats(s, &st), KR_OK);
+    kr_states_get_stats(s, &st);
     assert_true(st.n_orphans == 2 && st.n_lost == 1 && st.n == 1);
     assert_int_equal(n_files(dir), 2); /* the notes are not ours */
     put(s, "c", 3);
@@ -347,7 +347,7 @@ static void test_killed_at_each_step(void **state) {
             kr_snapshot_free(x);
             if (!WIFSIGNALED(status)) assert_true(is_there(s, "new") && is_there(s, "fork") && !is_there(s, "gone"));
             kr_states_stats st;
-            assert_int_equal(kr_states_get_stats(s, &st), KR_OK);
+            kr_states_get_stats(s, &st);
             assert_int_equal(n_files(dir), st.n_files);
             assert_int_equal(st.n_lost, 0);
             kr_states_close(s);
@@ -396,7 +396,7 @@ static void test_killed_any_time(void **state) {
             kr_snapshot_free(next);
         }
         kr_states_stats st;
-        assert_int_equal(kr_states_get_stats(s, &st), KR_OK);
+        kr_states_get_stats(s, &st);
         assert_true(st.n_lost == 0 && n_files(dir) == (size_t)st.n_files);
         kr_states_close(s);
     }

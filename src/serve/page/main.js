@@ -36,6 +36,7 @@ async function meet() {
         else if (error.kind !== "missing") notice(error, meet);
     }
     draw();
+    document.body.dataset.ready = "true"; // for tests
 }
 
 /** What a server may not have; then it is empty. */
@@ -180,6 +181,7 @@ function send() {
     store.saveThing("draft", "");
     grow();
     if (!app.conversations.includes(current)) app.conversations.push(current);
+    store.saveThing("current", current.id);
     const parent = text ? store.addNode(current, current.leaf, "user", text).id : current.leaf;
     keep(current);
     go(current, parent);

@@ -146,7 +146,7 @@ paragraph.starts = () => true;
 
 // --- within a line --------------------------------------------------------------------------------
 
-const LINK = /^\[((?:[^[\]\\]|\\.){0,500})\]\(\s*<?(https?:\/\/[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"]{0,200}")?\s*\)/i;
+const LINK = /^\[((?:[^[\]\\]|\\.){0,500})\]\(\s*<?(https?:\/\/[^\s<>()"]*(?:\([^\s<>()"]*\)[^\s<>()"]*)*)>?(?:\s+"[^"]{0,200}")?\s*\)/i;
 const BARE = /^https?:\/\/[^\s<>"'`]+/i;
 const TRAILING = /[.,;:!?)\]}*_~]+$/; // of a sentence rather than of an address
 const MARK = /[\\`*_~[!h<]/g;         // where something may begin
@@ -239,11 +239,11 @@ function emphasis(draw, i, from, to, depth, missing) {
 
 function closing(source, mark, from, to) {
     for (let end = source.indexOf(mark, from + 1); end >= 0 && end + mark.length <= to; end = source.indexOf(mark, end + 1)) {
-        const before = source[end - 1], after = source[end + mark.length];
+        const before = source[end - 1], behind = end + mark.length, after = behind < to ? source[behind] : "";
         if (/[\s\\]/.test(before)) continue;
         if (mark.length === 1 && (after === mark || before === mark)) { if (after === mark) end++; continue; }
-        if (mark.length === 2 && after === mark[0] && source[end + 3] !== mark[0]) end++; // ***both***: the inner one first
-        if (mark[0] === "_" && end + mark.length < to && WORD.test(source[end + mark.length])) continue;
+        if (mark.length === 2 && after === mark[0] && (behind + 1 === to || source[behind + 1] !== mark[0])) end++; // ***both***: the inner one first
+        if (mark[0] === "_" && after && WORD.test(after)) continue;
         return end;
     }
     return -1;

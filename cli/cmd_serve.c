@@ -25,6 +25,7 @@ static const char help[] =
     "      --cors ORIGIN       pages from there may ask, \"*\": from anywhere (only the server's own)\n"
     "What\n"
     "      --name NAME         of the model in answers (the last part of its path)\n"
+    "      --chat-template T   how a conversation becomes text: chatml, zephyr, tulu, llama3, plain, or a file (the model's own)\n"
     "      --max-tokens N      most that a request may have written (4096)\n"
     "      --max-prompt N      most tokens of a prompt (4000000)\n"
     "      --max-n N           most answers to one request (64)\n"
@@ -74,6 +75,7 @@ typedef struct setup {
     kr_server_options o;
     kr_model_options where;
     const char *key[MAX_KEYS];
+    const char *template;
     char *key_text, *cert, *key_pem;
     double drain_s;
 } setup;
@@ -100,12 +102,17 @@ static bool is_loopback(const char *host) { return strncmp(host, "127.", 4) == 0
 static int run(setup *s, char *path) {
     kr_server_options *o = &s->o;
     kr_model *m;
+    kr_chat *chat = NULL;
     struct rlimit files;
     if (kr_model_open(&m, path, &s->where) != KR_OK) return fail();
+    kr_status st = kr_chat_open(&chat, path, s->template);
+    if (st != KR_OK && s->template) return kr_model_free(m), fail();
+    if (st != KR_OK && st != KR_ERR_MISSING) fprintf(stderr, "krait serve: no chats: %s\n", kr_error());
+    o->chat = chat;
     if (!o->name) o->name = name_of(path);
     if (!o->host) o->host = "127.0.0.1";
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) files.rlim_cur = files.rlim_max, setrlimit(RLIMIT_NOFILE, &files);
-    kr_status st = kr_server_new(&running, m, o);
+    st = kr_server_new(&running, m, o);
     if (st == KR_OK) {
         watch_interrupts(stop);
         if (!o->unix_path && !is_loopback(o->host) && !o->n_keys) fprintf(stderr, "krait serve: open to whoever reaches this machine; --api-key closes it\n");
@@ -117,6 +124,7 @@ static int run(setup *s, char *path) {
     }
     int code = st == KR_OK ? 0 : fail();
     kr_server_free(running);
+    kr_chat_free(chat);
     kr_model_free(m);
     return code;
 }
@@ -142,10 +150,10 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET };
-    struct option options[N_NUMBERS + 24] = {
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET };
+    struct option options[N_NUMBERS + 32] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
-        {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
+        {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"chat-template", 1, NULL, TEMPLATE}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
         {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
@@ -163,6 +171,7 @@ static int read_options(setup *s, int argc, char **argv) {
         case API_KEY_FILE: if (!read_keys(s, optarg)) return EXIT_USAGE; break;
         case CORS: o->cors = optarg; break;
         case NAME: o->name = optarg; break;
+        case TEMPLATE: s->template = optarg; break;
         case REUSE: o->engine.reuse_replies = true; break;
         case DEVICE: s->where.device = optarg; break;
         case DTYPE: s->where.dtype = optarg; break;

@@ -8,6 +8,7 @@
  * docs/serve.md describes every route. */
 #ifndef KRAIT_SERVE_H
 #define KRAIT_SERVE_H
+#include "krait/chat.h"
 #include "krait/engine.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,7 @@ typedef struct kr_server_options {
     const char *cors;            /* the origin whose pages may ask, "*": any; NULL: only the server's own */
     /* what */
     const char *name;            /* of the model in answers; default "krait" */
+    const kr_chat *chat;         /* how a conversation becomes text; NULL: there are none.  Must outlive the server */
     int64_t max_tok;             /* most that a request may have written; default 4096 */
     int64_t max_prompt;          /* most tokens of a prompt; default 4 million */
     int64_t max_n;               /* most answers to a request (n, prompts); default 64 */

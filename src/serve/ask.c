@@ -146,6 +146,10 @@ static bool read_fields(kr_ask *a) {
     a->seed = -1;
     json_object_foreach(a->body, name, j) {
         const plain *f = find_field(name, a->chat ? CHAT : COMPLETION);
+        if (!json_is_null(j) && strcmp(name, a->chat ? "prompt" : "messages") == 0) {
+            kr_refuse(a->x, 400, name, "unknown_parameter", a->chat ? "A chat takes messages, not a prompt." : "A completion takes a prompt, not messages.");
+            return false;
+        }
         if (json_is_null(j) || among(others, name) || among(ignored, name)) continue;
         if (f) {
             if (!read_field(a, f, j)) return false;
@@ -183,8 +187,8 @@ bool kr_ask_model(kr_ask *a) {
 static bool read_stops(kr_ask *a) {
     json_t *j = get(a, "stop"), *ids = get(a, "stop_token_ids");
     size_t n = json_is_array(j) ? json_array_size(j) : j ? 1 : 0;
-    if (n > 64) REFUSE(a, "stop", "stop has %zu texts, want at most 64.", n);
-    if (!(a->stop = kr_mem_array(n + 1, sizeof *a->stop))) return out_of_memory(a);
+    if (n > 64 - KR_ASK_MORE_STOPS) REFUSE(a, "stop", "stop has %zu texts, want at most %d.", n, 64 - KR_ASK_MORE_STOPS);
+    if (!(a->stop = kr_mem_array(n + KR_ASK_MORE_STOPS, sizeof *a->stop))) return out_of_memory(a);
     for (size_t i = 0; i < n; i++) {
         const json_t *t = json_is_array(j) ? json_array_get(j, i) : j;
         if (!json_is_string(t)) REFUSE(a, "stop", "stop holds %s, want texts.", kind_of(t));
@@ -193,7 +197,7 @@ static bool read_stops(kr_ask *a) {
     }
     n = json_array_size(ids);
     if (ids && (!json_is_array(ids) || n > 1024)) REFUSE(a, "stop_token_ids", "stop_token_ids wants a list of at most 1024 token ids.");
-    if (!(a->stop_tok = kr_mem_array(n + 1, sizeof *a->stop_tok))) return out_of_memory(a);
+    if (!(a->stop_tok = kr_mem_array(n + KR_ASK_MORE_STOPS, sizeof *a->stop_tok))) return out_of_memory(a);
     for (size_t i = 0; i < n; i++) {
         json_int_t id = json_integer_value(json_array_get(ids, i));
         if (!json_is_integer(json_array_get(ids, i)) || id < 0 || id >= kr_model_vocab_size(kr_server_of(a->x)->model))
@@ -319,7 +323,8 @@ static bool small_enough(kr_ask *a, const char *param, int64_t n) {
 
 bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_bytes) {
     const kr_model *m = kr_server_of(a->x)->model;
-    int64_t n = kr_encode(m, text, (int64_t)n_bytes, NULL, 0);
+    const kr_chat *chat = a->chat ? kr_server_of(a->x)->opt.chat : NULL;
+    int64_t n = chat ? kr_chat_encode(chat, m, text, (int64_t)n_bytes, NULL, 0) : kr_encode(m, text, (int64_t)n_bytes, NULL, 0);
     if (n < 0) {
         kr_refuse(a->x, 400, param, "no_tokenizer", "%s; send token ids.", kr_error());
         return false;
@@ -327,8 +332,9 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_by
     if (!small_enough(a, param, n)) return false;
     kr_prompt *p = new_prompt(a, n);
     if (!p) return out_of_memory(a);
-    kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
-    if (a->from && m->tokenizer) { /* the text goes on */
+    if (chat) kr_chat_encode(chat, m, text, (int64_t)n_bytes, p->tok, n);
+    else kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
+    if (!chat && a->from && m->tokenizer) { /* the text goes on */
         p->n -= m->tokenizer->n_before + m->tokenizer->n_after;
         memmove(p->tok, p->tok + m->tokenizer->n_before, (size_t)p->n * sizeof *p->tok);
     }

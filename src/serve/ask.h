@@ -3,6 +3,8 @@
 #define KR_SERVE_ASK_H
 #include "serve/server.h"
 
+enum { KR_ASK_MORE_STOPS = 16 }; /* room for as many stops of a chat template, each */
+
 typedef struct kr_prompt { int32_t *tok; int64_t n; } kr_prompt;
 
 /* Fields whose names are OpenAI's, and the rest of the samplers. */

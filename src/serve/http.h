@@ -42,7 +42,7 @@ typedef struct kr_route {
     int flags;
 } kr_route;               /* a table ends with zeros */
 
-enum { KR_HTTP_PARAMS = 2, KR_HTTP_PARAM_BYTES = 160, KR_HTTP_HEADERS = 6 };
+enum { KR_HTTP_PARAMS = 2, KR_HTTP_PARAM_BYTES = 160, KR_HTTP_HEADERS = 10, KR_HTTP_HEADER_BYTES = 256 };
 
 struct kr_exchange {
     /* the question; does not change */
@@ -57,7 +57,7 @@ struct kr_exchange {
     int status;           /* 200 */
     const char *type;     /* application/json */
     kr_str out;
-    struct { const char *name; char value[160]; } header[KR_HTTP_HEADERS];
+    struct { const char *name; char value[KR_HTTP_HEADER_BYTES]; } header[KR_HTTP_HEADERS];
     int n_header;
     bool stream;
     /* if it comes later */

@@ -49,6 +49,8 @@ static void props(kr_exchange *x) {
     const char *eos = c->eos_token_id >= 0 ? kr_token_text(s->model, (int32_t)c->eos_token_id, &n) : NULL;
     append_text(to, "eos_token", eos);
     append_number(to, "eos_token_id", (double)c->eos_token_id);
+    append_text(to, "chat_template", s->opt.chat ? kr_chat_source(s->opt.chat) : NULL);
+    append_text(to, "chat_template_name", s->opt.chat ? kr_chat_name(s->opt.chat) : NULL);
     append_number(to, "slots", (double)e.n_slots);
     append_number(to, "max_tokens", (double)s->opt.max_tok);
     append_number(to, "max_prompt_tokens", (double)s->opt.max_prompt);

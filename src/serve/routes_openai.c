@@ -1,4 +1,4 @@
-/* routes_openai.c - /v1/models, /v1/completions. */
+/* routes_openai.c - /v1/models, /v1/completions, /v1/chat/completions. */
 #include <string.h>
 
 #include "serve/reply.h"
@@ -28,9 +28,93 @@ static void complete(kr_exchange *x) {
     else kr_ask_close(&a);
 }
 
+/* --- chats ---------------------------------------------------------------------------------------- */
+
+enum { MAX_MESSAGES = 10000 };
+typedef struct talk { kr_chat_message *say; kr_str *joined; int64_t n; } talk;
+
+static void free_talk(talk *t) {
+    for (int64_t i = 0; t->joined && i < t->n; i++) kr_str_free(&t->joined[i]);
+    kr_mem_free(t->joined);
+    kr_mem_free(t->say);
+}
+
+#define REFUSE(x, ...) return kr_refuse(x, 400, "messages", "invalid_value", __VA_ARGS__), false
+
+/* Content is a text or a list of parts, of which we take texts. */
+static bool read_content(kr_exchange *x, talk *t, int64_t i, const json_t *content) {
+    const json_t *part;
+    size_t k;
+    if (json_is_string(content)) t->say[i].content = json_string_value(content);
+    else if (!content || json_is_null(content)) t->say[i].content = "";
+    else if (!json_is_array(content)) REFUSE(x, "The content of message %lld is neither a text nor a list of parts.", (long long)i);
+    json_array_foreach(content, k, part) {
+        const char *type = json_string_value(json_object_get(part, "type")), *text = json_string_value(json_object_get(part, "text"));
+        if (!type || strcmp(type, "text") != 0 || !text) REFUSE(x, "Part %zu of message %lld is no text; this server reads texts only.", k, (long long)i);
+        kr_str_append(&t->joined[i], text);
+    }
+    if (json_is_array(content)) t->say[i].content = kr_str_text(&t->joined[i]);
+    if (kr_str_status(&t->joined[i]) != KR_OK) return kr_refuse_status(x, KR_ERR_NOMEM, NULL), false;
+    return true;
+}
+
+static bool read_messages(const kr_ask *a, talk *t) {
+    const json_t *list = json_object_get(a->body, "messages");
+    int64_t n = (int64_t)json_array_size(list);
+    if (!json_is_array(list) || n == 0 || n > MAX_MESSAGES) REFUSE(a->x, "messages wants a list of 1 to %d objects with role and content.", MAX_MESSAGES);
+    t->say = kr_mem_array((size_t)n, sizeof *t->say);
+    t->joined = kr_mem_array((size_t)n, sizeof *t->joined);
+    if (!t->say || !t->joined) return kr_refuse_status(a->x, KR_ERR_NOMEM, NULL), false;
+    for (t->n = 0; t->n < n;) {
+        const json_t *m = json_array_get(list, (size_t)t->n);
+        int64_t i = t->n++;
+        if (!json_is_object(m) || !(t->say[i].role = json_string_value(json_object_get(m, "role")))) REFUSE(a->x, "Message %lld has no role.", (long long)i);
+        if (!read_content(a->x, t, i, json_object_get(m, "content"))) return false;
+    }
+    return true;
+}
+
+/* What ends an answer in this form: a token where the model has one for it, else a text. */
+static void add_stops(kr_ask *a) {
+    const kr_server *s = kr_server_of(a->x);
+    for (int i = 0; i < KR_ASK_MORE_STOPS && kr_chat_stop(s->opt.chat, i); i++) {
+        const char *text = kr_chat_stop(s->opt.chat, i);
+        int32_t tok = s->model->tokenizer ? kr_tokenizer_find(s->model->tokenizer, text) : -1;
+        if (tok >= 0) a->stop_tok[a->n_stop_tok++] = tok;
+        else a->stop[a->n_stop++] = text;
+    }
+}
+
+static bool chat_prompt(kr_ask *a) {
+    const kr_server *s = kr_server_of(a->x);
+    talk t = {0};
+    char *text = NULL;
+    if (!s->opt.chat) {
+        kr_refuse(a->x, 400, "messages", "no_chat_template", "This model brings no chat template; krait serve --chat-template NAME chooses one.");
+        return false;
+    }
+    bool ok = read_messages(a, &t);
+    if (ok) {
+        kr_status st = kr_chat_render(s->opt.chat, t.say, t.n, true, &text);
+        if (st != KR_OK) kr_refuse_status(a->x, st == KR_ERR_NUMERIC ? KR_ERR_ARG : st, "messages"), ok = false;
+    }
+    ok = ok && kr_ask_add_text(a, "messages", text, strlen(text));
+    if (ok) add_stops(a);
+    kr_chat_text_free(text);
+    free_talk(&t);
+    return ok;
+}
+
+static void chat(kr_exchange *x) {
+    kr_ask a;
+    if (kr_ask_open(&a, x, true) && chat_prompt(&a)) kr_reply_start(&a);
+    else kr_ask_close(&a);
+}
+
 const kr_route kr_routes_openai[] = {
     {"GET", "/v1/models", list_models, KR_ROUTE_QUICK},
     {"GET", "/v1/models/{model}", get_model, KR_ROUTE_QUICK},
     {"POST", "/v1/completions", complete, 0},
+    {"POST", "/v1/chat/completions", chat, 0},
     {0},
 };

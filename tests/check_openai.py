@@ -44,7 +44,7 @@ def make_model():
     with open(f"{folder}/text.txt", "w") as f:
         f.write(" ".join(dice.choice(words) for _ in range(40000)))
     subprocess.run([krait, "train", f"--data.paths={folder}/text.txt", f"--out={folder}/model", "--mixer.type=mamba2", "--d_model=32", "--n_layer=2",
-                    "--steps=60", "--batch_size=8", "--lr=5e-3"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                    "--steps=25", "--batch_size=2", "--lr=5e-3"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Server:

@@ -102,6 +102,44 @@ def ss2d(p, x, H, W):
     return p.linear("out_proj", p.layernorm("out_norm", y) * F.silu(z), M)
 
 
+def spanning_tree(x, H, W):
+    """Prim's: which cells are joined.  x [H W, E]."""
+    joined, edges = {0}, []
+    near = lambda i: [j for j, there in ((i + 1, i % W + 1 < W), (i - 1, i % W > 0), (i + W, i + W < H * W), (i - W, i >= W)) if there]
+    while len(joined) < H * W:
+        w, i, j = min((-float(F.cosine_similarity(x[i], x[j], 0)), i, j) for i in joined for j in near(i) if j not in joined)
+        joined.add(j)
+        edges.append((i, j))
+    return edges
+
+
+def tree(p, x, H, W):
+    """GrootV's scan: from every cell to every other along the one way through the tree, whose root is
+    cell 0; the factor of an edge is its lower end's."""
+    u, z = p.linear("in_proj", x, 2 * E).chunk(2, -1)
+    u = F.silu(depthwise(p, "conv2d", u, H, W, 3))
+    q = s6_parameters(p, "route.", E)
+    dt, B, C = torch.split(F.linear(u, q["x_proj"]), [R, N, N], -1)
+    dt = F.softplus(F.linear(dt, q["dt"], q["dt_bias"]))
+    y = torch.zeros_like(u)
+    for s in range(u.shape[0]):
+        up = {0: None}
+        edges = spanning_tree(u[s], H, W)  # grown from cell 0, so the first of each pair is the parent
+        for i, j in edges:
+            up[j] = i
+        roots = {i: [i] for i in up}
+        for i in up:
+            while up[roots[i][-1]] is not None:
+                roots[i].append(up[roots[i][-1]])
+        for i in up:
+            for j in up:
+                way = (set(roots[i]) ^ set(roots[j]))  # the edges between: their lower ends
+                f = torch.exp(sum((dt[s, k] for k in way), torch.zeros(E))[:, None] * q["A"][0])
+                y[s, i] += (f * (dt[s, j] * u[s, j])[:, None] * B[s, j] * C[s, i]).sum(-1)
+    y = y + q["D"] * u
+    return p.linear("out_proj", p.layernorm("out_norm", y) * F.silu(z), M)
+
+
 def vim_v2(p, x, H, W):
     """Vim, bimamba v2: each direction its own conv, x_proj, dt_proj, A, D; halved."""
     xz = p.linear("in_proj", x, 2 * E)
@@ -221,7 +259,7 @@ FRAMES = {"vmrnn": 3}
 SIZES = {"bi_mamba_plus": (1, 9), "unet_block": (5, 7), "convnext": (5, 7), "down_conv": (5, 7)}
 
 if __name__ == "__main__":
-    for f in [ss2d, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle, medmamba, vmrnn]:
+    for f in [ss2d, tree, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle, medmamba, vmrnn]:
         torch.manual_seed(7)
         H, W = SIZES.get(f.__name__, (4, 6))
         p, x = Params(), torch.randn(2, FRAMES.get(f.__name__, 1) * H * W, M)

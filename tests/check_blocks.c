@@ -13,7 +13,7 @@
 typedef struct block_case {
     const char *name, *size, *config;
     int64_t L;
-    bool corners; /* so many relus that differences step over a corner; its ops are checked one by one, it against PyTorch */
+    bool corners; /* relus, or a tree: differences step over corners; its ops are checked one by one, it against PyTorch */
 } block_case;
 
 /* A picture of 3 numbers a cell, and two numbers to predict for it. */
@@ -35,6 +35,7 @@ static const block_case cases[] = {
      " 'norm': 'layer', 'activation': 'gelu', 'width': 9, 'side': 5}, 'down': {'how': 'max', 'skip': false, 'width': 10}, 'up': {'skip': 'none', 'factor': 3}}}", 30},
     {"VSS block", "3x5", PICTURE("3x5", 2) "'layers': ['ss2d+mlp'], 'mixers': {'ss2d': {" STEPS "}, 'mlp': {'d_ff': 7}}}", 15},
     {"VSS block without gate and norm, atrous", "3x5", PICTURE("3x5", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'atrous', 'gate': false, 'norm': 'none', " STEPS "}}}", 15},
+    {"along a tree (GrootV)", "3x5", PICTURE("3x5", 2) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'tree', " STEPS "}}}", 15, true},
     {"Vim block v2 with a class token", "3x4", PICTURE("3x4", 4) "'layers': ['tokens', 'vim', 'vim', 'readout'], 'mixers': {'vim': {'type': 'ss2d', 'path': 'bidirectional',"
      " 'conv': 'path', 'norm': 'none', 'merge': 'mean', " STEPS "}}}", 12},
     {"Vim block v1", "3x4", PICTURE("3x4", 2) "'layers': ['vim'], 'mixers': {'vim': {'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4,"
@@ -141,6 +142,7 @@ static void test_config(void **state) {
 typedef struct golden { const char *file, *part, *size; int64_t M; double tol; } golden; /* tol 0: 1e-5 */
 static const golden goldens[] = {
     {"ss2d", "{'type': 'ss2d', 'd_state': 4}", "4x6", 10},
+    {"tree", "{'type': 'ss2d', 'path': 'tree', 'd_state': 4}", "4x6", 10},
     {"vim_v2", "{'type': 'ss2d', 'path': 'bidirectional', 'conv': 'path', 'd_conv': 4, 'norm': 'none', 'merge': 'mean', 'd_state': 4}", "4x6", 10},
     {"vim_v1", "{'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4, 'own': 'A', 'norm': 'none', 'd_state': 4}", "4x6", 10},
     {"plain_mamba", "{'type': 'ss2d', 'path': 'continuous', 'own': 'none', 'directions': true, 'norm': 'none', 'd_state': 4}", "4x6", 10},

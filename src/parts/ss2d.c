@@ -7,17 +7,20 @@
  *
  * S6_k is Mamba-1's scan with dt, B, C products of its input and A, D, all of the path's own, or
  * shared but for A (Vim v1), or all shared; then all paths run as one batch.  `directions` adds to
- * B a learnt vector for where a step came from: the start, left, right, below, above (PlainMamba). */
+ * B a learnt vector for where a step came from: the start, left, right, below, above (PlainMamba).
+ *
+ * path "tree" (GrootV) has no list of cells but a tree over the picture that joins what is alike in
+ * x; along it every cell hears every other. */
 #include "parts/ss2d.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ops/conv1d/conv1d.h"
+#include "ops/binary_row/binary_row.h"
 #include "ops/glu/glu.h"
 #include "ops/ops.h"
-#include "ops/selective_scan/selective_scan.h"
+#include "ops/spanning_tree/spanning_tree.h"
 #include "ops/unary/unary.h"
 #include "parts/grid.h"
 
@@ -25,7 +28,7 @@ enum { CONV_GRID, CONV_LINE, CONV_PATH, CONV_NONE };
 enum { OWN_ALL, OWN_A, OWN_NONE };
 
 const kr_key kr_ss2d_keys[] = {
-    KR_KEY_TEXT(kr_ss2d, path, "cross", "the scan order; `krait inspect order` lists them"),
+    KR_KEY_TEXT(kr_ss2d, path, "cross", "the scan order; `krait inspect order` lists them; or tree, one that joins what is alike (GrootV)"),
     KR_KEY_INT(kr_ss2d, path_window, 0, 0, 1e9, "side of a window, step of an atrous order, number of slices; 0: the order's own"),
     KR_KEY_INT(kr_ss2d, path_seed, 0, 0, 9e15, "of random orders"),
     KR_KEY_CHOICE(kr_ss2d, conv, "grid|line|path|none", "the depthwise convolution: over the picture, along the line, or along each path"),
@@ -77,27 +80,58 @@ static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_path
     return KR_APPLY(b->g, embedding, NULL, ids, table);
 }
 
+/* What S6 takes beside u [S', n, E]; B and C are [S', n, N].  dt is before its softplus, without the bias. */
+typedef struct s6 { kr_node *dt, *dt_bias, *A, *B, *C, *D; } s6;
+
+static s6 products(kr_build *b, const walk *w, const char *A_log, kr_node *u) {
+    const kr_ss2d *o = w->o;
+    kr_graph *g = b->g;
+    int64_t E = w->E, R = w->R, N = o->d_state;
+    double r = 1 / sqrt((double)R);
+    kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false);
+    s6 p = {.B = kr_columns(g, dbc, R, N), .C = kr_columns(g, dbc, R + N, N)};
+    kr_scope_push(g, "dt_proj");
+    kr_node *W = kr_weight(g, "weight", KR_MATRIX, 2, KR_DIMS(E, R), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
+    p.dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, 1e-4, NULL});
+    kr_scope_pop(g);
+    p.dt = KR_APPLY(g, linear, NULL, kr_columns(g, dbc, 0, R), W);
+    p.A = kr_act(b, kr_weight(g, A_log, KR_NO_DECAY, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL}), KR_UNARY_NEG_EXP);
+    p.D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+    return p;
+}
+
 /* S6 over u [S', n, E], the paths k0 .. k0 + n_paths of each sequence one behind the other. */
 static kr_node *scan(kr_build *b, const walk *w, int k0, int n_paths, kr_node *u) {
     const kr_ss2d *o = w->o;
-    kr_graph *g = b->g;
-    int64_t E = w->E, R = w->R, N = o->d_state, n = kr_node_dim(u, 1), rows = kr_node_dim(u, 0);
-    double r = 1 / sqrt((double)R);
+    int64_t N = o->d_state, n = kr_node_dim(u, 1), rows = kr_node_dim(u, 0);
     char name[24] = "A_log";
     if (o->conv == CONV_PATH) u = kr_conv1d(b, u, o->d_conv, o->conv_bias, 0);
-    kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false), *B = kr_columns(g, dbc, R, N);
-    kr_scope_push(g, "dt_proj");
-    kr_node *W = kr_weight(g, "weight", KR_MATRIX, 2, KR_DIMS(E, R), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
-    kr_node *dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, 1e-4, NULL});
-    kr_scope_pop(g);
-    kr_node *dt = KR_APPLY(g, linear, NULL, kr_columns(g, dbc, 0, R), W);
-    if (o->directions) B = kr_add(b, B, direction_vectors(b, w, k0, n_paths, n));
     if (o->own == OWN_A) snprintf(name, sizeof name, "A_log.%d", k0);
-    kr_node *A = kr_act(b, kr_weight(g, name, KR_NO_DECAY, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL}), KR_UNARY_NEG_EXP);
-    kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
-    B = kr_reshape(g, B, 4, KR_DIMS(rows, n, 1, N));
-    kr_node *C = kr_reshape(g, kr_columns(g, dbc, R + N, N), 4, KR_DIMS(rows, n, 1, N));
-    return KR_APPLY(g, selective_scan, NULL, u, dt, A, B, C, D, NULL, dt_bias);
+    s6 p = products(b, w, name, u);
+    if (o->directions) p.B = kr_add(b, p.B, direction_vectors(b, w, k0, n_paths, n));
+    p.B = kr_reshape(b->g, p.B, 4, KR_DIMS(rows, n, 1, N));
+    p.C = kr_reshape(b->g, p.C, 4, KR_DIMS(rows, n, 1, N));
+    return KR_APPLY(b->g, selective_scan, NULL, u, p.dt, p.A, p.B, p.C, p.D, NULL, p.dt_bias);
+}
+
+/* The same along a tree over each picture: steps and all their products in the tree's order, and back. */
+static kr_node *tree(kr_build *b, const walk *w, kr_node *x) {
+    kr_graph *g = b->g;
+    spanning_tree_attr width = {.width = b->W};
+    binary_row_attr add = {.kind = KR_BINARY_ROW_ADD};
+    int64_t n = b->H * b->W, T = b->S * b->L / n;
+    kr_node *out[KR_MAX_OUT];
+    if (!kr_grid_wanted(b, "ss2d along a tree")) return NULL;
+    x = kr_reshape(g, x, 3, KR_DIMS(T, n, w->E));
+    kr_node *order = kr_apply(g, &kr_op_spanning_tree, &width, (kr_node *const[KR_MAX_IN]){x}, out);
+    if (!order) return NULL;
+    x = KR_APPLY(g, pick, NULL, x, order);
+    kr_scope_push(g, "route");
+    s6 p = products(b, w, "A_log", x);
+    kr_scope_pop(g);
+    p.dt = kr_act(b, KR_APPLY(g, binary_row, &add, p.dt, p.dt_bias), KR_UNARY_SOFTPLUS);
+    x = KR_APPLY(g, tree_scan, NULL, x, p.dt, p.A, p.B, p.C, p.D, out[TREE_PARENT]);
+    return kr_reshape(g, KR_APPLY(g, pick, NULL, x, out[TREE_PLACE]), 3, KR_DIMS(b->S, b->L, w->E));
 }
 
 /* Rows of x by a list that was put into w->idx. */
@@ -145,11 +179,14 @@ static kr_node *along_paths(kr_build *b, const kr_ss2d *o, kr_node *x) {
     int n_axes = kr_grid_axes(b, size);
     kr_order_options options = {.window = o->path_window, .seed = (uint64_t)o->path_seed, .layer = b->layer};
     kr_order *order;
+    walk w = {.o = o, .E = kr_node_dim(x, -1), .R = o->dt_rank ? o->dt_rank : (b->d_model + 15) / 16};
+    if (strcmp(o->path, "tree") == 0) return tree(b, &w, x);
     if (o->directions && n_axes != 2) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: directions are those of a picture");
     kr_status st = kr_order_new(&order, o->path, n_axes, size, &options);
     if (st != KR_OK) return kr_graph_fail(b->g, st, "ss2d: %s", kr_error());
-    walk w = {o, order, order->per_layer ? (int)(b->layer % order->n_paths) : 0, order->per_layer ? 1 : order->n_paths, kr_node_dim(x, -1),
-              o->dt_rank ? o->dt_rank : (b->d_model + 15) / 16, NULL};
+    w.order = order;
+    w.first = order->per_layer ? (int)(b->layer % order->n_paths) : 0;
+    w.n_paths = order->per_layer ? 1 : order->n_paths;
     bool batch = o->own == OWN_NONE;
     for (int k = 1; k < w.n_paths; k++) batch = batch && order->path[w.first + k].n == order->path[w.first].n;
     if (!(w.idx = kr_mem_array((size_t)(w.n_paths * order->n_cells), sizeof *w.idx))) x = kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());

@@ -91,7 +91,7 @@ template <typename T> struct groupnorm_bwd_work {
 #pragma unroll
         for (int n = 0; n < 8; n++) {
             float i = n < left ? k.inv[at + n] : 0, norm = n < left ? (x[n] - k.mean[at + n]) * i : 0;
-            v[n] = n < left ? (dy[n] * (k.w ? k.w[d + n] : 1) - k.g_mean[at + n] - norm * k.gn_mean[at + n]) * i : 0;
+            v[n] = n < left ? (__fmul_rn(dy[n], k.w ? k.w[d + n] : 1) /* as in the mean: of one element nothing is left */ - k.g_mean[at + n] - norm * k.gn_mean[at + n]) * i : 0;
         }
         put<8, FAST>(dx + r * dx_pitch + d, v, add, left);
     }

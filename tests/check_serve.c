@@ -366,6 +366,49 @@ static void test_refusals(void **state) {
     end(&b);
 }
 
+/* A conversation is its template's text, continued; what ends a turn there ends the answer. */
+static void test_chats(void **state) {
+    kr_chat *chat;
+    (void)state;
+    assert_int_equal(kr_chat_open(&chat, NULL, "chatml"), KR_OK);
+    bench b = start((kr_server_options){.chat = chat});
+    kr_str want = {0}, got = {0};
+    begin(&b);
+    greedy(&b, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n", 40, &want);
+    answer a = post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'max_tokens': 40, 'temperature': 0, 'logprobs': true, 'top_logprobs': 2}");
+    json_t *j = json_in(&a), *c = json_array_get(json_object_get(j, "choices"), 0), *text = json_object_get(json_object_get(c, "message"), "content");
+    assert_int_equal(json_string_length(text), want.n);
+    assert_memory_equal(json_string_value(text), want.text, want.n);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(c, "logprobs"), "content")), 40);
+    json_decref(j);
+    forget(&a);
+    a = post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': [{'type': 'text', 'text': 'h'}, {'type': 'text', 'text': 'i'}]}], 'max_completion_tokens': 40, 'temperature': 0, 'stream': true}");
+    stream_text(&a, 0, &got, NULL);
+    assert_int_equal(got.n, want.n);
+    assert_memory_equal(got.text, want.text, want.n);
+    forget(&a);
+    a = post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'grammar': 'root ::= [a] [<] [|] [i] [m] [_] [e] [n] [d] [|] [>] [b]'}");
+    j = json_in(&a), c = json_array_get(json_object_get(j, "choices"), 0);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(c, "message"), "content")), "a");
+    assert_string_equal(json_string_value(json_object_get(c, "finish_reason")), "stop");
+    json_decref(j);
+    forget(&a);
+    static const char *const bad[] = {"{}", "{'messages': []}", "{'messages': 'hi'}", "{'messages': ['hi']}", "{'messages': [{'content': 'hi'}]}", "{'messages': [{'role': 'user', 'content': 7}]}",
+                                      "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'file:///etc/passwd'}}]}]}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refused_by(post(&b, "/v1/chat/completions", bad[i]), 400, "invalid_value", "messages");
+    refused_by(post(&b, "/v1/chat/completions", "{'prompt': 'hi'}"), 400, "unknown_parameter", "prompt");
+    refused_by(post(&b, "/v1/completions", "{'messages': []}"), 400, "unknown_parameter", "messages");
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'top_logprobs': 2}"), 400, "invalid_value", "top_logprobs");
+    kr_str_free(&want);
+    kr_str_free(&got);
+    end(&b);
+    kr_chat_free(chat);
+    b = start((kr_server_options){0});
+    begin(&b);
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}]}"), 400, "no_chat_template", "messages");
+    end(&b);
+}
+
 static void test_texts(void **state) {
     bench b = start((kr_server_options){0});
     (void)state;
@@ -434,7 +477,7 @@ static void test_http(void **state) {
     bench b = start((kr_server_options){.max_body = 4096});
     (void)state;
     begin(&b);
-#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: a\r\n"
+#define POST_HEAD "POST /tokenize HTTP/1.1\r\nHost: localhost\r\n"
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\n\r\n{\"content\":\"a\"}"), 200);
     assert_int_equal(status_of(&b, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"con\r\na\r\ntent\":\"a\"}\r\n0\r\n\r\n"), 200);
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 15\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
@@ -445,6 +488,9 @@ static void test_http(void **state) {
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 5000\r\n\r\n"), 413);
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 99999999999999999999999\r\n\r\n"), 413);
     assert_int_equal(status_of(&b, "GET /health HTTP/1.1\r\n\r\n"), 400); /* no host */
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"), 403);
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n"), 403);
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: LOCALHOST:8080\r\n\r\n"), 200);
     assert_true(status_of(&b, "\x16\x03\x01\x02garbage\r\n\r\n") != 200);
     kr_str s = {0}; /* more in chunks than is taken, more headers than are */
     kr_str_append(&s, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
@@ -452,7 +498,7 @@ static void test_http(void **state) {
     kr_str_append(&s, "0\r\n\r\n");
     assert_int_equal(status_of(&b, s.text), 413);
     kr_str_cut(&s, 0);
-    kr_str_appendf(&s, "GET /health HTTP/1.1\r\nHost: a\r\nX: %040000d\r\n\r\n", 0);
+    kr_str_appendf(&s, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: %040000d\r\n\r\n", 0);
     assert_int_equal(status_of(&b, s.text), 431);
     kr_str_free(&s);
     /* one connection, many requests; two at once in a pipe */
@@ -561,7 +607,7 @@ static void test_leaving(void **state) {
         }
         close(fd);
         fd = dial(&b);
-        say(fd, "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{\"prom", (size_t)(i % 50) + 16);
+        say(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"prom", (size_t)(i % 50) + 16);
         close(fd);
     }
     until(is_calm, &b, "all cancelled");
@@ -574,7 +620,7 @@ static void test_leaving(void **state) {
 /* Requests that do not arrive, and streams that nobody reads. */
 static void test_slow(void **state) {
     bench b = start((kr_server_options){.header_s = 1, .body_s = 1, .idle_s = 1, .max_unsent = 16384});
-    static const char *const parts[] = {"", "POST /tokenize HT", "POST /tokenize HTTP/1.1\r\nHost: a\r\nX:", "POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"};
+    static const char *const parts[] = {"", "POST /tokenize HT", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nX:", "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"};
     enum { N = sizeof parts / sizeof *parts };
     int fd[N], small = 4096;
     char c;
@@ -672,7 +718,7 @@ static void test_unix(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
                                        cmocka_unit_test(test_leaving), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER

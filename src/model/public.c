@@ -71,10 +71,15 @@ int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t 
 }
 
 const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_bytes) {
-    static char bytes[256][2];
+#define FOUR(i) {(char)(i)}, {(char)((i) + 1)}, {(char)((i) + 2)}, {(char)((i) + 3)}
+#define SIXTEEN(i) FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
+#define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
+    static const char bytes[256][2] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
+#undef FOUR
+#undef SIXTEEN
+#undef SIXTY_FOUR
     if (m->tokenizer) return kr_tokenizer_text(m->tokenizer, tok, n_bytes);
     if (!kr_model_is_bytes(m) || tok < 0 || tok > 255) return NULL;
-    bytes[tok][0] = (char)tok; /* every writer writes the same */
     if (n_bytes) *n_bytes = 1;
     return bytes[tok];
 }

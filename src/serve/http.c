@@ -181,28 +181,36 @@ static bool allow_key(kr_exchange *x) {
     return false;
 }
 
+static bool is_local(const char *name) {
+    size_t n = *name == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":/");
+    return (n == 9 && (strncasecmp(name, "localhost", n) == 0 || strncmp(name, "127.0.0.1", n) == 0)) || (n == 5 && strncmp(name, "[::1]", n) == 0);
+}
+
 /* Is an origin "scheme://host[:port]" of the name that the request went to, or on a loopback server a name of this machine? */
 static bool own_origin(const kr_http *h, const char *origin, const char *host) {
     const char *at = strstr(origin, "://");
     if (!at) return false;
     at += 3;
-    if (!h->loopback) return host && strcasecmp(at, host) == 0;
-    size_t n = *at == '[' ? strcspn(at, "]") + 1 : strcspn(at, ":/");
-    return (n == 9 && (strncasecmp(at, "localhost", n) == 0 || strncmp(at, "127.0.0.1", n) == 0)) || (n == 5 && strncmp(at, "[::1]", n) == 0);
+    return h->loopback ? is_local(at) : host && strcasecmp(at, host) == 0;
 }
 
 /* A page from elsewhere, in the browser of someone who can reach this server, may not ask: even an answer that it cannot read
  * costs us. */
 static bool allow_origin(kr_exchange *x) {
     const kr_http *h = x->http;
-    const char *origin = kr_exchange_header(x, "Origin");
+    const char *origin = kr_exchange_header(x, "Origin"), *host = kr_exchange_header(x, "Host");
+    /* nor may one whose name was made to point here, which to the browser is ours */
+    if (h->loopback && !h->bound_unix && !h->o.n_keys && !h->o.cors && host && !is_local(host) && strncmp(host, "127.", 4) != 0) {
+        kr_refuse(x, 403, NULL, "host_not_allowed", "This server is for this machine; it is not called %.100s (an API key, or krait serve --cors, lets it be).", host);
+        return false;
+    }
     if (!origin) return true;
     if (h->o.cors && (strcmp(h->o.cors, "*") == 0 || strcmp(h->o.cors, origin) == 0)) {
         kr_exchange_set(x, "Access-Control-Allow-Origin", "%s", h->o.cors);
         if (*h->o.cors != '*') kr_exchange_set(x, "Vary", "Origin");
         return true;
     }
-    if (own_origin(h, origin, kr_exchange_header(x, "Host"))) return true;
+    if (own_origin(h, origin, host)) return true;
     kr_refuse(x, 403, NULL, "origin_not_allowed", "Pages of %.100s may not use this server (krait serve --cors ORIGIN allows one).", origin);
     return false;
 }
@@ -381,11 +389,13 @@ static ssize_t give(void *cls, uint64_t pos, char *buf, size_t max) {
     if (in->gone || x->out.failed) return MHD_CONTENT_READER_END_WITH_ERROR;
     if (n == 0) {
         if (in->done) return MHD_CONTENT_READER_END_OF_STREAM;
+        in->line->allowed = 0;
         in->suspended = true;
         in->waits_since = kr_now();
         MHD_suspend_connection(in->c);
         return 0;
     }
+    in->line->since = kr_now(), in->line->allowed = x->http->o.send_s;
     if (n > max) n = max;
     memcpy(buf, x->out.text + in->sent, n);
     in->sent += n;
@@ -413,7 +423,7 @@ static enum MHD_Result answer(kr_exchange *x) {
     for (int i = 0; i < x->n_header; i++) MHD_add_response_header(r, x->header[i].name, x->header[i].value);
     enum MHD_Result ok = MHD_queue_response(in->c, (unsigned)x->status, r);
     MHD_destroy_response(r);
-    in->line->allowed = 0; /* from here on libmicrohttpd's limit of silence holds */
+    in->line->since = kr_now(), in->line->allowed = (x->stream ? 1 : 20) * x->http->o.send_s; /* a piece, or all of it, is to be taken by then */
     return ok;
 }
 
@@ -529,7 +539,7 @@ static void tick(kr_http *h) {
             shutdown(l->fd, SHUT_RDWR);
         }
     for (kr_exchange *x = h->all; x; x = x->in->next)
-        if (x->stream && x->in->status && x->in->suspended && !x->in->done && now - x->in->waits_since > 15 && strcmp(x->type, "text/event-stream") == 0 && !atomic_load(&x->in->busy)) {
+        if (x->in->status && x->stream && x->in->suspended && !x->in->done && now - x->in->waits_since > 15 && strcmp(x->type, "text/event-stream") == 0 && !atomic_load(&x->in->busy)) {
             kr_str_append(&x->out, ": still at it\n\n"); /* a comment, so that nobody between takes silence for the end */
             kr_exchange_wake(x);
         }
@@ -681,7 +691,7 @@ static kr_status start_daemon(kr_http *h) {
     PUT(MHD_OPTION_LISTEN_SOCKET, h->listener, NULL);
     PUT(MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header, NULL);
     PUT(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
-    PUT(MHD_OPTION_CONNECTION_TIMEOUT, o->send_s, NULL);
+    PUT(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s + 2, NULL); /* ours are nearer, see tick */
     if (o->max_per_ip) PUT(MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_per_ip, NULL);
     PUT(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)close_exchange, h);
     PUT(MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)connection, h);

@@ -6,7 +6,7 @@
  *
  * What libmicrohttpd 0.9 lets through is refused here: a length beside chunks, two lengths, requests that take
  * for ever to arrive (it only has a limit for silence), answers that nobody reads. */
-#include "serve/http.h"
+#include "serve/gate.h"
 
 #ifndef KR_WITH_SERVER
 kr_status kr_http_new(kr_http **out, const kr_http_options *o) {
@@ -19,10 +19,8 @@ bool kr_http_ending(const kr_http *h) { return (void)h, true; }
 kr_status kr_http_run(kr_http *h, double drain_s) { return (void)h, (void)drain_s, KR_ERR_MISSING; }
 void kr_http_stop(kr_http *h) { (void)h; }
 void kr_http_free(kr_http *h) { (void)h; }
-const char *kr_exchange_param(const kr_exchange *x, int i) { return (void)x, (void)i, ""; }
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
-const char *kr_exchange_path(const kr_exchange *x) { return (void)x, ""; }
 void kr_exchange_wake(kr_exchange *x) { (void)x; }
 void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) { (void)x, (void)work; }
 #else
@@ -61,8 +59,6 @@ typedef struct line {
 typedef struct kr_exchange_inside {
     struct MHD_Connection *c;
     line *line;
-    char method[16], *path;
-    char param[KR_HTTP_PARAMS][KR_HTTP_PARAM_BYTES];
     bool begun, refused, too_large, dispatched, suspended, ready, done, gone, told_gone, dead;
     size_t sent;              /* of out, to the client */
     int64_t all_sent, held;   /* held: bytes of the body counted in http->bodies */
@@ -97,10 +93,8 @@ struct kr_http {
 
 /* --- what handlers ask ------------------------------------------------------------------------------ */
 
-const char *kr_exchange_param(const kr_exchange *x, int i) { return x->in->param[i]; }
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_HEADER_KIND, name); }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_GET_ARGUMENT_KIND, name); }
-const char *kr_exchange_path(const kr_exchange *x) { return x->in->path; }
 
 static void ring(const kr_http *h) {
     uint64_t one = 1;
@@ -149,113 +143,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
-/* --- who may ask what --------------------------------------------------------------------------------- */
-
-/* Each key is compared as a whole, whatever differs first. */
-static int key_of(const kr_http *h, const char *given) {
-    int found = -1;
-    size_t n = strlen(given);
-    for (int k = 0; k < h->o.n_keys; k++) {
-        const char *key = h->o.keys[k];
-        size_t len = strlen(key);
-        volatile unsigned char diff = n != len;
-        for (size_t i = 0; i < len; i++) diff = (unsigned char)(diff | (key[i] ^ given[i < n ? i : 0]));
-        if (!diff) found = k;
-    }
-    return found;
-}
-
-static bool allow_key(kr_exchange *x) {
-    const kr_http *h = x->http;
-    const char *given = kr_exchange_header(x, "Authorization"), *other = kr_exchange_header(x, "X-API-Key");
-    if (h->o.n_keys == 0 || (x->route && (x->route->flags & KR_ROUTE_OPEN))) return true;
-    given = given && strncasecmp(given, "Bearer ", 7) == 0 ? given + 7 : other ? other : "";
-    int k = key_of(h, given);
-    if (k >= 0) {
-        x->client ^= (int64_t)(k + 1) * 0x9E3779B97F4A7C15;
-        return true;
-    }
-    kr_refuse(x, 401, NULL, *given ? "invalid_api_key" : "missing_api_key",
-              *given ? "The API key is not one of this server's." : "This server wants an API key: Authorization: Bearer KEY");
-    kr_exchange_set(x, "WWW-Authenticate", "Bearer");
-    return false;
-}
-
-static bool is_local(const char *name) {
-    size_t n = *name == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":/");
-    return (n == 9 && (strncasecmp(name, "localhost", n) == 0 || strncmp(name, "127.0.0.1", n) == 0)) || (n == 5 && strncmp(name, "[::1]", n) == 0);
-}
-
-/* Is an origin "scheme://host[:port]" of the name that the request went to, or on a loopback server a name of this machine? */
-static bool own_origin(const kr_http *h, const char *origin, const char *host) {
-    const char *at = strstr(origin, "://");
-    if (!at) return false;
-    at += 3;
-    return h->loopback ? is_local(at) : host && strcasecmp(at, host) == 0;
-}
-
-/* A page from elsewhere, in the browser of someone who can reach this server, may not ask: even an answer that it cannot read
- * costs us. */
-static bool allow_origin(kr_exchange *x) {
-    const kr_http *h = x->http;
-    const char *origin = kr_exchange_header(x, "Origin"), *host = kr_exchange_header(x, "Host");
-    /* nor may one whose name was made to point here, which to the browser is ours */
-    if (h->loopback && !h->bound_unix && !h->o.n_keys && !h->o.cors && host && !is_local(host) && strncmp(host, "127.", 4) != 0) {
-        kr_refuse(x, 403, NULL, "host_not_allowed", "This server is for this machine; it is not called %.100s (an API key, or krait serve --cors, lets it be).", host);
-        return false;
-    }
-    if (!origin) return true;
-    if (h->o.cors && (strcmp(h->o.cors, "*") == 0 || strcmp(h->o.cors, origin) == 0)) {
-        kr_exchange_set(x, "Access-Control-Allow-Origin", "%s", h->o.cors);
-        if (*h->o.cors != '*') kr_exchange_set(x, "Vary", "Origin");
-        return true;
-    }
-    if (own_origin(h, origin, host)) return true;
-    kr_refuse(x, 403, NULL, "origin_not_allowed", "Pages of %.100s may not use this server (krait serve --cors ORIGIN allows one).", origin);
-    return false;
-}
-
-/* --- routes ------------------------------------------------------------------------------------------- */
-
-static bool matches(const char *pattern, const char *path, char param[KR_HTTP_PARAMS][KR_HTTP_PARAM_BYTES]) {
-    int k = 0;
-    while (*pattern) {
-        if (*pattern == '{') {
-            size_t n = strcspn(path, "/");
-            if (n == 0 || n >= KR_HTTP_PARAM_BYTES || k == KR_HTTP_PARAMS) return false;
-            memcpy(param[k], path, n);
-            param[k++][n] = 0;
-            path += n;
-            pattern += strcspn(pattern, "}") + 1;
-        } else if (*pattern++ != *path++) return false;
-    }
-    return *path == 0;
-}
-
-static bool find_route(kr_exchange *x) {
-    const char *method = strcmp(x->in->method, "HEAD") == 0 ? "GET" : x->in->method;
-    kr_str others = {0};
-    for (const kr_route *const *t = x->http->o.routes; *t; t++)
-        for (const kr_route *r = *t; r->path; r++) {
-            if (!matches(r->path, x->in->path, x->in->param)) continue;
-            if (strcmp(r->method, method) == 0) return x->route = r, kr_str_free(&others), true;
-            kr_str_appendf(&others, "%s%s", others.n ? ", " : "", r->method);
-        }
-    if (others.n && strcmp(method, "OPTIONS") == 0 && x->http->o.cors) { /* a browser asks before it asks */
-        const char *wants = kr_exchange_header(x, "Access-Control-Request-Headers");
-        x->status = 204;
-        kr_exchange_set(x, "Access-Control-Allow-Methods", "%s", kr_str_text(&others));
-        if (wants) kr_exchange_set(x, "Access-Control-Allow-Headers", "%s", wants);
-        kr_exchange_set(x, "Access-Control-Max-Age", "86400");
-    } else if (others.n) {
-        kr_refuse(x, 405, NULL, "method_not_allowed", "%s takes %s, not %s.", x->in->path, kr_str_text(&others), x->in->method);
-        kr_exchange_set(x, "Allow", "%s", kr_str_text(&others));
-    } else {
-        kr_refuse(x, 404, NULL, "unknown_url", "Unknown request URL: %s %.200s. docs/serve.md lists the routes.", x->in->method, x->in->path);
-    }
-    kr_str_free(&others);
-    return false;
-}
+/* --- an exchange begins ------------------------------------------------------------------------------- */
 
 static enum MHD_Result count_length(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
     (void)kind, (void)value;
@@ -274,12 +162,7 @@ static bool admit(kr_exchange *x) {
         kr_exchange_set(x, "Connection", "close");
         return false;
     }
-    if (!allow_origin(x)) return false;
-    if (!find_route(x)) {
-        if (x->status != 204) allow_key(x); /* without a key nothing is said of what there is */
-        return false;
-    }
-    if (!allow_key(x)) return false;
+    if (!kr_gate_open(x, &(kr_gate){&h->o, h->loopback})) return false;
     if (kr_http_ending(h) && !(x->route->flags & KR_ROUTE_ALWAYS)) {
         kr_refuse_status(x, KR_ERR_STOPPED, NULL);
         kr_exchange_set(x, "Connection", "close");
@@ -332,7 +215,7 @@ static void *open_exchange(void *cls, const char *uri, struct MHD_Connection *c)
 }
 
 static void free_exchange(kr_exchange *x) {
-    kr_mem_free(x->in->path);
+    kr_mem_free(x->path);
     kr_mem_free(x->in);
     kr_mem_free(x);
 }
@@ -347,9 +230,9 @@ static void write_log(kr_exchange *x, bool aborted) {
     gmtime_r(&t.tv_sec, &tm);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
     kr_str_appendf(&s, "{\"time\":\"%s.%03ldZ\",\"id\":\"%s\",\"from\":\"%s\",\"method\":", when, t.tv_nsec / 1000000, x->id, x->in->from);
-    kr_str_append_json_text(&s, x->in->method, strlen(x->in->method));
+    kr_str_append_json_text(&s, x->method, strlen(x->method));
     kr_str_append(&s, ",\"path\":");
-    kr_str_append_json_text(&s, x->in->path ? x->in->path : "", x->in->path ? strlen(x->in->path) : 0);
+    kr_str_append_json_text(&s, x->path ? x->path : "", x->path ? strlen(x->path) : 0);
     kr_str_appendf(&s, ",\"status\":%d,\"seconds\":%.4f,\"in_bytes\":%zu,\"out_bytes\":%lld", x->in->status, kr_now() - x->at, x->body.n,
                    (long long)x->in->all_sent);
     if (x->n_prompt) kr_str_appendf(&s, ",\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"completion_tokens\":%lld", (long long)x->n_prompt, (long long)x->n_cached, (long long)x->n_written);
@@ -482,8 +365,8 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
     if (!in->begun) {
         in->begun = true;
         in->line->since = kr_now(), in->line->allowed = x->http->o.body_s;
-        snprintf(in->method, sizeof in->method, "%s", method);
-        if (!(in->path = kr_mem_strdup(url))) return MHD_NO;
+        snprintf(x->method, sizeof x->method, "%s", method);
+        if (!(x->path = kr_mem_strdup(url))) return MHD_NO;
         address(x);
         in->refused = !admit(x);
         bool body = kr_exchange_header(x, "Transfer-Encoding") || (kr_exchange_header(x, "Content-Length") && strcmp(kr_exchange_header(x, "Content-Length"), "0") != 0);

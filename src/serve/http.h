@@ -49,6 +49,8 @@ struct kr_exchange {
     kr_http *http;
     void *user;           /* kr_http_options.user */
     const kr_route *route;
+    char method[16], *path;
+    char param[KR_HTTP_PARAMS][KR_HTTP_PARAM_BYTES]; /* what stood for {words} of the route's path */
     char id[40];          /* of this request, unguessable: also X-Request-Id */
     int64_t client;       /* whose: by API key and address */
     double at;            /* kr_now() when its first line was there */
@@ -72,12 +74,10 @@ struct kr_exchange {
 
 /* --- for handlers ------------------------------------------------------------------------------ */
 
-/* What stood for the i-th {word} of the route's path. */
-const char *kr_exchange_param(const kr_exchange *x, int i);
+static inline const char *kr_exchange_param(const kr_exchange *x, int i) { return x->param[i]; }
 /* NULL: there is none. */
 const char *kr_exchange_header(const kr_exchange *x, const char *name);
 const char *kr_exchange_query(const kr_exchange *x, const char *name);
-const char *kr_exchange_path(const kr_exchange *x);
 /* One more header of the answer; of more than KR_HTTP_HEADERS the last is lost. */
 void kr_exchange_set(kr_exchange *x, const char *name, const char *fmt, ...) KR_PRINTF(3, 4);
 /* Has step called soon; from any thread, until drop. */

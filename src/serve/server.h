@@ -1,6 +1,7 @@
 /* server.h - the server as its routes see it.
  *
  *     http.c          connections; the only file that knows libmicrohttpd
+ *     gate.c          who may ask what
  *     exchange.c      errors, JSON text
  *     server.c        opening, the list of all routes
  *     ask.c           the fields of a request

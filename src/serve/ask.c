@@ -323,7 +323,7 @@ static bool small_enough(kr_ask *a, const char *param, int64_t n) {
 
 bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_bytes) {
     const kr_model *m = kr_server_of(a->x)->model;
-    const kr_chat *chat = a->chat ? kr_server_of(a->x)->opt.chat : NULL;
+    const kr_chat *chat = a->chat && !a->from ? kr_server_of(a->x)->opt.chat : NULL;
     int64_t n = chat ? kr_chat_encode(chat, m, text, (int64_t)n_bytes, NULL, 0) : kr_encode(m, text, (int64_t)n_bytes, NULL, 0);
     if (n < 0) {
         kr_refuse(a->x, 400, param, "no_tokenizer", "%s; send token ids.", kr_error());

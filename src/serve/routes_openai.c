@@ -85,20 +85,44 @@ static void add_stops(kr_ask *a) {
     }
 }
 
+/* The messages as text, from `*from` on.  Templates write whole conversations, so behind a state that ends within the model's turn
+ * one is written whose last answer is a mark: what follows the mark ends that turn and goes on with the messages. */
+static kr_status render_talk(const kr_ask *a, const talk *t, char **text, const char **from) {
+    static const char mark[] = "what-the-state-has-said";
+    const kr_chat *c = kr_server_of(a->x)->opt.chat;
+    if (!a->from_open) {
+        KR_TRY(kr_chat_render(c, t->say, t->n, true, text));
+        *from = *text;
+        return KR_OK;
+    }
+    kr_chat_message *all = kr_mem_array((size_t)t->n + 2, sizeof *all);
+    if (!all) KR_FAIL(KR_ERR_NOMEM, "no memory for %lld messages", (long long)t->n);
+    all[0] = (kr_chat_message){"user", "-"}, all[1] = (kr_chat_message){"assistant", mark};
+    memcpy(all + 2, t->say, (size_t)t->n * sizeof *all);
+    kr_status st = kr_chat_render(c, all, t->n + 2, true, text);
+    kr_mem_free(all);
+    KR_TRY(st);
+    *from = strstr(*text, mark);
+    if (!*from) KR_FAIL(KR_ERR_ARG, "the chat template does not show what was said before, so a state cannot be gone on from");
+    *from += sizeof mark - 1;
+    return KR_OK;
+}
+
 static bool chat_prompt(kr_ask *a) {
     const kr_server *s = kr_server_of(a->x);
     talk t = {0};
     char *text = NULL;
+    const char *from = NULL;
     if (!s->opt.chat) {
         kr_refuse(a->x, 400, "messages", "no_chat_template", "This model brings no chat template; krait serve --chat-template NAME chooses one.");
         return false;
     }
     bool ok = read_messages(a, &t);
     if (ok) {
-        kr_status st = kr_chat_render(s->opt.chat, t.say, t.n, true, &text);
+        kr_status st = render_talk(a, &t, &text, &from);
         if (st != KR_OK) kr_refuse_status(a->x, st == KR_ERR_NUMERIC ? KR_ERR_ARG : st, "messages"), ok = false;
     }
-    ok = ok && kr_ask_add_text(a, "messages", text, strlen(text));
+    ok = ok && kr_ask_add_text(a, "messages", from, strlen(from));
     if (ok) add_stops(a);
     kr_chat_text_free(text);
     free_talk(&t);

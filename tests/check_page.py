@@ -464,6 +464,70 @@ def case_hostile_markdown(p, s):
         assert ms < 3000, "%d ms for %r ..." % (ms, text[:12])
 
 
+# --- states -------------------------------------------------------------------------------------------------
+
+def case_states(p, s):
+    p.send("one")
+    first = asked(s)[-1]["save_state"]
+    assert "state" not in asked(s)[-1], "a first request goes on from a state"
+    s.text = "Second answer."
+    p.send("two")
+    same((asked(s)[-1]["state"], [m["content"] for m in asked(s)[-1]["messages"]]), (first, ["two"]), "what the second request goes on from")
+    same([path for method, path, _ in s.asked if path.endswith("/fork")], [], "forks on a straight way")
+    assert "state of 40 tokens" in p.text("#figures"), p.text("#figures")
+    # a branch is a fork
+    p.js("document.querySelectorAll('.turn.model')[0].querySelector('[title=\"Branch from here\"]').click()")
+    s.text = "Other answer."
+    p.send("three")
+    forks = [(path, body["name"]) for method, path, body in s.asked if path.endswith("/fork")]
+    branch = asked(s)[-1]["save_state"]
+    same(forks, [("/v1/states/" + first + "/fork", branch)], "the fork")
+    same(asked(s)[-1]["state"], branch, "what the branch goes on from")
+    same(s.states[branch], "oneA short answer.threeOther answer.", "what the state of the branch has read")
+    # another try is one, too
+    p.chord(Keys.ALT, "r")
+    p.wait(lambda: p.texts(".siblings > span")[-1:] == ["2 of 2"], "another try")
+    p.idle()
+    same(len([1 for _, path, _ in s.asked if path.endswith("/fork")]), 2, "forks after another try")
+    assert "4 states" in p.text(".hint"), p.text(".hint")
+    # a server that lost its states gets the whole text
+    s.states.clear()
+    s.text = "Still here."
+    p.send("four")
+    same(len(asked(s)[-1]["messages"]), 5, "messages sent to a server that lost the state")
+    same(p.replies()[-1], "Still here.", "the reply of such a server")
+    # other instructions: nothing that was read before is of use
+    p.click("#open-settings")
+    p.js("const e = document.querySelector('#set-system'); e.value = 'Be brief.'; e.dispatchEvent(new Event('input'))")
+    p.send("five")
+    same((asked(s)[-1].get("state"), asked(s)[-1]["messages"][0]["role"]), (None, "system"), "a request after other instructions")
+    # switched off
+    p.js("document.querySelector('#set-states').click()")
+    p.send("six")
+    assert "state" not in asked(s)[-1] and "save_state" not in asked(s)[-1], asked(s)[-1]
+
+
+def case_no_states(p, s):
+    s.keeps = False
+    p.reload()
+    grow_tree(p, s)
+    for body in asked(s):
+        assert "state" not in body and "save_state" not in body, body
+    same(len(asked(s)[-1]["messages"]), 3, "messages of a branch without states")
+    p.click("#open-settings")
+    same(p.js("return document.querySelector('#set-states').disabled"), True, "the switch of states")
+
+
+def case_states_completion(p, s):
+    choose_completion(p)
+    p.send("Once")
+    first = asked(s)[-1]["save_state"]
+    p.send("")
+    same((asked(s)[-1]["state"], asked(s)[-1]["prompt"]), (first, ""), "going on without words")
+    p.send(" then")
+    same(asked(s)[-1]["prompt"], " then", "the words alone")
+
+
 # --- probabilities ------------------------------------------------------------------------------------------
 
 def case_probabilities(p, s):
@@ -885,6 +949,32 @@ def case_real_completion(p, s, real):
     same(p.texts(".siblings > span"), ["2 of 2"], "the tries after a reload")
 
 
+def case_real_chat(p, s, real):
+    p.fresh(s.chat_page)
+    p.js("""const s = JSON.parse(localStorage.getItem("krait/settings") ?? "{}");
+        localStorage.setItem("krait/settings", JSON.stringify({ ...s, temperature: 0, max_tokens: 24, tint: false, odds: true, states: true }))""")
+    p.reload()
+    p.send("the krait is a small snake")
+    p.send("at night near water")
+    fresh = p.replies()[-1]
+    assert len(fresh) > 10, "a short reply: %r" % fresh
+    assert re.search(r"state of [\d,]+ tokens", p.text("#figures")), p.text("#figures")
+    prompt = p.js("""const key = Object.keys(localStorage).find((k) => k.includes("conversation"));
+        const c = JSON.parse(localStorage.getItem(key)), models = Object.values(c.nodes).filter((n) => n.role === "model"); return models.map((n) => n.stats.prompt);""")
+    assert prompt[1] < prompt[0] + 24, "the second request read all again: %s tokens" % prompt
+    p.chord(Keys.ALT, "r")
+    p.wait(lambda: p.texts(".siblings > span")[-1:] == ["2 of 2"], "a second reply")
+    p.idle()
+    same(p.replies()[-1], fresh, "a reply from a fork of the same state")
+    assert "3 states" in p.text(".hint"), p.text(".hint")
+    p.click("#open-settings")
+    p.click("label:has(#set-states)")
+    p.chord(Keys.ALT, "r")
+    p.wait(lambda: p.texts(".siblings > span")[-1:] == ["3 of 3"], "a third reply")
+    p.idle()
+    same(p.replies()[-1], fresh, "a reply from the text instead of a state")
+
+
 def case_real_page(p, s, real):
     p.cdp("Network.setCacheDisabled", cacheDisabled=True)
     p.fresh(s.page)
@@ -923,11 +1013,13 @@ def main():
     build, names = sys.argv[1] if len(sys.argv) > 1 else "build", sys.argv[2:]
     real, url = prepare(build)
     stage = Stage(page=url)
+    stage.chat_page = real.serve("--chat-template", "chatml", "--states", "states")
     page, bad, began = Page(stage), 0, time.monotonic()
     cases = [(name[5:], run) for name, run in globals().items() if name.startswith("case_") and (not names or name[5:] in names)]
     try:
         for name, run in cases:
             stage.reset()
+            stage.keeps = "states" in name
             start = time.monotonic()
             try:
                 page.fresh()

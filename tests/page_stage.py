@@ -49,6 +49,10 @@ class Stage(ThreadingHTTPServer):
     def answer(self, body):
         return self.text(body) if callable(self.text) else self.text
 
+    def read(self, body):
+        """The text of a request, without what its state holds."""
+        return body["prompt"] if "prompt" in body else "".join(m["content"] for m in body["messages"])
+
     def handle_error(self, request, client_address):
         pass                        # a browser that went away
 
@@ -108,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def props(self):
         s = self.server
-        return {"state_bytes": 19_400_000, "chat_template": "chatml" if s.template else None, "states": s.keeps}
+        return {"state_bytes": 19_400_000, "chat_template": "chatml" if s.template else None, "named_states": s.keeps}
 
     def page(self, path):
         if self.server.page:
@@ -157,8 +161,8 @@ class Handler(BaseHTTPRequestHandler):
             failure = s.failures.pop(0) if s.failures else None
         if failure:
             return self.error(failure[0], failure[2], failure[1])
-        if body.get("state"):
-            s.states[body["state"]] = True
+        if body.get("state") and body["state"] not in s.states:
+            return self.error(404, {"message": "There is no state %s." % body["state"], "param": "state", "code": "state_not_found"})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -193,6 +197,9 @@ class Handler(BaseHTTPRequestHandler):
         self.event({"choices": [{"index": 0, "delta": {}, "text": "", "finish_reason": finish}]})
         self.event({"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": min(limit, len(tokens)), "total_tokens": 20,
                                              "prompt_tokens_details": {"cached_tokens": 12}}})
+        if body.get("save_state"):
+            s.states[body["save_state"]] = s.states.get(body.get("state"), "") + s.read(body) + s.answer(body)
+            self.event({"choices": [], "state": {"name": body["save_state"], "n_tokens": 40}})
         self.event(b"[DONE]")
         self.chunk(b"")
 

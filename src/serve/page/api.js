@@ -4,9 +4,9 @@ const base = new URL(".", document.baseURI); // also behind a proxy that serves 
 
 /** What went wrong: `kind` says what can be done about it, `after` is how many seconds the server wants to be left alone. */
 export class Trouble extends Error {
-    constructor(kind, title, text, { after = null, detail = "" } = {}) {
+    constructor(kind, title, text, { after = null, detail = "", status = 0, param = null } = {}) {
         super(text);
-        Object.assign(this, { kind, title, after, detail });
+        Object.assign(this, { kind, title, after, detail, status, param });
     }
 }
 
@@ -61,7 +61,7 @@ function secondsOf(header) {
 
 function troubleOf(status, error, after) {
     const detail = typeof error.message === "string" ? error.message : "";
-    const make = (kind, title, text) => new Trouble(kind, title, text, { after, detail });
+    const make = (kind, title, text) => new Trouble(kind, title, text, { after, detail, status, param: error.param });
     if (status === 401 || status === 403)
         return make("key", "This server wants a key", "Enter the API key that the server was started with.");
     if (status === 404) return make("missing", "The server does not have this", "It may be of another version, or what was asked for is gone.");

@@ -6,6 +6,7 @@ import { clearNotice, notice, toast, wentWell } from "./notice.js";
 import { hideOdds, oddsShown, watch } from "./probabilities.js";
 import { figuresOf, write } from "./run.js";
 import { drawSettings, settingsFrom } from "./settings.js";
+import { dropAll } from "./states.js";
 import * as store from "./store.js";
 import { drawThread, redraw } from "./thread.js";
 import { drawTree } from "./tree.js";
@@ -53,7 +54,7 @@ function serverOf(models, props) {
     const stateBytes = Number(props.state_bytes) || 0;
     return {
         model: models.data?.[0]?.id ?? "", chat: props.chat_template === undefined ? null : Boolean(props.chat_template),
-        states: Boolean(props.states), stateBytes, stateSize: bytes(stateBytes),
+        states: Boolean(props.named_states), stateBytes, stateSize: bytes(stateBytes),
     };
 }
 
@@ -114,7 +115,7 @@ function drawFigures() {
         figure("first token", stats.first && seconds(stats.first), "From sending to the first token"),
         figure("tokens", stats.tokens && count(stats.tokens), "Tokens written"),
         figure("known", stats.known && count(stats.known) + " of " + count(stats.prompt), "Tokens of the text that did not have to be read again"),
-        figure("state", server.stateBytes && server.stateSize, "All that the model remembers; it does not grow with the text"),
+        figure(stats.held ? "state of " + count(stats.held) + " tokens" : "state", server.stateBytes && server.stateSize, "All that the model remembers; it does not grow with the text"),
     ].filter(Boolean));
 }
 
@@ -263,13 +264,20 @@ function remove(node) {
     const { current } = app, before = current.leaf, gone = store.removeNode(current, node.id);
     keep(current);
     draw();
+    const forGood = dropLater(gone);
     toast(gone.length === 1 ? "Deleted." : "Deleted, with " + (gone.length - 1) + " that followed.", "Undo", () => {
+        clearTimeout(forGood);
         for (const one of gone) current.nodes[one.id] = one;
         current.leaf = before;
         keep(current);
         draw();
     });
     byId("words").focus();
+}
+
+/** The states of deleted texts go when undoing is over. */
+function dropLater(nodes) {
+    return setTimeout(() => dropAll(nodes), 10000);
 }
 
 // --- conversations --------------------------------------------------------------------------------------
@@ -305,7 +313,9 @@ function forget(conversation) {
     store.forget(conversation);
     if (app.current === conversation) fresh();
     else draw();
+    const forGood = dropLater(Object.values(conversation.nodes));
     toast("Conversation deleted.", "Undo", () => {
+        clearTimeout(forGood);
         app.conversations.push(conversation);
         keep(conversation);
         open(conversation);
@@ -341,7 +351,10 @@ async function importFile(file) {
 
 function changed(what) {
     store.saveThing("settings", app.settings);
-    if (what === "conversation") keep(app.current);
+    if (what === "conversation") {
+        dropAll(Object.values(app.current.nodes)); // they were read with other instructions
+        keep(app.current);
+    }
     if (what === "reset") drawPaneSettings();
     if (what === "look") look();
 }

@@ -2,25 +2,26 @@
 
 import { pieceOf, stream } from "./api.js";
 import { samplingOf } from "./settings.js";
+import { fieldsFor, forgetIfTheirs, knownOf, prune } from "./states.js";
 import { addNode, pathTo } from "./store.js";
 
 const DRAW_EVERY = 50; // ms: more often than this nobody reads
 
-/** The request that continues after `parent`; `begun` is how the reply begins already. */
-function requestFor(app, conversation, parent, begun) {
-    const { settings, server } = app, path = pathTo(conversation, parent);
+/** The request that continues `path` from behind path[at]; `begun` is how the reply begins already. */
+function requestFor(app, conversation, path, at, begun) {
+    const { settings, server } = app, texts = path.slice(at + 1);
     const body = { ...samplingOf(settings), stream: true, stream_options: { include_usage: true } };
     if (server.model) body.model = server.model;
     if (conversation.mode === "completion") {
         if (settings.odds) body.logprobs = 5;
-        return { url: "v1/completions", body: { ...body, prompt: path.map((node) => node.text).join("") + begun } };
+        return { url: "v1/completions", body: { ...body, prompt: texts.map((node) => node.text).join("") + begun } };
     }
     if (settings.odds) Object.assign(body, { logprobs: true, top_logprobs: 5 });
-    return { url: "v1/chat/completions", body: { ...body, messages: messagesOf(conversation, path) } };
+    return { url: "v1/chat/completions", body: { ...body, messages: messagesOf(conversation, texts, at) } };
 }
 
-function messagesOf(conversation, path) {
-    const system = conversation.system.trim() ? [{ role: "system", content: conversation.system }] : [];
+function messagesOf(conversation, path, at) {
+    const system = at < 0 && conversation.system.trim() ? [{ role: "system", content: conversation.system }] : [];
     return [...system, ...path.map((node) => ({ role: node.role === "user" ? "user" : "assistant", content: node.text }))];
 }
 
@@ -30,15 +31,14 @@ function messagesOf(conversation, path) {
  * Calls hooks.begin(run) once, hooks.draw(run) as text arrives, hooks.end(run).
  */
 export async function write(app, conversation, parent, begun, hooks) {
-    const { url, body } = requestFor(app, conversation, parent, begun?.text ?? "");
-    const before = conversation.leaf;
+    const before = conversation.leaf, path = pathTo(conversation, parent);
     const node = addNode(conversation, parent, "model", begun?.text ?? "");
     if (begun?.tokens) node.tokens = begun.tokens;
     const run = { conversation, node, control: new AbortController(), started: performance.now(), first: null, last: null, tokens: 0, timer: null };
     app.run = run;
     hooks.begin(run);
     try {
-        await stream(url, body, run.control.signal, (event) => take(run, event, hooks));
+        await attempt(app, run, path, begun, hooks);
     } catch (error) {
         node.stats = { finish: error.name === "AbortError" ? "stopped" : "lost" };
         if (error.name === "AbortError") return;
@@ -49,6 +49,21 @@ export async function write(app, conversation, parent, begun, hooks) {
         node.stats = { ...node.stats, ...figuresOf(run) };
         app.run = null;
         hooks.end(run);
+    }
+}
+
+/** Goes on from the last state that the server has on the way; without, if it has lost that one. */
+async function attempt(app, run, path, begun, hooks) {
+    const { conversation, node, control } = run, at = knownOf(app, path);
+    const { url, body } = requestFor(app, conversation, path, at, begun?.text ?? "");
+    const had = node.text;
+    try {
+        Object.assign(body, await fieldsFor(app, conversation, path, at, node, control.signal));
+        await stream(url, body, control.signal, (event) => take(run, event, hooks));
+        prune(conversation);
+    } catch (error) {
+        if (node.text !== had || !forgetIfTheirs(error, path, at)) throw error;
+        await attempt(app, run, path, begun, hooks);
     }
 }
 
@@ -65,9 +80,13 @@ function take(run, event, hooks) {
         run.tokens += tokens?.length || 1;
         node.text += text;
     }
-    if (tokens?.length && node.text.length >= 0) keepTokens(node, tokens, text);
+    if (tokens?.length) keepTokens(node, tokens, text);
     if (finish) node.stats = { ...node.stats, finish };
     if (usage) run.usage = usage;
+    if (event.state?.name && !event.state.error) {
+        node.state = event.state.name;
+        run.held = event.state.n_tokens;
+    }
     run.timer ??= setTimeout(() => { run.timer = null; hooks.draw(run); }, DRAW_EVERY);
 }
 
@@ -78,7 +97,7 @@ function keepTokens(node, tokens, text) {
     if (covered + text.length === node.text.length) node.tokens.push(...tokens);
 }
 
-/** { first, rate, tokens, prompt, known } of a run, as far as it has come: seconds, and tokens per second. */
+/** { first, rate, tokens, prompt, known, held } of a run, as far as it has come: seconds, and tokens per second. */
 export function figuresOf(run) {
     const written = run.usage?.completion_tokens ?? run.tokens, spent = (run.last - run.first) / 1000;
     const figures = { tokens: written };
@@ -87,5 +106,6 @@ export function figuresOf(run) {
     if (run.usage) figures.prompt = run.usage.prompt_tokens;
     const known = run.usage?.prompt_tokens_details?.cached_tokens;
     if (Number.isFinite(known)) figures.known = known;
+    if (run.held) figures.held = run.held;
     return figures;
 }

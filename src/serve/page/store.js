@@ -210,7 +210,7 @@ function checkedNode(n) {
 
 function checkedStats(s) {
     const stats = {};
-    for (const name of ["first", "rate", "tokens", "prompt", "known"]) if (Number.isFinite(s[name])) stats[name] = s[name];
+    for (const name of ["first", "rate", "tokens", "prompt", "known", "held"]) if (Number.isFinite(s[name])) stats[name] = s[name];
     if (typeof s.finish === "string") stats.finish = s.finish.slice(0, 40);
     return stats;
 }

@@ -86,15 +86,15 @@ static bool add_key(setup *s, const char *key) {
     return true;
 }
 
-static bool read_keys(setup *s, const char *path) {
+static int read_keys(setup *s, const char *path) {
     size_t n;
-    if (s->key_text) return misuse("serve", "one --api-key-file, please"), false;
-    if (!(s->key_text = read_all(path, &n))) return false;
+    if (s->key_text) return misuse("serve", "one --api-key-file, please");
+    if (!(s->key_text = read_all(path, &n))) return EXIT_FAILED;
     int before = s->o.n_keys;
     for (char *line = strtok(s->key_text, "\r\n"); line; line = strtok(NULL, "\r\n"))
-        if (*line != '#' && !add_key(s, line)) return false;
-    if (s->o.n_keys == before) return misuse("serve", "%s holds no key", path), false;
-    return true;
+        if (*line != '#' && !add_key(s, line)) return EXIT_USAGE;
+    if (s->o.n_keys == before) return misuse("serve", "%s holds no key", path);
+    return 0;
 }
 
 static bool is_loopback(const char *host) { return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0; }
@@ -157,7 +157,7 @@ static int read_options(setup *s, int argc, char **argv) {
         {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
-    int n_options = 0;
+    int n_options = 0, code;
     while (options[n_options].name) n_options++;
     for (int i = 0; i < N_NUMBERS; i++) options[n_options++] = (struct option){numbers[i].name, 1, NULL, NUMBERS + i};
     for (int c; (c = getopt_long(argc, argv, "p:h", options, NULL)) != -1;) switch (c) {
@@ -168,7 +168,7 @@ static int read_options(setup *s, int argc, char **argv) {
         case CERT: if (!(s->cert = read_all(optarg, &n))) return EXIT_FAILED; break;
         case KEY: if (!(s->key_pem = read_all(optarg, &n))) return EXIT_FAILED; break;
         case API_KEY: if (!add_key(s, optarg)) return EXIT_USAGE; break;
-        case API_KEY_FILE: if (!read_keys(s, optarg)) return EXIT_USAGE; break;
+        case API_KEY_FILE: if ((code = read_keys(s, optarg)) != 0) return code; break;
         case CORS: o->cors = optarg; break;
         case NAME: o->name = optarg; break;
         case TEMPLATE: s->template = optarg; break;

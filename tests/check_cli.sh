@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize tokenizer inspect quantize; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize tokenizer inspect quantize serve; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -49,6 +49,13 @@ expect 2 'want a model and at least one file' eval model
 expect 2 'want one model' info
 expect 2 'name a folder' verify
 expect 2 'one recipe too many' train a b
+expect 2 'want one model' serve
+expect 2 'wrong option' serve model --no-such-option
+expect 2 'port is "70000"' serve model --port 70000
+expect 2 'go together' serve model --tls-cert text.txt
+expect 2 'at most 256' serve model --api-key ''
+expect 3 '/nowhere/keys' serve model --api-key-file /nowhere/keys
+expect 3 '/nowhere/model' serve /nowhere/model
 expect 2 'wants a value' train --lr
 expect 3 'did you mean "batch_size"' train --batch_sise=3
 expect 3 'did you mean "d_state"' train --mixer.d_stat=3

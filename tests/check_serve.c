@@ -387,6 +387,15 @@ static void test_chats(void **state) {
     assert_int_equal(got.n, want.n);
     assert_memory_equal(got.text, want.text, want.n);
     forget(&a);
+    kr_str_free(&want);
+    greedy(&b, "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nwell, ", 20, &want); /* an answer that was begun is gone on with */
+    a = post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}, {'role': 'assistant', 'content': [{'type': 'text', 'text': 'well, '}]}], 'continue_final_message': true, 'max_tokens': 20, 'temperature': 0}");
+    j = json_in(&a), text = json_object_get(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "message"), "content");
+    assert_int_equal(json_string_length(text), want.n);
+    assert_memory_equal(json_string_value(text), want.text, want.n);
+    json_decref(j);
+    forget(&a);
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'continue_final_message': true}"), 400, "invalid_value", "continue_final_message");
     a = post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'grammar': 'root ::= [a] [<] [|] [i] [m] [_] [e] [n] [d] [|] [>] [b]'}");
     j = json_in(&a), c = json_array_get(json_object_get(j, "choices"), 0);
     assert_string_equal(json_string_value(json_object_get(json_object_get(c, "message"), "content")), "a");

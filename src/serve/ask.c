@@ -43,6 +43,7 @@ static const plain fields[] = {
     {"ignore_eos", FLAG, BOTH, AT(ignore_eos), 0, 0, 1},
     {"cache_prompt", FLAG, BOTH, AT(cache_prompt), 1, 0, 1},
     {"max_tokens", COUNT, BOTH, AT(max_tokens), NAN, 1, 1e15},
+    {"continue_final_message", FLAG, CHAT, AT(continue_final), 0, 0, 1},
     {"max_completion_tokens", COUNT, CHAT, AT(max_tokens), NAN, 1, 1e15},
     {"logprobs", COUNT, COMPLETION, AT(n_top), NAN, 0, 20},
     {"logprobs", FLAG, CHAT, AT(logprobs), 0, 0, 1},

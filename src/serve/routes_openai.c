@@ -118,13 +118,25 @@ static bool chat_prompt(kr_ask *a) {
         return false;
     }
     bool ok = read_messages(a, &t);
+    int64_t n = t.n;
+    const char *begun = ""; /* an answer that is to be gone on with */
+    if (ok && a->continue_final) {
+        if (strcmp(t.say[t.n - 1].role, "assistant") == 0) begun = t.say[--t.n].content;
+        else ok = false, kr_refuse(a->x, 400, "continue_final_message", "invalid_value", "The last message is of %s, want one of assistant to go on with.", t.say[t.n - 1].role);
+    }
     if (ok) {
         kr_status st = render_talk(a, &t, &text, &from);
         if (st != KR_OK) kr_refuse_status(a->x, st == KR_ERR_NUMERIC ? KR_ERR_ARG : st, "messages"), ok = false;
     }
-    ok = ok && kr_ask_add_text(a, "messages", from, strlen(from));
+    if (ok) {
+        kr_str all = {0};
+        kr_str_append(&all, from), kr_str_append(&all, begun);
+        ok = kr_str_status(&all) == KR_OK ? kr_ask_add_text(a, "messages", kr_str_text(&all), all.n) : (kr_refuse_status(a->x, KR_ERR_NOMEM, NULL), false);
+        kr_str_free(&all);
+    }
     if (ok) add_stops(a);
     kr_chat_text_free(text);
+    t.n = n;
     free_talk(&t);
     return ok;
 }

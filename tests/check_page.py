@@ -231,6 +231,35 @@ def case_regenerate(p, s):
     p.wait(lambda: p.texts(".siblings > span") == ["3 of 3"], "a third try by the keyboard")
 
 
+def case_go_on(p, s):
+    s.text, s.delay = "word " * 30 + "end.", 0.02
+    p.send("Tell", wait=False)
+    p.wait(lambda: len((p.replies() or [""])[-1]) > 20, "some words")
+    p.click("#send")
+    p.idle()
+    begun = p.replies()[-1]
+    p.named("Go on").click()
+    p.wait(lambda: p.replies() == [s.text], "the rest of the reply")
+    p.idle()
+    body = asked(s)[-1]
+    same((body["continue_final_message"], body["messages"][-1]["role"]), (True, "assistant"), "what the rest was asked with")
+    assert begun.startswith(body["messages"][-1]["content"].strip()), "%r is not gone on with" % begun
+    same(p.texts(".siblings"), [], "no other try was made")
+    same(p.js("return [...document.querySelectorAll('.turn.model .tok')].map((t) => t.textContent).join('')"), s.text, "its tokens")
+
+
+def case_other_token(p, s):
+    s.text = "The snake sleeps by day."
+    p.send("Tell")
+    [t for t in p.all(".turn.model .tok") if t.text.strip() == "sleeps"][0].click()
+    other = p.js("return document.querySelector('#odds button .what').textContent").replace("␣", " ")
+    p.click("#odds button")
+    p.wait(lambda: p.texts(".siblings > span") == ["2 of 2"], "a branch with another token")
+    p.idle()
+    same(asked(s)[-1]["messages"][-1], {"role": "assistant", "content": "The snake" + other}, "what it begins with")
+    same(p.replies(), ["The snake" + other + " by day."], "the branch with another token")
+
+
 def case_edit(p, s):
     p.send("Tell me of cats")
     p.one("#words").send_keys(Keys.ARROW_UP)

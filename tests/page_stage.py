@@ -183,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
     def stream(self, body, chat):
         s, tokens = self.server, tokens_of(self.server.answer(body))
         limit = body.get("max_tokens", 1 << 30)
+        if body.get("continue_final_message"):
+            tokens = tokens[len(tokens_of(body["messages"][-1]["content"])):]
         time.sleep(s.first)
         for i, token in enumerate(tokens[:limit]):
             if s.cut_after is not None and i == s.cut_after:

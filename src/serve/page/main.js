@@ -20,7 +20,7 @@ const app = {
     settings: settingsFrom(store.loadThing("settings", {})),
     server: { model: "", chat: null, states: false, stateBytes: 0, stateSize: "" },
 
-    show, again, edit, edited, branch, remove, start, setMode,
+    show, again, edit, edited, branch, remove, start, goOn, setMode,
 };
 const find = (id) => app.conversations.find((conversation) => conversation.id === id);
 
@@ -201,6 +201,11 @@ function again(node) {
     go(app.current, node.parent);
 }
 
+/** A reply that was cut short is written on. */
+function goOn(node) {
+    go(app.current, node.parent, { text: node.text, into: node });
+}
+
 function edit(node) {
     app.editing = node;
     draw();
@@ -233,7 +238,7 @@ function branch(node) {
 
 /** Another token than the one drawn: the text up to it, it, and whatever follows from there. */
 function takeOf(node) {
-    if (app.run || app.current.mode !== "completion") return null;
+    if (app.run) return null;
     return (before, token) => {
         let length = 0;
         const tokens = [];

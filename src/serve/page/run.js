@@ -17,7 +17,12 @@ function requestFor(app, conversation, path, at, begun) {
         return { url: "v1/completions", body: { ...body, prompt: texts.map((node) => node.text).join("") + begun } };
     }
     if (settings.odds) Object.assign(body, { logprobs: true, top_logprobs: 5 });
-    return { url: "v1/chat/completions", body: { ...body, messages: messagesOf(conversation, texts, at) } };
+    body.messages = messagesOf(conversation, texts, at);
+    if (begun) {
+        body.messages.push({ role: "assistant", content: begun });
+        body.continue_final_message = true;
+    }
+    return { url: "v1/chat/completions", body };
 }
 
 function messagesOf(conversation, path, at) {
@@ -27,12 +32,12 @@ function messagesOf(conversation, path, at) {
 
 /**
  * Has the model continue after `parent`, as a new child of it. `begun` ({ text, tokens }) is kept as the beginning of that
- * child. Resolves when all is written or was stopped; throws Trouble after taking back a child that holds nothing.
+ * child; with begun.into it is that very node, which has been begun already. Resolves when all is written or was stopped; throws Trouble after taking back a child that holds nothing.
  * Calls hooks.begin(run) once, hooks.draw(run) as text arrives, hooks.end(run).
  */
 export async function write(app, conversation, parent, begun, hooks) {
     const before = conversation.leaf, path = pathTo(conversation, parent);
-    const node = addNode(conversation, parent, "model", begun?.text ?? "");
+    const node = begun?.into ?? addNode(conversation, parent, "model", begun?.text ?? "");
     if (begun?.tokens) node.tokens = begun.tokens;
     const run = { conversation, node, control: new AbortController(), started: performance.now(), first: null, last: null, tokens: 0, timer: null };
     app.run = run;
@@ -42,7 +47,7 @@ export async function write(app, conversation, parent, begun, hooks) {
     } catch (error) {
         node.stats = { finish: error.name === "AbortError" ? "stopped" : "lost" };
         if (error.name === "AbortError") return;
-        if (node.text === (begun?.text ?? "")) takeBack(conversation, node, before);
+        if (!begun?.into && node.text === (begun?.text ?? "")) takeBack(conversation, node, before);
         throw error;
     } finally {
         clearTimeout(run.timer);

@@ -28,7 +28,12 @@ export async function fieldsFor(app, conversation, path, at, node, signal) {
     if (at < 0) return fields;
     const base = path[at].state;
     if (!isBranch(conversation, path, at, node) || !fields.save_state) return { state: base, ...fields };
-    await call("POST", "v1/states/" + base + "/fork", { body: { name: own }, signal });
+    try {
+        await call("POST", "v1/states/" + base + "/fork", { body: { name: own }, signal });
+    } catch (error) {
+        if (error.status !== 409) throw error; // an earlier attempt made it: the state that it is of does as well
+        return { state: base, ...fields };
+    }
     return { state: own, ...fields };
 }
 

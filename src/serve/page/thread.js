@@ -82,8 +82,9 @@ function siblings(app, node, family) {
 function actions(app, node, family) {
     const writing = app.run?.node === node, busy = Boolean(app.run);
     if (writing) return [];
-    const follows = family.has(node.id);
+    const follows = family.has(node.id), cut = ["length", "stopped", "lost"].includes(node.stats?.finish);
     return [
+        cut && !follows && app.current.mode === "chat" && button("go", "Go on", () => app.goOn(node), { disabled: busy }),
         node.role === "model" && button("again", "Another try", () => app.again(node), { disabled: busy }),
         button("edit", "Edit", () => app.edit(node), { disabled: busy }),
         follows && button("branch", "Branch from here", () => app.branch(node), { disabled: busy }),

@@ -255,14 +255,29 @@ def vmrnn(p, x, H, W):
     return torch.cat(out, 1)
 
 
+def gatedgcn(p, x, H, W):
+    """A ring of 24 nodes and some chords, which are the same for both graphs."""
+    L = H * W
+    to = torch.arange(L).repeat(2)
+    at = torch.cat([(torch.arange(L) + 1) % L, (torch.arange(L) * 5 + 2) % L])
+    p["edge_to"], p["edge_from"] = to.repeat(2, 1).int(), at.repeat(2, 1).int()
+    e = p.new("edge", 2, 2 * L, M)
+    gate = p.linear("A", x, M, bias=True)[:, to] + p.linear("B", x, M, bias=True)[:, at] + p.linear("C", e, M, bias=True)
+    s, v = torch.sigmoid(gate), p.linear("V", x, M, bias=True)[:, at]
+    p.layernorm("edge_norm", gate)  # for the next layer's edges
+    num = torch.zeros_like(x).index_add(1, to, s * v)
+    den = torch.zeros_like(x).index_add(1, to, s)
+    return F.relu(p.layernorm("norm", p.linear("U", x, M, bias=True) + num / (den + 1e-6)))
+
+
 FRAMES = {"vmrnn": 3}
 SIZES = {"bi_mamba_plus": (1, 9), "unet_block": (5, 7), "convnext": (5, 7), "down_conv": (5, 7)}
 
 if __name__ == "__main__":
-    for f in [ss2d, tree, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle, medmamba, vmrnn]:
+    for f in [ss2d, tree, vim_v2, vim_v1, plain_mamba, bi_mamba_plus, unet_block, convnext, down_conv, down_merge, down_max, up_shuffle, medmamba, vmrnn, gatedgcn]:
         torch.manual_seed(7)
         H, W = SIZES.get(f.__name__, (4, 6))
         p, x = Params(), torch.randn(2, FRAMES.get(f.__name__, 1) * H * W, M)
         y = f(p, x, H, W)
-        out = {k: v.float().contiguous() for k, v in {**p, "x": x, "y": y}.items()}
+        out = {k: (v if v.dtype == torch.int32 else v.float()).contiguous() for k, v in {**p, "x": x, "y": y}.items()}
         save_file(out, f"{sys.argv[1]}/{f.__name__}.safetensors")

@@ -48,6 +48,10 @@ static const block_case cases[] = {
     {"Bi-Mamba+'s forget gate", "3x4", PICTURE("3x4", 2) "'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', 'forget_gate': true, " STEPS "}}", 12},
     {"MedMamba", "4x3", PICTURE("4x3", 2) "'layers': ['medmamba'], 'mixers': {'medmamba': {" STEPS "}}}", 12, true},
     {"VMRNN", "3x2x4", PICTURE("3x2x4", 1) "'layers': ['vmrnn'], 'mixers': {'vmrnn': {" STEPS "}}}", 24},
+    {"Graph-Mamba", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'norm_eps': 1e-3, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17}, 'head': {'type': 'regress', 'width': 2,"
+     " 'pool': 'mean'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['gatedgcn&mixer+mlp'], 'mixers': {'gatedgcn': {}, 'mlp': {'d_ff': 5}}}", 11, true},
+    {"Graph convolutions, edges with numbers", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17, 'edge_width': 2},"
+     " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, 'layers': ['gatedgcn']}", 11, true},
     {"the encoder's pictures along a scan order", "3x5", PICTURE("3x5", 1) "'order': {'type': 'scan', 'path': 'cross', 'merge': 'mean'}, 'mixer': {'type': 's4d', 'd_state': 4,"
      " 'dt_min': 0.1, 'dt_max': 0.5}}", 15},
 };
@@ -154,6 +158,7 @@ static const golden goldens[] = {
     {"down_max", "{'type': 'down', 'how': 'max'}", "4x6", 10},
     {"medmamba", "{'type': 'medmamba', 'd_state': 4}", "4x6", 10},
     {"vmrnn", "{'type': 'vmrnn', 'd_state': 4}", "3x4x6", 10, 5e-5}, /* a norm of a state that starts at zero: PyTorch in float is 1.1e-5 off itself */
+    {"gatedgcn", "{'type': 'gatedgcn'}", "4x6", 10},
     {"up_shuffle", "{'type': 'up', 'skip': 'none'}", "4x6", 10},
 };
 
@@ -187,6 +192,13 @@ static void check_golden(const golden *t) {
     assert_int_equal(kr_graph_new(&g, params, &go), KR_OK);
     kr_build b = {.g = g, .S = 2, .L = L, .d_model = t->M, .n_residual = 1, .norm_eps = 1e-5, .H = size[n_axes - 2], .W = size[n_axes - 1]};
     kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(2, b.L, t->M));
+    const kr_st_tensor *edge = kr_st_find(f, "edge");
+    static const char *const edges[] = {"edge_from", "edge_to", "edge"};
+    if (edge) {
+        b.edge_from = kr_input(g, edges[0], KR_I32, 2, KR_DIMS(2, edge->dim[1]));
+        b.edge_to = kr_input(g, edges[1], KR_I32, 2, KR_DIMS(2, edge->dim[1]));
+        b.edge = kr_input(g, edges[2], KR_F32, 3, edge->dim);
+    }
     kr_graph_keep(g, part->build(&b, opt, x), "y");
     if (kr_graph_plan(g) != KR_OK) fail_msg("%s: %s", t->file, kr_error());
     assert_int_equal(kr_params_alloc(params, false), KR_OK);
@@ -197,6 +209,10 @@ static void check_golden(const golden *t) {
     float *want = kr_mem_array((size_t)out->count, sizeof *want);
     memcpy(want, out->data, out->n_bytes);
     memcpy(kr_graph_data(g, "x"), in->data, in->n_bytes);
+    for (int i = 0; edge && i < 3; i++) {
+        const kr_st_tensor *v = kr_st_find(f, edges[i]);
+        if (kr_graph_data(g, edges[i])) memcpy(kr_graph_data(g, edges[i]), v->data, v->n_bytes);
+    }
     kr_graph_run(g, KR_RUN_FORWARD);
     double e = difference(kr_graph_data(g, "y"), want, out->count);
     kr_mem_free(want);

@@ -78,6 +78,11 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         kr_tensor t = kr_node_tensor(n);
         for (int64_t i = 0; i < kr_count(&t); i++) ((float *)t.data)[i] = (float)kr_rng_normal(&r);
     }
+    for (int k = 0; k < 2; k++) { /* some edges are none */
+        kr_node *n = kr_graph_find(g, k ? "edge_to" : "edge_from");
+        kr_tensor t = n ? kr_node_tensor(n) : (kr_tensor){0};
+        for (int64_t i = 0; n && i < kr_count(&t); i++) ((int32_t *)t.data)[i] = (int32_t)kr_rng_below(&r, L + 1) - 1;
+    }
     for (int64_t i = 0; i < m->config.n_residual; i++) {
         char name[40];
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);

@@ -4,7 +4,7 @@
  *   1 gelu      x Phi(x), by erf        5 tanh                             9 copy     x
  *   2 gelu_tanh its tanh likeness       6 softplus  log(1 + exp(x)),      10 scale    alpha x
  *   3 relu      max(x, 0)                           x itself above 20
- *                                       7 exp */
+ *                                       7 exp                             11 recip    1 / (x + alpha) */
 #include "ops/unary/unary.h"
 
 KR_REF_DECLARE(unary_fwd);
@@ -14,8 +14,8 @@ KR_VEC_DECLARE(unary_bwd);
 
 static const kr_attr attrs[] = {
     KR_ATTR_INT(unary_attr, kind, 0, "which function: 0 silu, 1 gelu, 2 gelu_tanh, 3 relu, 4 sigmoid, 5 tanh, "
-                                     "6 softplus, 7 exp, 8 neg_exp, 9 copy, 10 scale"),
-    KR_ATTR_REAL(unary_attr, alpha, 1, "the factor of scale"),
+                                     "6 softplus, 7 exp, 8 neg_exp, 9 copy, 10 scale, 11 recip"),
+    KR_ATTR_REAL(unary_attr, alpha, 1, "the factor of scale; what recip adds to x"),
     KR_ATTR_END,
 };
 

@@ -15,6 +15,7 @@ static __device__ __forceinline__ float value(int kind, float x, float alpha) {
     case KR_UNARY_EXP: return expf(x);
     case KR_UNARY_NEG_EXP: return -expf(x);
     case KR_UNARY_SCALE: return alpha * x;
+    case KR_UNARY_RECIP: return 1 / (x + alpha);
     default: return x;
     }
 }
@@ -32,6 +33,7 @@ static __device__ __forceinline__ float slope(int kind, float x, float alpha) {
     case KR_UNARY_EXP: return expf(x);
     case KR_UNARY_NEG_EXP: return -expf(x);
     case KR_UNARY_SCALE: return alpha;
+    case KR_UNARY_RECIP: return -1 / ((x + alpha) * (x + alpha));
     default: return 1;
     }
 }

@@ -15,7 +15,8 @@
     X(EXP, 7)            \
     X(NEG_EXP, 8)        \
     X(COPY, 9)           \
-    X(SCALE, 10)
+    X(SCALE, 10)         \
+    X(RECIP, 11)
 typedef enum kr_unary {
 #define X(name, value) KR_UNARY_##name = value,
     KR_UNARY_MAP(X)

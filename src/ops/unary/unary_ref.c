@@ -14,6 +14,7 @@ static real value(int64_t kind, real x, real alpha) {
     case KR_UNARY_EXP: return exp(x);
     case KR_UNARY_NEG_EXP: return -exp(x);
     case KR_UNARY_SCALE: return alpha * x;
+    case KR_UNARY_RECIP: return 1 / (x + alpha);
     default: return x;
     }
 }
@@ -31,6 +32,7 @@ static real slope(int64_t kind, real x, real alpha) {
     case KR_UNARY_EXP: return exp(x);
     case KR_UNARY_NEG_EXP: return -exp(x);
     case KR_UNARY_SCALE: return alpha;
+    case KR_UNARY_RECIP: return -1 / ((x + alpha) * (x + alpha));
     default: return 1;
     }
 }

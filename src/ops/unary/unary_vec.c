@@ -16,6 +16,7 @@ ALWAYS vf value(const int kind, vf x, float alpha) {
     case KR_UNARY_EXP: return v_exp(x);
     case KR_UNARY_NEG_EXP: return -v_exp(x);
     case KR_UNARY_SCALE: return x * alpha;
+    case KR_UNARY_RECIP: return 1 / (x + alpha);
     default: return x;
     }
 }
@@ -35,6 +36,7 @@ ALWAYS vf slope(const int kind, vf x, float alpha) {
     case KR_UNARY_EXP: return v_exp(x);
     case KR_UNARY_NEG_EXP: return -v_exp(x);
     case KR_UNARY_SCALE: return v_set(alpha);
+    case KR_UNARY_RECIP: return -1 / ((x + alpha) * (x + alpha));
     default: return v_set(1);
     }
 }

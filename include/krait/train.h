@@ -45,6 +45,8 @@ typedef struct kr_train_eval {
     double loss, metric;       /* metric as the source names it */
     const char *metric_name;   /* "bits_per_byte", "accuracy", "mse" */
     bool best;                 /* the best so far */
+    bool test;                 /* of data.test_paths or test_fraction, once at the end */
+    const char *more;          /* other metrics, "  f1 0.9731  mcc 0.9702"; may be "" */
 } kr_train_eval;
 
 /* Any may be NULL.  Called on the thread of kr_train_run. */
@@ -80,17 +82,22 @@ KR_API const kr_model *kr_train_model(const kr_train *t); /* changes with every 
 
 /* --- scoring a model on a task ---------------------------------------------------------------- */
 
+enum { KR_MORE_METRICS = 8 };
 typedef struct kr_eval_source_result {
     char data[200];            /* the task in one line */
     int64_t L, n_rows, n_scored; /* steps of a row, rows, answers asked for in them */
     double loss, metric;       /* metric as the source names it */
     const char *metric_name;
     double seconds;
+    int n_more;                /* other metrics of the same answers; NaN: not for these */
+    char more_name[KR_MORE_METRICS][16];
+    double more[KR_MORE_METRICS];
 } kr_eval_source_result;
-/* Scores the first `rows` held-out rows (or a few more, to fill the last batch) of a recipe's
+/* Scores the first `rows` held-out rows (or a few more, to fill the last batch; 0: all, or 256 of a
+ * task without an end), or with `test` those of data.test_paths or test_fraction, of a recipe's
  * task, at its data.length, whatever the model was trained at.  A model that can go step by
  * step takes memory that does not grow with the length, but for the ids themselves. */
-KR_API kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t rows, kr_eval_source_result *out);
+KR_API kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t rows, bool test, kr_eval_source_result *out);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_associative_recall,
     &kr_source_adding,
     &kr_source_parity,
+    &kr_source_image,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -27,7 +28,7 @@ static kr_status find_kind(const kr_source_kind **out, const json_t *data) {
             *out = kinds[i];
             return KR_OK;
         }
-    char known[256] = "";
+    char known[400] = "";
     for (int i = 0; i < N_KINDS; i++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", kinds[i]->name);
@@ -46,12 +47,17 @@ kr_status kr_source_open(kr_source **out, const kr_source_options *opt) {
     if (!s) return KR_ERR_NOMEM;
     s->kind = kind;
     s->seed = opt->seed;
+    s->predict = opt->predict, s->fitted = opt->fitted;
     s->info = (kr_source_info){.kind = kind->name, .S = opt->S, .L = opt->L, .metric = "accuracy", .end_id = -1};
     kr_status st = kind->open(s, opt->data);
     if (st != KR_OK) {
         kr_source_close(s);
         return st;
     }
+    kr_source_info *i = &s->info;
+    if (!i->n_targets && i->vocab_size) i->n_targets = i->L;
+    i->encoder = s->encoder, i->head = s->head;
+    s->fitted = NULL;
     *out = s;
     return KR_OK;
 }
@@ -63,12 +69,14 @@ kr_status kr_source_batch(const kr_source *s, kr_split split, int64_t step, kr_b
     if (out->S != i->S || out->L != i->L)
         KR_FAIL(KR_ERR_SHAPE, "data: batch is [%lld, %lld], want [S=%lld, L=%lld]", (long long)out->S,
                 (long long)out->L, (long long)i->S, (long long)i->L);
-    if (i->vocab_size ? !out->ids || !out->targets : !out->x || !out->y)
-        KR_FAIL(KR_ERR_ARG, "data: %s fills %s, and the batch has no room for them", i->kind,
-                i->vocab_size ? "ids and targets" : "x and y");
+    if ((i->vocab_size ? !out->ids : !out->x) || (i->n_targets ? !out->targets : !out->y))
+        KR_FAIL(KR_ERR_ARG, "data: %s fills %s and %s, and the batch has no room for them", i->kind,
+                i->vocab_size ? "ids" : "x", i->n_targets ? "targets" : "y");
     if (step < 0) KR_FAIL(KR_ERR_ARG, "data: step is %lld, want 0 or more", (long long)step);
     if (split == KR_SPLIT_EVAL && !i->eval_batches)
         KR_FAIL(KR_ERR_MISSING, "data: nothing is held out (eval_fraction is 0 and there are no eval_paths)");
+    if (split == KR_SPLIT_TEST && !i->test_batches) KR_FAIL(KR_ERR_MISSING, "data: there is nothing to test on (no test_paths, and test_fraction is 0)");
+    out->n_rows = out->S;
     s->kind->batch(s, split, step, out);
     return KR_OK;
 }
@@ -77,9 +85,24 @@ bool kr_source_resets(const kr_source *s, kr_split split, int64_t step, int64_t 
     return !s->kind->resets || s->kind->resets(s, split, step, row);
 }
 
+const json_t *kr_source_learnt(const kr_source *s) { return s->learnt; }
+
+bool kr_source_name(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
+    return s->kind->who && s->kind->who(s, split, step, row, to, size);
+}
+
+const char *kr_source_label(const kr_source *s, int64_t i) { return s->kind->label ? s->kind->label(s, i) : NULL; }
+
+void kr_source_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y) {
+    if (s->kind->restore) s->kind->restore(s, split, step, row, y);
+}
+
 void kr_source_close(kr_source *s) {
     if (!s) return;
     if (s->kind->close) s->kind->close(s);
+    json_decref(s->learnt);
+    json_decref(s->encoder);
+    json_decref(s->head);
     kr_mem_free(s);
 }
 

@@ -9,6 +9,7 @@
  *   text               files, folders, globs or stdin, as bytes or tokens: predict the next one
  *   copying, selective_copying, induction_heads, mqar, associative_recall, adding, parity
  *                      synthetic tasks with known answers, fresh rows at every step
+ *   image, ...         files with an answer to each: see set.h and docs/data.md
  *
  * targets[s, l] is what the model must answer after reading ids[s, 0..l]; -1 is not
  * scored.  So text has targets[l] = ids[l + 1].
@@ -32,13 +33,19 @@
 extern "C" {
 #endif
 
-typedef enum kr_split { KR_SPLIT_TRAIN, KR_SPLIT_EVAL } kr_split;
+/* TEST is scored once, when training is over; few sources have one. */
+typedef enum kr_split { KR_SPLIT_TRAIN, KR_SPLIT_EVAL, KR_SPLIT_TEST, KR_N_SPLIT } kr_split;
 
 typedef struct kr_batch {      /* all arrays belong to the caller, sized for info.S and info.L */
     int64_t S, L;
-    int32_t *ids, *targets;    /* [S, L]; NULL for real-valued tasks */
+    int32_t *ids;              /* [S, L] of token tasks, else NULL */
+    float *x;                  /* [S, L, x_width] of the others */
+    int32_t *targets;          /* [S, n_targets] where a class or token is to be told */
+    float *y;                  /* [S, y_width] where numbers are */
+    float *scale;              /* [S, y_width] what an error of each is to be multiplied by; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
-    float *x, *y;              /* [S, L, x_width], [S, y_width]; NULL for token tasks */
+    int32_t *len;              /* [S] steps of a row that are no padding; NULL if not wanted */
+    int64_t n_rows;            /* out: rows that are examples; those behind them pad the last batch of a pass */
 } kr_batch;
 
 typedef struct kr_source_options {
@@ -46,6 +53,8 @@ typedef struct kr_source_options {
     int64_t S;                 /* rows of a batch */
     int64_t L;                 /* steps of a row; 0: data.length */
     uint64_t seed;
+    const json_t *fitted;      /* what kr_source_learnt gave when the model was trained; NULL: learn it now */
+    bool predict;              /* data.paths are files without answers: EVAL, in their order; wants `fitted` */
 } kr_source_options;
 
 typedef struct kr_source_info {
@@ -53,7 +62,11 @@ typedef struct kr_source_info {
     char about[200];           /* one line for the log */
     int64_t S, L;
     int64_t vocab_size;        /* 0: not a token task */
-    int64_t x_width, y_width;  /* 0: a token task */
+    int64_t x_width, y_width;  /* numbers of a step, and of an answer; 0: ids go in, classes or ids come out */
+    int64_t n_targets;         /* classes or ids to tell in a row: L, or 1 for the whole of it; 0: numbers */
+    int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
+    int64_t n_classes;         /* 0: targets are ids of the vocabulary */
+    const json_t *encoder, *head; /* what a model of these data wants to know: keys for its parts; may be NULL */
     bool text;                 /* ids are the bytes of a text, or its tokens */
     const kr_tokenizer *tokenizer; /* of those tokens; NULL: bytes */
     int32_t end_id;            /* the token that ends a document; -1: none */
@@ -61,7 +74,10 @@ typedef struct kr_source_info {
     int64_t n_train_bytes, n_eval_bytes, n_train_docs, n_eval_docs; /* of a text, else 0 */
     int64_t train_batches;     /* batches to see every byte once; 0: no such thing */
     int64_t eval_batches;      /* a full pass over EVAL; 0: nothing is held out */
-    const char *metric;        /* "bits_per_byte", "accuracy" of scored steps, or "mse" */
+    int64_t test_batches;      /* and over TEST; 0: there is none */
+    int64_t n_train, n_eval, n_test; /* examples; 0 where rows have no number */
+    const char *metric;        /* what a model is chosen by: see train/score.h */
+    const char *more_metrics;  /* others, "f1 mcc"; may be NULL */
 } kr_source_info;
 
 typedef struct kr_source kr_source;
@@ -74,6 +90,14 @@ kr_status kr_source_batch(const kr_source *s, kr_split split, int64_t step, kr_b
 /* Does `row` of batch `step` start without a past?  If not, its past is the same row of
  * batch step - 1.  Always true unless info.carries. */
 bool kr_source_resets(const kr_source *s, kr_split split, int64_t step, int64_t row);
+/* What preparing other data in the same way needs (means, names of classes); NULL: nothing.  The source's. */
+const json_t *kr_source_learnt(const kr_source *s);
+/* Who a row is, "scans/7.png" or "train.csv:12"; false: it pads the batch, or has no name. */
+bool kr_source_name(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size);
+/* The name of class i, or of number i of an answer; NULL: it has none. */
+const char *kr_source_label(const kr_source *s, int64_t i);
+/* A model's numbers for a row, in the units of the file. */
+void kr_source_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y);
 void kr_source_close(kr_source *s); /* NULL is fine */
 
 /* The i-th kind of source with its keys, for help; false past the last. */

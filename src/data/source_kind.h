@@ -11,6 +11,10 @@ typedef struct kr_source_kind {
     kr_status (*open)(kr_source *s, const json_t *data);
     void (*batch)(const kr_source *s, kr_split split, int64_t step, kr_batch *out);
     bool (*resets)(const kr_source *s, kr_split split, int64_t step, int64_t row); /* NULL: always */
+    /* Of examples with names: which one a row is (-1: none), its name, and its answer in the file's units. */
+    bool (*who)(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size);  /* NULL: none have */
+    const char *(*label)(const kr_source *s, int64_t i);                                                 /* NULL: none have */
+    void (*restore)(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y);            /* NULL: as they are */
     void (*close)(kr_source *s); /* also after a failed open; frees s->own */
 } kr_source_kind;
 
@@ -18,10 +22,13 @@ struct kr_source {
     const kr_source_kind *kind;
     kr_source_info info;
     uint64_t seed;
+    bool predict;
+    const json_t *fitted;         /* while opening only */
+    json_t *learnt, *encoder, *head; /* freed by kr_source_close */
     void *own;
 };
 
-extern const kr_source_kind kr_source_text;
+extern const kr_source_kind kr_source_text, kr_source_image;
 extern const kr_source_kind kr_source_copying, kr_source_selective_copying, kr_source_induction_heads, kr_source_mqar,
     kr_source_associative_recall, kr_source_adding, kr_source_parity;
 

@@ -395,7 +395,7 @@ static void test_describe(void **state) {
         assert_string_equal(kind->text, name);
         for (; keys->name; keys++) assert_true(strlen(keys->help) > 5);
     }
-    assert_int_equal(n, 8);
+    assert_true(n >= 8);
 }
 
 int main(void) {

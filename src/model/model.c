@@ -155,6 +155,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
     char name[40];
     kr_scope_push(b->g, "backbone");
     kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
+    if (x) b->S = kr_node_dim(x, 0), b->L = kr_node_dim(x, 1);
     b->embedding = x;
     for (b->layer = 0; b->layer < c->n_layer; b->layer++) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
@@ -180,7 +181,7 @@ static kr_node *balanced(kr_build *b, kr_node *loss) {
 
 static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g) {
     const kr_config *c = &m->config;
-    kr_build b = {.g = g, .S = o->S, .L = o->L, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
+    kr_build b = {.g = g, .S = o->S, .L = o->L, .batch = o->S, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
                   .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings};
     b.memory = c->memory, b.memory_opt = c->memory_opt;
     b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance);
@@ -256,6 +257,7 @@ kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m) {
 
 void kr_model_release(kr_model *m) {
     if (!m) return;
+    json_decref(m->preprocessor);
     kr_tokenizer_free(m->tokenizer);
     kr_params_free(m->params);
     kr_config_clear(&m->config);

@@ -7,6 +7,7 @@
 typedef struct kr_model {
     kr_config config;
     kr_params *params;
+    json_t *preprocessor;     /* how its data were made ready, for more of them; NULL: texts, or not known */
     kr_tokenizer *tokenizer;  /* of the folder; NULL: none, or one that Krait does not read */
     char no_tokenizer[256];   /* why, in the latter case */
 } kr_model;
@@ -68,7 +69,7 @@ kr_status kr_gguf_get_chat(kr_gguf_chat *out, kr_arena *arena, const char *path)
 kr_status kr_model_read_config(json_t **config, char where[4096], const char *path);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */
 kr_status kr_model_read_weights(kr_model *m, const char *dir);
-/* Writes config.json, model.safetensors and the tokenizer, each atomically; matrices as
+/* Writes config.json, model.safetensors, the tokenizer and preprocessor_config.json, each atomically; matrices as
  * kr_matrix_dtype says. */
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype);
 

@@ -284,6 +284,12 @@ kr_status kr_model_read_config(json_t **config, char where[4096], const char *pa
     return kr_json_load(config, where);
 }
 
+static kr_status read_preprocessor(kr_model *m, const char *dir) {
+    char path[4096];
+    KR_TRY(kr_path_join(path, sizeof path, dir, "preprocessor_config.json"));
+    return kr_file_exists(path) ? kr_json_load(&m->preprocessor, path) : KR_OK;
+}
+
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
     char where[4096];
     json_t *j;
@@ -298,6 +304,7 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     if (st == KR_OK) st = load_weights(m, dir, training, matrix_dtype);
     if (st == KR_OK && kr_model_is_gguf(dir)) st = kr_gguf_tokenizer(&m->tokenizer, m->no_tokenizer, sizeof m->no_tokenizer, dir);
     else if (st == KR_OK) st = read_tokenizer(m, dir);
+    if (st == KR_OK) st = read_preprocessor(m, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;
@@ -324,6 +331,21 @@ static kr_status write_tokenizer(const kr_model *m, const char *dir) {
     return kr_tokenizer_save(m->tokenizer, path);
 }
 
+static kr_status write_json(const json_t *j, const char *path) {
+    char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
+    if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);
+    kr_status st = kr_file_write(path, text, strlen(text));
+    kr_mem_free(text); /* jansson's memory is ours, see json.c */
+    return st;
+}
+
+static kr_status write_preprocessor(const kr_model *m, const char *dir) {
+    char path[4096];
+    if (!m->preprocessor) return KR_OK;
+    KR_TRY(kr_path_join(path, sizeof path, dir, "preprocessor_config.json"));
+    return write_json(m->preprocessor, path);
+}
+
 /* The config comes last: a folder with one is whole. */
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     char path[4096];
@@ -333,14 +355,12 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     KR_TRY(kr_path_join(path, sizeof path, dir, "model.safetensors"));
     KR_TRY(write_weights(m, path, dtype));
     KR_TRY(write_tokenizer(m, dir));
+    KR_TRY(write_preprocessor(m, dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));
     /* Hugging Face's dialect says what most of the weights are in */
     if ((dtype == KR_BF16 || dtype == KR_F16) && json_object_get(j, "dtype")) json_object_set_new(j, "dtype", json_string(dtype == KR_BF16 ? "bfloat16" : "float16"));
-    char *text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
+    kr_status st = write_json(j, path);
     json_decref(j);
-    if (!text) KR_FAIL(KR_ERR_NOMEM, "%s: out of memory", path);
-    kr_status st = kr_file_write(path, text, strlen(text));
-    kr_mem_free(text); /* jansson's memory is ours, see json.c */
     return st;
 }

@@ -39,10 +39,15 @@ typedef struct kr_scan {
     union { double align; char bytes[64]; } own_attr; /* attr's copy, for later layers */
 } kr_scan;
 
+/* A grid of cells cut into patches: sides of the grid, of a patch, from patch to patch, and patches along each axis. */
+typedef struct kr_cut { int n_axes; int64_t size[3], patch[3], stride[3], n[3]; } kr_cut;
+
 /* What a part knows of the model it is built into. */
 typedef struct kr_build {
     kr_graph *g;
-    int64_t S, L, d_model, vocab_size; /* a part of `stream` may change L, H, W and d_model */
+    int64_t S, L, d_model, vocab_size; /* an encoder may change S and L, a part of `stream` L, H, W and d_model */
+    int64_t batch;            /* rows of the input: S, unless an encoder makes several sequences of a row */
+    kr_cut cut;               /* how an encoder cut its input into steps; n_axes 0: a step is a cell */
     int64_t H, W;             /* the steps are pictures of H rows and W columns (L = H W, or frames of a clip); 0: a line */
     kr_skip skip[KR_MAX_SKIPS];
     int n_skip;
@@ -104,6 +109,8 @@ kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out,
 kr_node *kr_act(kr_build *b, kr_node *x, int kind);
 kr_node *kr_scale(kr_build *b, kr_node *x, double factor); /* x itself if it is 1 */
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
+/* x with a learnt vector for each step, the parameter NAME [L, width of x]. */
+kr_node *kr_positions(kr_build *b, kr_node *x, const char *name);
 /* x itself, its elements under [S, L, ...]. */
 kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner);
 /* silu(conv1d(x)) with parameters conv1d.weight [D, K], conv1d.bias; carries its state. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/binary/binary.h"
+#include "ops/binary_row/binary_row.h"
 #include "ops/conv1d/conv1d.h"
 #include "ops/layernorm/layernorm.h"
 #include "ops/ops.h"
@@ -77,6 +78,14 @@ kr_node *kr_scale(kr_build *b, kr_node *x, double factor) {
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y) {
     binary_attr a = {.kind = KR_BINARY_ADD};
     return KR_APPLY(b->g, binary, &a, x, y);
+}
+
+kr_node *kr_positions(kr_build *b, kr_node *x, const char *name) {
+    int64_t S = kr_node_dim(x, 0), L = kr_node_dim(x, 1), D = kr_node_dim(x, 2), n = L * D;
+    kr_node *p = kr_weight(b->g, name, KR_NO_DECAY, 2, KR_DIMS(L, D), (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL});
+    binary_row_attr a = {.kind = KR_BINARY_ROW_ADD};
+    kr_node *sum = KR_APPLY(b->g, binary_row, &a, kr_reshape(b->g, x, 2, KR_DIMS(S, n)), kr_reshape(b->g, p, 1, &n));
+    return kr_reshape(b->g, sum, 3, KR_DIMS(S, L, D));
 }
 
 kr_node *kr_split_last(kr_build *b, kr_node *x, int64_t outer, int64_t inner) {

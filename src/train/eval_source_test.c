@@ -43,7 +43,7 @@ static double loss_at_once(kr_model *m, const char *data, int64_t S, int64_t L) 
     kr_batch b = {.S = S, .L = L, .ids = kr_graph_data(g, "ids"), .targets = targets};
     assert_int_equal(kr_source_batch(source, KR_SPLIT_EVAL, 0, &b), KR_OK);
     kr_graph_run(g, KR_RUN_FORWARD);
-    kr_score_add(&s, g, targets, S * L, 16);
+    kr_score_add(&s, g, &b, S * L);
     kr_graph_free(g);
     kr_source_close(source);
     kr_mem_free(targets);
@@ -59,7 +59,7 @@ static void windows_carry_state(void **state) {
         char recipe[200], data[100];
         snprintf(data, sizeof data, "{\"kind\": \"selective_copying\", \"length\": %d}", (int)lengths[i]);
         snprintf(recipe, sizeof recipe, "{\"data\": %s}", data);
-        assert_int_equal(kr_eval_source(m, recipe, 3, &r), KR_OK);
+        assert_int_equal(kr_eval_source(m, recipe, 3, false, &r), KR_OK);
         assert_int_equal(r.L, lengths[i]);
         assert_int_equal(r.n_rows, 3);
         assert_int_equal(r.n_scored, 3 * 16);
@@ -74,7 +74,7 @@ static void rows_do_not_depend_on_batches(void **state) {
     kr_eval_source_result r;
     const char *recipe = "{\"data\": {\"kind\": \"induction_heads\", \"length\": 700, \"eval_batches\": 1}}";
     (void)state;
-    assert_int_equal(kr_eval_source(m, recipe, 9, &r), KR_OK); /* two at a time */
+    assert_int_equal(kr_eval_source(m, recipe, 9, false, &r), KR_OK); /* two at a time */
     assert_int_equal(r.n_rows, 10);
     assert_true(fabs(r.loss - loss_at_once(m, "{\"kind\": \"induction_heads\", \"length\": 700}", 10, 700)) < 1e-5);
     kr_model_free(m);
@@ -85,10 +85,10 @@ static void numbers(void **state) {
                             " \"encoder\": {\"type\": \"linear\", \"width\": 2}, \"head\": {\"type\": \"regress\"}}");
     kr_eval_source_result r;
     (void)state;
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"adding\", \"length\": 50}}", 64, &r), KR_OK);
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"adding\", \"length\": 50}}", 64, false, &r), KR_OK);
     assert_string_equal(r.metric_name, "mse");
     assert_true(r.metric > 0 && r.metric < 10 && r.metric == r.loss);
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"parity\"}}", 4, &r), KR_ERR_CONFIG);
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"parity\"}}", 4, false, &r), KR_ERR_CONFIG);
     kr_model_free(m);
 }
 
@@ -96,11 +96,11 @@ static void refuses(void **state) {
     kr_model *m = new_model(small);
     kr_eval_source_result r;
     (void)state;
-    assert_int_equal(kr_eval_source(m, "{}", 4, &r), KR_ERR_CONFIG);
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"parity\"}}", 0, &r), KR_ERR_ARG);
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"nothing\"}}", 4, &r), KR_ERR_CONFIG);
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"mqar\"}}", 4, &r), KR_ERR_CONFIG); /* 8192 ids */
-    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"adding\"}}", 4, &r), KR_ERR_CONFIG);
+    assert_int_equal(kr_eval_source(m, "{}", 4, false, &r), KR_ERR_CONFIG);
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"parity\"}}", -1, false, &r), KR_ERR_ARG);
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"nothing\"}}", 4, false, &r), KR_ERR_CONFIG);
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"mqar\"}}", 4, false, &r), KR_ERR_CONFIG); /* 8192 ids */
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"adding\"}}", 4, false, &r), KR_ERR_CONFIG);
     kr_model_free(m);
 }
 

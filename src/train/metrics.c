@@ -61,9 +61,10 @@ void kr_metrics_step(kr_metrics *m, const kr_train_progress *p) {
     append(m, line);
 }
 
-void kr_metrics_eval(kr_metrics *m, int64_t step, int64_t n_tok, double loss, const char *metric, double value) {
-    char line[300];
-    snprintf(line, sizeof line, "{\"step\": %lld, \"n_tok\": %lld, \"eval_loss\": %.9g, \"%s\": %.9g}", (long long)step, (long long)n_tok, loss, metric, value);
+void kr_metrics_eval(kr_metrics *m, int64_t step, int64_t n_tok, const char *what, double loss, const char *metric, double value, const char *more) {
+    char line[900];
+    snprintf(line, sizeof line, "{\"step\": %lld, \"n_tok\": %lld, \"%s_loss\": %.9g, \"%s%s\": %.9g%.400s}", (long long)step, (long long)n_tok, what, loss,
+             strcmp(what, "test") == 0 ? "test_" : "", metric, value, more);
     append(m, line);
 }
 

@@ -14,7 +14,8 @@ typedef struct kr_metrics {
 /* Keeps the lines up to `step` of a file that is there (-1: starts anew). */
 kr_status kr_metrics_open(kr_metrics *m, const char *out, int64_t step);
 void kr_metrics_step(kr_metrics *m, const kr_train_progress *p);
-void kr_metrics_eval(kr_metrics *m, int64_t step, int64_t n_tok, double loss, const char *metric, double value);
+/* what: "eval" or "test"; more: members behind the rest, ", \"f1\": 0.9". */
+void kr_metrics_eval(kr_metrics *m, int64_t step, int64_t n_tok, const char *what, double loss, const char *metric, double value, const char *more);
 /* Draws loss.svg from the file. */
 kr_status kr_metrics_chart(const kr_metrics *m, const char *out);
 #endif

@@ -14,12 +14,30 @@ static kr_status open_data(kr_train *t) {
     return KR_OK;
 }
 
+/* What the source learnt, and the keys of `data` but for its paths, so that the model alone tells how
+ * to make other data ready. */
+static kr_status set_preprocessor(kr_train *t) {
+    const json_t *learnt = kr_source_learnt(t->source);
+    const char *name;
+    json_t *v, *data = json_object();
+    if (!learnt) return KR_OK;
+    t->model->preprocessor = json_deep_copy(learnt);
+    bool ok = t->model->preprocessor && json_object_set_new(t->model->preprocessor, "data", data) == 0;
+    json_object_foreach(json_object_get(t->recipe, "data"), name, v) {
+        size_t n = strlen(name);
+        bool path = (n >= 5 && strcmp(name + n - 5, "paths") == 0) || (n >= 6 && strcmp(name + n - 6, "labels") == 0);
+        ok = ok && (path || json_object_set(data, name, v) == 0);
+    }
+    return ok ? KR_OK : kr_fail(KR_ERR_NOMEM, "out of memory for preprocessor_config.json");
+}
+
 static kr_status describe_model(kr_train *t) {
     json_t *config;
     KR_TRY(kr_recipe_model(t->recipe, t->info, &config));
     kr_status st = kr_model_describe(&t->model, config, "model", t->opt.dtype ? KR_BF16 : KR_F32, t->opt.device);
     json_decref(config);
     KR_TRY(st);
+    KR_TRY(set_preprocessor(t));
     if (t->info->tokenizer) /* the model's own, to write with and to be saved */
         KR_TRY(kr_tokenizer_open(&t->model->tokenizer, json_string_value(json_object_get(json_object_get(t->recipe, "data"), "tokenizer"))));
     const kr_config *c = &t->model->config;
@@ -31,25 +49,46 @@ static kr_status describe_model(kr_train *t) {
     return KR_OK;
 }
 
+static int64_t elements(const kr_graph *g, const char *name) {
+    const kr_node *n = kr_graph_find(g, name);
+    int64_t all = n != NULL;
+    for (int i = 0; n && i < kr_node_dims(n); i++) all *= kr_node_dim(n, i);
+    return all;
+}
+
+/* Does the model ask for what the data give? */
+static kr_status model_fits(const kr_train *t) {
+    const kr_source_info *i = t->info;
+    const char *head = t->model->config.head->name, *encoder = t->model->config.encoder->name;
+    long long S = i->S, in = i->vocab_size ? i->L : i->L * i->x_width, out = i->n_targets ? i->n_targets : i->y_width;
+    long long in_model = elements(t->graph, i->vocab_size ? "ids" : "x") / S, out_model = elements(t->graph, i->n_targets ? "targets" : "y") / S;
+    if (in != in_model) KR_FAIL(KR_ERR_CONFIG, "model.encoder \"%s\" reads %lld numbers a row, but the data \"%s\" give %lld; leave its sizes out, and they are set to fit", encoder, in_model, i->kind, in);
+    if (out != out_model)
+        KR_FAIL(KR_ERR_CONFIG, "model.head \"%s\" wants %lld %s a row, but the data \"%s\" give %lld %s; choose the head that fits them, or leave it out", head, out_model,
+                i->n_targets ? "classes or ids" : "numbers", i->kind, out, i->n_targets ? i->n_classes ? "classes" : "ids" : "numbers");
+    return KR_OK;
+}
+
 static kr_status make_graphs(kr_train *t) {
     /* a row of a single document needs no seq_idx: what is behind its end is not scored */
     bool packed = (t->info->n_train_docs > 1 || t->info->n_eval_docs > 1) && t->model->config.order->causal;
     kr_model_graph_options o = {.mode = KR_MODEL_TRAIN, .S = t->info->S, .L = t->info->L, .stateful = t->info->carries, .packed = packed,
                                 .checkpoint = t->opt.recompute, .remake_scans = t->opt.remake_scans, .dropout = t->opt.dropout, .n_threads = t->n_threads};
     KR_TRY(kr_model_graph(t->model, &o, &t->graph));
-    t->eval_logits = strcmp(t->info->metric, "accuracy") == 0;
+    t->eval_logits = strcmp(t->info->metric, "bits_per_byte") != 0 && strcmp(t->info->metric, "perplexity") != 0;
     o.mode = t->eval_logits ? KR_MODEL_ALL : KR_MODEL_LOSS;
-    if (t->info->eval_batches > 0) KR_TRY(kr_model_graph(t->model, &o, &t->eval));
-    return KR_OK;
+    if (t->info->eval_batches > 0 || t->info->test_batches > 0) KR_TRY(kr_model_graph(t->model, &o, &t->eval));
+    return model_fits(t);
 }
 
 static kr_status take_memory(kr_train *t) {
-    size_t rows = (size_t)(t->info->S * t->info->L);
+    size_t rows = (size_t)(t->info->S * (t->info->n_targets + 1)), numbers = (size_t)(t->info->S * (t->info->y_width + 1));
     KR_TRY(kr_params_alloc(t->model->params, true));
     KR_TRY(kr_graph_alloc(t->graph));
     if (t->eval) KR_TRY(kr_graph_alloc(t->eval));
     if (!(t->targets = kr_mem_array(rows, sizeof *t->targets))) return KR_ERR_NOMEM;
-    if (!(t->y = kr_mem_array((size_t)(t->info->S * (t->info->y_width + 1)), sizeof *t->y))) return KR_ERR_NOMEM;
+    if (!(t->y = kr_mem_array(numbers, sizeof *t->y)) || !(t->scale = kr_mem_array(numbers, sizeof *t->scale))) return KR_ERR_NOMEM;
+    for (size_t i = 0; i < numbers; i++) t->scale[i] = 1;
     kr_graph_set_loss_scale(t->graph, 1 / (float)t->opt.accumulate);
     return KR_OK;
 }
@@ -120,6 +159,7 @@ void kr_train_free(kr_train *t) {
     kr_source_close(t->source);
     kr_mem_free(t->targets);
     kr_mem_free(t->y);
+    kr_mem_free(t->scale);
     json_decref(t->recipe);
     kr_mem_free(t);
 }

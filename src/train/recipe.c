@@ -192,6 +192,21 @@ kr_status kr_recipe_read(char **json, const char *path, const char *const *overr
 
 void kr_text_free(char *text) { kr_mem_free(text); } /* jansson's memory is ours, see json.c */
 
+/* Keys that the data know and the recipe leaves open, as far as the chosen part has them. */
+static int fill_part(json_t *model, const char *kind, const json_t *known) {
+    const char *name;
+    json_t *v, *part = json_object_get(model, kind);
+    if (!known) return 0;
+    if (!part && json_object_set_new(model, kind, part = json_object()) != 0) return -1;
+    if (!json_is_object(part)) return 0; /* refused by whoever reads it */
+    if (!json_object_get(part, "type") && json_object_set(part, "type", json_object_get(known, "type")) != 0) return -1;
+    const char *type = json_string_value(json_object_get(part, "type"));
+    const kr_part *p = type ? kr_part_find(kind, type) : NULL;
+    json_object_foreach((json_t *)known, name, v)
+        if (p && p->keys && kr_key_find(p->keys, name) && !json_object_get(part, name) && json_object_set(part, name, v) != 0) return -1;
+    return 0;
+}
+
 kr_status kr_recipe_model(const json_t *recipe, const kr_source_info *info, json_t **model) {
     const json_t *given = json_object_get(recipe, "model");
     json_t *m = given ? json_deep_copy(given) : json_object();
@@ -200,6 +215,7 @@ kr_status kr_recipe_model(const json_t *recipe, const kr_source_info *info, json
         bad |= json_object_set_new(m, "model_type", json_string("krait"));
         if (info->vocab_size && !json_object_get(m, "vocab_size")) bad |= json_object_set_new(m, "vocab_size", json_integer(info->vocab_size));
         if (info->end_id >= 0 && !json_object_get(m, "eos_token_id")) bad |= json_object_set_new(m, "eos_token_id", json_integer(info->end_id));
+        bad |= fill_part(m, "encoder", info->encoder) | fill_part(m, "head", info->head);
         if (info->x_width && !json_object_get(m, "encoder"))
             bad |= json_object_set_new(m, "encoder", json_pack("{s:s, s:I}", "type", "linear", "width", (json_int_t)info->x_width));
         if (info->y_width && !json_object_get(m, "head"))

@@ -26,13 +26,14 @@ static void reset_rows(const kr_train *t, kr_graph *g, kr_split split, int64_t b
     if (any) kr_graph_reset_states(g, which);
 }
 
-static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i) {
-    kr_batch b = {.S = t->info->S, .L = t->info->L, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"),
-                  .seq_idx = kr_graph_data(g, "seq_idx"), .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y")};
-    if (!b.targets) b.targets = t->targets; /* the graph of logits has no use for them, the count of hits has */
-    if (!b.y) b.y = t->y;
+static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i, kr_batch *b) {
+    *b = (kr_batch){.S = t->info->S, .L = t->info->L, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"), .seq_idx = kr_graph_data(g, "seq_idx"),
+                    .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y"), .scale = kr_graph_data(g, "scale"), .len = kr_graph_data(g, "len")};
+    if (!b->targets) b->targets = t->targets; /* the graph of logits has no use for them, the count of hits has */
+    if (!b->y) b->y = t->y;
+    if (!b->scale) b->scale = t->scale;
     if (t->info->carries) reset_rows(t, g, split, i);
-    return kr_source_batch(t->source, split, i, &b);
+    return kr_source_batch(t->source, split, i, b);
 }
 
 static void set_dropout_keys(const kr_train *t, int64_t batch) {
@@ -63,10 +64,11 @@ static double learning_rate(const kr_train *t) {
 static kr_status train_step(kr_train *t, double *loss, double *norm) {
     const kr_train_options *o = &t->opt;
     kr_params_zero_grad(t->model->params);
+    kr_batch b;
     *loss = 0;
     for (int64_t a = 0; a < o->accumulate; a++) {
         int64_t batch = t->state.step * o->accumulate + a;
-        KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch));
+        KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch, &b));
         set_dropout_keys(t, batch);
         kr_graph_run(t->graph, KR_RUN_ALL);
         if (a + 1 < o->accumulate) *loss += loss_of(t);
@@ -94,28 +96,56 @@ static double bytes_of(const kr_source_info *info, const int32_t *targets) {
     return sum;
 }
 
-static kr_status evaluate(kr_train *t) {
-    kr_score s = {0};
-    int64_t n = t->opt.eval_batches < t->info->eval_batches ? t->opt.eval_batches : t->info->eval_batches;
-    if (n <= 0) return KR_OK;
+static kr_status score_split(kr_train *t, kr_split split, int64_t n, kr_score *s) {
+    kr_batch b;
     if (t->info->carries) kr_graph_reset_states(t->eval, NULL);
     for (int64_t i = 0; i < n; i++) {
-        KR_TRY(load_batch(t, t->eval, KR_SPLIT_EVAL, i));
+        KR_TRY(load_batch(t, t->eval, split, i, &b));
         kr_graph_run(t->eval, KR_RUN_FORWARD);
-        const int32_t *targets = t->eval_logits ? t->targets : kr_graph_data(t->eval, "targets");
-        kr_score_add(&s, t->eval, targets, t->info->S * t->info->L, t->model->config.vocab_size);
-        if (t->info->tokenizer) s.bytes += bytes_of(t->info, targets);
+        kr_score_add(s, t->eval, &b, t->info->S * t->info->n_targets);
+        if (t->info->tokenizer) s->bytes += bytes_of(t->info, b.targets);
     }
-    bool accuracy = strcmp(t->info->metric, "accuracy") == 0;
-    double loss = kr_score_loss(&s), metric = kr_score_metric(&s, t->info->metric);
-    bool best = t->state.best_step < 0 || (accuracy ? metric > t->state.best_metric : metric < t->state.best_metric);
+    return s->status;
+}
+
+/* The metric that a model is chosen by, and the others as members of JSON and as text. */
+static double metrics_of(const kr_train *t, const kr_score *s, bool test, char *json, char *text, size_t size) {
+    char name[24];
+    json[0] = text[0] = 0;
+    for (const char *p = t->info->more_metrics; p && *p; p += *p == ' ') {
+        size_t n = strcspn(p, " "), used = strlen(json), shown = strlen(text);
+        snprintf(name, sizeof name, "%.*s", (int)n, p);
+        p += n;
+        double x = kr_score_metric(s, name);
+        if (!isfinite(x)) continue;
+        snprintf(json + used, size - used, ", \"%s%s\": %.9g", test ? "test_" : "", name, x);
+        snprintf(text + shown, size - shown, "  %s %.4f", name, x);
+    }
+    return kr_score_metric(s, t->info->metric);
+}
+
+static kr_status evaluate_split(kr_train *t, kr_split split, int64_t n) {
+    kr_score s;
+    char json[400], text[400];
+    KR_TRY(kr_score_open(&s, t->info));
+    kr_status st = score_split(t, split, n, &s);
+    double loss = kr_score_loss(&s), metric = metrics_of(t, &s, split == KR_SPLIT_TEST, json, text, sizeof json);
+    kr_score_close(&s);
+    KR_TRY(st);
+    bool test = split == KR_SPLIT_TEST;
+    bool best = !test && (t->state.best_step < 0 || kr_metric_is_better(t->info->metric, metric, t->state.best_metric));
     if (best) t->state.best_metric = metric, t->state.best_step = t->state.step;
-    t->last_metric = metric;
+    if (!test) t->last_metric = metric;
     t->best_unsaved |= best;
-    kr_metrics_eval(&t->metrics, t->state.step, t->state.n_tok, loss, t->info->metric, metric);
-    kr_train_eval e = {t->state.step, t->state.n_tok, loss, metric, t->info->metric, best};
+    kr_metrics_eval(&t->metrics, t->state.step, t->state.n_tok, test ? "test" : "eval", loss, t->info->metric, metric, json);
+    kr_train_eval e = {.step = t->state.step, .n_tok = t->state.n_tok, .loss = loss, .metric = metric, .metric_name = t->info->metric, .best = best, .test = test, .more = text};
     if (t->hooks.eval) t->hooks.eval(t->hooks.user, &e);
     return KR_OK;
+}
+
+static kr_status evaluate(kr_train *t) {
+    int64_t n = t->opt.eval_batches < t->info->eval_batches ? t->opt.eval_batches : t->info->eval_batches;
+    return n > 0 ? evaluate_split(t, KR_SPLIT_EVAL, n) : KR_OK;
 }
 
 /* --- saving ---------------------------------------------------------------------------------- */
@@ -151,7 +181,7 @@ static void progress(kr_train *t, double loss, double norm) {
     int64_t tokens = t->state.n_tok - t->mark_tok, steps = t->state.step - t->mark_step;
     double rate = span > 0 ? (double)tokens / span : 0;
     kr_train_progress p = {.step = t->state.step, .steps = t->state.steps, .loss = loss, .lr = t->lr, .grad_norm = norm,
-                           .bits = t->info->vocab_size ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
+                           .bits = t->info->vocab_size && !t->info->n_classes ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
                            .eta_s = steps > 0 ? (double)(t->state.steps - t->state.step) * span / (double)steps : 0, .n_tok = t->state.n_tok};
     kr_metrics_step(&t->metrics, &p);
     if (t->metrics.status != KR_OK && !t->metrics_lost) { /* once: the run itself is not harmed */
@@ -176,6 +206,7 @@ static bool due(int64_t step, int64_t every) { return every > 0 && step % every 
 
 static kr_status finish(kr_train *t) {
     if (t->evaluated_step != t->state.step) KR_TRY(evaluate(t));
+    if (t->info->test_batches) KR_TRY(evaluate_split(t, KR_SPLIT_TEST, t->info->test_batches));
     return save(t);
 }
 

@@ -19,8 +19,8 @@ struct kr_train {
     kr_model *model;
     kr_graph *graph, *eval;
     bool eval_logits;            /* eval makes scores: the metric counts right answers */
-    int32_t *targets;            /* [S, L], for that count */
-    float *y;
+    int32_t *targets;            /* of a batch, for that count */
+    float *y, *scale;
     int n_threads;
     kr_train_state state;
     kr_metrics metrics;

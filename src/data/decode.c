@@ -1,0 +1,198 @@
+/* decode.c - finding the decoder of a file, and what decoders share. */
+#include "data/decode.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/file.h"
+
+#define FORMAT(name) extern const kr_decoder kr_decoder_##name;
+#include "data/decode.def"
+#undef FORMAT
+
+const kr_decoder *const kr_decoders[] = {
+#define FORMAT(name) &kr_decoder_##name,
+#include "data/decode.def"
+#undef FORMAT
+    NULL};
+
+/* --- arrays ------------------------------------------------------------------------------- */
+
+kr_status kr_array_new(kr_array *a, bool bytes, int n_dims, const int64_t *dim, const char *what) {
+    int64_t n = 1;
+    *a = (kr_array){.n_dims = n_dims};
+    if (n_dims < 0 || n_dims > KR_ARRAY_DIMS) KR_FAIL(KR_ERR_FORMAT, "%s: %d axes, want at most %d", what, n_dims, KR_ARRAY_DIMS);
+    for (int i = 0; i < n_dims; i++) {
+        if (dim[i] < 0 || __builtin_mul_overflow(n, dim[i], &n) || n > INT64_MAX / 8) KR_FAIL(KR_ERR_FORMAT, "%s: axis %d is %lld, too large", what, i, (long long)dim[i]);
+        a->dim[i] = dim[i];
+    }
+    a->n = n;
+    if (bytes) a->u8 = kr_mem_array((size_t)n + 1, 1);
+    else a->f32 = kr_mem_array((size_t)n + 1, sizeof *a->f32);
+    if (!a->u8 && !a->f32) return kr_fail_in(KR_ERR_NOMEM, what);
+    return KR_OK;
+}
+
+void kr_array_free(kr_array *a) {
+    kr_mem_free(a->u8);
+    kr_mem_free(a->f32);
+    *a = (kr_array){0};
+}
+
+/* --- tables ------------------------------------------------------------------------------- */
+
+int64_t kr_table_find(const kr_table *t, const char *name) {
+    for (int64_t i = 0; i < t->n_columns; i++)
+        if (strcmp(kr_table_cell(t, -1, i), name) == 0) return i;
+    return -1;
+}
+
+static kr_status grow(int64_t **p, int64_t *room, int64_t want) {
+    if (want <= *room) return KR_OK;
+    int64_t more = want + *room + 64;
+    void *q = kr_mem_resize(*p, (size_t)more * sizeof **p);
+    if (!q) return KR_ERR_NOMEM;
+    *p = q, *room = more;
+    return KR_OK;
+}
+
+/* Cells not put (yet) are the empty text at 0. */
+static kr_status blank_row(kr_table *t, int64_t row) {
+    KR_TRY(grow(&t->at, &t->cells_room, (row + 2) * t->n_columns + 1)); /* and one for a count, see put */
+    memset(t->at + (row + 1) * t->n_columns, 0, (size_t)(t->n_columns + 1) * sizeof *t->at);
+    return KR_OK;
+}
+
+kr_status kr_table_start(kr_table *t, int64_t n_columns) {
+    *t = (kr_table){.n_columns = n_columns};
+    kr_str_append_char(&t->text, 0);
+    return blank_row(t, -1);
+}
+
+kr_status kr_table_row(kr_table *t, int64_t line) {
+    KR_TRY(blank_row(t, t->n_rows));
+    KR_TRY(grow(&t->line, &t->line_room, t->n_rows + 1));
+    t->line[t->n_rows++] = line;
+    return KR_OK;
+}
+
+/* The entry behind the last row counts the cells that were put into it. */
+void kr_table_put(kr_table *t, const char *text, size_t n) {
+    int64_t *row = t->at + t->n_rows * t->n_columns, *count = row + t->n_columns;
+    if (*count >= t->n_columns) return;
+    row[(*count)++] = (int64_t)t->text.n;
+    kr_str_append_n(&t->text, text, strnlen(text, n));
+    kr_str_append_char(&t->text, 0);
+}
+
+kr_status kr_table_end(kr_table *t, const char *what) {
+    kr_status st = kr_str_status(&t->text);
+    return st == KR_OK ? KR_OK : kr_fail_in(st, what);
+}
+
+void kr_table_free(kr_table *t) {
+    kr_str_free(&t->text);
+    kr_mem_free(t->at);
+    kr_mem_free(t->line);
+    *t = (kr_table){0};
+}
+
+/* --- which decoder ------------------------------------------------------------------------- */
+
+/* Where the ending of a name begins, ".gz" apart; its end in *end. */
+static const char *ending_of(const char *name, const char **end) {
+    const char *slash = strrchr(name, '/'), *from = slash ? slash + 1 : name;
+    size_t n = strlen(from);
+    if (n > 3 && strcasecmp(from + n - 3, ".gz") == 0) n -= 3;
+    *end = from + n;
+    for (const char *p = *end; p > from; p--)
+        if (p[-1] == '.') return p - 1;
+    return *end;
+}
+
+static bool has_ending(const kr_decoder *d, const char *name) {
+    const char *end, *at = ending_of(name, &end);
+    size_t n = (size_t)(end - at);
+    for (const char *p = d->endings; n && *p;) {
+        size_t len = strcspn(p, " ");
+        if (len == n && strncasecmp(p, at, n) == 0) return true;
+        p += len + (p[len] == ' ');
+    }
+    return false;
+}
+
+static const kr_decoder *find(const uint8_t *p, size_t n, const char *name, bool table) {
+    for (int i = 0; kr_decoders[i]; i++)
+        if (!table == !!kr_decoders[i]->array && kr_decoders[i]->is && kr_decoders[i]->is(p, n)) return kr_decoders[i];
+    for (int i = 0; kr_decoders[i]; i++)
+        if (!table == !!kr_decoders[i]->array && has_ending(kr_decoders[i], name)) return kr_decoders[i];
+    return NULL;
+}
+
+bool kr_decode_is_table(const char *path) {
+    for (int i = 0; kr_decoders[i]; i++)
+        if (kr_decoders[i]->table && has_ending(kr_decoders[i], path)) return true;
+    return false;
+}
+
+static kr_status unknown(const char *what, bool table) {
+    kr_str s = {0};
+    for (int i = 0; kr_decoders[i]; i++)
+        if (!table == !!kr_decoders[i]->array) kr_str_appendf(&s, "%s%s", s.n ? ", " : "", kr_decoders[i]->endings);
+    kr_status st = kr_fail(KR_ERR_FORMAT, "%s: neither its first bytes nor its ending say what it is; %s known: %s", what,
+                           table ? "tables are" : "pictures, sound and tensors are", kr_str_text(&s));
+    kr_str_free(&s);
+    return st;
+}
+
+enum { GZIP = 31 };
+#define MOST_UNPACKED ((size_t)1 << 34)
+static bool is_gzip(const uint8_t *p, size_t n) { return n > 2 && p[0] == 0x1f && p[1] == 0x8b; }
+
+kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what) {
+    uint8_t *plain = NULL;
+    *out = (kr_array){0};
+    if (is_gzip(p, n)) {
+        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, MOST_UNPACKED, what));
+        p = plain;
+    }
+    const kr_decoder *d = find(p, n, what, false);
+    kr_status st = d ? d->array(out, p, n, what) : unknown(what, false);
+    if (st != KR_OK) kr_array_free(out);
+    kr_mem_free(plain);
+    return st;
+}
+
+kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const char *what) {
+    uint8_t *plain = NULL;
+    *out = (kr_table){0};
+    if (is_gzip(p, n)) {
+        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, MOST_UNPACKED, what));
+        p = plain;
+    }
+    const kr_decoder *d = find(p, n, what, true);
+    kr_status st = d ? d->table(out, p, n, what) : unknown(what, true);
+    if (st == KR_OK) st = kr_table_end(out, what);
+    if (st != KR_OK) kr_table_free(out);
+    kr_mem_free(plain);
+    return st;
+}
+
+kr_status kr_decode_array(kr_array *out, const char *path) {
+    void *p;
+    size_t n;
+    KR_TRY(kr_file_read(&p, &n, path));
+    kr_status st = kr_decode_array_of(out, p, n, path);
+    kr_mem_free(p);
+    return st;
+}
+
+kr_status kr_decode_table(kr_table *out, const char *path) {
+    void *p;
+    size_t n;
+    KR_TRY(kr_file_read(&p, &n, path));
+    kr_status st = kr_decode_table_of(out, p, n, path);
+    kr_mem_free(p);
+    return st;
+}

@@ -1,0 +1,196 @@
+/* decode_test.c - each format: a file of known contents gives them, a damaged one a sentence. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/decode.h"
+
+#define BYTES(...) (const uint8_t[]){__VA_ARGS__}
+
+static void expect_array(kr_array *a, const uint8_t *p, size_t n, const char *what, int n_dims, const int64_t *dim) {
+    if (kr_decode_array_of(a, p, n, what) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(a->n_dims, n_dims);
+    for (int i = 0; i < n_dims; i++) assert_int_equal(a->dim[i], dim[i]);
+}
+static void refuse_array(const uint8_t *p, size_t n, const char *what, const char *says) {
+    kr_array a;
+    assert_int_not_equal(kr_decode_array_of(&a, p, n, what), KR_OK);
+    if (!strstr(kr_error(), says) || strncmp(kr_error(), what, strlen(what)) != 0) fail_msg("%s", kr_error());
+}
+
+static void idx(void **state) {
+    kr_array a;
+    const uint8_t bytes[] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 255};
+    const uint8_t shorts[] = {0, 0, 11, 1, 0, 0, 0, 2, 1, 0, 255, 254};
+    const uint8_t doubles[] = {0, 0, 14, 1, 0, 0, 0, 1, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0};
+    (void)state;
+    expect_array(&a, bytes, sizeof bytes, "a.idx", 2, (const int64_t[]){2, 3});
+    assert_memory_equal(a.u8, bytes + 12, 6);
+    kr_array_free(&a);
+    expect_array(&a, shorts, sizeof shorts, "a.idx", 1, (const int64_t[]){2});
+    assert_true(a.f32[0] == 256 && a.f32[1] == -2);
+    kr_array_free(&a);
+    expect_array(&a, doubles, sizeof doubles, "a.idx", 1, (const int64_t[]){1});
+    assert_true(a.f32[0] == 1.5f);
+    kr_array_free(&a);
+    refuse_array(bytes, sizeof bytes - 1, "a.idx", "ask for 6 elements of 1 bytes, and 5 bytes follow");
+    refuse_array(bytes, 9, "a.idx", "cut off");
+    refuse_array(BYTES(0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1), 17, "a.idx", "elements");
+    refuse_array(BYTES(1, 2, 3), 3, "a.bin", "neither its first bytes nor its ending");
+}
+
+static size_t npy_of(uint8_t *to, const char *dict, const void *data, size_t n) {
+    size_t len = strlen(dict);
+    memcpy(to, "\x93NUMPY\1\0", 8);
+    to[8] = (uint8_t)len, to[9] = 0;
+    memcpy(to + 10, dict, len);
+    memcpy(to + 10 + len, data, n);
+    return 10 + len + n;
+}
+
+static void npy(void **state) {
+    kr_array a;
+    uint8_t file[400];
+    (void)state;
+    const float x[6] = {1, 2, 3, 4, 5, 6.5f};
+    size_t n = npy_of(file, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", x, sizeof x);
+    expect_array(&a, file, n, "x.npy", 2, (const int64_t[]){2, 3});
+    assert_memory_equal(a.f32, x, sizeof x);
+    kr_array_free(&a);
+    refuse_array(file, n - 1, "x.npy", "asks for 6 elements of 4 bytes, and 23 bytes follow");
+    n = npy_of(file, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }\n", x, sizeof x);
+    expect_array(&a, file, n, "x.npy", 2, (const int64_t[]){2, 3});
+    assert_true(a.f32[0] == 1 && a.f32[1] == 3 && a.f32[2] == 5 && a.f32[3] == 2 && a.f32[5] == 6.5f);
+    kr_array_free(&a);
+    n = npy_of(file, "{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }\n", BYTES(255, 255, 0, 7), 4);
+    expect_array(&a, file, n, "x.npy", 1, (const int64_t[]){2});
+    assert_true(a.f32[0] == -1 && a.f32[1] == 7);
+    kr_array_free(&a);
+    n = npy_of(file, "{'descr': '<f2', 'fortran_order': False, 'shape': (), }\n", BYTES(0, 0x3c), 2);
+    expect_array(&a, file, n, "x.npy", 0, NULL);
+    assert_true(a.f32[0] == 1);
+    kr_array_free(&a);
+    n = npy_of(file, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", x, 8);
+    refuse_array(file, n, "x.npy", "its header is");
+    n = npy_of(file, "{'descr': '|u1', 'fortran_order': False, 'shape': (9223372036854775807, 16), }\n", x, 8);
+    refuse_array(file, n, "x.npy", "elements");
+}
+
+static void wav(void **state) {
+    kr_array a;
+    (void)state;
+    uint8_t file[] = "RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\2\0\x40\x1f\0\0\0\x7d\0\0\4\0\x10\0LIST\1\0\0\0x\0data\x8\0\0\0\0\x80\xff\x7f\0\0\0\x40";
+    size_t n = sizeof file - 1;
+    expect_array(&a, file, n, "s.wav", 2, (const int64_t[]){2, 2});
+    assert_true(a.rate == 8000 && a.f32[0] == -1 && fabs(a.f32[1] - 32767. / 32768) < 1e-6 && a.f32[2] == 0 && a.f32[3] == .5f);
+    kr_array_free(&a);
+    file[22] = 0;
+    refuse_array(file, n, "s.wav", "0 channels");
+    file[22] = 2, file[34] = 12;
+    refuse_array(file, n, "s.wav", "12 bits");
+    refuse_array(file, 30, "s.wav", "without samples");
+}
+
+#define CELL(t, row, column, text) assert_string_equal(kr_table_cell(t, row, column), text)
+static void expect_table(kr_table *t, const char *text, const char *what, int64_t rows, int64_t columns) {
+    if (kr_decode_table_of(t, (const uint8_t *)text, strlen(text), what) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(t->n_rows, rows);
+    assert_int_equal(t->n_columns, columns);
+}
+static void refuse_table(const char *text, const char *what, const char *says) {
+    kr_table t;
+    assert_int_equal(kr_decode_table_of(&t, (const uint8_t *)text, strlen(text), what), KR_ERR_FORMAT);
+    if (!strstr(kr_error(), says)) fail_msg("%s", kr_error());
+}
+
+static void csv(void **state) {
+    kr_table t;
+    (void)state;
+    expect_table(&t, "name,size\r\n\"a, b\",1\r\n\"say \"\"no\"\"\nor not\",\n\nlast,3", "t.csv", 3, 2);
+    CELL(&t, -1, 1, "size");
+    CELL(&t, 0, 0, "a, b");
+    CELL(&t, 1, 0, "say \"no\"\nor not");
+    CELL(&t, 1, 1, "");
+    CELL(&t, 2, 1, "3");
+    assert_int_equal(t.line[2], 6);
+    assert_int_equal(kr_table_find(&t, "size"), 1);
+    assert_int_equal(kr_table_find(&t, "none"), -1);
+    kr_table_free(&t);
+    expect_table(&t, "1\t2\n3\t4\n", "t.tsv", 2, 2); /* numbers are no names */
+    CELL(&t, -1, 1, "2");
+    CELL(&t, 0, 0, "1");
+    kr_table_free(&t);
+    expect_table(&t, "a;b\n", "t.csv", 0, 2);
+    kr_table_free(&t);
+    refuse_table("a,b\n1,2\n3\n", "t.csv", "t.csv: line 3 has 1 cell, want 2");
+    refuse_table("a,b\n1,\"2\n3\n", "t.csv", "line 2: a quote that is never closed");
+    refuse_table("\n\n", "t.csv", "without a line");
+}
+
+static void sequences(void **state) {
+    kr_table t;
+    (void)state;
+    expect_table(&t, ">s1 the first\nACGT\nac-gt\n\n>s2\nTT\n", "s.fa", 2, 3);
+    CELL(&t, 0, 0, "s1");
+    CELL(&t, 0, 1, "the first");
+    CELL(&t, 0, 2, "ACGTac-gt");
+    CELL(&t, 1, 2, "TT");
+    assert_int_equal(t.line[1], 5);
+    kr_table_free(&t);
+    expect_table(&t, "@r1\nACGT\n+\nIIII\n", "s.fq", 1, 4);
+    CELL(&t, 0, 3, "IIII");
+    kr_table_free(&t);
+    expect_table(&t, "# STOCKHOLM 1.0\n\na  AC.\nbb GG.\n\na  TT\nbb CC\n#=GC x\n//\n", "s.sto", 2, 3);
+    CELL(&t, 0, 2, "AC.TT");
+    CELL(&t, 1, 2, "GG.CC");
+    kr_table_free(&t);
+    refuse_table("ACGT\n>s\n", "s.fa", "line 1: letters before the first name");
+    refuse_table("@r\nACGT\n+\nIII\n", "s.fq", "line 1: no read");
+}
+
+static void jsonl(void **state) {
+    kr_table t;
+    (void)state;
+    expect_table(&t, "{\"a\": \"x\", \"b\": [1, 2]}\n\n{\"b\": 2.5}\n", "t.jsonl", 2, 2);
+    CELL(&t, 0, kr_table_find(&t, "b"), "[1,2]");
+    CELL(&t, 1, kr_table_find(&t, "a"), "");
+    CELL(&t, 1, kr_table_find(&t, "b"), "2.5");
+    assert_int_equal(t.line[1], 3);
+    kr_table_free(&t);
+    refuse_table("{\"a\": 1}\n[1]\n", "t.jsonl", "line 2 is no JSON object");
+}
+
+static void packed(void **state) { /* gzip of "a,b\n1,2\n" */
+    static const uint8_t gz[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff, 0x4b, 0xd4, 0x49, 0xe2, 0x32, 0xd4, 0x31, 0xe2, 2, 0, 0x7b, 7, 0x97, 0xa, 8, 0, 0, 0};
+    kr_table t;
+    (void)state;
+    kr_status st = kr_decode_table_of(&t, gz, sizeof gz, "t.csv.gz");
+    if (st == KR_ERR_MISSING) skip();
+    if (st != KR_OK) fail_msg("%s", kr_error());
+    CELL(&t, 0, 1, "2");
+    kr_table_free(&t);
+    assert_int_equal(kr_decode_table_of(&t, gz, sizeof gz - 12, "t.csv.gz"), KR_ERR_FORMAT);
+    assert_non_null(strstr(kr_error(), "t.csv.gz: its packed bytes are cut off"));
+}
+
+static void pictures(void **state) { /* a grey PNG of 2 x 1 pixels: 7, 200 */
+    static const uint8_t png[] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0};
+    kr_array a;
+    (void)state;
+    kr_status st = kr_decode_array_of(&a, png, sizeof png, "p.png");
+    if (st == KR_ERR_MISSING) skip();
+    assert_int_equal(st, KR_ERR_FORMAT);
+    assert_non_null(strstr(kr_error(), "p.png: PNG"));
+    refuse_array(BYTES(0xff, 0xd8, 0xff, 0xe0, 0), 5, "p.jpg", "p.jpg: JPEG");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
+                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

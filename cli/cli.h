@@ -18,7 +18,6 @@ typedef struct command {
 int cmd_train(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
-int cmd_predict(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
@@ -28,6 +27,7 @@ int cmd_quantize(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 
 /* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */
@@ -42,6 +42,8 @@ const char *human_count(double n, char to[32]);
 const char *human_time(double seconds, char to[32]);
 /* n bytes as a JSON string on stdout, quotes around it. */
 void print_json_text(const char *text, int64_t n);
+/* The model that comes with Krait: KRAIT_MODEL, the installation's or the source tree's; NULL: there is none. */
+const char *default_model(char *path, size_t size);
 /* A whole file, or stdin for "-"; NULL (and said) on failure.  free() it. */
 char *read_all(const char *path, size_t *n);
 /* Ctrl-C sets this; the second one ends the program at once. */

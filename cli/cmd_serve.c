@@ -9,7 +9,7 @@
 #include "krait/serve.h"
 
 static const char help[] =
-    "usage: krait serve MODEL [options]\n\n"
+    "usage: krait serve [MODEL] [options]     (no model: the small one that comes with Krait)\n\n"
     "Answers over HTTP as OpenAI's API does, until Ctrl-C or SIGTERM; then it finishes what runs.\n\n"
     "  krait serve model                                        the page is at http://127.0.0.1:8080\n"
     "  curl 127.0.0.1:8080/v1/completions -d '{\"prompt\": \"She was \", \"max_tokens\": 20}'\n"
@@ -184,7 +184,7 @@ static int read_options(setup *s, int argc, char **argv) {
             if (c < NUMBERS) return misuse("serve", "wrong option");
             if (!set_number(o, c - NUMBERS, optarg)) return EXIT_USAGE;
         }
-    if (argc - optind != 1) return misuse("serve", "want one model");
+    if (argc - optind > 1) return misuse("serve", "want one model, or none");
     if (!s->cert != !s->key_pem) return misuse("serve", "--tls-cert and --tls-key go together");
     return 0;
 }
@@ -194,7 +194,10 @@ int cmd_serve(int argc, char **argv) {
     s.o.keys = s.key;
     int code = read_options(&s, argc, argv);
     s.o.tls_cert = s.cert, s.o.tls_key = s.key_pem;
-    if (code == 0) code = run(&s, argv[optind]);
+    char path[4096];
+    char *model = argc > optind ? argv[optind] : (char *)(uintptr_t)default_model(path, sizeof path);
+    if (code == 0 && !model) code = misuse("serve", "the model that comes with Krait is not installed; name one, or set KRAIT_MODEL");
+    if (code == 0) code = run(&s, model);
     free(s.key_text);
     free(s.cert);
     free(s.key_pem);

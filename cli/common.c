@@ -95,6 +95,21 @@ void print_json_text(const char *text, int64_t n) {
     putchar('"');
 }
 
+/* Beside the program: bin/krait has share/krait/models, a build in the source tree has models. */
+const char *default_model(char *path, size_t size) {
+    static const char *const beside[] = {"../share/krait/models", "../models", "../../models"};
+    const char *own = getenv("KRAIT_MODEL");
+    char program[4096];
+    if (own && *own) return own;
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(program, '/');
+    if (slash) *slash = 0;
+    for (int i = 0; slash && i < 3; i++)
+        if (snprintf(path, size, "%s/%s/krait-chat.gguf", program, beside[i]) < (int)size && access(path, R_OK) == 0) return path;
+    return snprintf(path, size, "%s/krait-chat.gguf", KRAIT_MODELS) < (int)size && access(path, R_OK) == 0 ? path : NULL;
+}
+
 volatile int interrupted;
 static void (*on_interrupt)(void);
 

@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""check_talk.py - krait chat as a person and as a script use it: through a pipe, a terminal, and over a server.
+
+    check_talk.py BUILD
+
+The terminal is a pty, the model one of 20 KB that was trained for a moment; what it says is nonsense, but always the same.
+"""
+import errno
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+krait = os.path.abspath(os.path.join(sys.argv[1], "krait"))
+tmp = tempfile.TemporaryDirectory()
+model = os.path.join(tmp.name, "model")
+env = dict(os.environ, KRAIT_HISTORY=os.path.join(tmp.name, "history"), TERM="xterm", OMP_WAIT_POLICY="passive", LC_ALL="C.UTF-8", NO_PROXY="*")
+for name in ("KRAIT_MODEL", "KRAIT_API_KEY", "OPENAI_API_KEY"):
+    env.pop(name, None)
+bad = 0
+
+
+def check(ok, what, seen=""):
+    global bad
+    if not ok:
+        bad += 1
+        print(f"check_talk: {what}: {seen!r}"[:1500])
+
+
+def piped(lines, *args, where=model):
+    p = subprocess.run([krait, "chat", where, "-n", "12", "-t", "0", "--chat-template", "chatml", *args], input="".join(line + "\n" for line in lines).encode(),
+                       capture_output=True, env=env, timeout=120)
+    return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
+
+
+class Terminal:
+    def __init__(self, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(krait, [krait, "chat", *args], env)
+        self.text = ""
+
+    def until(self, pattern, seconds=60):
+        """What came until the pattern; fails the check if it does not come."""
+        end, start = time.time() + seconds, self.text
+        while time.time() < end:
+            m = re.search(pattern, self.text)
+            if m:
+                seen, self.text = self.text[:m.end()], self.text[m.end():]
+                return seen
+            ready, _, _ = select.select([self.fd], [], [], 0.2)
+            if ready:
+                try:
+                    data = os.read(self.fd, 65536)
+                except OSError as e:
+                    if e.errno != errno.EIO:
+                        raise
+                    data = b""
+                if not data:
+                    break
+                self.text += data.decode(errors="replace")
+        check(False, f"{pattern} did not come", start + self.text)
+        return self.text
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def end(self):
+        for _ in range(600):
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.fd)
+                return os.waitstatus_to_exitcode(status)
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    os.read(self.fd, 65536)
+                except OSError:
+                    time.sleep(0.1)
+        os.kill(self.pid, signal.SIGKILL)
+        return "hangs"
+
+
+def make_model():
+    text = os.path.join(tmp.name, "text")
+    with open(text, "w") as f:
+        f.write("".join(f"<|im_start|>user\nline {i}<|im_end|>\n<|im_start|>assistant\nnumber {i * 7 % 97}<|im_end|>\n" for i in range(2000)))
+    subprocess.run([krait, "train", f"--data.paths={text}", "--d_model=32", "--n_layer=1", "--steps=40", "--batch_size=4", "--length=64", f"--out={model}"],
+                   check=True, capture_output=True, env=env, timeout=300)
+
+
+def scripts():
+    code, plain, err = piped(["one", "two", "three"])
+    check(code == 0 and err == "", "a script", err)
+    again = piped(["one", "two", "/undo", "two", "/retry", "three"])[1]
+    second = piped(["one", "two"])[1][len(piped(["one"])[1]):]
+    left = "Taken back; 2 messages are left.\n"
+    check(again.count(left) == 1 and again.replace(left, "") == plain[:len(plain)].replace(second, second * 3, 1), "undo and retry give the same answer", (plain, again))
+    forks = piped(["one", "/fork b", "two", "/fork main", "two", "/fork"])[1]
+    check(forks.count(second) >= 2, "both forks go on alike", forks)
+    check("* main: 4 messages" in forks and "  b: 4 messages" in forks, "the list of forks", forks)
+    saved = os.path.join(tmp.name, "saved.json")
+    out = piped(["one", "two", f"/save {saved}", "three"])[1]
+    third = plain[len(piped(["one", "two"])[1]):]
+    check(os.path.exists(saved) and len(json.load(open(saved))["messages"]) == 4, "a saved conversation", out)
+    check(piped(["three"], "--load", saved)[1].endswith(third), "a loaded one goes on", third)
+    if os.path.exists(saved + ".state"):
+        os.remove(saved + ".state")
+    check(piped(["three"], "--load", saved)[1].endswith(third), "a loaded one is read again without its state", third)
+    out = piped(["/set temperature 3", "/set nothing 3", "/set top_k 5x", "/set", "/system Be brief.", "/system", "/load /none", "/bogus", "/undo", "/stats"])[1]
+    for want in ("temperature 3\n", 'no setting "nothing"', "top_k is a number", "max_tokens 12", "Be brief.", "no saved conversation", "no command /bogus", "nothing to take back", "last answer"):
+        check(want in out, f"{want} is said", out)
+    check(piped(['"""', "a", "b", '"""'])[1] == piped(["a\\", "b"])[1], "lines that belong together")
+    check(piped([])[0] == 0, "no input")
+    check(piped(["one"], where=os.path.join(tmp.name, "none"))[0] == 3, "a model that is not there")
+    help_text = subprocess.run([krait, "chat", "--help"], capture_output=True, env=env).stdout.decode()
+    check(all(c in help_text for c in ("/undo", "/fork", "/save", "--system", "Ctrl-C")), "--help", help_text)
+    check(subprocess.run([krait, "chat", "a", "b"], capture_output=True, env=env).returncode == 2, "two models")
+    p = subprocess.run([krait, "chat", "-n", "3"], input=b"x\n", capture_output=True, env=dict(env, KRAIT_MODEL=model))
+    check(p.returncode == 0, "KRAIT_MODEL", p.stderr)
+
+
+def terminal(edits):
+    t = Terminal(model, "-n", "100000000", "-t", "0", "--chat-template", "chatml")
+    t.until("/help says")
+    t.until("> ")
+    t.type("hello\n")
+    time.sleep(1)
+    t.type("\x03")
+    t.until(r"\[stopped\]")
+    t.until("> ")
+    t.type("/set max_tokens 8\n")
+    t.until("max_tokens 8")
+    t.until("> ")
+    t.type("half a line\x03")
+    t.until("> ")
+    t.type("/stats\n")
+    t.until("messages here")
+    t.until("> ")
+    if edits:
+        t.type("/sta\t\n")
+        check("no command" not in t.until("messages here"), "Tab completes")
+        t.until("> ")
+        t.type("/set max_\t5\n")
+        t.until("max_tokens 5")
+        t.until("> ")
+        t.type("\x1b[A\n")  # the line before
+        t.until("max_tokens 5")
+        t.until("> ")
+    t.type("/undo\n")
+    t.until("0 messages are left")
+    t.until("> ")
+    t.type("\x04")
+    code = t.end()
+    check(code == 0, "Ctrl-D ends", code)
+    if edits:
+        check("/set max_tokens 5" in open(env["KRAIT_HISTORY"]).read().replace("\\040", " "), "history is kept")
+        check(os.stat(env["KRAIT_HISTORY"]).st_mode & 0o777 == 0o600, "history is its owner's")
+
+
+def server():
+    p = subprocess.Popen([krait, "serve", model, "--port", "0", "--chat-template", "chatml", "--api-key", "secret"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+    seen = b""
+    while not (m := re.search(rb"http://127\.0\.0\.1:\d+", seen)):
+        line = p.stdout.readline()
+        if not line:
+            check(False, "the server starts", seen)
+            return
+        seen += line
+    url = m.group(0).decode()
+    code, out, err = piped(["one", "two", "/undo", "two", "/stats"], "--api-key", "secret", where=url)
+    mine = piped(["one", "two"])[1]
+    check(code == 0 and err == "" and "Taken back; 2" in out and "12 written" in out, "over a server", (code, out, err))
+    check(out.replace("\ufffd", "").startswith(mine.replace("\ufffd", "")[:8]), "the server says what the model says", (mine, out))
+    code, out, err = piped(["one"], where=url)
+    check(code == 3 and "401" in err, "without a key", err)
+    p.send_signal(signal.SIGTERM)
+    p.wait(60)
+    code, out, err = piped(["one"], "--api-key", "secret", where=url)
+    check(code == 3 and url in err, "a server that is gone", err)
+
+
+make_model()
+scripts()
+probe = subprocess.run(["ldd", krait], capture_output=True).stdout
+terminal(b"libedit" in probe)
+if b"libcurl" in probe and b"microhttpd" in probe:
+    server()
+sys.exit(1 if bad else 0)

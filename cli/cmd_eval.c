@@ -12,15 +12,17 @@
 static const char help[] =
     "usage: krait eval MODEL FILE ...            (\"-\" reads stdin)\n"
     "       krait eval MODEL --task NAME FILE    (lambada, hellaswag, piqa, arc, winogrande)\n"
-    "       krait eval MODEL --data.KEY=VALUE ...\n\n"
+    "       krait eval MODEL [--data.KEY=VALUE ...]\n\n"
     "Scores each file as one document, with state carried from window to window; or a task,\n"
     "at any length: keys not given are those the model was trained with (its recipe.json).\n"
     "  krait eval model --data.length=16384\n"
+    "  krait eval model --test                 (data.test_paths, or what test_fraction holds out)\n"
     "--task scores answers as EleutherAI's lm-evaluation-harness does: acc by log-likelihood, acc_norm by\n"
     "that per character, of lambada acc and perplexity of the last word.\n\n"
     "  --limit N    questions of --task at most (all)\n"
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
-    "  --rows N     held-out rows of the task (256)\n"
+    "  --rows N     held-out rows of the task (all; 256 of a task without an end)\n"
+    "  --test       the examples kept for a last score, not those held out while training\n"
     "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T    how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0 (as the file has them)\n"
     "  --json       one JSON object a file\n";
@@ -40,14 +42,17 @@ static int report(const char *path, const kr_eval_result *r, bool json) {
 /* --- tasks --------------------------------------------------------------------------------- */
 
 static int report_task(const kr_eval_source_result *r, bool json) {
-    printf(json ? "{\"data\": \"%s\", \"length\": %lld, \"rows\": %lld, \"n_scored\": %lld, \"loss\": %.9g, \"%s\": %.9g, \"seconds\": %.4g}\n"
-                : "%s  %lld steps, %lld rows, %lld answers  loss %.4f  %s %.4f  %.1f s\n",
-           r->data, (long long)r->L, (long long)r->n_rows, (long long)r->n_scored, r->loss, r->metric_name, r->metric, r->seconds);
+    printf(json ? "{\"data\": \"%s\", \"length\": %lld, \"rows\": %lld, \"n_scored\": %lld, \"loss\": %.9g, \"%s\": %.9g"
+                : "%s  %lld steps, %lld rows, %lld answers  loss %.4f  %s %.4f",
+           r->data, (long long)r->L, (long long)r->n_rows, (long long)r->n_scored, r->loss, r->metric_name, r->metric);
+    for (int i = 0; i < r->n_more; i++)
+        if (isfinite(r->more[i])) printf(json ? ", \"%s\": %.9g" : "  %s %.4f", r->more_name[i], r->more[i]);
+    printf(json ? ", \"seconds\": %.4g}\n" : "  %.1f s\n", r->seconds);
     return 0;
 }
 
 /* The recipe of the model's own training with other data, or that data alone. */
-static int eval_task(const char *model, const kr_model_options *where, const char *const *override, int n, double rows, bool json) {
+static int eval_task(const char *model, const kr_model_options *where, const char *const *override, int n, double rows, bool test, bool json) {
     char path[4200], *recipe;
     kr_model *m;
     kr_eval_source_result r;
@@ -55,7 +60,7 @@ static int eval_task(const char *model, const kr_model_options *where, const cha
     if (kr_recipe_read(&recipe, access(path, F_OK) == 0 ? path : NULL, override, n) != KR_OK) return fail();
     int code = 0;
     if (kr_model_open(&m, model, where) == KR_OK) {
-        code = kr_eval_source(m, recipe, (int64_t)rows, &r) == KR_OK ? report_task(&r, json) : fail();
+        code = kr_eval_source(m, recipe, (int64_t)rows, test, &r) == KR_OK ? report_task(&r, json) : fail();
         kr_model_free(m);
     } else {
         code = fail();
@@ -103,15 +108,16 @@ static int take_overrides(int *argc, char **argv, const char **override, int max
 
 int cmd_eval(int argc, char **argv) {
     static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'},
-                                            {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"task", 1, NULL, 't'}, {"limit", 1, NULL, 'l'}, {"help", 0, NULL, 'h'}, {0}};
+                                            {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"task", 1, NULL, 't'}, {"limit", 1, NULL, 'l'}, {"test", 0, NULL, 'e'}, {"help", 0, NULL, 'h'}, {0}};
     const char *override[64], *task = NULL;
     kr_model_options where = {0};
-    double window = 1024, rows = 256, limit = 0;
-    bool json = false;
+    double window = 1024, rows = 0, limit = 0;
+    bool json = false, test = false;
     int n_overrides = take_overrides(&argc, argv, override, 64);
     for (int c; (c = getopt_long(argc, argv, "w:jh", options, NULL)) != -1;) {
         if (c == 'h') return fputs(help, stdout), 0;
         else if (c == 'j') json = true;
+        else if (c == 'e') test = true;
         else if (c == 'D') where.device = optarg;
         else if (c == 'T') where.dtype = optarg;
         else if (c == 't') task = optarg;
@@ -125,8 +131,8 @@ int cmd_eval(int argc, char **argv) {
     }
     if (task && (argc - optind != 2 || n_overrides)) return misuse("eval", "--task wants a model and one file");
     if (task) return eval_questions(argv[optind], &where, task, argv[optind + 1], (int64_t)limit, json);
-    if (argc - optind == 1 && n_overrides) return eval_task(argv[optind], &where, override, n_overrides, rows, json);
-    if (argc - optind < 2 || n_overrides) return misuse("eval", "want a model and at least one file, or a model and --data.KEY=VALUE");
+    if (argc - optind == 1) return eval_task(argv[optind], &where, override, n_overrides, rows, test, json);
+    if (argc - optind < 2 || n_overrides || test) return misuse("eval", "want a model and at least one file, or a model and --data.KEY=VALUE");
     kr_model *m;
     if (kr_model_open(&m, argv[optind], &where) != KR_OK) return fail();
     int code = 0;

@@ -52,7 +52,7 @@ static void progress(void *user, const kr_train_progress *p) {
 static void eval(void *user, const kr_train_eval *e) {
     (void)user;
     end_line();
-    fprintf(stderr, "step %lld  held-out loss %.4f  %s %.4f%s\n", (long long)e->step, e->loss, e->metric_name, e->metric, e->best ? "  (best)" : "");
+    fprintf(stderr, "step %lld  %s loss %.4f  %s %.4f%s%s\n", (long long)e->step, e->test ? "test" : "held-out", e->loss, e->metric_name, e->metric, e->more, e->best ? "  (best)" : "");
 }
 
 static void message(void *user, const char *sentence) {

@@ -11,6 +11,7 @@ static const command commands[] = {
     {"generate", "let a model write, token by token", cmd_generate},
     {"serve", "a model behind HTTP, as OpenAI's clients ask for it", cmd_serve},
     {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
+    {"predict", "what a model says of files: classes, numbers, pictures of classes", cmd_predict},
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
     {"convert", "a model as safetensors or GGUF, from PyTorch, state-spaces, llama.cpp; in another precision", cmd_convert},
     {"quantize", "a model in 4 to 9 bits a weight: smaller, and faster on a CPU", cmd_quantize},

@@ -13,6 +13,9 @@ lib:kissfft-float libkissfft-dev
 lib:libmicrohttpd libmicrohttpd-dev
 lib:zlib          zlib1g-dev
 lib:sqlite3       libsqlite3-dev
+lib:libpng        libpng-dev
+lib:libjpeg       libjpeg62-turbo-dev
+lib:sndfile       libsndfile1-dev
 lib:libedit       libedit-dev
 lib:libcurl       libcurl4-gnutls-dev
 lib:cmocka        libcmocka-dev

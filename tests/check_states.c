@@ -1,0 +1,313 @@
+/* check_states.c - named states over HTTP; a server that is killed; clients that leave.
+ *
+ * The server is a child, so that it can be killed, and so that what it leaks is seen at its end: this process
+ * is the client alone. */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "krait/serve.h"
+#include "model_case.h"
+#include "serve/states.h"
+
+static const char tiny[] = "{'model_type': 'krait', 'd_model': 32, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}";
+
+typedef struct child { pid_t pid; int port; } child;
+
+static kr_server *running;
+static void stop(int signal) {
+    (void)signal;
+    kr_server_stop(running);
+}
+
+/* Exits with 0 if all memory was given back. */
+static void be_server(const char *dir, int64_t budget, int to) {
+    int64_t live = kr_mem_get_stats().n_live;
+    kr_model *m = model_of(tiny, 3);
+    kr_server_options o = {.engine = {.n_slots = 4, .n_threads = 1, .cache_bytes = 1 << 20}, .states_dir = dir, .states_bytes = budget, .name = "tiny"};
+    if (kr_server_new(&running, m, &o) != KR_OK) fprintf(stderr, "%s\n", kr_error()), exit(9);
+    int port = kr_server_port(running);
+    signal(SIGTERM, stop);
+    if (write(to, &port, sizeof port) != sizeof port) exit(8);
+    close(to);
+    kr_status st = kr_server_run(running, 5);
+    kr_server_free(running);
+    kr_model_release(m);
+    exit(st != KR_OK ? 7 : kr_mem_get_stats().n_live != live ? 6 : 0);
+}
+
+static child start(const char *dir, int64_t budget) {
+    int ends[2];
+    child c = {0};
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    if ((c.pid = fork()) == 0) {
+        close(ends[0]);
+        be_server(dir, budget, ends[1]);
+    }
+    close(ends[1]);
+    if (read(ends[0], &c.port, sizeof c.port) != sizeof c.port) fail_msg("the server did not start");
+    close(ends[0]);
+    return c;
+}
+
+static int end(child c, int with) {
+    int status;
+    kill(c.pid, with);
+    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+    return status;
+}
+static void end_well(child c) {
+    int status = end(c, SIGTERM);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("the server ended with status %d", status);
+}
+
+/* --- a client ---------------------------------------------------------------------------------------- */
+
+static int dial(child c) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){60, 0}, sizeof(struct timeval));
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* The status, 0 if the server is gone; the body in *text. */
+static int ask(child c, const char *method, const char *path, const char *type, const void *body, size_t n, kr_str *text) {
+    kr_str out = {0};
+    char in[4096];
+    int status = 0, fd = dial(c);
+    kr_str_free(text);
+    if (fd < 0) return 0;
+    kr_str_appendf(&out, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", method, path, type, n);
+    kr_str_append_n(&out, body, n);
+    bool said = send(fd, out.text, out.n, MSG_NOSIGNAL) == (ssize_t)out.n;
+    kr_str_free(&out);
+    for (ssize_t got; said && (got = read(fd, in, sizeof in)) > 0;) kr_str_append_n(text, in, (size_t)got);
+    close(fd);
+    const char *end_of_head = text->n ? strstr(text->text, "\r\n\r\n") : NULL;
+    if (!end_of_head || sscanf(text->text, "HTTP/1.1 %d", &status) != 1) return 0;
+    size_t head = (size_t)(end_of_head - text->text) + 4;
+    const char *length = strstr(text->text, "Content-Length: ");
+    if (length && length < end_of_head && strtoull(length + 16, NULL, 10) != text->n - head) return 0; /* cut off */
+    memmove(text->text, text->text + head, text->n - head);
+    kr_str_cut(text, text->n - head);
+    return status;
+}
+static int say(child c, const char *method, const char *path, const char *body, kr_str *text) { return ask(c, method, path, "application/json", body, strlen(body), text); }
+
+static void expect(child c, int status, const char *method, const char *path, const char *body, const char *part) {
+    kr_str text = {0};
+    int got = say(c, method, path, body, &text);
+    if (got != status || (part && !strstr(kr_str_text(&text), part))) fail_msg("%s %s %s: %d %s, want %d and %s", method, path, body, got, kr_str_text(&text), status, part ? part : "-");
+    kr_str_free(&text);
+}
+
+/* What is written, greedily, after a body's start. */
+static void text_of(child c, const char *body, char to[512]) {
+    kr_str text = {0};
+    json_t *j = NULL;
+    assert_int_equal(say(c, "POST", "/v1/completions", body, &text), 200);
+    assert_int_equal(kr_json_parse(&j, text.text, text.n, "answer"), KR_OK);
+    const char *written = json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "text"));
+    snprintf(to, 512, "%s", written ? written : "");
+    json_decref(j);
+    kr_str_free(&text);
+}
+
+#define GREEDY "\"temperature\": 0, \"max_tokens\": 20"
+
+/* --- routes -------------------------------------------------------------------------------------------- */
+
+static void test_routes(void **state) {
+    char from_state[512], from_prompt[512], rest[512], both[1100];
+    const char *dir = new_folder();
+    kr_str text = {0};
+    (void)state;
+    child c = start(dir, 0);
+    expect(c, 200, "GET", "/v1/states", "", "\"data\":[]");
+    expect(c, 200, "PUT", "/v1/states/doc", "{\"prompt\": \"Once upon a time there was \"}", "\"n_tokens\":27");
+    expect(c, 200, "POST", "/v1/states/doc/fork", "{\"name\": \"fork\"}", "\"parent\":\"doc\"");
+    expect(c, 409, "POST", "/v1/states/doc/fork", "{\"name\": \"fork\"}", "state_exists");
+    expect(c, 404, "POST", "/v1/states/none/fork", "{\"name\": \"x\"}", "state_not_found");
+    expect(c, 400, "POST", "/v1/states/doc/fork", "{\"name\": \"../../etc/passwd\"}", "invalid_value");
+    expect(c, 400, "POST", "/v1/states/doc/fork", "{\"name\": \"a\\u0000b\"}", "\"error\"");
+    expect(c, 400, "POST", "/v1/states/doc/fork", "{\"to\": \"x\"}", "unknown_parameter");
+    expect(c, 400, "GET", "/v1/states/%2e%2e", "", "invalid_value");
+    expect(c, 404, "GET", "/v1/states/..%2f..%2findex.sqlite", "", NULL);
+    expect(c, 400, "PUT", "/v1/states/x", "{\"prompt\": [\"a\", \"b\"]}", "one prompt");
+    expect(c, 400, "PUT", "/v1/states/x", "{\"prompt\": \"\"}", "no tokens");
+    expect(c, 404, "POST", "/v1/completions", "{\"state\": \"none\", \"prompt\": \"a\"}", "state_not_found");
+    expect(c, 400, "POST", "/v1/completions", "{\"prompt\": \"a\", \"save_state\": \"a/b\"}", "save_state");
+    expect(c, 400, "POST", "/v1/completions", "{\"prompt\": \"a\", \"save_state\": \"ab\", \"n\": 2}", "one answer");
+    /* going on from it is as if it had just been read, with and without more */
+    text_of(c, "{\"state\": \"fork\", " GREEDY "}", from_state);
+    text_of(c, "{\"prompt\": \"Once upon a time there was \", " GREEDY "}", from_prompt);
+    assert_string_equal(from_state, from_prompt);
+    text_of(c, "{\"state\": \"fork\", \"prompt\": \"a king\", " GREEDY ", \"save_state\": \"end\"}", from_state);
+    text_of(c, "{\"prompt\": \"Once upon a time there was a king\", \"temperature\": 0, \"max_tokens\": 40}", from_prompt);
+    text_of(c, "{\"state\": \"end\", " GREEDY "}", rest);
+    snprintf(both, sizeof both, "%s%s", from_state, rest);
+    assert_memory_equal(both, from_prompt, 20); /* bytes that are no characters are not shown, so lengths may differ */
+    expect(c, 200, "POST", "/v1/completions", "{\"state\": \"end\", \"stream\": true, \"save_state\": \"end\", " GREEDY "}", "\"choices\":[],\"state\":{\"name\":\"end\",\"n_tokens\":73}");
+    expect(c, 200, "GET", "/v1/states/end", "", "\"n_tokens\":73");
+    /* down and up again */
+    assert_int_equal(say(c, "GET", "/v1/states/end?raw=1", "", &text), 200);
+    kr_str file = text;
+    text = (kr_str){0};
+    assert_int_equal(ask(c, "PUT", "/v1/states/up", "application/octet-stream", file.text, file.n, &text), 200);
+    assert_int_equal(ask(c, "PUT", "/v1/states/up2", "application/octet-stream", file.text, file.n - 5, &text), 400);
+    assert_int_equal(ask(c, "PUT", "/v1/states/up2", "application/octet-stream", "", 0, &text), 400);
+    text_of(c, "{\"state\": \"up\", " GREEDY "}", from_state);
+    text_of(c, "{\"state\": \"end\", " GREEDY "}", from_prompt);
+    assert_string_equal(from_state, from_prompt);
+    expect(c, 200, "DELETE", "/v1/states/doc", "", "\"deleted\":true");
+    expect(c, 404, "DELETE", "/v1/states/doc", "", "state_not_found");
+    expect(c, 200, "GET", "/metrics", "", "krait_named_states 3");
+    end_well(c);
+    /* another start, in a budget that is too small for more */
+    c = start(dir, (int64_t)file.n * 3 + (int64_t)file.n / 2);
+    text_of(c, "{\"state\": \"up\", " GREEDY "}", from_state);
+    assert_string_equal(from_state, from_prompt);
+    expect(c, 507, "PUT", "/v1/states/more", "{\"prompt\": \"a\"}", "no_room_for_states");
+    expect(c, 200, "POST", "/v1/completions", "{\"prompt\": \"a\", \"save_state\": \"more\", \"max_tokens\": 2}", "\"error\":\"the state has");
+    end_well(c);
+    kr_str_free(&file);
+    kr_str_free(&text);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+static void test_none_kept(void **state) {
+    (void)state;
+    child c = start(NULL, 0);
+    expect(c, 501, "GET", "/v1/states", "", "--states");
+    expect(c, 501, "PUT", "/v1/states/a", "{\"prompt\": \"a\"}", "no_states");
+    expect(c, 501, "POST", "/v1/completions", "{\"prompt\": \"a\", \"save_state\": \"a\"}", "no_states");
+    end_well(c);
+}
+
+/* --- a server that is killed ---------------------------------------------------------------------------- */
+
+static void prompt_of(int i, char *to) { sprintf(to, "{\"prompt\": \"text %d, of %d letters %.*s\"", i, i % 50, i % 50, "xyxxyxyxxyyxyxxyxyxxyyxyxxyxyxxyyxyxxyxyxxyyxyxxyxyxxyyx"); }
+
+/* Whatever was answered with 200 is there after a kill at any time. */
+static void test_killed(void **state) {
+    enum { NAMES = 5 };
+    const char *dir = new_folder();
+    int kept[NAMES], doubtful[NAMES], n = 0;
+    kr_str text = {0};
+    char path[64], body[256], one[512], other[512];
+    (void)state;
+    for (int i = 0; i < NAMES; i++) kept[i] = -1;
+    for (int round = 0; round < 10; round++) {
+        child c = start(dir, 0);
+        for (int i = 0; i < NAMES; i++) doubtful[i] = kept[i];
+        pid_t killer = fork();
+        if (killer == 0) {
+            nanosleep(&(struct timespec){.tv_nsec = 20000000 + 7300000L * round}, NULL);
+            kill(c.pid, SIGKILL);
+            _exit(0);
+        }
+        for (int status = 200; status; n++) {
+            snprintf(path, sizeof path, "/v1/states/s%d", n % NAMES);
+            prompt_of(n, body);
+            strcat(body, "}");
+            doubtful[n % NAMES] = n;
+            status = say(c, "PUT", path, body, &text);
+            if (status == 200) kept[n % NAMES] = n;
+            else if (status) fail_msg("%d: %s", status, kr_str_text(&text));
+        }
+        assert_int_equal(waitpid(killer, NULL, 0), killer);
+        end(c, SIGKILL);
+        c = start(dir, 0);
+        for (int i = 0; i < NAMES; i++) {
+            if (kept[i] < 0 && doubtful[i] < 0) continue;
+            snprintf(path, sizeof path, "/v1/states/s%d", i);
+            int status = say(c, "GET", path, "", &text);
+            if (kept[i] < 0 && status == 404) continue;
+            if (status != 200) fail_msg("round %d: s%d was kept and is lost: %d %s", round, i, status, kr_str_text(&text));
+            snprintf(body, sizeof body, "{\"state\": \"s%d\", " GREEDY "}", i);
+            text_of(c, body, one);
+            prompt_of(kept[i], body);
+            strcat(body, ", " GREEDY "}");
+            text_of(c, body, other);
+            if (strcmp(one, other) == 0) continue;
+            prompt_of(doubtful[i], body); /* not answered, but done */
+            strcat(body, ", " GREEDY "}");
+            text_of(c, body, other);
+            assert_string_equal(one, other);
+            kept[i] = doubtful[i];
+        }
+        end_well(c);
+    }
+    kr_str_free(&text);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+/* --- clients that leave ------------------------------------------------------------------------------------ */
+
+static int64_t metric(child c, const char *name) {
+    kr_str text = {0};
+    char line[100];
+    assert_int_equal(say(c, "GET", "/metrics", "", &text), 200);
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(text.text, line);
+    int64_t value = at ? strtoll(at + strlen(line), NULL, 10) : -1;
+    kr_str_free(&text);
+    return value;
+}
+
+/* At once, while they wait, after some tokens; of a stream and of a whole answer. */
+static void test_left(void **state) {
+    const char *dir = new_folder();
+    int clients = getenv("KRAIT_CLIENTS") ? atoi(getenv("KRAIT_CLIENTS")) : 150;
+    child c = start(dir, 0);
+    (void)state;
+    for (int i = 0; i < clients; i++) {
+        char body[200], out[400], in[300];
+        int fd = dial(c), n;
+        snprintf(body, sizeof body, "{\"prompt\": \"client %d\", \"max_tokens\": 4000, \"stream\": %s%s}", i, i % 2 ? "true" : "false", i % 5 ? "" : ", \"save_state\": \"left\"");
+        n = snprintf(out, sizeof out, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+        assert_true(fd >= 0);
+        assert_int_equal(send(fd, out, (size_t)(i % 7 ? n : n / 2), MSG_NOSIGNAL), i % 7 ? n : n / 2);
+        if (i % 2 && i % 7 && i % 3 == 0) assert_true(read(fd, in, sizeof in) > 0);
+        if (i % 11 == 0) nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+        if (i % 4 == 0) setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)); /* a reset */
+        close(fd);
+    }
+    for (int i = 0; i < 300; i++) { /* all of it comes to rest */
+        if (metric(c, "krait_http_streams") + metric(c, "krait_requests_waiting") + metric(c, "krait_requests_reading") + metric(c, "krait_requests_writing") == 0 &&
+            metric(c, "krait_http_connections") <= 1)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    assert_int_equal(metric(c, "krait_http_streams"), 0);
+    assert_int_equal(metric(c, "krait_requests_writing") + metric(c, "krait_requests_waiting") + metric(c, "krait_requests_reading"), 0);
+    assert_int_equal(metric(c, "krait_http_connections"), 1);
+    assert_int_equal(metric(c, "krait_requests_failed_total"), 0);
+    assert_int_equal(metric(c, "krait_named_states"), 0); /* who left keeps nothing */
+    assert_true(metric(c, "krait_http_aborted_total") <= clients);
+    assert_int_equal(metric(c, "krait_requests_total"), metric(c, "krait_requests_cancelled_total"));
+    expect(c, 200, "POST", "/v1/completions", "{\"prompt\": \"still there\", \"max_tokens\": 3}", "\"completion_tokens\":3");
+    end_well(c); /* and nothing is leaked */
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+int main(void) {
+    const char *dir = new_folder();
+    kr_states *s = NULL;
+    kr_status st = kr_states_open(&s, dir, NULL);
+    kr_states_close(s);
+    (void)kr_dir_remove(dir);
+#ifndef KR_WITH_SERVER
+    st = KR_ERR_MISSING;
+#endif
+    if (st == KR_ERR_MISSING) return printf("check_states: skipped: this build has no server, or no SQLite\n"), 77;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_left)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

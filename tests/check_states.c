@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/str.h"
+#include "krait/chat.h"
 #include "krait/serve.h"
 #include "model_case.h"
 #include "serve/states.h"
@@ -29,6 +30,9 @@ static void be_server(const char *dir, int64_t budget, int to) {
     int64_t live = kr_mem_get_stats().n_live;
     kr_model *m = model_of(tiny, 3);
     kr_server_options o = {.engine = {.n_slots = 4, .n_threads = 1, .cache_bytes = 1 << 20}, .states_dir = dir, .states_bytes = budget, .name = "tiny"};
+    kr_chat *chat;
+    if (kr_chat_open(&chat, NULL, "chatml") != KR_OK) exit(10);
+    o.chat = chat;
     if (kr_server_new(&running, m, &o) != KR_OK) fprintf(stderr, "%s\n", kr_error()), exit(9);
     int port = kr_server_port(running);
     signal(SIGTERM, stop);
@@ -37,6 +41,7 @@ static void be_server(const char *dir, int64_t budget, int to) {
     kr_status st = kr_server_run(running, 5);
     kr_server_free(running);
     kr_model_release(m);
+    kr_chat_free(chat);
     exit(st != KR_OK ? 7 : kr_mem_get_stats().n_live != live ? 6 : 0);
 }
 
@@ -156,6 +161,31 @@ static void test_routes(void **state) {
     assert_memory_equal(both, from_prompt, 20); /* bytes that are no characters are not shown, so lengths may differ */
     expect(c, 200, "POST", "/v1/completions", "{\"state\": \"end\", \"stream\": true, \"save_state\": \"end\", " GREEDY "}", "\"choices\":[],\"state\":{\"name\":\"end\",\"n_tokens\":73}");
     expect(c, 200, "GET", "/v1/states/end", "", "\"n_tokens\":73");
+    /* a chat goes on: two turns in two requests are those of one */
+    expect(c, 200, "POST", "/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"save_state\": \"talk\", \"seed\": 1, \"max_tokens\": 1, \"logit_bias\": {\"65\": 100}}",
+           "\"content\":\"A\"");
+    expect(c, 200, "GET", "/v1/states/talk", "", "\"open\":true");
+    expect(c, 200, "PUT", "/v1/states/one", "{\"state\": \"talk\", \"messages\": [{\"role\": \"user\", \"content\": \"And?\"}]}", NULL);
+    expect(c, 200, "PUT", "/v1/states/whole",
+           "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"A\"}, {\"role\": \"user\", \"content\": \"And?\"}]}", "\"open\":false");
+    expect(c, 200, "PUT", "/v1/states/more", "{\"state\": \"one\", \"messages\": [{\"role\": \"user\", \"content\": \"So\"}]}", NULL); /* behind a closed turn */
+    expect(c, 200, "PUT", "/v1/states/more2", "{\"state\": \"whole\", \"prompt\": \"<|im_start|>user\\nSo<|im_end|>\\n\"}", NULL);
+    assert_int_equal(say(c, "GET", "/v1/states", "", &text), 200);
+    int64_t n[4] = {0};
+    static const char *const names[] = {"\"name\":\"one\"", "\"name\":\"whole\"", "\"name\":\"more\"", "\"name\":\"more2\""};
+    for (int i = 0; i < 4; i++) {
+        const char *at = strstr(text.text, names[i]);
+        assert_non_null(at);
+        n[i] = strtoll(strstr(at, "\"n_tokens\":") + 11, NULL, 10);
+    }
+    assert_true(n[0] == n[1] && n[2] == n[3] && n[2] > n[0]);
+    text_of(c, "{\"state\": \"more\", " GREEDY "}", from_state);
+    text_of(c, "{\"state\": \"more2\", " GREEDY "}", from_prompt);
+    assert_memory_equal(from_state, from_prompt, 10);
+    for (int i = 0; i < 5; i++) {
+        static const char *const paths[] = {"/v1/states/talk", "/v1/states/one", "/v1/states/whole", "/v1/states/more", "/v1/states/more2"};
+        expect(c, 200, "DELETE", paths[i], "", NULL);
+    }
     /* down and up again */
     assert_int_equal(say(c, "GET", "/v1/states/end?raw=1", "", &text), 200);
     kr_str file = text;

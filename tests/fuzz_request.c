@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "infer/session.h"
+#include "krait/chat.h"
 #include "serve/named.h"
 
 static const char *const seeds[] = {
@@ -32,6 +33,9 @@ size_t fuzz_seed(int i, uint8_t *to, size_t room) {
 static kr_server *bytes_server(void) {
     static const char config[] = "{\"model_type\": \"krait\", \"d_model\": 4, \"n_layer\": 1, \"vocab_size\": 256, \"mixer\": {\"type\": \"mamba1\", \"d_state\": 2}}";
     static kr_server s = {.opt = {.max_tok = 4096, .max_prompt = 1000, .max_n = 64}, .name = "krait"};
+    kr_chat *chat;
+    FUZZ_MUST(kr_chat_open(&chat, NULL, "chatml") == KR_OK);
+    s.opt.chat = chat;
     kr_model *m;
     json_t *j;
     FUZZ_MUST(kr_json_parse(&j, config, sizeof config - 1, "config") == KR_OK);
@@ -71,9 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     kr_exchange x = {.user = s, .status = 200};
     kr_ask a;
     kr_str_append_n(&x.body, data + 1, n - 1);
-    bool ok = kr_ask_open(&a, &x, *data == 'c') && (*data == 'c' || kr_ask_prompts(&a, "prompt"));
+    bool ok = kr_ask_open(&a, &x, *data == 'c') && (*data == 'c' ? kr_ask_messages(&a, true) : kr_ask_prompts(&a, "prompt"));
     if (!ok) check_refusal(&x);
-    else if (*data != 'c') check_request(&a);
+    else check_request(&a);
     kr_ask_close(&a);
     kr_str_free(&x.body);
     kr_str_free(&x.out);

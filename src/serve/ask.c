@@ -335,7 +335,7 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_by
     if (!p) return out_of_memory(a);
     if (chat) kr_chat_encode(chat, m, text, (int64_t)n_bytes, p->tok, n);
     else kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
-    if (!chat && a->from && m->tokenizer) { /* the text goes on */
+    if (a->from && m->tokenizer) { /* the text goes on */
         p->n -= m->tokenizer->n_before + m->tokenizer->n_after;
         memmove(p->tok, p->tok + m->tokenizer->n_before, (size_t)p->n * sizeof *p->tok);
     }

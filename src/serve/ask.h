@@ -42,6 +42,8 @@ bool kr_ask_prompts(kr_ask *a, const char *param);
 bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n);
 /* One more prompt from a list of token ids. */
 bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list);
+/* The prompt of a chat's messages; answer: with the head of the turn to be written. */
+bool kr_ask_messages(kr_ask *a, bool answer);
 /* Is the request for this server's model, or for none by name? */
 bool kr_ask_model(kr_ask *a);
 /* Where it goes on from a state, a prompt has no start token, and may be empty.

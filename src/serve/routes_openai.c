@@ -85,34 +85,48 @@ static void add_stops(kr_ask *a) {
     }
 }
 
-/* The messages as text, from `*from` on.  Templates write whole conversations, so behind a state that ends within the model's turn
- * one is written whose last answer is a mark: what follows the mark ends that turn and goes on with the messages. */
-static kr_status render_talk(const kr_ask *a, const talk *t, char **text, const char **from) {
-    static const char mark[] = "what-the-state-has-said";
+/* What the messages add to a conversation whose last turn, an answer, is there already: what the template puts behind such
+ * a turn's text; or, if the turn is closed, behind its end. */
+static kr_status render_behind(const kr_ask *a, const talk *t, bool answer, kr_str *out) {
+    static const char mark[] = "krait:here-it-goes-on";
     const kr_chat *c = kr_server_of(a->x)->opt.chat;
-    if (!a->from_open) {
-        KR_TRY(kr_chat_render(c, t->say, t->n, true, text));
-        *from = *text;
-        return KR_OK;
-    }
     kr_chat_message *all = kr_mem_array((size_t)t->n + 2, sizeof *all);
-    if (!all) KR_FAIL(KR_ERR_NOMEM, "no memory for %lld messages", (long long)t->n);
-    all[0] = (kr_chat_message){"user", "-"}, all[1] = (kr_chat_message){"assistant", mark};
+    char *whole = NULL, *closed = NULL;
+    if (!all) return KR_ERR_NOMEM;
+    all[0] = (kr_chat_message){"user", "."}, all[1] = (kr_chat_message){"assistant", mark};
     memcpy(all + 2, t->say, (size_t)t->n * sizeof *all);
-    kr_status st = kr_chat_render(c, all, t->n + 2, true, text);
+    kr_status st = kr_chat_render(c, all, t->n + 2, answer, &whole);
+    if (st == KR_OK) st = kr_chat_render(c, all, 2, false, &closed);
+    const char *from = st == KR_OK ? strstr(whole, mark) : NULL, *end = st == KR_OK ? strstr(closed, mark) : NULL;
+    if (from && end) {
+        size_t n = a->from_open ? 0 : strlen(end + sizeof mark - 1);
+        from += sizeof mark - 1;
+        if (strncmp(from, end + sizeof mark - 1, n) == 0) kr_str_append(out, from + n);
+        else from = NULL;
+    }
+    if (st == KR_OK) st = from && end ? kr_str_status(out) : kr_fail(KR_ERR_ARG, "the chat template does not let a conversation go on from a state");
+    kr_chat_text_free(whole);
+    kr_chat_text_free(closed);
     kr_mem_free(all);
-    KR_TRY(st);
-    *from = strstr(*text, mark);
-    if (!*from) KR_FAIL(KR_ERR_ARG, "the chat template does not show what was said before, so a state cannot be gone on from");
-    *from += sizeof mark - 1;
-    return KR_OK;
+    return st;
 }
 
-static bool chat_prompt(kr_ask *a) {
+static kr_status render(const kr_ask *a, const talk *t, bool answer, kr_str *out) {
+    char *text;
+    if (a->from) { /* behind a closed turn a template may want a conversation from its start */
+        kr_status st = render_behind(a, t, answer, out);
+        if (st != KR_ERR_ARG || a->from_open) return st;
+    }
+    KR_TRY(kr_chat_render(kr_server_of(a->x)->opt.chat, t->say, t->n, answer, &text));
+    kr_str_append(out, text);
+    kr_chat_text_free(text);
+    return kr_str_status(out);
+}
+
+bool kr_ask_messages(kr_ask *a, bool answer) {
     const kr_server *s = kr_server_of(a->x);
     talk t = {0};
-    char *text = NULL;
-    const char *from = NULL;
+    kr_str text = {0};
     if (!s->opt.chat) {
         kr_refuse(a->x, 400, "messages", "no_chat_template", "This model brings no chat template; krait serve --chat-template NAME chooses one.");
         return false;
@@ -125,17 +139,15 @@ static bool chat_prompt(kr_ask *a) {
         else ok = false, kr_refuse(a->x, 400, "continue_final_message", "invalid_value", "The last message is of %s, want one of assistant to go on with.", t.say[t.n - 1].role);
     }
     if (ok) {
-        kr_status st = render_talk(a, &t, &text, &from);
+        kr_status st = render(a, &t, answer, &text);
         if (st != KR_OK) kr_refuse_status(a->x, st == KR_ERR_NUMERIC ? KR_ERR_ARG : st, "messages"), ok = false;
     }
     if (ok) {
-        kr_str all = {0};
-        kr_str_append(&all, from), kr_str_append(&all, begun);
-        ok = kr_str_status(&all) == KR_OK ? kr_ask_add_text(a, "messages", kr_str_text(&all), all.n) : (kr_refuse_status(a->x, KR_ERR_NOMEM, NULL), false);
-        kr_str_free(&all);
+        kr_str_append(&text, begun);
+        ok = kr_str_status(&text) == KR_OK ? kr_ask_add_text(a, "messages", kr_str_text(&text), text.n) : (kr_refuse_status(a->x, KR_ERR_NOMEM, NULL), false);
     }
     if (ok) add_stops(a);
-    kr_chat_text_free(text);
+    kr_str_free(&text);
     t.n = n;
     free_talk(&t);
     return ok;
@@ -143,7 +155,7 @@ static bool chat_prompt(kr_ask *a) {
 
 static void chat(kr_exchange *x) {
     kr_ask a;
-    if (kr_ask_open(&a, x, true) && chat_prompt(&a)) kr_reply_start(&a);
+    if (kr_ask_open(&a, x, true) && kr_ask_messages(&a, true)) kr_reply_start(&a);
     else kr_ask_close(&a);
 }
 

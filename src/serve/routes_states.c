@@ -109,13 +109,16 @@ static bool step_making(kr_exchange *x) {
 static void leave_making(kr_exchange *x) { kr_request_cancel(((making *)x->state)->req); }
 static void wake(void *user) { kr_exchange_wake(user); }
 
-/* From a prompt (or messages, where there are templates), perhaps behind another state. */
+/* From a prompt or messages, perhaps behind another state. */
 static void make(kr_exchange *x, const char *name) {
-    making *m = kr_mem_new(sizeof *m);
+    json_t *body = kr_exchange_json(x);
+    bool chat = json_object_get(body, "messages");
+    making *m = body ? kr_mem_new(sizeof *m) : NULL;
     kr_request_options o;
-    if (!m) return kr_refuse_status(x, KR_ERR_NOMEM, NULL);
+    json_decref(body);
+    if (!m) return body ? kr_refuse_status(x, KR_ERR_NOMEM, NULL) : (void)0;
     x->state = m;
-    if (!kr_ask_open(&m->ask, x, false) || !kr_ask_prompts(&m->ask, "prompt")) return drop_making(x);
+    if (!kr_ask_open(&m->ask, x, chat) || (chat ? !kr_ask_messages(&m->ask, false) : !kr_ask_prompts(&m->ask, "prompt"))) return drop_making(x);
     if (m->ask.n_prompt != 1 || m->ask.save_state || m->ask.stream) {
         kr_refuse(x, 400, "prompt", "invalid_value", "A state is made of one prompt, without stream and save_state.");
         return drop_making(x);

@@ -44,7 +44,8 @@ class Page:
     def __init__(self, stage):
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en"):
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en",
+                         "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"):  # a mouse
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.stage = stage
@@ -56,8 +57,8 @@ class Page:
     def cdp(self, command, **arguments):
         return self.driver.execute_cdp_cmd(command, arguments)
 
-    def size(self, width, height, touch=False, scale=1):
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=touch)
+    def size(self, width, height, touch=False):
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.cdp("Emulation.setTouchEmulationEnabled", enabled=touch)
 
     def media(self, **features):
@@ -154,8 +155,11 @@ class Page:
             if message["method"] == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])
 
-    def shot(self, path, kind="png", quality=None):
-        arguments = {"format": kind, **({"quality": quality} if quality else {})}
+    def shot(self, path, kind="png", scale=1):
+        width, height = self.js("return [innerWidth, innerHeight]")
+        arguments = {"format": kind, "clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}}
+        if kind != "png":
+            arguments["quality"] = 86
         Path(path).write_bytes(base64.b64decode(self.cdp("Page.captureScreenshot", **arguments)["data"]))
 
 

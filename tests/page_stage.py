@@ -31,6 +31,7 @@ class Stage(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def reset(self):
+        self.name = "krait-tiny"
         self.text = "A short answer."
         self.delay = 0.0            # seconds between tokens
         self.first = 0.0            # and before the first
@@ -101,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         if s.key and self.headers.get("Authorization") != "Bearer " + s.key:
             return self.error(401, {"message": "Incorrect API key provided.", "type": "authentication_error", "code": "invalid_api_key"})
         if path == "/v1/models":
-            return self.json(200, {"object": "list", "data": [{"id": "krait-tiny", "object": "model"}]})
+            return self.json(200, {"object": "list", "data": [{"id": s.name, "object": "model"}]})
         if path == "/props":
             return self.json(200, self.props())
         if path.startswith("/v1/states"):
@@ -216,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
             choice["text"] = token
             if body.get("logprobs"):
                 choice["logprobs"] = {"tokens": [token], "token_logprobs": [p], "top_logprobs": [dict(others)], "text_offset": [0]}
-        return {"id": "x", "object": "chunk", "model": "krait-tiny", "choices": [choice]}
+        return {"id": "x", "object": "chunk", "model": self.server.name, "choices": [choice]}
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ function drawFigures() {
         figure("tokens/s", stats.rate?.toFixed(stats.rate < 10 ? 1 : 0), "Tokens written in a second"),
         figure("first token", stats.first && seconds(stats.first), "From sending to the first token"),
         figure("tokens", stats.tokens && count(stats.tokens), "Tokens written"),
-        figure("known", stats.known && count(stats.known) + " of " + count(stats.prompt), "Tokens of the text that did not have to be read again"),
+        figure("cached", stats.known && count(stats.known) + " of " + count(stats.prompt), "Tokens of the text that did not have to be read again"),
         figure(stats.held ? "state of " + count(stats.held) + " tokens" : "state", server.stateBytes && server.stateSize, "All that the model remembers; it does not grow with the text"),
     ].filter(Boolean));
 }
@@ -563,7 +563,6 @@ function choosePassage(event) {
     if (!node || node === app.chosen || app.run || app.editing) return;
     app.chosen = node;
     drawThread(app);
-    if (event.type === "focusin") passage.focus();
 }
 
 /** Another tab wrote: its conversations are taken over, unless one is being written here. */

@@ -57,8 +57,10 @@ function oddsOf(node, i) {
 }
 
 let shown = null; // { span, pinned }
+let soon = null;  // a mouse that rests on a token, not one on its way across
 
 export function hideOdds() {
+    clearTimeout(soon);
     if (!shown) return;
     shown.span.classList.remove("current");
     shown = null;
@@ -72,14 +74,14 @@ function showOdds(span, node, pinned, take) {
     const rest = 1 - rows.reduce((sum, row) => sum + Math.exp(row[1]), 0);
     const line = ([token, q, drawn]) => {
         const inside = [el("span", { class: "what" }, visible(token)), el("span", { class: "odd" }, percent(Math.exp(q))), bar(q)];
-        if (drawn || !take) return el("div", { class: drawn ? "row drawn" : "row" }, inside);
+        if (drawn || !take || !pinned) return el("div", { class: drawn ? "row drawn" : "row" }, inside);
         return el("button", { type: "button", class: "row", title: "Go on with this instead",
             onclick: () => { hideOdds(); take(node.text.slice(0, start), token); } }, inside);
     };
     const box = byId("odds");
     box.replaceChildren(el("p", {}, el("b", {}, visible(text)), " was ", percent(Math.exp(p)), " likely"),
         ...rows.map(line), rest > 0.001 && el("p", { class: "rest" }, "all others ", percent(rest)) || "",
-        take && rows.length > 1 ? el("p", { class: "rest" }, "Choose another to branch here.") : "");
+        take && rows.length > 1 ? el("p", { class: "rest" }, pinned ? "Choose another to branch here." : "Click to choose another.") : "");
     span.classList.add("current");
     shown = { span, pinned };
     box.hidden = false;
@@ -113,9 +115,11 @@ export function watch(thread, nodeOf, takeOf) {
     thread.addEventListener("pointerover", (event) => {
         if (event.pointerType !== "mouse" || shown?.pinned || document.getSelection().type === "Range") return;
         const span = find(event);
-        if (span) show(span, false);
+        clearTimeout(soon);
+        if (span) soon = setTimeout(() => span.isConnected && show(span, false), shown ? 40 : 250);
     });
     thread.addEventListener("pointerout", (event) => {
+        clearTimeout(soon);
         if (event.pointerType === "mouse" && !shown?.pinned && !byId("odds").contains(event.relatedTarget)) hideOdds();
     });
     thread.addEventListener("click", (event) => {

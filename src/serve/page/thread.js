@@ -159,10 +159,24 @@ function manuscript(app, path, family) {
         body.classList.toggle("chosen", node === chosen);
         return body;
     });
-    if (app.editing) return [el("div", { class: "manuscript" }, passages), editor(app, app.editing)];
+    const box = manuscriptOf(passages);
+    if (app.editing) return [box, editor(app, app.editing)];
     const parts = [el("span", { class: "who" }, chosen.role === "user" ? "Your words" : "The model’s words"),
         siblings(app, chosen, family), actions(app, chosen, family), statsOf(chosen)];
-    return [el("div", { class: "manuscript" }, passages), el("footer", { class: "of-passage" }, parts)];
+    return [box, el("footer", { class: "of-passage" }, parts)];
+}
+
+/** The box of these passages, the one that is there if it holds them: what is being clicked on must not move. */
+function manuscriptOf(passages) {
+    const box = byId("thread").querySelector(".manuscript");
+    const same = box?.children.length === passages.length && passages.every((passage, i) => box.children[i] === passage);
+    return same ? box : el("div", { class: "manuscript" }, passages);
+}
+
+function drawManuscript(thread, [box, below]) {
+    if (thread.firstChild !== box) thread.replaceChildren(box);
+    while (box.nextSibling) box.nextSibling.remove();
+    thread.append(below);
 }
 
 // --- all of it ---------------------------------------------------------------------------------------------
@@ -196,6 +210,6 @@ export function drawThread(app) {
     thread.className = current.mode;
     if (!path.length) thread.replaceChildren(beginning(app));
     else if (current.mode === "chat") thread.replaceChildren(...path.map((node) => turn(app, node, family)));
-    else thread.replaceChildren(...manuscript(app, path, family));
+    else drawManuscript(thread, manuscript(app, path, family));
     for (const node of path) bodies.get(node)?.classList.toggle("writing", app.run?.node === node);
 }

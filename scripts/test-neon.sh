@@ -35,9 +35,9 @@ step() {
     "$@" >"$log" 2>&1 || { tail -n 40 "$log"; echo "test-neon: that failed; all of it is in $log" >&2; exit 1; }
 }
 step "configuring in $dir" cmake --preset neon
-step "building for aarch64" cmake --build --preset neon --target check_ops vec_test_neon gemm_test tensor_test
+step "building for aarch64" cmake --build --preset neon --target check_ops vec_test_neon gemm_test gemm_blocks_test tensor_test quant_test
 export OMP_WAIT_POLICY=passive
-for test in vec_test_neon gemm_test tensor_test; do
+for test in vec_test_neon gemm_test gemm_blocks_test tensor_test quant_test; do
     step "$test" qemu-aarch64-static "$dir/$test"
 done
 echo "== ops, against their references; the largest errors forward/backward"

@@ -11,6 +11,8 @@
 #include <string.h>
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 #if defined(__AVX512F__) && KR_VL == 16
 #define KR_V512_ /* the intrinsics below are for what the vector type says badly */
@@ -45,6 +47,19 @@ static inline void v_stream(float *p, vf v) {
 static inline void v_stream_done(void) {
 #if defined(__SSE2__)
     _mm_sfence();
+#endif
+}
+/* a b + c, rounded once where the CPU can.  For sums that several kernels must round alike: what a compiler makes of
+ * a * b + c depends on how hard it tries. */
+static inline vf v_fma(vf a, vf b, vf c) {
+#if defined(KR_V512_)
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(KR_V256_) && defined(__FMA__)
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__) && KR_VL == 4
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
 #endif
 }
 static inline vf v_set(float x) { return x - (vf){0}; } /* x - 0 is x, and no instruction; 0 + x is neither */

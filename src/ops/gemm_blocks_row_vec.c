@@ -21,7 +21,7 @@ typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups;
 #define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
 
 INLINE void fetch(source *s, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i, 0, 2);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i);
     s->ahead += bytes;
 }
 
@@ -45,13 +45,29 @@ INLINE vi four_of(const int8_t *x) {
     memcpy(&four, x, 4);
     return four - (vi){0};
 }
-/* s + the products of n words of weights with four numbers of x each. */
-INLINE vi dots(vi s, const vi *w, const int8_t *x, const int n, const bool vnni) {
+/* s + the products of n words of weights with four numbers of x each; the weights have `bits` bits. */
+INLINE vi dots(vi s, const vi *w, const int8_t *x, const int n, const int bits, const bool vnni) {
+    if (DOT_PAIRS && !vnni) {
+        const int most = bits == 4 ? 8 : 2;
+        for (int i = 0; i < n; i += most) {
+            v16 pairs = {0};
+#pragma GCC unroll 8
+            for (int k = i; k < i + most; k++) pairs = dot_add16(pairs, w[k], four_of(x + 4 * k));
+            s = dot_sum16(s, pairs);
+        }
+        return s;
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++) s = dot_low(s, w[i], four_of(x + 4 * i), vnni);
     return s;
 }
-INLINE vf scaled(vf sum, vi s, vf scale, float d) { return sum + __builtin_convertvector(s, vf) * (scale * d); }
+/* The upper of two numbers in each byte; where bytes may have all eight bits, 16 times it. */
+INLINE vi upper(vi q, const bool whole) { return whole ? q & (int32_t)0xf0f0f0f0u : q >> 4 & 0x0f0f0f0f; }
+/* Byte k of each word (below 64) as a number. */
+INLINE vf byte_of(vi v, const int k) {
+    return __builtin_convertvector(k == 0 ? v & 63 : k == 3 ? v >> 24 : v >> 8 * k & 63, vf);
+}
+INLINE vf scaled(vf sum, vi s, vf scale, float d) { return v_fma(__builtin_convertvector(s, vf), scale * d, sum); }
 
 INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
@@ -66,7 +82,7 @@ INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, v
         EACH_ROW {
             const int8_t *x = r->x + i * r->k + 32 * g;
             const kr_gemm_group *a = &r->a[i * r->groups + g];
-            vi n = vnni ? dots(a->base[0] - (vi){0}, t, x, 8, true) : (vi){0};
+            vi n = vnni ? dots(a->base[0] - (vi){0}, t, x, 8, 8, true) : (vi){0};
 #pragma GCC unroll 8
             for (int c = 0; c < 8 && !vnni; c++) n = dot_signed(n, t[c], four_of(x + 4 * c));
             sum[i] = scaled(sum[i], n, scale, a->d);
@@ -81,10 +97,13 @@ INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, v
         turn_four(s->row, g * 18 + 2, t);
         vf scale = low_half(four_bytes(s, g * 18));
 #pragma GCC unroll 4
-        for (int c = 0; c < 4; c++) w[c] = t[c] & 0x0f0f0f0f, w[4 + c] = t[c] >> 4 & 0x0f0f0f0f;
+        for (int c = 0; c < 4; c++) w[c] = t[c] & 0x0f0f0f0f, w[4 + c] = upper(t[c], vnni && rows == 1);
         EACH_ROW {
             const kr_gemm_group *a = &r->a[i * r->groups + g];
-            sum[i] = scaled(sum[i], dots(a->base[0] - (vi){0}, w, r->x + i * r->k + 32 * g, 8, vnni), scale, a->d);
+            const int8_t *x = r->x + i * r->k + 32 * g;
+            vi n = dots(a->base[0] - (vi){0}, w, x, vnni && rows == 1 ? 4 : 8, 4, vnni);
+            if (vnni && rows == 1) n += dots((vi){0}, w + 4, x + 16, 4, 8, true) >> 4;
+            sum[i] = scaled(sum[i], n, scale, a->d);
         }
     }
 }
@@ -94,7 +113,7 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, v
         int64_t at = g / 8 * 144;
         vi t[4], scale[2], min[2];
         turn_four(s->row, at, t);
-        vf d = low_half(t[0]), dmin = high_half(t[0]);
+        vf d = low_half(t[0]), dmin = high_half(t[0]), d16 = d * 0.0625f;
         scale[0] = t[1] & 0x3f3f3f3f, min[0] = t[2] & 0x3f3f3f3f;
         scale[1] = (t[3] & 0x0f0f0f0f) | (t[1] >> 2 & 0x30303030), min[1] = (t[3] >> 4 & 0x0f0f0f0f) | (t[2] >> 2 & 0x30303030);
 #pragma GCC unroll 4
@@ -106,12 +125,12 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, v
             for (int half = 0; half < 2; half++) {
                 int k = 2 * pair + half;
 #pragma GCC unroll 8
-                for (int c = 0; c < 8; c++) w[c] = q[c] >> 4 * half & 0x0f0f0f0f;
-                vf sk = d * __builtin_convertvector(scale[k / 4] >> 8 * (k % 4) & 63, vf), mk = dmin * __builtin_convertvector(min[k / 4] >> 8 * (k % 4) & 63, vf);
+                for (int c = 0; c < 8; c++) w[c] = half ? upper(q[c], vnni) : q[c] & 0x0f0f0f0f;
+                vf sk = (half && vnni ? d16 : d) * byte_of(scale[k / 4], k % 4), mk = dmin * byte_of(min[k / 4], k % 4);
                 EACH_ROW {
                     const kr_gemm_group *a = &r->a[i * r->groups + g + k];
-                    sum[i] = scaled(sum[i], dots((vi){0}, w, r->x + i * r->k + 32 * (g + k), 8, vnni), sk, a->d);
-                    sum[i] -= mk * a->sum;
+                    sum[i] = scaled(sum[i], dots((vi){0}, w, r->x + i * r->k + 32 * (g + k), 8, 4, vnni), sk, a->d);
+                    sum[i] = v_fma(-mk, v_set(a->sum), sum[i]);
                 }
             }
         }
@@ -136,12 +155,13 @@ INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, v
 #pragma GCC unroll 4
                 for (int c = 0; c < 4; c++) {
                     int j = 4 * half + c;
-                    w[c] = (t[j % 16] >> 4 * (j / 16) & 0x0f0f0f0f) | (high[j % 8] >> 2 * (j / 8) & 0x03030303) << 4;
+                    vi low = t[j % 16] >> 4 * (j / 16), up = j / 8 < 2 ? high[j % 8] << (4 - 2 * (j / 8)) : high[j % 8] >> (2 * (j / 8) - 4);
+                    w[c] = (up ^ ((up ^ low) & 0x0f0f0f0f)) & 0x3f3f3f3f;
                 }
                 vf sk = d * __builtin_convertvector(scale[k / 4] << (24 - 8 * (k % 4)) >> 24, vf);
                 EACH_ROW {
                     const kr_gemm_group *a = &r->a[i * r->groups + g + 4 * h + half / 2];
-                    vi n = dots(a->base[half % 2] - (vi){0}, w, r->x + i * r->k + 32 * (g + 4 * h) + 16 * half, 4, vnni);
+                    vi n = dots(a->base[half % 2] - (vi){0}, w, r->x + i * r->k + 32 * (g + 4 * h) + 16 * half, 4, 6, vnni);
                     sum[i] = scaled(sum[i], n, sk, a->d);
                 }
             }

@@ -120,6 +120,27 @@ static void is_the_definition(void **state) {
                 }
 }
 
+/* The largest products of all, whose sums are kept in 16 bits where they fit. */
+static void sums_do_not_overflow(void **state) {
+    (void)state;
+    for (int i = 0; i < N_ISA; i++)
+        for (int t = 0; t < 4 && kr_cpu_has(isas[i].impl); t++)
+            for (int64_t m = 1; m < 40; m += 19)
+                for (int sign = -1; sign < 2; sign += 2) {
+                    job j = make(types[t], m, 20, 256, 0);
+                    for (int64_t k = 0; k < m * 256; k++) j.a[k] = (float)sign;
+                    for (int64_t q = 0; q < 20; q++) {
+                        uint8_t *row = (uint8_t *)j.blocks + kr_dtype_row_bytes(types[t], q * 256);
+                        for (int b = 0; b < 8 && types[t] == KR_Q8_0; b++) memset(((kr_q8_0 *)(void *)row)[b].q, q % 2 ? 127 : -127, 32);
+                        for (int b = 0; b < 8 && types[t] == KR_Q4_0; b++) memset(((kr_q4_0 *)(void *)row)[b].q, q % 2 ? 0xff : 0, 16);
+                        if (types[t] == KR_Q4_K) memset(((kr_q4_k *)(void *)row)->q, 0xff, 128);
+                        if (types[t] == KR_Q6_K) memset(row, q % 2 ? 0xff : 0, 192);
+                    }
+                    for (int plain = 0; plain < 2; plain++) j.g.plain = plain, check(&isas[i], &j, 1);
+                    drop(&j);
+                }
+}
+
 /* Threads, rows alone, columns alone: the same bits. */
 static void nothing_else_matters(void **state) {
     (void)state;
@@ -131,6 +152,11 @@ static void nothing_else_matters(void **state) {
             memcpy(j.c, j.before, bytes);
             run(&isas[i], &j.g, 0);
             memcpy(whole, j.c, bytes);
+            j.g.plain = true;
+            memcpy(j.c, j.before, bytes);
+            run(&isas[i], &j.g, 0);
+            assert_memory_equal(whole, j.c, bytes);
+            j.g.plain = i % 2;
             for (int n_threads = 1; n_threads < 5; n_threads++) {
                 memcpy(j.c, j.before, bytes);
                 run(&isas[i], &j.g, n_threads);
@@ -193,7 +219,7 @@ static void keeps_what_is_not_finite(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(is_the_definition), cmocka_unit_test(nothing_else_matters),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(is_the_definition), cmocka_unit_test(sums_do_not_overflow), cmocka_unit_test(nothing_else_matters),
                                        cmocka_unit_test(is_near_the_floats), cmocka_unit_test(keeps_what_is_not_finite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

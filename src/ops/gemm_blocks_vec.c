@@ -31,11 +31,13 @@ typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
 typedef int8_t vb __attribute__((vector_size(KR_VL)));
 
 /* How the groups of 32 of a type scale: one scale; a scale and an offset; a scale for either 16.
- * SIGNED: one scale, of bytes with a sign. */
-typedef enum kind { WHOLE, SIGNED, RANGE, HALVES } kind;
+ * SIGNED: one scale, of bytes with a sign, which x86 without VNNI multiplies badly: where there are rows enough to pay
+ * for wider panels, WORDS of 16 bits stand there, and so do the rows of A, of each four the even ones first. */
+typedef enum kind { WHOLE, SIGNED, RANGE, HALVES, WORDS, N_KINDS } kind;
 
-static kind kind_of(kr_dtype type, bool vnni) {
-    return type == KR_Q4_K ? RANGE : type == KR_Q6_K ? HALVES : type == KR_Q8_0 && !vnni ? SIGNED : WHOLE;
+static kind kind_of(const kr_gemm *g, bool vnni) {
+    if (g->b_type == KR_Q8_0 && !vnni) return DOT_PAIRS && g->m > KR_GEMM_FEW ? WORDS : SIGNED;
+    return g->b_type == KR_Q4_K ? RANGE : g->b_type == KR_Q6_K ? HALVES : WHOLE;
 }
 /* What is added to weights to have no sign. */
 static int32_t lift(kr_dtype type, bool vnni) { return type == KR_Q8_0 ? 128 * vnni : type == KR_Q4_0 ? 8 : type == KR_Q6_K ? 32 : 0; }
@@ -43,7 +45,8 @@ static int32_t lift(kr_dtype type, bool vnni) { return type == KR_Q8_0 ? 128 * v
 typedef struct job {
     const kr_gemm *g;
     bool vnni;
-    int8_t *x;              /* A in eight bits, [m, k] */
+    kind how;
+    int8_t *x;              /* A in eight bits, or 16, [m, k] */
     kr_gemm_group *group;   /* [m, k / 32] */
     char *panels;           /* one for each thread */
     int64_t rows, row_parts; /* of C in an item, and how many such */
@@ -74,7 +77,7 @@ static void round_group(const float *x, int32_t lifted, bool halves, int8_t *q, 
     for (int half = 0; half < 2; half++) {
         vf total = {0};
         for (int i = 16 * half; i < 16 * half + 16; i += KR_VL) {
-            vf t = v_load(x + i) * by + 12582912.f; /* 1.5 * 2^23: the low bits are the nearest whole number */
+            vf t = v_fma(v_load(x + i), v_set(by), v_set(12582912.f)); /* 1.5 * 2^23: the low bits are the nearest whole number */
             vb b = __builtin_convertvector((vi)t, vb);
             memcpy(q + i, &b, sizeof b);
             total += t - 12582912.f;
@@ -92,8 +95,12 @@ static void round_row(void *arg, int64_t i, int who) {
     const kr_gemm *g = b->g;
     int32_t lifted = lift(g->b_type, b->vnni);
     (void)who;
-    for (int64_t k = 0; k < g->k; k += 32)
-        round_group(g->a + i * g->lda + k, lifted, g->b_type == KR_Q6_K, b->x + i * g->k + k, b->group + (i * g->k + k) / 32);
+    for (int64_t k = 0; k < g->k; k += 32) {
+        int8_t few[32], *q = b->how == WORDS ? few : b->x + i * g->k + k;
+        round_group(g->a + i * g->lda + k, lifted, g->b_type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
+        int16_t *words = (int16_t *)(void *)b->x + i * g->k + k;
+        for (int n = 0; n < 32 && b->how == WORDS; n++) words[n] = few[n / 4 * 4 + n % 4 / 2 + 2 * (n % 2)];
+    }
 }
 
 /* --- panels ------------------------------------------------------------------------------- */
@@ -109,7 +116,7 @@ static source source_at(const kr_gemm *g, int64_t j, int64_t n, int64_t k) {
     return s;
 }
 INLINE void fetch(source *s, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i, 0, 2);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i);
     s->ahead += bytes;
 }
 
@@ -140,14 +147,17 @@ INLINE void read_q4_0(const uint8_t *const *row, int64_t g, vi *t) {
     for (int i = 0; i < 4; i++) t[4 + i] = t[i] >> 4 & 0x0f0f0f0f, t[i] &= 0x0f0f0f0f;
 }
 
-INLINE void make_q8_0(source *s, int64_t groups, const bool vnni, const panel *p) {
+INLINE void make_q8_0(source *s, int64_t groups, const bool vnni, const bool words, const panel *p) {
     for (int j = 0; j < 2; j++) {
         for (int64_t g = 0; g < groups; g++) {
             vi t[8];
             fetch(s, KR_VL * 34);
             read_q8_0(s->row + j * KR_VL, g, vnni, t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, t[i]);
+            for (int i = 0; i < 8; i++) {
+                if (!words) put(p->w, 8 * g + i, j, t[i]);
+                else put(p->w, 16 * g + 2 * i, j, (vi)((v16)t[i] << 8 >> 8)), put(p->w, 16 * g + 2 * i + 1, j, (vi)((v16)t[i] >> 8));
+            }
         }
         scales_before(s->row + j * KR_VL, groups, 34, p->scale + j * KR_VL, WIDE);
     }
@@ -231,8 +241,9 @@ static void make_panel(const job *b, source *s, int64_t kc, const panel *p) {
     int64_t groups = kc / 32;
     switch (b->g->b_type) {
     case KR_Q8_0:
-        if (b->vnni) make_q8_0(s, groups, true, p);
-        else make_q8_0(s, groups, false, p);
+        if (b->vnni) make_q8_0(s, groups, true, false, p);
+        else if (DOT_PAIRS && b->how == WORDS) make_q8_0(s, groups, false, true, p);
+        else make_q8_0(s, groups, false, false, p);
         break;
     case KR_Q4_0: make_q4_0(s, groups, p); break;
     case KR_Q4_K: make_q4_k(s, groups, p); break;
@@ -245,7 +256,8 @@ static void make_panel(const job *b, source *s, int64_t kc, const panel *p) {
 /* y[row][vector] += rows of A times the panel, from its group a on */
 INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups, const int8_t *x, const kr_gemm_group *a, int64_t k,
                  const panel *p, vf (*y)[2]) {
-    const int halves = how == HALVES ? 2 : 1, steps = 8 / halves;
+    const int halves = how == HALVES ? 2 : 1, steps = (how == WORDS ? 16 : 8) / halves;
+    const bool pairs = DOT_PAIRS && !vnni && (how == WHOLE || how == RANGE); /* weights below 16 */
     const int8_t *w = p->w;
     vf sum[MR][2];
 #pragma GCC unroll 8
@@ -254,9 +266,10 @@ INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups
 #pragma GCC unroll 2
         for (int half = 0; half < halves; half++) {
             vi s[MR][2];
+            v16 t[MR][2] = {{{0}}};
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                int32_t base = how == SIGNED || how == RANGE ? 0 : a[r * (k / 32) + g].base[half];
+                int32_t base = how == SIGNED || how == WORDS || how == RANGE ? 0 : a[r * (k / 32) + g].base[half];
                 s[r][0] = s[r][1] = base - (vi){0};
             }
 #pragma GCC unroll 4
@@ -266,27 +279,31 @@ INLINE void tile(const int rows, const kind how, const bool vnni, int64_t groups
 #pragma GCC unroll 8
                 for (int r = 0; r < rows; r++) {
                     int32_t four;
-                    memcpy(&four, x + r * k + 32 * g + 16 * half + 4 * i, 4);
+                    memcpy(&four, x + (how == WORDS ? 2 : 1) * (r * k + 32 * g) + 16 * half + 4 * i, 4);
                     vi v = four - (vi){0};
-                    if (how == SIGNED) s[r][0] = dot_signed(s[r][0], w0, v), s[r][1] = dot_signed(s[r][1], w1, v);
+                    if (how == WORDS) s[r][0] += dot_pairs((v16)w0, (v16)v), s[r][1] += dot_pairs((v16)w1, (v16)v);
+                    else if (how == SIGNED) s[r][0] = dot_signed(s[r][0], w0, v), s[r][1] = dot_signed(s[r][1], w1, v);
+                    else if (pairs) t[r][0] = dot_add16(t[r][0], w0, v), t[r][1] = dot_add16(t[r][1], w1, v);
                     else s[r][0] = dot_low(s[r][0], w0, v, vnni), s[r][1] = dot_low(s[r][1], w1, v, vnni);
                 }
             }
+#pragma GCC unroll 8
+            for (int r = 0; r < rows && pairs; r++) s[r][0] = dot_sum16(s[r][0], t[r][0]), s[r][1] = dot_sum16(s[r][1], t[r][1]);
             const float *scale = p->scale + (how == HALVES ? 2 * g + half : g) * WIDE;
             vf s0 = v_load(scale), s1 = v_load(scale + KR_VL);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 float d = a[r * (k / 32) + g].d;
-                sum[r][0] += __builtin_convertvector(s[r][0], vf) * (s0 * d);
-                sum[r][1] += __builtin_convertvector(s[r][1], vf) * (s1 * d);
+                sum[r][0] = v_fma(__builtin_convertvector(s[r][0], vf), s0 * d, sum[r][0]);
+                sum[r][1] = v_fma(__builtin_convertvector(s[r][1], vf), s1 * d, sum[r][1]);
             }
         }
         if (how == RANGE) {
             vf m0 = v_load(p->min + g * WIDE), m1 = v_load(p->min + g * WIDE + KR_VL);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                float of = a[r * (k / 32) + g].sum;
-                sum[r][0] -= m0 * of, sum[r][1] -= m1 * of;
+                vf of = v_set(-a[r * (k / 32) + g].sum);
+                sum[r][0] = v_fma(m0, of, sum[r][0]), sum[r][1] = v_fma(m1, of, sum[r][1]);
             }
         }
     }
@@ -311,11 +328,11 @@ typedef void tile_kernel(int64_t groups, const int8_t *x, const kr_gemm_group *a
 #define EACH(how, vnni) TILE(1, how, vnni) TILE(2, how, vnni)
 #define NAMES(how, vnni) {tile_1_##how##_##vnni, tile_2_##how##_##vnni}
 #endif
-EACH(WHOLE, 0) EACH(SIGNED, 0) EACH(RANGE, 0) EACH(HALVES, 0)
-static tile_kernel *const tiles[4][MR] = {NAMES(WHOLE, 0), NAMES(SIGNED, 0), NAMES(RANGE, 0), NAMES(HALVES, 0)};
+EACH(WHOLE, 0) EACH(SIGNED, 0) EACH(RANGE, 0) EACH(HALVES, 0) EACH(WORDS, 0)
+static tile_kernel *const tiles[N_KINDS][MR] = {NAMES(WHOLE, 0), NAMES(SIGNED, 0), NAMES(RANGE, 0), NAMES(HALVES, 0), NAMES(WORDS, 0)};
 #if defined(KR_V512_) || defined(KR_V256_)
 EACH(WHOLE, 1) EACH(RANGE, 1) EACH(HALVES, 1)
-static tile_kernel *const vnni_tiles[4][MR] = {NAMES(WHOLE, 1), {NULL}, NAMES(RANGE, 1), NAMES(HALVES, 1)};
+static tile_kernel *const vnni_tiles[N_KINDS][MR] = {NAMES(WHOLE, 1), {NULL}, NAMES(RANGE, 1), NAMES(HALVES, 1)};
 #else
 #define vnni_tiles tiles
 #endif
@@ -327,9 +344,10 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
     const kr_gemm *g = b->g;
     panel p = {(int8_t *)mine, (float *)(void *)(mine + PANEL_W), (float *)(void *)(mine + PANEL_W + PANEL_SCALE)};
     int64_t strips = (i1 - i0 + MR - 1) / MR, high = (i1 - i0 + strips - 1) / strips;
-    tile_kernel *const *kernels = (b->vnni ? vnni_tiles : tiles)[kind_of(g->b_type, b->vnni)];
-    for (int64_t k = 0; k < g->k; k += KR_GEMM_QK) {
-        int64_t kc = least(KR_GEMM_QK, g->k - k);
+    tile_kernel *const *kernels = (b->vnni ? vnni_tiles : tiles)[b->how];
+    int64_t step = b->how == WORDS ? KR_GEMM_QK / 2 : KR_GEMM_QK; /* as many bytes */
+    for (int64_t k = 0; k < g->k; k += step) {
+        int64_t kc = least(step, g->k - k);
         bool load = k || g->acc, bias = !k && g->bias;
         source from = source_at(g, j, n, k);
         make_panel(b, &from, kc, &p);
@@ -341,7 +359,7 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
                     y[r][v] = load ? v_load_n(g->c + (i + r) * g->ldc + j + v * KR_VL, left[v]) : (vf){0};
                     if (bias) y[r][v] += v_load_n(g->bias + j + v * KR_VL, left[v]);
                 }
-            kernels[rows - 1](kc / 32, b->x + i * g->k + k, b->group + (i * g->k + k) / 32, g->k, &p, y);
+            kernels[rows - 1](kc / 32, b->x + (b->how == WORDS ? 2 : 1) * (i * g->k + k), b->group + (i * g->k + k) / 32, g->k, &p, y);
             for (int64_t r = 0; r < rows; r++)
                 for (int v = 0; v < 2; v++) v_store_n(g->c + (i + r) * g->ldc + j + v * KR_VL, y[r][v], left[v]);
         }
@@ -367,8 +385,10 @@ static void do_columns(void *arg, int64_t item, int who) {
 }
 
 void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
-    int64_t bytes = (g->m * g->k + 63) / 64 * 64, groups = g->m * (g->k / 32), panels = (g->n + WIDE - 1) / WIDE;
-    job b = {.g = g, .vnni = dot_has_vnni() && !g->plain, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
+    bool vnni = dot_has_vnni() && !g->plain;
+    kind how = kind_of(g, vnni);
+    int64_t bytes = ((how == WORDS ? 2 : 1) * g->m * g->k + 63) / 64 * 64, groups = g->m * (g->k / 32), panels = (g->n + WIDE - 1) / WIDE;
+    job b = {.g = g, .vnni = vnni, .how = how, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
     b.panels = (char *)scratch + bytes + (groups * (int64_t)sizeof(kr_gemm_group) + 63) / 64 * 64;
     int64_t wanted = panels < 4 * n_threads ? (4 * n_threads + panels - 1) / panels : 1; /* so that threads share evenly */
     if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;

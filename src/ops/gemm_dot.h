@@ -2,7 +2,8 @@
  *
  * x86 multiplies bytes without a sign by bytes with one: dot_low takes weights of 0..127, on a
  * CPU with VNNI of 0..255; dot_signed, for CPUs without, weights of -127..127 (and x, too).
- * VNNI is asked for at run time, so its instructions are spelled out; `vnni` is a constant. */
+ * VNNI is asked for at run time, so its instructions are spelled out; `vnni` is a constant.
+ * Where DOT_PAIRS, sums of two products fit 16 bits, and dot_add16 adds up to eight of them if weights are below 16. */
 #ifndef KR_OPS_GEMM_DOT_H
 #define KR_OPS_GEMM_DOT_H
 #include <stdbool.h>
@@ -69,6 +70,19 @@ DOT_INLINE vi dot_low(vi s, vi w, vi x, const bool vnni) {
     return dot_wide(s, w, x);
 #endif
 }
+
+#if defined(KR_V512_) || defined(KR_V256_)
+#define DOT_PAIRS true
+#if defined(KR_V512_)
+DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { return s + (v16)_mm512_maddubs_epi16((__m512i)w, (__m512i)x); }
+#else
+DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { return s + (v16)_mm256_maddubs_epi16((__m256i)w, (__m256i)x); }
+#endif
+#else
+#define DOT_PAIRS false
+DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { (void)w, (void)x; return s; }
+#endif
+DOT_INLINE vi dot_sum16(vi s, v16 pairs) { return s + dot_pairs(pairs, 1 - (v16){0}); }
 
 DOT_INLINE vi dot_signed(vi s, vi w, vi x) {
 #if defined(KR_V512_)

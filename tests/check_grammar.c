@@ -144,6 +144,13 @@ static const struct { const char *schema, *texts[14]; } schemas[] = {
     {"{'type': 'object', 'additionalProperties': {'type': 'integer'}}", {"{}", "{\"x\": 1, \"y\": 2}", NULL, "{\"x\": \"y\"}"}},
     {"{'properties': {'a': {'type': 'integer'}}, 'additionalProperties': true}", {"{\"a\":1,\"z\":[]}", "{\"z\":1}", NULL, "{\"z\":1,}"}},
     {"{'type': ['integer', 'null']}", {"1", "null", NULL, "\"1\""}},
+    {"{'type': 'string', 'enum': ['a', 1, null]}", {"\"a\"", NULL, "1", "null"}},
+    {"{'type': ['integer', 'null'], 'enum': ['a', 1, null, 1.5]}", {"1", "null", NULL, "\"a\"", "1.5"}},
+    {"{'enum': [1, 2], 'const': 2}", {"2", NULL, "1"}},
+    {"{'$ref': '#/$defs/a', 'maximum': 5, 'description': 'x', '$defs': {'a': {'type': 'integer', 'minimum': 3}}}", {"3", "5", NULL, "2", "6"}},
+    {"{'oneOf': [{'type': 'integer'}, {'type': 'null'}]}", {"1", "null", NULL, "\"a\""}},
+    {"{'oneOf': [{'$ref': '#/$defs/a'}, {'$ref': '#/$defs/b'}], '$defs': {'a': {'type': 'object', 'properties': {'t': {'const': 'a'}, 'x': {'type': 'null'}}, 'required': ['t', 'x']},"
+     " 'b': {'type': 'object', 'properties': {'t': {'const': 'b'}}, 'required': ['t']}}}", {"{\"t\":\"a\",\"x\":null}", "{\"t\":\"b\"}", NULL, "{\"t\":\"b\",\"x\":null}", "{\"t\":\"c\"}"}},
     {"{'anyOf': [{'type': 'integer'}, {'type': 'array', 'items': {'$ref': '#'}}]}", {"1", "[]", "[1, [2, []]]", NULL, "[null]"}},
     {"{'$ref': '#/$defs/tree', '$defs': {'tree': {'properties': {'kids': {'type': 'array', 'items': {'$ref': '#/$defs/tree'}}}}}}",
      {"{}", "{\"kids\": [{}, {\"kids\": []}]}", NULL, "{\"kids\": [1]}"}},
@@ -268,6 +275,41 @@ static void test_writing(void **state) {
 
 /* --- refused ---------------------------------------------------------------------------------------- */
 
+/* A grammar that is shared for long does not fill up: it forgets its states while nobody has one. */
+static void test_forgets(void **state) {
+    (void)state;
+    kr_model *m = model();
+    kr_grammar *g;
+    uint64_t allowed[8] = {0}, before[8] = {0}; /* of 430 tokens */
+    bool end;
+    assert_int_equal(kr_grammar_new(&g, m, "root ::= (\"a\" root \"x\" | \"b\" root \"y\")?", -1), KR_OK);
+    assert_int_equal(kr_grammar_allowed(g, g->start, before, &end), KR_OK);
+    int32_t most = 0;
+    for (int round = 0; round < 60; round++) {
+        kr_grammar_enter(g);
+        int32_t at = g->start, held = g->n_states;
+        kr_rng r = {(uint64_t)round, 1, 0};
+        for (int i = 0; i < 1500; i++) {
+            char c = "ab"[kr_rng_below(&r, 2)];
+            assert_int_equal(kr_grammar_step(g, &at, &c, 1), KR_OK);
+            assert_true(at > 0);
+        }
+        kr_grammar_enter(g); /* not while somebody has a place */
+        assert_true(g->n_states >= held + 1400);
+        kr_grammar_leave(g);
+        kr_grammar_leave(g);
+        most = g->n_states > most ? g->n_states : most;
+    }
+    assert_true(most < KR_MAX_STATES / 4);
+    kr_grammar_enter(g);
+    assert_int_equal(kr_grammar_allowed(g, g->start, allowed, &end), KR_OK);
+    assert_memory_equal(allowed, before, sizeof allowed);
+    assert_true(end);
+    kr_grammar_leave(g);
+    kr_grammar_free(g);
+    kr_model_release(m);
+}
+
 static void test_refused(void **state) {
     static const char *const bad[][2] = {
         {"", "no rule \"root\""}, {"root ::= x", "\"x\" is used and not there"}, {"root ::= \"a", "no end"}, {"root ::= [a", "no end"}, {"root ::= (\"a\"", "no end"},
@@ -282,6 +324,9 @@ static void test_refused(void **state) {
         {"{'type': 'number', 'maximum': 3}", "number"}, {"{'exclusiveMinimum': 3}", "number"},
         {"{'anyOf': [{'type': 'object'}], 'required': ['a']}", "beside anyOf"}, {"{'anyOf': [{}], 'oneOf': [{}]}", "both"}, {"{'enum': []}", "enum"}, {"{'anyOf': []}", "choices"}, {"{'required': ['a']}", "no such property"},
         {"{'allOf': [{'type': 'string'}, {'type': 'null'}]}", "two things"}, {"{'items': [{}]}", "prefixItems"}, {"false", "schema"}, {"{", "schema"},
+        {"{'type': 'null', 'enum': [1, 'a']}", "no value of the type"}, {"{'enum': ['a'], 'minLength': 2}", "once more"}, {"{'type': 'object', 'anyOf': [{}]}", "beside anyOf"},
+        {"{'oneOf': [{'type': 'integer'}, {'type': 'number'}]}", "twice"}, {"{'oneOf': [{'type': 'object', 'properties': {'a': {}}}, {'type': 'object', 'properties': {'b': {}}}]}", "twice"},
+        {"{'oneOf': [{'enum': [1, 2]}, {'const': 2}]}", "twice (1 and 2)"}, {"{'$ref': '#/$defs/a', 'type': 'null', '$defs': {'a': {'type': 'string'}}}", "two things"},
         {"{'minItems': -1}", "count"}, {"{'$ref': '#'}", "no text"}, {"{'anyOf': [{'$ref': '#/$defs/a'}], '$defs': {'a': {'$ref': '#/$defs/b'}, 'b': {'$ref': '#/$defs/a'}}}", ""}};
     (void)state;
     kr_model *m = model();
@@ -344,7 +389,7 @@ static void test_hostile(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts), cmocka_unit_test(test_masks), cmocka_unit_test(test_schemas), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_writing), cmocka_unit_test(test_refused), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_writing), cmocka_unit_test(test_refused), cmocka_unit_test(test_hostile), cmocka_unit_test(test_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

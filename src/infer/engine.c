@@ -12,6 +12,8 @@ void kr_engine_release(kr_engine *e, kr_sequence *q) {
     kr_request *r = q->req;
     kr_snapshot_free(q->parked);
     q->parked = NULL;
+    if (q->inside) kr_grammar_leave(r->opt.grammar);
+    q->inside = false;
     q->req = NULL;
     pthread_mutex_lock(&e->shared->lock);
     r->ended = true;

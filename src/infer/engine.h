@@ -77,6 +77,7 @@ struct kr_sequence {
     int pieces;                /* read in this turn */
     int32_t next;              /* written and not read yet */
     int32_t place;             /* in the grammar */
+    bool inside;               /* it has one: since kr_engine_begin */
     uint64_t *allowed;         /* [V] bits, by the grammar; once there was one */
     int32_t drawn;             /* this step; -1: none is allowed */
     kr_str shown;              /* of this step */

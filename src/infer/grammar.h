@@ -63,9 +63,14 @@ struct kr_grammar {
     int32_t *seen, n_seen;     /* stacks looked into on the way */
     uint32_t round;            /* of marks */
     int64_t n_looks;
+    int64_t n_inside;          /* who have a place in it */
 };
 
 /* matcher.c; all lock.  A state that cannot be held is KR_ERR_NOMEM. */
+/* Whoever keeps a state of it says so, before taking `start`: while nobody does, a grammar that has grown large forgets all its
+ * states, so that one which is shared for long does not fill up. */
+void kr_grammar_enter(kr_grammar *g);
+void kr_grammar_leave(kr_grammar *g); /* takes NULL */
 /* allowed: [(V + 63) / 64]; *may_end: the text may end here. */
 kr_status kr_grammar_allowed(kr_grammar *g, int32_t state, uint64_t *allowed, bool *may_end);
 /* The state after a token's bytes; 0: it does not fit. */

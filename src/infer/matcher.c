@@ -340,10 +340,7 @@ void kr_grammar_free(kr_grammar *g) {
 
 /* State 0 has no ways; the start is what the root leads to, above the stack "the end". */
 static kr_status open_states(kr_grammar *g) {
-    g->work = kr_mem_array(KR_MAX_WAYS, sizeof *g->work);
-    g->seen = kr_mem_array(KR_MAX_WAYS, sizeof *g->seen);
-    g->way = kr_mem_array(g->room_ways = 1024, sizeof *g->way);
-    if (!g->work || !g->seen || !g->way) return KR_ERR_NOMEM;
+    g->n_work = 0;
     if (state_of(g) != DEAD) return KR_ERR_NOMEM;
     new_round(g);
     int32_t end = stack_of(g, -1, -1);
@@ -357,6 +354,35 @@ static kr_status open_states(kr_grammar *g) {
     return KR_OK;
 }
 
+static bool is_large(const kr_grammar *g) { return g->n_states > KR_MAX_STATES / 8 || g->n_stacks > KR_MAX_STACKS / 8 || g->n_ways > KR_MAX_STATES * 8; }
+
+/* In the memory that it has, so nothing can fail. */
+static void forget_states(kr_grammar *g) {
+    for (int32_t i = 0; i < g->n_states; i++) {
+        kr_mem_free(g->state[i].next);
+        kr_mem_free(g->state[i].mask);
+    }
+    g->n_states = g->n_stacks = g->n_masks = 0;
+    g->n_ways = 0;
+    memset(g->stacks.slot, -1, (size_t)g->stacks.n * sizeof *g->stacks.slot);
+    memset(g->states.slot, -1, (size_t)g->states.n * sizeof *g->states.slot);
+    kr_status st = open_states(g);
+    KR_ASSERT(st == KR_OK);
+}
+
+void kr_grammar_enter(kr_grammar *g) {
+    pthread_mutex_lock(&g->lock);
+    if (g->n_inside++ == 0 && is_large(g)) forget_states(g);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void kr_grammar_leave(kr_grammar *g) {
+    if (!g) return;
+    pthread_mutex_lock(&g->lock);
+    g->n_inside--;
+    pthread_mutex_unlock(&g->lock);
+}
+
 kr_status kr_grammar_new(kr_grammar **out, const kr_model *m, const char *gbnf, int64_t n_bytes) {
     kr_grammar *g = kr_mem_new(sizeof *g);
     if (!g) return KR_ERR_NOMEM;
@@ -365,7 +391,12 @@ kr_status kr_grammar_new(kr_grammar **out, const kr_model *m, const char *gbnf, 
     pthread_mutex_init(&g->lock, NULL);
     kr_status st = kr_rules_parse(&g->rules, gbnf, n_bytes < 0 ? strlen(gbnf) : (size_t)n_bytes);
     if (st == KR_OK) st = sort_vocabulary(g, m);
-    if (st == KR_OK) st = open_states(g);
+    if (st == KR_OK) {
+        g->work = kr_mem_array(KR_MAX_WAYS, sizeof *g->work);
+        g->seen = kr_mem_array(KR_MAX_WAYS, sizeof *g->seen);
+        g->way = kr_mem_array(g->room_ways = 1024, sizeof *g->way);
+        st = g->work && g->seen && g->way ? open_states(g) : KR_ERR_NOMEM;
+    }
     if (st != KR_OK) kr_grammar_free(g);
     else *out = g;
     return st;

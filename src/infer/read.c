@@ -36,7 +36,9 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     for (int64_t i = 0; i < e->opt.n_slots; i++) q->shared[i] = e->slot[i].shared[q - e->slot] = -1;
     q->closing = false;
     q->pieces = 0;
+    if (r->opt.grammar) kr_grammar_enter(r->opt.grammar);
     q->place = r->opt.grammar ? r->opt.grammar->start : 0;
+    q->inside = true;
     q->finish = KR_GOES_ON;
     if (r->opt.grammar && !q->allowed && !(q->allowed = kr_mem_array(((size_t)e->layout->V + 63) / 64, sizeof *q->allowed))) return KR_ERR_NOMEM;
     KR_TRY(kr_sampler_start(&q->sampler, &r->sampler));

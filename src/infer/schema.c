@@ -374,6 +374,106 @@ static kr_status put_all_of(converter *c, const json_t *s, int rule, int depth) 
     return visit(c, all, rule, depth + 1);
 }
 
+/* Do other keys beside a $ref say something of the value? */
+static bool says_more(const json_t *s) {
+    static const char *const silent[] = {"$ref", "title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs", "definitions", "deprecated", "readOnly", "writeOnly", "strict", "name"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)s, key, value) {
+        size_t i = 0, n = sizeof silent / sizeof *silent;
+        while (i < n && strcmp(key, silent[i]) != 0) i++;
+        if (i == n) return true;
+    }
+    return false;
+}
+
+/* Is a value of the type, or of one of the types, that a schema names? */
+static bool is_of_type(const json_t *type, const json_t *value) {
+    static const struct { const char *name; json_type type; } names[] = {{"object", JSON_OBJECT}, {"array", JSON_ARRAY}, {"string", JSON_STRING}, {"integer", JSON_INTEGER},
+        {"number", JSON_INTEGER}, {"number", JSON_REAL}, {"boolean", JSON_TRUE}, {"boolean", JSON_FALSE}, {"null", JSON_NULL}};
+    const json_t *one;
+    size_t i;
+    if (!type) return true;
+    json_array_foreach((json_t *)type, i, one)
+        if (is_of_type(one, value)) return true;
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_is_string(type) && strcmp(json_string_value(type), names[i].name) == 0 && json_typeof(value) == names[i].type) return true;
+    return false;
+}
+
+/* Of the values of enum or const those that are of the type beside it. */
+static kr_status put_values(const json_t *s, kr_str *to) {
+    const json_t *list = get(s, "enum"), *only = get(s, "const"), *type = get(s, "type");
+    int n = 0;
+    for (size_t i = 0; i < (only ? 1 : json_array_size(list)); i++) {
+        const json_t *value = only ? only : json_array_get(list, i);
+        bool listed = !only || !list;
+        for (size_t k = 0; !listed && k < json_array_size(list); k++) listed = json_equal(json_array_get(list, k), only);
+        if (!listed || !is_of_type(type, value)) continue;
+        if (n++) kr_str_append(to, " | ");
+        KR_TRY(put_json(to, value));
+    }
+    if (n == 0) KR_FAIL(KR_ERR_CONFIG, "the schema's %s has no value%s", only ? "const" : "enum", type ? " of the type beside it" : "");
+    if (get(s, "anyOf") || get(s, "oneOf") || implied_type(s)) KR_FAIL(KR_ERR_CONFIG, "the schema bounds the values of its %s once more; leave out those that do not fit", only ? "const" : "enum");
+    return KR_OK;
+}
+
+/* --- oneOf: choices of which no value can fit two ------------------------------------------------------- */
+
+/* What a choice refers to. */
+static const json_t *target_of(const converter *c, const json_t *s) {
+    for (int i = 0; i < MAX_SCHEMA_DEPTH && json_is_string(get(s, "$ref")); i++)
+        if (find_ref(c, json_string_value(get(s, "$ref")), &s) != KR_OK) return NULL;
+    return s;
+}
+
+static const char *type_of(const json_t *s) {
+    const json_t *type = get(s, "type");
+    return type ? json_string_value(type) : implied_type(s);
+}
+
+/* No value is among both. */
+static bool differ_in_values(const json_t *a, const json_t *b) {
+    const json_t *only[2] = {get(a, "const"), get(b, "const")}, *list[2] = {get(a, "enum"), get(b, "enum")};
+    size_t n = only[0] ? 1 : json_array_size(list[0]), m = only[1] ? 1 : json_array_size(list[1]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < m; k++)
+            if (json_equal(only[0] ? only[0] : json_array_get(list[0], i), only[1] ? only[1] : json_array_get(list[1], k))) return false;
+    return n > 0 && m > 0;
+}
+
+/* Objects that must have a property which the other cannot have as it is there. */
+static bool differ_in_property(const converter *c, const json_t *a, const json_t *b) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)get(a, "properties"), key, value) {
+        const json_t *other = get(get(b, "properties"), key), *mine = target_of(c, value);
+        if (!is_required(a, key)) continue;
+        if (!other && json_is_false(get(b, "additionalProperties"))) return true;
+        if (other && is_required(b, key) && mine && (other = target_of(c, other)) && differ_in_values(mine, other)) return true;
+    }
+    return false;
+}
+
+static bool cannot_both(const converter *c, const json_t *a, const json_t *b) {
+    a = target_of(c, a), b = target_of(c, b);
+    if (!a || !b) return false;
+    const char *x = type_of(a), *y = type_of(b);
+    bool numbers = x && y && (strcmp(x, "number") == 0 || strcmp(x, "integer") == 0) && (strcmp(y, "number") == 0 || strcmp(y, "integer") == 0);
+    if (x && y && get(a, "type") && get(b, "type") && strcmp(x, y) != 0 && !numbers) return true;
+    if (differ_in_values(a, b)) return true;
+    bool objects = x && y && get(a, "type") && get(b, "type") && strcmp(x, "object") == 0 && strcmp(y, "object") == 0;
+    return objects && (differ_in_property(c, a, b) || differ_in_property(c, b, a));
+}
+
+static kr_status check_one_of(const converter *c, const json_t *list) {
+    for (size_t i = 0; i < json_array_size(list); i++)
+        for (size_t k = 0; k < i; k++)
+            if (!cannot_both(c, json_array_get(list, k), json_array_get(list, i)))
+                KR_FAIL(KR_ERR_CONFIG, "a value may fit the schema's oneOf twice (%zu and %zu): tell them apart by type, or by const in a required property; or write anyOf", k + 1, i + 1);
+    return KR_OK;
+}
+
 static kr_status put_choices(converter *c, const json_t *list, kr_str *to, int depth) {
     size_t i;
     const json_t *one;
@@ -391,18 +491,12 @@ static kr_status put_schema(converter *c, const json_t *s, kr_str *to, int depth
     size_t i;
     KR_TRY(check_keys(s));
     if (get(s, "$ref")) return put_ref(c, json_is_string(get(s, "$ref")) ? json_string_value(get(s, "$ref")) : "", to, depth);
-    if (get(s, "const")) return put_json(to, get(s, "const"));
-    if ((list = get(s, "enum"))) {
-        if (json_array_size(list) == 0) KR_FAIL(KR_ERR_CONFIG, "the schema's enum wants values");
-        for (i = 0; i < json_array_size(list); i++) {
-            if (i) kr_str_append(to, " | ");
-            KR_TRY(put_json(to, json_array_get(list, i)));
-        }
-        return KR_OK;
-    }
+    if (get(s, "const") || get(s, "enum")) return put_values(s, to);
     if ((list = get(s, "anyOf")) || (list = get(s, "oneOf"))) {
         if (implied_type(s)) KR_FAIL(KR_ERR_CONFIG, "the schema has properties, items or bounds beside anyOf; put them into each choice");
         if (get(s, "anyOf") && get(s, "oneOf")) KR_FAIL(KR_ERR_CONFIG, "the schema has both anyOf and oneOf");
+        if (get(s, "oneOf")) KR_TRY(check_one_of(c, list));
+        if (type) KR_FAIL(KR_ERR_CONFIG, "the schema has a type beside anyOf; put it into each choice");
         return put_choices(c, list, to, depth);
     }
     for (i = 0; i < json_array_size(type); i++) {
@@ -424,7 +518,7 @@ static kr_status visit(converter *c, const json_t *s, int rule, int depth) {
     kr_status st;
     if (depth > MAX_SCHEMA_DEPTH) KR_FAIL(KR_ERR_CONFIG, "the schema is nested too deep");
     if (c->out.n > MAX_GBNF) KR_FAIL(KR_ERR_CONFIG, "the schema's grammar is too large");
-    if (get(s, "allOf")) return put_all_of(c, s, rule, depth);
+    if (get(s, "allOf") || (get(s, "$ref") && says_more(s))) return put_all_of(c, s, rule, depth);
     if (json_is_object(s)) st = put_schema(c, s, &mine, depth);
     else if (json_is_true(s)) kr_str_append(&mine, "value"), st = KR_OK;
     else st = kr_fail(KR_ERR_CONFIG, "a part of the schema is no schema: want an object or true");

@@ -41,6 +41,7 @@ void kr_session_free(kr_session *s) {
     kr_reader_close(&s->reader);
     kr_sampler_clear(&s->sampler);
     kr_layout_free(s->layout);
+    kr_grammar_leave(s->grammar);
     kr_grammar_free(s->grammar);
     kr_mem_free(s->allowed);
     kr_mem_free(s->kept_logits);
@@ -90,7 +91,8 @@ int32_t kr_session_sample(kr_session *s) {
 kr_status kr_session_set_grammar(kr_session *s, kr_grammar *g) {
     if (g && g->V != s->layout->V) KR_FAIL(KR_ERR_ARG, "the grammar is for another model");
     if (g && !s->allowed && !(s->allowed = kr_mem_array(((size_t)g->V + 63) / 64, sizeof *s->allowed))) return KR_ERR_NOMEM;
-    if (g) kr_grammar_share(g);
+    if (g) kr_grammar_enter(kr_grammar_share(g));
+    kr_grammar_leave(s->grammar);
     kr_grammar_free(s->grammar);
     s->grammar = g;
     s->place = g ? g->start : 0;

@@ -80,6 +80,7 @@ kr_snapshot *kr_snapshot_share(kr_snapshot *s) {
 void kr_snapshot_free(kr_snapshot *s) {
     if (!s || atomic_fetch_sub(&s->n_owners, 1) > 1) return;
     kr_layout_free(s->layout);
+    kr_grammar_leave(s->grammar);
     kr_grammar_free(s->grammar);
     kr_mem_free(s);
 }
@@ -97,7 +98,7 @@ kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
     if (st != KR_OK) return kr_snapshot_free(x), st;
     x->n_tok = s->n_tok;
     x->seed = s->sampler.opt.seed;
-    x->grammar = s->grammar ? kr_grammar_share(s->grammar) : NULL;
+    if (s->grammar) kr_grammar_enter(x->grammar = kr_grammar_share(s->grammar));
     x->place = s->place;
     if (s->logits) memcpy(x->logits, s->logits, (size_t)s->layout->V * sizeof *s->logits);
     memcpy(x->memory, s->sampler.memory, kr_sampler_memory_bytes(s->layout->V));

@@ -250,7 +250,7 @@ static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, 
     *con_cls = NULL;
     bool aborted = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || (in->gone && !in->done);
     if (x->drop) x->drop(x);
-    if (in->begun && h->o.seen) h->o.seen(x, in->status, aborted);
+    if (in->begun && h->o.seen) h->o.seen(x, in->status, in->all_sent, aborted);
     if (in->begun && h->o.log) write_log(x, aborted);
     in->line->x = NULL;
     in->line->since = kr_now(), in->line->allowed = h->o.idle_s;

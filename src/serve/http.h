@@ -115,7 +115,7 @@ typedef struct kr_http_options {
     int n_workers;
     double header_s, body_s, idle_s, send_s;
     void (*log)(void *user, const char *line);
-    void (*seen)(kr_exchange *x, int status, bool aborted); /* each request at its end, on the loop */
+    void (*seen)(kr_exchange *x, int status, int64_t n_sent, bool aborted); /* each request at its end, on the loop */
     void (*tick)(void *user);          /* once a second, on the loop */
 } kr_http_options;
 

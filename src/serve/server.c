@@ -7,12 +7,12 @@
 /* Every group of routes; first come, first asked. */
 static const kr_route *const all_routes[] = {kr_routes_page, kr_routes_info, kr_routes_openai, kr_routes_text, kr_routes_states, NULL};
 
-static void seen(kr_exchange *x, int status, bool aborted) {
+static void seen(kr_exchange *x, int status, int64_t n_sent, bool aborted) {
     kr_metrics *m = &kr_server_of(x)->metrics;
     m->by_status[status < 100 || status > 599 ? 0 : status / 100]++;
     m->n_aborted += aborted;
     m->in_bytes += (int64_t)x->body.n;
-    m->out_bytes += (int64_t)x->out.n;
+    m->out_bytes += n_sent;
 }
 
 static void log_line(void *user, const char *line) {

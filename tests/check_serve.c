@@ -698,6 +698,44 @@ static void test_drain(void **state) {
     close(stream);
 }
 
+/* Wherever memory runs out, the answer is one of these or the connection ends; and the next request is served. */
+static void test_memory(void **state) {
+    static const char *const path[] = {"/v1/completions", "/v1/completions", "/v1/embeddings", "/tokenize"};
+    static const char *const body[] = {"{'prompt': 'abc', 'max_tokens': 5, 'logprobs': 2, 'stop': ['x'], 'json_schema': {'type': 'string'}}",
+                                       "{'prompt': ['abc', 'd'], 'max_tokens': 5, 'n': 2, 'stream': true}", "{'input': ['abc', [1, 2]]}", "{'content': 'abc', 'with_pieces': true}"};
+    bench b = start((kr_server_options){0});
+    int n_failed = 0;
+    (void)state;
+    begin(&b);
+    for (int i = 0; i < 4; i++) {
+        answer first = post(&b, path[i], body[i]);
+        forget(&first);
+        for (int64_t n = 1; n < 400; n += n < 40 ? 1 : 7) {
+            int fd = dial(&b);
+            kr_str s = {0};
+            kr_str_append(&s, body[i]);
+            for (size_t k = 0; k < s.n; k++) s.text[k] = s.text[k] == '\'' ? '"' : s.text[k];
+            kr_mem_fail_at(n);
+            char head[256];
+            int len = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", path[i], s.n);
+            say(fd, head, (size_t)len);
+            say(fd, s.text, s.n);
+            answer a = hear(fd);
+            kr_mem_fail_at(0);
+            if (a.status != 200 && a.status != 503 && a.status != 500 && a.status != 0) fail_msg("%s, allocation %lld: %d %s", body[i], (long long)n, a.status, a.body);
+            n_failed += a.status != 200;
+            forget(&a);
+            close(fd);
+            kr_str_free(&s);
+        }
+        answer a = post(&b, path[i], body[i]);
+        if (a.status != 200) fail_msg("%s", a.body);
+        forget(&a);
+    }
+    assert_true(n_failed > 50);
+    end(&b);
+}
+
 static void test_unix(void **state) {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     kr_server *second;
@@ -729,7 +767,7 @@ static void test_unix(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
-                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_unix)};
+                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");
     return 77;

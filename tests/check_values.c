@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ops/dropout/dropout.h"
+#include "ops/moe_route/moe_route.h"
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "ops/slice/slice.h"
@@ -52,7 +53,7 @@ static void test_unary(void **state) {
         [KR_UNARY_SIGMOID] = {0.07585818f, 0.679178699f},    [KR_UNARY_TANH] = {-0.986614298f, 0.635148952f},
         [KR_UNARY_SOFTPLUS] = {0.078889734f, 1.136871006f},  [KR_UNARY_EXP] = {0.082084999f, 2.117000017f},
         [KR_UNARY_NEG_EXP] = {-0.082084999f, -2.117000017f}, [KR_UNARY_COPY] = {-2.5f, .75f},
-        [KR_UNARY_SCALE] = {7.5f, -2.25f}};
+        [KR_UNARY_SCALE] = {7.5f, -2.25f},                   [KR_UNARY_RECIP] = {-0.181818182f, -0.444444444f}};
     for (int k = 0; k < KR_N_UNARY; k++) {
         unary_attr a = {k, -3};
         gives(&kr_op_unary, (kr_call){.attr = &a, .in = {floats(x, 1, 2, 0, 0)}}, want[k], 2);
@@ -122,6 +123,14 @@ static void test_picks(void **state) {
     gives(&kr_op_mse, (kr_call){.in = {floats(x, 1, 3, 0, 0), floats(y, 1, 3, 0, 0)}}, (float[]){(.25f + 3.0625f + 9) / 3}, 1);
 }
 
+/* Where all sigmoids are zero their shares are, too. */
+static void test_route(void **state) {
+    (void)state;
+    const float x[3] = {-200, -300, -250};
+    moe_route_attr a = {.k = 2, .gate = MOE_SIGMOID, .normalise = 1, .scale = 1};
+    gives(&kr_op_moe_route, (kr_call){.attr = &a, .in = {floats(x, 2, 1, 3, 0)}}, (float[]){0, 0}, 2);
+}
+
 /* The share of zeros, the scale of the rest, and that every word of the key matters. */
 static void test_dropout(void **state) {
     (void)state;
@@ -151,6 +160,7 @@ static void test_dropout(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary), cmocka_unit_test(test_norms), cmocka_unit_test(test_pool),
-                                       cmocka_unit_test(test_ties), cmocka_unit_test(test_picks), cmocka_unit_test(test_dropout)};
+                                       cmocka_unit_test(test_ties), cmocka_unit_test(test_picks), cmocka_unit_test(test_route),
+                                       cmocka_unit_test(test_dropout)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,10 +104,11 @@ static kr_status add_answer(reader *r, kr_question *q, const char *context, cons
 
 static const char *text_at(const json_t *j, const char *key) { return json_string_value(json_object_get(j, key)); }
 
-static int64_t number_at(const json_t *j, const char *key) { /* also as text; -1: none */
+static int number_at(const json_t *j, const char *key) { /* also as text; -1: none, or none that counts answers */
     const json_t *v = json_object_get(j, key);
-    if (json_is_integer(v)) return json_integer_value(v);
-    return json_is_string(v) && *json_string_value(v) >= '0' && *json_string_value(v) <= '9' ? atoll(json_string_value(v)) : -1;
+    const char *text = json_is_string(v) ? json_string_value(v) : "";
+    long long n = json_is_integer(v) ? json_integer_value(v) : *text >= '0' && *text <= '9' ? strtoll(text, NULL, 10) : -1;
+    return n < 0 || n > INT16_MAX ? -1 : (int)n;
 }
 
 static kr_status read_lambada(reader *r, const json_t *j) {
@@ -122,7 +123,7 @@ static kr_status read_lambada(reader *r, const json_t *j) {
 static kr_status read_query(reader *r, const json_t *j) {
     const json_t *choices = json_object_get(j, "choices"), *v;
     const char *query = text_at(j, "query");
-    kr_question q = {.right = (int)number_at(j, "gold"), .one_context = true};
+    kr_question q = {.right = number_at(j, "gold"), .one_context = true};
     size_t i;
     if (!query || !json_is_array(choices)) REFUSE(r, "want {\"query\", \"choices\", \"gold\"}");
     char *bare = stripped(r, query), *context = bare ? joined(r, bare, "\nAnswer:", "") : NULL;
@@ -138,7 +139,7 @@ static kr_status read_piqa(reader *r, const json_t *j) {
     if (json_object_get(j, "query")) return read_query(r, j);
     if (!goal || !a || !b) REFUSE(r, "want {\"goal\", \"sol1\", \"sol2\", \"label\"}");
     if (!json_object_get(j, "label")) REFUSE(r, "there is no \"label\"; the official files keep it in a second file, paste it in");
-    kr_question q = {.right = (int)number_at(j, "label"), .one_context = true};
+    kr_question q = {.right = number_at(j, "label"), .one_context = true};
     char *context = joined(r, "Question: ", goal, "\nAnswer:");
     KR_TRY(add_answer(r, &q, context, a));
     KR_TRY(add_answer(r, &q, context, b));
@@ -169,7 +170,7 @@ static kr_status read_arc(reader *r, const json_t *j) {
 static kr_status read_winogrande(reader *r, const json_t *j) {
     const char *sentence = text_at(j, "sentence"), *gap = sentence ? strchr(sentence, '_') : NULL, *rest = text_at(j, "continuation");
     const json_t *contexts = json_object_get(j, "context_options");
-    kr_question q = {.right = (int)number_at(j, gap ? "answer" : "gold") - (gap ? 1 : 0)};
+    kr_question q = {.right = number_at(j, gap ? "answer" : "gold") - (gap ? 1 : 0)};
     for (int i = 0; i < 2; i++) {
         const char *option = text_at(j, i ? "option2" : "option1"), *context = json_string_value(json_array_get(contexts, (size_t)i));
         if (gap ? !option : !context || !rest) REFUSE(r, "want {\"sentence\" with a _, \"option1\", \"option2\", \"answer\"}");
@@ -185,7 +186,7 @@ static kr_status read_hellaswag(reader *r, const json_t *j) {
     const json_t *endings = json_object_get(j, "endings"), *v;
     size_t i;
     if (!label || !a || !b || !json_is_array(endings)) REFUSE(r, "want {\"activity_label\", \"ctx_a\", \"ctx_b\", \"endings\", \"label\"}");
-    kr_question q = {.right = (int)number_at(j, "label"), .one_context = true};
+    kr_question q = {.right = number_at(j, "label"), .one_context = true};
     char *second = joined(r, " ", b, ""), *first = joined(r, label, ": ", a);
     if (!first || !second) return KR_ERR_NOMEM;
     for (char *p = second + 1; *p; p++) { /* as Python's capitalize */

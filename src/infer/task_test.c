@@ -53,6 +53,7 @@ static void refused(void **state) {
         {KR_TASK_LAMBADA, "{\"text\": \"a b\"}\n[1]", "line 2"},
         {KR_TASK_PIQA, "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\"}", "no \"label\""},
         {KR_TASK_PIQA, "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\", \"label\": 2}", "none of those given"},
+        {KR_TASK_PIQA, "{\"goal\": \"a\", \"sol1\": \"b\", \"sol2\": \"c\", \"label\": 4294967296}", "none of those given"},
         {KR_TASK_ARC, "{\"query\": \"a\", \"choices\": [1], \"gold\": 0}", "no text"},
         {KR_TASK_WINOGRANDE, "{\"sentence\": \"no gap\", \"answer\": \"1\"}", "option1"},
         {KR_TASK_HELLASWAG, "a\n0\nb\n", "fewer than six"},

@@ -112,6 +112,13 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
 }
 
 /* What the weights are stored in, if there are any: a config alone has none. */
+/* The row of a type, or the first free one; the last one ends the list. */
+static int place_of(const kr_model_info *i, const char *type) {
+    int at = 0, end = (int)(sizeof i->stored / sizeof i->stored[0]) - 1;
+    while (at < end && i->stored[at].dtype && strcmp(i->stored[at].dtype, type) != 0) at++;
+    return at;
+}
+
 static void tally_stored(kr_model_info *i, const char *path) {
     enum { N = sizeof i->stored / sizeof i->stored[0] };
     kr_st *st;
@@ -120,8 +127,8 @@ static void tally_stored(kr_model_info *i, const char *path) {
     for (size_t k = 0; k < kr_st_count(st); k++) {
         const kr_st_tensor *t = kr_st_at(st, k);
         const char *type = t->block ? kr_dtype_text(t->block) : kr_st_dtype_text(t->dtype);
-        int at = 0;
-        while (at < N - 2 && i->stored[at].dtype && strcmp(i->stored[at].dtype, type) != 0) at++;
+        int at = place_of(i, type);
+        if (at == N - 1 && (at = place_of(i, type = "others")) == N - 1) at = N - 2; /* with what there is least of */
         i->stored[at].dtype = type;
         i->stored[at].n_tensors++, i->stored[at].n_bytes += (int64_t)t->n_bytes;
         i->n_tensors++, i->stored_bytes += (int64_t)t->n_bytes;

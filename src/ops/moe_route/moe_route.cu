@@ -31,7 +31,7 @@ template <typename T> static __global__ void __launch_bounds__(32 * WARPS) route
     int64_t r = blockIdx.x * (int64_t)WARPS + threadIdx.y;
     if (r >= a.rows) return;
     int *idx = chosen[threadIdx.y];
-    float most, sum, total = 0;
+    float most, sum, total = MOE_ROUTE_LEAST;
     a.softmax(r, &most, &sum);
     for (int k = 0; k < a.K; k++) {
         float best = 0;
@@ -66,7 +66,7 @@ static __global__ void __launch_bounds__(32 * WARPS) route_back_kernel(route_wor
     int64_t r = blockIdx.x * (int64_t)WARPS + threadIdx.y;
     if (r >= a.rows) return;
     const int32_t *idx = a.idx + r * a.K;
-    float most, sum, total = 0, mean = 0, share = 0;
+    float most, sum, total = MOE_ROUTE_LEAST, mean = 0, share = 0;
     a.softmax(r, &most, &sum);
     for (int k = 0; k < a.K; k++) total += a.p(a.logit(r, idx[k]), most, sum);
     for (int k = 0; k < a.K; k++) mean += dw ? dw[r * a.K + k] * a.p(a.logit(r, idx[k]), most, sum) / total : 0;

@@ -18,7 +18,7 @@ void REF(moe_route_fwd)(const kr_call *c) {
     const real *bias = c->in[MOE_ROUTE_BIAS].data;
     for (int64_t r = 0; r < c->rows; r++) {
         const real *l = (const real *)c->in[MOE_ROUTE_LOGITS].data + r * c->in[MOE_ROUTE_LOGITS].pitch;
-        real most, sum, p[MOE_ROUTE_MOST], total = 0;
+        real most, sum, p[MOE_ROUTE_MOST], total = (real)MOE_ROUTE_LEAST;
         int32_t idx[MOE_ROUTE_MOST];
         row_softmax(l, X, &most, &sum);
         for (int64_t k = 0; k < K; k++) {
@@ -48,7 +48,7 @@ void REF(moe_route_bwd)(const kr_call *c) {
         const real *dw = (const real *)c->dout[MOE_ROUTE_W].data + r * K;
         const int32_t *idx = (const int32_t *)c->out[MOE_ROUTE_IDX].data + r * K;
         real *dl = (real *)c->din[MOE_ROUTE_LOGITS].data + r * c->din[MOE_ROUTE_LOGITS].pitch;
-        real most, sum, p[MOE_ROUTE_MOST], g[MOE_ROUTE_MOST], total = 0, mean = 0;
+        real most, sum, p[MOE_ROUTE_MOST], g[MOE_ROUTE_MOST], total = (real)MOE_ROUTE_LEAST, mean = 0;
         row_softmax(l, X, &most, &sum);
         for (int64_t k = 0; k < K; k++) total += p[k] = gate_of(a, l[idx[k]], most, sum);
         for (int64_t k = 0; k < K; k++) mean += dw[k] * p[k] / total;

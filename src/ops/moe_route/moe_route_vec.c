@@ -43,7 +43,7 @@ void KR_VEC(moe_route_fwd)(const kr_call *c) {
 #pragma omp parallel for num_threads(rows_threads(c, c->rows * X)) schedule(static)
     for (int64_t r = 0; r < c->rows; r++) {
         const float *l = row_at(&c->in[MOE_ROUTE_LOGITS], r);
-        float *w = row_of(&c->out[MOE_ROUTE_W], r, K), total = 0;
+        float *w = row_of(&c->out[MOE_ROUTE_W], r, K), total = MOE_ROUTE_LEAST;
         int32_t idx[MOE_ROUTE_MOST];
         softmax s = row_softmax(l, X);
         choose(a, l, bias, s, X, idx);
@@ -58,7 +58,7 @@ static void row_bwd(const kr_call *c, int64_t r) {
     int64_t X = KR_SIZE(c, 'X'), K = a->k;
     const float *l = row_at(&c->in[MOE_ROUTE_LOGITS], r), *dw = row_of(&c->dout[MOE_ROUTE_W], r, K);
     const int32_t *idx = (const int32_t *)c->out[MOE_ROUTE_IDX].data + r * K;
-    float *dl = row_at(&c->din[MOE_ROUTE_LOGITS], r), p[MOE_ROUTE_MOST], g[MOE_ROUTE_MOST], total = 0, mean = 0, share = 0;
+    float *dl = row_at(&c->din[MOE_ROUTE_LOGITS], r), p[MOE_ROUTE_MOST], g[MOE_ROUTE_MOST], total = MOE_ROUTE_LEAST, mean = 0, share = 0;
     softmax s = row_softmax(l, X);
     for (int64_t k = 0; k < K; k++) total += p[k] = gate_of(a, l[idx[k]], s);
     for (int64_t k = 0; k < K; k++) mean += dw[k] * p[k] / total;

@@ -59,7 +59,7 @@ static void test_unary(void **state) {
         gives(&kr_op_unary, (kr_call){.attr = &a, .in = {floats(x, 1, 2, 0, 0)}}, want[k], 2);
     }
     unary_attr bad = {KR_N_UNARY, 1};
-    refuses(&kr_op_unary, (kr_call){.attr = &bad, .in = {floats(x, 1, 2, 0, 0)}}, "unary: kind is 11, want 0 to 10");
+    refuses(&kr_op_unary, (kr_call){.attr = &bad, .in = {floats(x, 1, 2, 0, 0)}}, "unary: kind is 12, want 0 to 11");
 }
 
 static void test_norms(void **state) {

@@ -24,7 +24,7 @@ static const char help[] =
     "  --rows N     held-out rows of the task (all; 256 of a task without an end)\n"
     "  --test       the examples kept for a last score, not those held out while training\n"
     "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
-    "  --dtype T    how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0 (as the file has them)\n"
+    "  --dtype T    how matrices are held: float32, bfloat16, q8_0, q6_k, q4_k, q4_0, on a CPU float16 (as the file has them)\n"
     "  --json       one JSON object a file\n";
 
 static int report(const char *path, const kr_eval_result *r, bool json) {

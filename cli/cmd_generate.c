@@ -42,7 +42,7 @@ static const char help[] =
     "      --prefill N       prompt tokens read at once (256); memory grows with it\n"
     "      --no-echo         do not print the prompt\n"
     "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
-    "      --dtype TYPE      how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0\n"
+    "      --dtype TYPE      how matrices are held: float32, bfloat16, q8_0, q6_k, q4_k, q4_0, on a CPU float16\n"
     "                        (as the file has them)\n"
     "      --state-dtype T   float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "      --stats           tokens per second, to stderr\n";

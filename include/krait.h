@@ -38,8 +38,9 @@ KR_API const char *kr_version(void); /* "0.1.0" */
 typedef struct kr_model kr_model; /* weights and what to do with them */
 
 typedef struct kr_model_options {
-    const char *dtype; /* how matrices are held: "float32", "bfloat16", on a CPU also "float16", "q8_0", "q6_k", "q4_k",
-                          "q4_0" (scales and states stay float32).  Default: on a CPU as the file has them, else float32 */
+    const char *dtype; /* how matrices are held: "float32", "bfloat16", "q8_0", "q6_k", "q4_k", "q4_0" (scales and states stay
+                          float32), on a CPU also "float16".  Default: on a CPU, and where they are in blocks, as the file has
+                          them, else float32.  On a GPU activations are bfloat16 beside anything but float32 */
     const char *device; /* "cpu", "cuda", "cuda:N": where it runs; default "cpu".  On a GPU bfloat16
                            holds for activations too, and sessions of one model share one thread */
 } kr_model_options;

@@ -310,6 +310,118 @@ static void test_few_launches(void **state) {
     }
 }
 
+/* --- weights in blocks -------------------------------------------------------------------- */
+
+/* y [rows, N] = x W^T + b of a graph on the device, and as doubles from the blocks that it was given. */
+static double product_off(kr_dtype type, int64_t rows, int64_t K, int64_t N) {
+    kr_device *d;
+    kr_params *p;
+    kr_graph *g;
+    double e = 0, size = 0;
+    assert_int_equal(kr_device_open(&d, "cuda"), KR_OK);
+    assert_int_equal(kr_params_new(&p, KR_BF16, d), KR_OK);
+    assert_int_equal(kr_graph_new(&g, p, &(kr_graph_options){.n_threads = 1}), KR_OK);
+    kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(rows, 1, K));
+    kr_init normal = {KR_INIT_NORMAL, 0.05, 0, 0, NULL};
+    for (int go = 0; go < 2; go++) { /* first only to make the parameter, whose type is chosen then */
+        kr_node *W = kr_weight(g, "W", KR_MATRIX, 2, KR_DIMS(N, K), normal), *b = kr_weight(g, "b", 0, 1, KR_DIMS(N), normal);
+        if (go) kr_graph_keep(g, KR_APPLY(g, linear, NULL, x, W, b), "y");
+        else {
+            kr_graph_free(g);
+            p->first->dtype = type;
+            if (kr_params_alloc(p, false) != KR_OK) fail_msg("%s", kr_error());
+            kr_params_init(p, 7);
+            if (kr_params_push(p) != KR_OK) fail_msg("%s", kr_error());
+            assert_int_equal(kr_graph_new(&g, p, &(kr_graph_options){.n_threads = 1, .impl = KR_CUDA}), KR_OK);
+            x = kr_input(g, "x", KR_F32, 3, KR_DIMS(rows, 1, K));
+        }
+    }
+    if (kr_graph_plan(g) != KR_OK || kr_graph_alloc(g) != KR_OK) fail_msg("%s", kr_error());
+    float *in = kr_graph_data(g, "x"), *w = kr_mem_array((size_t)(N * K), sizeof *w);
+    kr_rng r = {5, 3, 0};
+    for (int64_t i = 0; i < rows * K; i++) in[i] = kr_from_bf16(kr_to_bf16((float)kr_rng_normal(&r)));
+    kr_convert(w, KR_F32, p->first->data, type, N * K);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    const float *y = kr_graph_data(g, "y"), *bias = p->first->next->data;
+    if (kr_graph_wait(g) != KR_OK) fail_msg("%s", kr_error());
+    for (int64_t i = 0; i < rows * N; i++) {
+        double sum = bias[i % N];
+        for (int64_t k = 0; k < K; k++) sum += (double)in[i / N * K + k] * w[i % N * K + k];
+        e += (y[i] - sum) * (y[i] - sum), size += sum * sum;
+    }
+    kr_mem_free(w);
+    kr_graph_free(g);
+    kr_params_free(p);
+    return sqrt(e / size);
+}
+
+/* Few rows, as many as one more product takes, more (those get numbers); sizes that fit no vector. */
+static void test_products_of_blocks(void **state) {
+    (void)state;
+    static const kr_dtype types[] = {KR_Q8_0, KR_Q4_0, KR_Q4_K, KR_Q6_K};
+    static const int64_t shape[][3] = {{1, 256, 48}, {3, 768, 5}, {9, 512, 40}, {17, 1024, 2100}, {32, 512, 16}, {33, 512, 24}, {70, 256, 9}, {1, 2560, 33},
+                                       {2, 768, 8200}, {20, 256, 8200}, {4, 32, 7}, {5, 96, 20}};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
+            if (shape[i][1] % kr_dtype_block(types[t])) continue;
+            double e = product_off(types[t], shape[i][0], shape[i][1], shape[i][2]), most = fake ? 0.02 : types[t] == KR_Q6_K ? 8e-3 : shape[i][1] % 256 ? 4e-3 : 3e-3; /* a CPU rounds x; a GPU Q6_K once more, and rows of odd lengths to bfloat16 */
+            if (!(e <= most)) fail_msg("%s, %lld rows of %lld, %lld columns: off by %g", kr_dtype_text(types[t]), (long long)shape[i][0], (long long)shape[i][1], (long long)shape[i][2], e);
+        }
+}
+
+/* A model in blocks says what the same numbers in bfloat16 say, steps as well as prompts, and the bits
+ * of a row are its own. */
+static void test_models_in_blocks(void **state) {
+    (void)state;
+    static const char *const config[] = {
+        "'d_model': 256, 'n_layer': 2, 'vocab_size': 50, 'mixer': {'type': 'mamba2', 'd_state': 32, 'headdim': 64}",
+        "'d_model': 96, 'n_layer': 2, 'vocab_size': 50, 'tie_embeddings': false, 'mixer': {'type': 'mamba1', 'd_state': 8}",
+    };
+    static const kr_dtype types[] = {KR_Q8_0, KR_Q4_K};
+    for (int c = 0; c < 2; c++)
+        for (int t = 0; t < 2; t++) {
+            char dir[] = "/tmp/krait-blocks.XXXXXX", path[2][600];
+            assert_non_null(mkdtemp(dir));
+            kr_model *m = low_model(config[c]), *held;
+            for (int k = 0; k < 2; k++) snprintf(path[k], sizeof path[k], "%s/%s", dir, k ? "wide" : "blocks");
+            assert_int_equal(kr_model_save(m, path[0], types[t]), KR_OK);
+            kr_model_release(m);
+            assert_int_equal(kr_model_load(&m, path[0], false, KR_AS_STORED, NULL), KR_OK);
+            assert_int_equal(kr_model_save(m, path[1], KR_F32), KR_OK);
+            kr_model_release(m);
+            assert_int_equal(kr_model_load(&m, path[1], false, KR_BF16, "cuda"), KR_OK);
+            if (kr_model_load(&held, path[0], false, KR_AS_STORED, "cuda") != KR_OK) fail_msg("%s", kr_error());
+            int n_blocks = 0;
+            for (const kr_param *p = held->params->first; p; p = p->next) n_blocks += kr_dtype_block(p->dtype) > 1;
+            assert_true(n_blocks >= 5);
+            for (int64_t L = 1; L <= 9; L += 8) {
+                float logits[3][ROWS * V50];
+                for (int k = 0; k < 3; k++) {
+                    int64_t rows = k < 2 ? ROWS : 1;
+                    kr_graph *g = graph_of(k ? held : m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = rows, .L = L, .stateful = true});
+                    for (int step = 0; step < 3; step++) {
+                        for (int64_t i = 0; i < rows * L; i++) ((int32_t *)kr_graph_data(g, "ids"))[i] = (int32_t)((7 * i + 3 * step) % V50);
+                        kr_graph_run(g, KR_RUN_FORWARD);
+                    }
+                    const float *got = kr_graph_data(g, "logits");
+                    if (kr_graph_wait(g) != KR_OK) fail_msg("%s", kr_error());
+                    memcpy(logits[k], got, (size_t)(rows * V50) * sizeof *got);
+                    kr_graph_free(g);
+                }
+                double e = apart(logits[1], logits[0], ROWS * V50);
+                if (!(e <= 0.02)) fail_msg("%s, model %d, L %d: logits are off by %g", kr_dtype_text(types[t]), c, (int)L, e);
+                if (c == 0 && L == 1 && memcmp(logits[1], logits[2], V50 * sizeof(float)) != 0) fail_msg("%s: a row has other bits alone", kr_dtype_text(types[t]));
+            }
+            kr_model_release(held);
+            kr_model_release(m);
+            assert_int_equal(kr_model_load(&m, path[1], false, KR_Q8_0, "cuda"), KR_OK); /* in blocks while it is read */
+            assert_int_equal(m->params->first->dtype, KR_Q8_0);
+            kr_model_release(m);
+            assert_int_equal(kr_model_load(&m, path[1], true, KR_Q8_0, "cuda"), KR_ERR_ARG);
+            kr_dir_remove(dir);
+        }
+}
+
 static void test_what_is_not_there(void **state) {
     (void)state;
     static const struct { const char *device, *says; } bad[] = {{"tpu", "want cpu, cuda or cuda:N"}, {"cuda:", "want cpu"}, {"cuda:x", "want cpu"},
@@ -331,6 +443,7 @@ int main(void) {
     kr_device_close(d);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
                                        cmocka_unit_test(test_session), cmocka_unit_test(test_engine), cmocka_unit_test(test_few_launches), cmocka_unit_test(test_what_stays_float32),
+                                       cmocka_unit_test(test_products_of_blocks), cmocka_unit_test(test_models_in_blocks),
                                        cmocka_unit_test(test_what_is_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

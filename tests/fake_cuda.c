@@ -251,7 +251,7 @@ static void queue_op(const kr_op *op, const kr_call *c, bool backward) {
     static kr_status name##_plan_fake(kr_call *c) { return plan_as_cpu(&kr_op_##name, c); }       \
     static void name##_fwd_fake(const kr_call *c) { queue_op(&kr_op_##name, c, false); }          \
     static void name##_bwd_fake(const kr_call *c) { queue_op(&kr_op_##name, c, true); }           \
-    static const kr_cuda_op name##_fake = {#name, name##_plan_fake, name##_fwd_fake, name##_bwd_fake};
+    static const kr_cuda_op name##_fake = {#name, name##_plan_fake, name##_fwd_fake, name##_bwd_fake, true};
 #include "ops/ops.def"
 #undef OP
 static const kr_cuda_op *const fake_ops[] = {
@@ -277,12 +277,19 @@ static kr_status fake_info(kr_device *d, kr_device_info *out) {
     return KR_OK;
 }
 static void *fake_stream(kr_device *d) { return d; }
+/* The CPU's kernels want blocks as they are. */
+static size_t fake_block_bytes(kr_dtype type, int64_t n) { return kr_dtype_row_bytes(type, n); }
+static kr_status fake_put_blocks(kr_device *d, void *to, const void *from, kr_dtype type, int64_t n) {
+    fake_upload(d, to, from, kr_dtype_row_bytes(type, n));
+    return fake_sync(d);
+}
 
 static const kr_cuda_api api = {
     .version = KR_CUDA_VERSION, .krait = KRAIT_VERSION, .ops = fake_ops, .n_ops = sizeof fake_ops / sizeof *fake_ops,
     .count = fake_count, .open = fake_open, .close = fake_close, .info = fake_info, .stream = fake_stream,
     .alloc = fake_alloc, .free = fake_free, .alloc_host = fake_alloc_host, .free_host = fake_free_host,
     .upload = fake_upload, .download = fake_download, .copy = fake_copy, .fill = fake_fill, .sync = fake_sync,
+    .block_bytes = fake_block_bytes, .put_blocks = fake_put_blocks,
     .capture_begin = fake_capture_begin, .capture_end = fake_capture_end, .replay = fake_replay, .capture_free = fake_capture_free,
     .adamw_new = fake_adamw_new, .adamw_run = fake_adamw_run, .adamw_free = fake_adamw_free,
 };

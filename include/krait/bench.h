@@ -24,7 +24,7 @@ typedef struct kr_bench_options {
     int n_threads;  /* default: all cores this process may use */
     const char *device; /* "cpu", "cuda", "cuda:N"; default "cpu" */
     const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32.
-                         * To infer on a CPU also "float16", "q8_0", "q4_0", "q4_k" and "q6_k" */
+                         * To infer also "q8_0", "q4_0", "q4_k" and "q6_k", on a CPU "float16" too */
     const char *state_dtype; /* of kr_bench_infer and kr_bench_decode; see kr_session_options */
     int64_t remake_scans;    /* of kr_bench_train: as train.remake_scans */
 } kr_bench_options;

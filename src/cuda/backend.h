@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +28,7 @@ typedef struct kr_cuda_op {
     const char *name;
     kr_status (*plan)(kr_call *c);
     kr_kernel *fwd, *bwd;
+    bool blocks;          /* without training, its weights may be in blocks, as put_blocks lays them */
 } kr_cuda_op;
 
 typedef struct kr_device kr_device;   /* one GPU: its stream and what belongs to it */
@@ -53,7 +55,7 @@ typedef struct kr_adamw_rates {
 } kr_adamw_rates;
 typedef struct kr_adamw_plan kr_adamw_plan;
 
-enum { KR_CUDA_VERSION = 1 };         /* of this file */
+enum { KR_CUDA_VERSION = 2 };         /* of this file */
 typedef struct kr_cuda_api {
     int version;
     const char *krait;                /* KRAIT_VERSION of the build */
@@ -77,6 +79,10 @@ typedef struct kr_cuda_api {
     void (*copy)(kr_device *d, void *to, const void *from, size_t bytes);
     void (*fill)(kr_device *d, void *to, int byte, size_t bytes);
     kr_status (*sync)(kr_device *d);
+    /* n numbers in blocks of tensor/quant.h, from the host, as kernels of `blocks` read them;
+     * done when it returns. */
+    size_t (*block_bytes)(kr_dtype type, int64_t n);
+    kr_status (*put_blocks)(kr_device *d, void *to, const void *from, kr_dtype type, int64_t n);
 
     /* Between these two, work is recorded and not done. */
     kr_status (*capture_begin)(kr_device *d);

@@ -1,5 +1,6 @@
 /* blas.cu - the products of blas.cuh: by cuBLASLt, by a kernel for few rows, or by a plain one. */
 #include "cuda/blas.cuh"
+#include "cuda/blocks.cuh"
 
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -365,7 +366,8 @@ template <typename To, typename From> static __global__ void cast_kernel(To *to,
 }
 void kr_cuda_cast(void *to, kr_dtype to_type, const void *from, kr_dtype from_type, int64_t n, void *stream) {
     unsigned blocks = cu_blocks(n, 1024);
-    if (to_type == KR_BF16 && from_type == KR_F32) cu_launch(cast_kernel<bf16, float>, blocks, 256, 0, stream, (bf16 *)to, (const float *)from, n);
+    if (cu_blocked(from_type)) kr_cuda_unblock(to, to_type, from, from_type, n, stream);
+    else if (to_type == KR_BF16 && from_type == KR_F32) cu_launch(cast_kernel<bf16, float>, blocks, 256, 0, stream, (bf16 *)to, (const float *)from, n);
     else if (to_type == KR_F16 && from_type == KR_F32) cu_launch(cast_kernel<__half, float>, blocks, 256, 0, stream, (__half *)to, (const float *)from, n);
     else if (to_type == KR_F32 && from_type == KR_F16) cu_launch(cast_kernel<float, __half>, blocks, 256, 0, stream, (float *)to, (const __half *)from, n);
     else if (to_type == KR_F32 && from_type == KR_BF16) cu_launch(cast_kernel<float, bf16>, blocks, 256, 0, stream, (float *)to, (const bf16 *)from, n);

@@ -177,6 +177,7 @@ extern "C" __attribute__((visibility("default"))) const kr_cuda_api *kr_cuda_get
     api.count = device_count, api.open = device_open, api.close = device_close, api.info = device_info, api.stream = device_stream;
     api.alloc = device_alloc, api.free = device_free, api.alloc_host = device_alloc_host, api.free_host = device_free_host;
     api.upload = device_upload, api.download = device_download, api.copy = device_copy, api.fill = device_fill, api.sync = device_sync;
+    api.block_bytes = device_block_bytes, api.put_blocks = device_put_blocks;
     api.capture_begin = device_capture_begin, api.capture_end = device_capture_end, api.replay = device_replay;
     api.capture_free = device_capture_free;
     api.adamw_new = device_adamw_new, api.adamw_run = device_adamw_run, api.adamw_free = device_adamw_free;

@@ -29,6 +29,10 @@ static inline void device_note(kr_device *d, cudaError_t e) {
 extern const kr_cuda_op *const kr_cuda_ops[];
 extern const int kr_cuda_n_ops;
 
+/* blocks.cu */
+size_t device_block_bytes(kr_dtype type, int64_t n);
+kr_status device_put_blocks(kr_device *d, void *to, const void *from, kr_dtype type, int64_t n);
+
 /* adamw.cu */
 kr_status device_adamw_new(kr_device *d, kr_adamw_plan **out, const kr_adamw_item *item, int64_t n);
 void device_adamw_run(kr_device *d, kr_adamw_plan *p, const kr_adamw_rates *r, double *host_norm);

@@ -14,11 +14,11 @@
 
 typedef __nv_bfloat16 bf16;
 
-/* Ends a .cu file of an op: its record, found by name from ops.def. */
-#define KR_CUDA_OP(name, plan, fwd, bwd)              \
+/* Ends a .cu file of an op: its record, found by name from ops.def; then bwd, and `blocks` if so. */
+#define KR_CUDA_OP(name, plan, fwd, ...)              \
     extern "C" {                                      \
     extern const kr_cuda_op kr_cuda_op_##name;        \
-    const kr_cuda_op kr_cuda_op_##name = {#name, plan, fwd, bwd}; \
+    const kr_cuda_op kr_cuda_op_##name = {#name, plan, fwd, __VA_ARGS__}; \
     }
 
 /* --- launching ---------------------------------------------------------------------- */

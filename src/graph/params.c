@@ -75,11 +75,16 @@ kr_status kr_params_get(kr_param **out, kr_params *p, const char *name, int n_di
 }
 
 static size_t padded(size_t bytes) { return (bytes + 255) & ~(size_t)255; } /* a device's vectors want it */
-static size_t weight_bytes(const kr_param *q) { return padded(kr_dtype_row_bytes(q->dtype, kr_param_count(q))); }
+/* Here and on the device, where blocks may take more: both sides have one layout. */
+static size_t weight_bytes(const kr_params *p, const kr_param *q) {
+    size_t bytes = kr_dtype_row_bytes(q->dtype, kr_param_count(q));
+    size_t there = p->device && kr_dtype_block(q->dtype) > 1 ? kr_cuda()->block_bytes(q->dtype, kr_param_count(q)) : 0;
+    return padded(there > bytes ? there : bytes);
+}
 
 size_t kr_params_bytes(const kr_params *p) {
     size_t n = 0;
-    for (const kr_param *q = p->first; q; q = q->next) n += weight_bytes(q);
+    for (const kr_param *q = p->first; q; q = q->next) n += weight_bytes(p, q);
     return n;
 }
 
@@ -125,7 +130,7 @@ kr_status kr_params_alloc(kr_params *p, bool training) {
     KR_ASSERT(!p->weights);
     size_t bytes = kr_params_bytes(p);
     for (const kr_param *q = p->first; q; q = q->next)
-        if (q->lent) bytes -= weight_bytes(q);
+        if (q->lent) bytes -= weight_bytes(p, q);
     char *w = kr_mem_new(bytes);
     if (!w) return KR_ERR_NOMEM;
     p->weights = w;
@@ -134,7 +139,7 @@ kr_status kr_params_alloc(kr_params *p, bool training) {
         KR_ASSERT(!q->lent || (!training && !p->device));
         if (q->lent) continue;
         q->data = w;
-        w += weight_bytes(q);
+        w += weight_bytes(p, q);
     }
     if (training) lay_out_training(p);
     return p->device ? alloc_device(p, training) : KR_OK;
@@ -152,15 +157,18 @@ void *kr_params_place(const kr_params *p, const void *host) {
 
 kr_status kr_params_push(kr_params *p) {
     if (!p->device) return KR_OK;
-    kr_cuda()->upload(p->device, p->dev_weights, p->weights, kr_params_bytes(p));
+    for (const kr_param *q = p->first; q; q = q->next) {
+        if (kr_dtype_block(q->dtype) == 1) kr_cuda()->upload(p->device, kr_params_place(p, q->data), q->data, kr_dtype_row_bytes(q->dtype, kr_param_count(q)));
+        else KR_TRY(kr_cuda()->put_blocks(p->device, kr_params_place(p, q->data), q->data, q->dtype, kr_param_count(q)));
+    }
     if (p->block) kr_cuda()->upload(p->device, p->dev_block, p->block, kr_params_train_bytes(p));
     return kr_cuda()->sync(p->device);
 }
 
 kr_status kr_params_fetch(kr_params *p) {
-    if (!p->device) return KR_OK;
+    if (!p->device || !p->block) return KR_OK; /* without training nothing changes there */
     kr_cuda()->download(p->device, p->weights, p->dev_weights, kr_params_bytes(p));
-    if (p->block) kr_cuda()->download(p->device, p->block, p->dev_block, kr_params_train_bytes(p));
+    kr_cuda()->download(p->device, p->block, p->dev_block, kr_params_train_bytes(p));
     return kr_cuda()->sync(p->device);
 }
 

@@ -43,7 +43,7 @@ struct kr_param {
     bool no_decay;       /* A_log, D, dt_bias, norms, biases, initial states */
     bool matrix;         /* may be stored in less than float32: the weight of a product or a table */
     bool conv;           /* files hold [D, 1, K] for our [D, K] */
-    kr_dtype dtype;      /* of data: F32; of matrices the store's, or on a CPU without training F16 or blocks, if set before any graph that runs */
+    kr_dtype dtype;      /* of data: F32; of matrices the store's, or without training blocks, on a CPU F16 too, if set before memory is */
     void *data;          /* [dim], NULL before kr_params_alloc unless lent */
     bool lent;           /* data is read-only memory of the lender's: a mapped file, say; not on a device, not in training */
     float *master;       /* the float32 copy behind bf16 data while training; else NULL */

@@ -38,7 +38,7 @@ static kr_status choose_types(kr_model *m, const char *name) {
     if (type == KR_N_DTYPE || type == KR_F64 || type == KR_I32)
         KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16, float16, q8_0, q4_0, q4_k or q6_k", name);
     for (kr_param *p = m->params->first; p; p = p->next)
-        if (p->matrix) p->dtype = kr_matrix_dtype(p, type);
+        if (p->matrix) kr_model_choose_dtype(m, p, kr_matrix_dtype(p, type));
     return KR_OK;
 }
 
@@ -46,8 +46,8 @@ kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, c
     json_t *config = NULL;
     kr_model *m;
     kr_dtype dtype;
-    bool on_cpu = !opt->device || strcmp(opt->device, "cpu") == 0, chosen = on_cpu && !training && opt->dtype;
-    if (chosen) dtype = KR_F32;
+    bool on_cpu = !opt->device || strcmp(opt->device, "cpu") == 0, blocks = opt->dtype && opt->dtype[0] == 'q', chosen = !training && opt->dtype && (on_cpu || blocks);
+    if (chosen) dtype = on_cpu ? KR_F32 : KR_BF16;
     else KR_TRY(kr_bench_dtype(opt, &dtype));
     KR_TRY(read_config(&config, path));
     kr_status st = kr_model_describe(&m, config, path, dtype, opt->device);

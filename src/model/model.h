@@ -49,13 +49,15 @@ kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_grap
 /* The type of a name: NULL or "float32"; "bfloat16" and "float16" if the model is on a GPU. */
 kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m);
 
-/* As `matrix_dtype` of kr_model_load: as the file has them where that can be computed with (inference
- * on a CPU: in 16 bits and in blocks too), else float32. */
+/* As `matrix_dtype` of kr_model_load: as the file has them where that can be computed with (inference:
+ * in blocks, on a CPU in 16 bits too), else float32. */
 #define KR_AS_STORED ((kr_dtype)KR_N_DTYPE)
 /* What a matrix becomes in a model stored as `dtype`.  Of the types of blocks each takes the next
  * that divides its rows, at last float16; of 4 bits tables and heads are Q6_K (or Q8_0), as every
  * token passes through them. */
 kr_dtype kr_matrix_dtype(const kr_param *p, kr_dtype dtype);
+/* Before params are allocated, and without training: a matrix is to be held so, where its device can. */
+void kr_model_choose_dtype(const kr_model *m, kr_param *p, kr_dtype dtype);
 
 /* Reads config.json, the weights and tokenizer.json (if there is one) of a folder, or a GGUF file; params
  * are allocated, or lie in the file's map where it has them in their type (CPU, no training).  A

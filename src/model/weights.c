@@ -208,12 +208,35 @@ static kr_dtype dtype_in(const kr_param *p, const kr_st *st, const pieces *from)
     return p->dim[p->n_dims - 1] % kr_dtype_block(t) ? KR_F32 : t;
 }
 
+/* On a GPU blocks are for products and tables, and all else has the type of activations. */
+void kr_model_choose_dtype(const kr_model *m, kr_param *p, kr_dtype t) {
+    p->dtype = !m->params->device || (kr_dtype_block(t) > 1 && p->n_dims == 2) ? t : m->params->matrix_dtype;
+}
+
 static void choose_dtypes(kr_model *m, const kr_st *st, kr_dtype wanted) {
     for (kr_param *p = m->params->first; p; p = p->next) {
         if (!p->matrix) continue;
         pieces from = find_in(m, st, p);
-        p->dtype = wanted == KR_AS_STORED ? dtype_in(p, st, &from) : kr_matrix_dtype(p, wanted);
+        kr_model_choose_dtype(m, p, wanted == KR_AS_STORED ? dtype_in(p, st, &from) : kr_matrix_dtype(p, wanted));
     }
+}
+
+static kr_status any_blocks(const char *path, bool *any) {
+    kr_st *st;
+    KR_TRY(kr_st_open(&st, path));
+    *any = false;
+    for (size_t i = 0; i < kr_st_count(st); i++) *any |= kr_st_at(st, i)->block != 0;
+    kr_st_close(st);
+    return KR_OK;
+}
+
+/* Activations' type, where `device` computes in that of matrices: blocks stand for 16 bits there. */
+static kr_status type_to_compute(kr_dtype *out, const char *dir, kr_dtype wanted, const char *device) {
+    bool blocks = wanted < KR_N_DTYPE && kr_dtype_block(wanted) > 1, gpu = device && strcmp(device, "cpu") != 0;
+    *out = wanted == KR_BF16 ? KR_BF16 : KR_F32;
+    if (gpu && wanted == KR_AS_STORED) KR_TRY(any_blocks(dir, &blocks));
+    if (gpu && blocks) *out = KR_BF16;
+    return KR_OK;
 }
 
 /* --- what need not be read ------------------------------------------------------------- */
@@ -239,11 +262,11 @@ static void give_back(void *st) { kr_st_close(st); }
 static kr_status load_weights(kr_model *m, const char *path, bool training, kr_dtype wanted) {
     kr_st *st;
     kr_params *ps = m->params;
-    bool may_lend = !training && !ps->device, needed = false;
+    bool may_lend = !training && !ps->device, needed = false, plain = wanted == KR_F32 || wanted == KR_BF16;
     KR_TRY(kr_st_open(&st, path));
     ps->lender = st, ps->give_back = give_back;
     KR_TRY(all_used(m, st));
-    if (may_lend) choose_dtypes(m, st, wanted);
+    if (!training && (may_lend || !plain)) choose_dtypes(m, st, wanted);
     for (kr_param *p = ps->first; p && may_lend; p = p->next) {
         pieces from = find_in(m, st, p);
         KR_TRY(lend(p, st, &from));
@@ -294,13 +317,15 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     char where[4096];
     json_t *j;
     kr_model *m;
-    bool plain = matrix_dtype == KR_F32 || matrix_dtype == KR_BF16; /* the same for all, and anywhere */
+    kr_dtype real;
     KR_TRY(kr_model_read_config(&j, where, dir));
-    kr_status st = kr_model_describe(&m, j, where, plain ? matrix_dtype : KR_F32, device);
+    kr_status st = type_to_compute(&real, dir, matrix_dtype, device);
+    if (st == KR_OK) st = kr_model_describe(&m, j, where, real, device);
     json_decref(j);
     KR_TRY(st);
-    if (!plain && matrix_dtype != KR_AS_STORED && (training || m->params->device))
-        st = kr_fail(KR_ERR_ARG, "weights in %s are for inference on a CPU", kr_dtype_text(matrix_dtype));
+    if (matrix_dtype == KR_F16 && (training || m->params->device)) st = kr_fail(KR_ERR_ARG, "weights in float16 are for inference on a CPU");
+    if (training && matrix_dtype < KR_N_DTYPE && kr_dtype_block(matrix_dtype) > 1)
+        st = kr_fail(KR_ERR_ARG, "weights in %s are for inference", kr_dtype_text(matrix_dtype));
     if (st == KR_OK) st = load_weights(m, dir, training, matrix_dtype);
     if (st == KR_OK && kr_model_is_gguf(dir)) st = kr_gguf_tokenizer(&m->tokenizer, m->no_tokenizer, sizeof m->no_tokenizer, dir);
     else if (st == KR_OK) st = read_tokenizer(m, dir);

@@ -9,7 +9,7 @@
  *   - '*' first stands for any leading axes (rows), the same wherever it stands;
  *   - '?' after a name makes an input optional: n_dims == 0 says it is not there;
  *   - '@i' is int32, '@w' a weight (float32 or bfloat16; of inference on a CPU also float16 or
- *     blocks of tensor/quant.h), '@f' float32 whatever happens:
+ *     blocks of tensor/quant.h, which some ops take on a GPU too), '@f' float32 whatever happens:
  *     decays, biases, the residual stream, losses; '@s' a state: '@f', or for inference on a
  *     GPU bfloat16 or float16, and then its next value too; all else has the precision of
  *     activations, c->real: float32 on a CPU, float32 or bfloat16 on a GPU.

@@ -87,16 +87,19 @@ static kr_dtype slot_dtype(const kr_sig_term *t, kr_dtype real) {
 /* May a state of this call be stored in half? */
 static bool low_state(const kr_call *c, kr_dtype t) { return c->impl == KR_CUDA && !c->training && (t == KR_BF16 || t == KR_F16); }
 
-/* Inference on a CPU takes weights of every type that converts; rows of blocks are whole ones. */
-static bool stored_weight(const kr_call *c, const kr_tensor *x, kr_dtype real) {
-    if (c->impl == KR_CUDA || c->training || real != KR_F32) return false;
+/* Inference on a CPU takes weights of every type that converts, some ops on a GPU those in blocks; rows
+ * of blocks are whole ones. */
+static bool stored_weight(const kr_op *op, const kr_call *c, const kr_tensor *x, kr_dtype real) {
+    if (c->training || real == KR_F64) return false;
+    if (c->impl == KR_CUDA && !(kr_op_cuda(op) && kr_op_cuda(op)->blocks && kr_dtype_block(x->dtype) > 1)) return false;
+    if (c->impl != KR_CUDA && real != KR_F32) return false;
     return x->dtype == KR_F16 || (kr_dtype_block(x->dtype) > 1 && x->dim[x->n_dims - 1] % kr_dtype_block(x->dtype) == 0);
 }
 
 static kr_status bind_dtype(const kr_op *op, const kr_call *c, const kr_tensor *x, const kr_sig_term *t, kr_dtype real) {
     kr_dtype want = slot_dtype(t, real);
     if (t->low && low_state(c, x->dtype)) return KR_OK;
-    if (x->dtype == want || (t->kind == KR_SLOT_WEIGHT && (x->dtype == KR_BF16 || (x->dtype == KR_F32 && real == KR_BF16) || stored_weight(c, x, real)))) return KR_OK;
+    if (x->dtype == want || (t->kind == KR_SLOT_WEIGHT && (x->dtype == KR_BF16 || (x->dtype == KR_F32 && real == KR_BF16) || stored_weight(op, c, x, real)))) return KR_OK;
     KR_FAIL(KR_ERR_DTYPE, "%s: %s is %s, want %s", op->name, t->name, kr_dtype_text(x->dtype), kr_dtype_text(want));
 }
 

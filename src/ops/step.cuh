@@ -8,16 +8,21 @@
  *
  * How K is cut hangs on K and N alone, and the rows of an mma do not touch each other: a row has
  * the same bits beside any others, up to STEP_ROWS of them (fewer in wide products).  From there on
- * cuBLASLt multiplies. */
+ * cuBLASLt multiplies.
+ *
+ * A weight in blocks is read as it lies (cuda/blocks.cuh): whole numbers are exact in bfloat16, so a
+ * step of 32 is multiplied as such, and its sum then scaled in float32.  Where cuBLASLt multiplies, all
+ * of it is turned into numbers first. */
 #ifndef KR_OPS_STEP_CUH
 #define KR_OPS_STEP_CUH
 #include "cuda/blas.cuh"
+#include "cuda/blocks.cuh"
 #include "cuda/early.cuh"
 #include "ops/op.h"
 
 enum {
     STEP_COLS = 16,    /* of a row of mma; also what one share of q1 sums */
-    STEP_AHEAD = 4,    /* steps of 32 along K whose weights are on their way */
+    STEP_AHEAD = 4,    /* steps of 32 along K whose weights are on their way; of 4 bits, beside few rows, twice as many */
     STEP_GROUPS = 8,   /* of a grouped norm, at most */
     STEP_ROWS = 32,    /* most rows that are multiplied here */
     STEP_HEAVY = 8192, STEP_HEAVY_ROWS = 16,   /* from so many columns on: most rows */
@@ -124,42 +129,103 @@ template <int WIDTH, typename T> static __device__ __forceinline__ float step_sc
 
 /* --- few rows ------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ uint4 step_weights(const bf16 *p) {
-    uint4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-    return v;
+/* What a thread reads of a column in a step of 32 along K: 8 neighbours, and their scale if they have
+ * one.  BITS: 16 is bfloat16, 8 and 4 are planes. */
+template <int BITS> struct step_weight { uint4 q; };
+template <> struct step_weight<8> { uint2 q; __half scale; };
+template <> struct step_weight<4> { unsigned q; __half2 scale; };
+/* Where it reads them; q NULL: there is no such column. */
+struct step_source { const unsigned char *q; const __half *scale; };
+
+template <int BITS, typename T> static __device__ __forceinline__ step_source step_source_of(const step_args_of<T> &a, int64_t n, int64_t k) {
+    const unsigned char *q = (const unsigned char *)a.W + (n * a.K + k) * BITS / 8;
+    const __half *scales = (const __half *)((const unsigned char *)a.W + a.N * a.K * BITS / 8);
+    if (n >= a.N) return {NULL, NULL};
+    return {q, BITS == 16 ? NULL : scales + (n * a.K + k) / CU_BLOCK * (BITS == 4 ? 2 : 1)};
 }
+template <int BITS> static __device__ __forceinline__ step_weight<BITS> step_read(const step_source &from, int step) {
+    step_weight<BITS> w;
+    const unsigned char *p = from.q + step * (32 * BITS / 8);
+    if constexpr (BITS == 16)
+        asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(w.q.x), "=r"(w.q.y), "=r"(w.q.z), "=r"(w.q.w) : "l"(p));
+    else if constexpr (BITS == 8) {
+        asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v2.u32 {%0, %1}, [%2];" : "=r"(w.q.x), "=r"(w.q.y) : "l"(p));
+        w.scale = __ldg(from.scale + step);
+    } else {
+        asm volatile("ld.global.nc.L1::no_allocate.L2::256B.u32 %0, [%1];" : "=r"(w.q) : "l"(p));
+        w.scale = __ldg((const __half2 *)from.scale + step);
+    }
+    return w;
+}
+template <int BITS> static __device__ __forceinline__ step_weight<BITS> step_weight_at(const step_source &from, int step, int steps) {
+    const step_weight<BITS> none = {};
+    return step < steps && from.q ? step_read<BITS>(from, step) : none;
+}
+
 static __device__ __forceinline__ void step_mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+/* c += 16 columns of a weight times 8 NT rows, 32 along K; v: columns g and g + 8. */
+template <int BITS, int NT> static __device__ __forceinline__ void step_multiply(float (&c)[NT][4], const step_weight<BITS> (&v)[2], const uint4 (&x)[NT]) {
+    if constexpr (BITS == 16) {
+#pragma unroll
+        for (int k = 0; k < NT; k++) {
+            step_mma(c[k], v[0].q.x, v[1].q.x, v[0].q.y, v[1].q.y, x[k].x, x[k].y);
+            step_mma(c[k], v[0].q.z, v[1].q.z, v[0].q.w, v[1].q.w, x[k].z, x[k].w);
+        }
+    } else {
+        const unsigned one = 0x3f803f80u;
+        unsigned w[2][4];
+        float scale[2], min[2] = {0, 0};
+#pragma unroll
+        for (int hi = 0; hi < 2; hi++) {
+            cu_eight(w[hi], v[hi].q);
+            if constexpr (BITS == 8) scale[hi] = __half2float(v[hi].scale);
+            else scale[hi] = __low2float(v[hi].scale), min[hi] = __high2float(v[hi].scale);
+        }
+#pragma unroll
+        for (int k = 0; k < NT; k++) {
+            float sum[4] = {}, rows[4] = {};
+            step_mma(sum, w[0][0], w[1][0], w[0][1], w[1][1], x[k].x, x[k].y);
+            step_mma(sum, w[0][2], w[1][2], w[0][3], w[1][3], x[k].z, x[k].w);
+            if constexpr (BITS == 4) { /* what every row sums to, for the offsets */
+                step_mma(rows, one, one, one, one, x[k].x, x[k].y);
+                step_mma(rows, one, one, one, one, x[k].z, x[k].w);
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                c[k][i] = fmaf(scale[i / 2], sum[i], c[k][i]);
+                if constexpr (BITS == 4) c[k][i] = fmaf(-min[i / 2], rows[i], c[k][i]);
+            }
+        }
+    }
+}
+
 /* 16 MT columns and 8 NT rows a block.  `steps` of 32 along K a warp. */
-template <int NT, int MT, int WARPS, bool CONV>
-static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS == 8 ? 3 : 1) step_kernel(const step_args a, int steps) {
+template <int BITS, int NT, int MT, int WARPS, bool CONV>
+static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS != 8 ? 1 : BITS == 4 ? 2 : 3) step_kernel(const step_args a, int steps) {
     enum { ROWS = 8 * NT, PITCH = STEP_COLS + 4, ROWS_AHEAD = NT == 1 ? 4 : NT * MT <= 4 ? 2 : 1, THREADS = 32 * WARPS };
-    enum { ROUND = THREADS / STEP_COLS, EACH = (ROWS + ROUND - 1) / ROUND }; /* rows that all threads end at once, and how often */
+    enum { AHEAD = BITS == 4 && NT == 1 ? 2 * STEP_AHEAD : STEP_AHEAD, ROUND = THREADS / STEP_COLS, EACH = (ROWS + ROUND - 1) / ROUND }; /* rows that all threads end at once, and how often */
     __shared__ float part[WARPS][ROWS][PITCH], scale[ROWS][STEP_GROUPS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, col = threadIdx.x % STEP_COLS, r0 = threadIdx.x / STEP_COLS;
     const int64_t n0 = (int64_t)blockIdx.x * (STEP_COLS * MT), m0 = (int64_t)blockIdx.y * ROWS, k0 = (int64_t)warp * steps * 32 + 8 * t;
     const uint4 none = {0, 0, 0, 0};
-    const bf16 *W[MT][2];
-    uint4 w[STEP_AHEAD][MT][2];
+    step_source W[MT][2];
+    step_weight<BITS> w[AHEAD][MT][2];
     early_next();
 #pragma unroll
     for (int j = 0; j < MT; j++)
 #pragma unroll
-        for (int hi = 0; hi < 2; hi++) {
-            const int64_t n = n0 + STEP_COLS * j + 8 * hi + g;
-            W[j][hi] = n < a.N ? (const bf16 *)a.W + n * a.K + k0 : NULL;
-        }
+        for (int hi = 0; hi < 2; hi++) W[j][hi] = step_source_of<BITS>(a, n0 + STEP_COLS * j + 8 * hi + g, k0);
 #pragma unroll
-    for (int i = 0; i < STEP_AHEAD; i++)
+    for (int i = 0; i < AHEAD; i++)
 #pragma unroll
         for (int j = 0; j < MT; j++)
 #pragma unroll
-            for (int hi = 0; hi < 2; hi++) w[i][j][hi] = i < steps && W[j][hi] ? step_weights(W[j][hi] + i * 32) : none;
+            for (int hi = 0; hi < 2; hi++) w[i][j][hi] = step_weight_at<BITS>(W[j][hi], i, steps);
     step_column column[MT];
     step_taps taps[MT][EACH];
     if (r0 < ROWS)
@@ -191,22 +257,17 @@ static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS == 
                 if (col == 0) scale[r][group] = v;
             }
         }
-    for (int i0 = 0; i0 < steps; i0 += STEP_AHEAD)
+    for (int i0 = 0; i0 < steps; i0 += AHEAD)
 #pragma unroll
-        for (int i1 = 0; i1 < STEP_AHEAD; i1 += ROWS_AHEAD) {
+        for (int i1 = 0; i1 < AHEAD; i1 += ROWS_AHEAD) {
 #pragma unroll
             for (int i = 0; i < ROWS_AHEAD; i++) {
                 const int at = i0 + i1 + i;
 #pragma unroll
                 for (int j = 0; j < MT; j++) {
-                    uint4 (&v)[2] = w[i1 + i][j];
+                    step_multiply<BITS, NT>(c[j], w[i1 + i][j], x[i]);
 #pragma unroll
-                    for (int k = 0; k < NT; k++) {
-                        step_mma(c[j][k], v[0].x, v[1].x, v[0].y, v[1].y, x[i][k].x, x[i][k].y);
-                        step_mma(c[j][k], v[0].z, v[1].z, v[0].w, v[1].w, x[i][k].z, x[i][k].w);
-                    }
-#pragma unroll
-                    for (int hi = 0; hi < 2; hi++) v[hi] = at + STEP_AHEAD < steps && W[j][hi] ? step_weights(W[j][hi] + (at + STEP_AHEAD) * 32) : none;
+                    for (int hi = 0; hi < 2; hi++) w[i1 + i][j][hi] = step_weight_at<BITS>(W[j][hi], at + AHEAD, steps);
                 }
             }
 #pragma unroll
@@ -282,7 +343,7 @@ template <bool CONV, typename T> static __global__ void __launch_bounds__(256) s
 }
 
 /* A warp a sum, scaled by groups. */
-template <typename T> static __global__ void __launch_bounds__(256) step_plain_kernel(const step_args_of<T> a, float *t) {
+template <typename T> static __global__ void __launch_bounds__(256) step_plain_kernel(const step_args_of<T> a, const cu_planes planes, bool four, float *t) {
     const int64_t at = blockIdx.x * (int64_t)8 + threadIdx.x / 32, row = at / a.N, n = at % a.N, each = a.K / a.groups;
     if (row >= a.M) return;
     float sum = 0;
@@ -290,7 +351,8 @@ template <typename T> static __global__ void __launch_bounds__(256) step_plain_k
         float v = 0;
         for (int64_t k = group * each + threadIdx.x % 32; k < (group + 1) * each; k += 32) {
             const int64_t i = n * a.K + k;
-            v += cu_float(a.a[row * a.a_pitch + k]) * (a.w_type == KR_F32 ? ((const float *)a.W)[i] : cu_float(((const bf16 *)a.W)[i]));
+            const float w = planes.q ? cu_unblock_at(planes, four, i) : a.w_type == KR_F32 ? ((const float *)a.W)[i] : cu_float(((const bf16 *)a.W)[i]);
+            v += cu_float(a.a[row * a.a_pitch + k]) * w;
         }
         v = cu_warp_sum(v);
         sum += a.q ? v * step_scale<32>(a, row, group) : v;
@@ -300,26 +362,38 @@ template <typename T> static __global__ void __launch_bounds__(256) step_plain_k
 
 static inline bool step_by_blas(int64_t M, int64_t N) { return M > (N > STEP_SCORES ? STEP_SCORES_ROWS : N >= STEP_HEAVY ? STEP_HEAVY_ROWS : STEP_ROWS); }
 static inline size_t step_padded(int64_t bytes) { return ((size_t)bytes + 255) / 256 * 256; }
-/* Scratch of a call: [t] [a, normalised] [workspace]. */
-static inline size_t step_bytes(int64_t M, int64_t N, int64_t K) {
-    return step_padded(M * N * 4) + (step_by_blas(M, N) ? step_padded(M * K * 2) + KR_BLAS_WORKSPACE : 0);
+/* Scratch of a call: [t] [a, normalised] [workspace] [W, out of its blocks]. */
+typedef struct step_room { size_t rows, workspace, weight, total; } step_room;
+static inline step_room step_room_of(int64_t M, int64_t N, int64_t K, kr_dtype w_type) {
+    const bool blas = step_by_blas(M, N);
+    step_room r = {step_padded(M * N * 4), 0, 0, 0};
+    r.workspace = r.rows + (blas ? step_padded(M * K * 2) : 0);
+    r.weight = r.workspace + (blas ? KR_BLAS_WORKSPACE : 0);
+    r.total = r.weight + (blas && cu_blocked(w_type) ? step_padded(N * K * 2) : 0);
+    return r;
 }
 
 template <bool CONV, typename T> static void step_finish_run(const step_args_of<T> &a, const float *t, int64_t n0, int64_t n, void *stream) {
     cu_launch(step_finish_kernel<CONV, T>, dim3(cu_blocks(n, 128), cu_blocks(a.M, 8)), 256, 0, stream, a, t, n0);
 }
 template <bool CONV, typename T> static void step_plain_run(const step_args_of<T> &a, float *t, void *stream) {
-    cu_launch(step_plain_kernel<T>, cu_blocks((int64_t)a.M * a.N, 8), 256, 0, stream, a, t);
+    const cu_planes planes = cu_blocked(a.w_type) ? cu_planes_of(a.W, a.w_type, a.N * a.K) : cu_planes{};
+    cu_launch(step_plain_kernel<T>, cu_blocks((int64_t)a.M * a.N, 8), 256, 0, stream, a, planes, cu_four_bits(a.w_type), t);
     step_finish_run<CONV>(a, t, 0, a.N, stream);
 }
 
 /* By cuBLASLt; only what it cannot do itself is left to a kernel of ours. */
 template <bool CONV> static void step_blas_run(const step_args &a, char *scratch, void *stream) {
+    const step_room r = step_room_of(a.M, a.N, a.K, a.w_type);
     float *t = (float *)scratch;
-    bf16 *rows = (bf16 *)(scratch + step_padded(a.M * a.N * 4));
+    bf16 *rows = (bf16 *)(scratch + r.rows);
     kr_blas g = {};
     g.M = a.M, g.N = a.N, g.K = a.K, g.A = a.a, g.lda = a.a_pitch, g.B = a.W, g.ldb = a.K, g.b_t = true, g.ldc = a.N, g.type = KR_BF16;
-    g.workspace = (char *)rows + step_padded(a.M * a.K * 2);
+    g.workspace = scratch + r.workspace;
+    if (cu_blocked(a.w_type)) {
+        kr_cuda_unblock(scratch + r.weight, KR_BF16, a.W, a.w_type, a.N * a.K, stream);
+        g.B = scratch + r.weight;
+    }
     if (a.q) {
         cu_launch(step_normalise_kernel, (unsigned)a.M, 128, 0, stream, a, rows);
         g.A = rows, g.lda = a.K;
@@ -332,22 +406,30 @@ template <bool CONV> static void step_blas_run(const step_args &a, char *scratch
     else if (!plain) step_finish_run<CONV>(a, t, 0, a.N, stream);
 }
 
-template <int NT, bool CONV> static void step_few_run(const step_args &a, void *stream) {
+template <int BITS, int NT, bool CONV> static void step_few_run(const step_args &a, void *stream) {
     const int warps = step_warps(a.N, a.K), steps = (int)(a.K / 32 / warps);
     const unsigned rows = cu_blocks(a.M, 8 * NT), cols = cu_blocks(a.N, STEP_COLS), wide = cu_blocks(a.N, 2 * STEP_COLS);
-    if (warps == 16) early_launch(step_kernel<NT, 1, 16, CONV>, dim3(cols, rows), 512, stream, a, steps);
-    else if (NT == 1 || a.N < STEP_WIDE) early_launch(step_kernel<NT, 1, 8, CONV>, dim3(cols, rows), 256, stream, a, steps);
-    else early_launch(step_kernel<NT, NT == 1 ? 1 : 2, 8, CONV>, dim3(wide, rows), 256, stream, a, steps);
+    if (warps == 16) early_launch(step_kernel<BITS, NT, 1, 16, CONV>, dim3(cols, rows), 512, stream, a, steps);
+    else if (NT == 1 || a.N < STEP_WIDE) early_launch(step_kernel<BITS, NT, 1, 8, CONV>, dim3(cols, rows), 256, stream, a, steps);
+    else early_launch(step_kernel<BITS, NT, NT == 1 ? 1 : 2, 8, CONV>, dim3(wide, rows), 256, stream, a, steps);
+}
+template <int BITS, bool CONV> static void step_rows_run(const step_args &a, void *stream) {
+    if (a.M <= 8) step_few_run<BITS, 1, CONV>(a, stream);
+    else if (a.M <= 16) step_few_run<BITS, 2, CONV>(a, stream);
+    else step_few_run<BITS, 4, CONV>(a, stream);
 }
 
-template <bool CONV> static void step_run(const step_args &a, void *scratch, void *stream) {
-    const int warps = step_warps(a.N, a.K);
-    const bool fits = warps && a.groups <= STEP_GROUPS && warps % a.groups == 0 && a.w_type == KR_BF16 && cu_aligned(a.a, a.a_pitch, 2, 16) &&
-                      cu_aligned(a.W, a.K, 2, 16);
-    if (!fits) step_plain_run<CONV>(a, (float *)scratch, stream);
-    else if (step_by_blas(a.M, a.N) && a.groups == 1) step_blas_run<CONV>(a, (char *)scratch, stream);
-    else if (a.M <= 8) step_few_run<1, CONV>(a, stream);
-    else if (a.M <= 16) step_few_run<2, CONV>(a, stream);
-    else step_few_run<4, CONV>(a, stream);
+/* Scratch as step_room_of says. */
+template <bool CONV, typename T> void step_run(const step_args_of<T> &a, void *scratch, void *stream) {
+    if constexpr (sizeof(T) == 2) {
+        const int warps = step_warps(a.N, a.K);
+        const bool blocked = cu_blocked(a.w_type), fits = warps && a.groups <= STEP_GROUPS && warps % a.groups == 0 && cu_aligned(a.a, a.a_pitch, 2, 16) &&
+                                                          (blocked || (a.w_type == KR_BF16 && cu_aligned(a.W, a.K, 2, 16)));
+        if (fits && step_by_blas(a.M, a.N) && a.groups == 1) return step_blas_run<CONV>(a, (char *)scratch, stream);
+        if (fits && !blocked) return step_rows_run<16, CONV>(a, stream);
+        if (fits) return cu_four_bits(a.w_type) ? step_rows_run<4, CONV>(a, stream) : step_rows_run<8, CONV>(a, stream);
+    }
+    step_plain_run<CONV>(a, (float *)scratch, stream);
 }
+extern template void step_run<false, bf16>(const step_args &a, void *scratch, void *stream); /* step_out.cu; linear has it too */
 #endif

@@ -381,4 +381,4 @@ static void cross_entropy_bwd_cuda(const kr_call *c) {
     scaled<float>(c, &dw, k.dw, KR_SIZE(c, 'V'), dw.pitch, c->acc[CROSS_ENTROPY_W]);
 }
 
-KR_CUDA_OP(cross_entropy, cross_entropy_plan_cuda, cross_entropy_fwd_cuda, cross_entropy_bwd_cuda)
+KR_CUDA_OP(cross_entropy, cross_entropy_plan_cuda, cross_entropy_fwd_cuda, cross_entropy_bwd_cuda, true)

@@ -6,6 +6,7 @@
  * kernel.  So no two blocks write a row, and every sum has one order. */
 #include "ops/embedding/embedding.h"
 
+#include "cuda/blocks.cuh"
 #include "ops/elements.cuh"
 #include "ops/sort.cuh"
 
@@ -32,9 +33,28 @@ template <typename T, typename W> static void fwd(const kr_call *c) {
     embedding_work<T, W> e = {(const int32_t *)ids->data, (const W *)w->data, (T *)y->data, D, KR_SIZE(c, 'V'), ids->pitch};
     elements(c, KR_SIZE(c, 'S') * KR_SIZE(c, 'L'), D, D % 8 == 0 && elements_fast(w, D) && elements_fast(y, D), e);
 }
+
+/* Rows of a table in blocks: a thread 8 numbers. */
+template <typename T>
+static __global__ void __launch_bounds__(128) blocks_kernel(const int32_t *ids, int64_t id_pitch, const cu_planes w, bool four, T *y, int64_t n, int64_t D, int64_t V) {
+    const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) * 8, r = i / D;
+    float v[8] = {};
+    if (i >= n) return;
+    const int64_t id = ids[r * id_pitch];
+    if (id >= 0 && id < V) cu_unblock(v, w, four, id * D + i % D);
+    cu_store<8>(y + i, v);
+}
+template <typename T> static void fwd_blocks(const kr_call *c) {
+    const kr_tensor *ids = &c->in[EMBEDDING_IDS], *w = &c->in[EMBEDDING_W];
+    const int64_t D = KR_SIZE(c, 'D'), V = KR_SIZE(c, 'V'), n = KR_SIZE(c, 'S') * KR_SIZE(c, 'L') * D;
+    cu_launch(blocks_kernel<T>, cu_blocks(n, 128 * 8), 128, 0, c->stream, (const int32_t *)ids->data, ids->pitch, cu_planes_of(w->data, w->dtype, V * D),
+              cu_four_bits(w->dtype), (T *)c->out[EMBEDDING_Y].data, n, D, V);
+}
+
 static void embedding_fwd_cuda(const kr_call *c) {
     bool low = c->in[EMBEDDING_W].dtype == KR_BF16;
-    if (c->real == KR_BF16 && low) fwd<bf16, bf16>(c);
+    if (cu_blocked(c->in[EMBEDDING_W].dtype)) c->real == KR_BF16 ? fwd_blocks<bf16>(c) : fwd_blocks<float>(c);
+    else if (c->real == KR_BF16 && low) fwd<bf16, bf16>(c);
     else if (c->real == KR_BF16) fwd<bf16, float>(c);
     else if (low) fwd<float, bf16>(c);
     else fwd<float, float>(c);
@@ -129,4 +149,4 @@ static void embedding_bwd_cuda(const kr_call *c) {
     else bwd<float>(c);
 }
 
-KR_CUDA_OP(embedding, embedding_plan_cuda, embedding_fwd_cuda, embedding_bwd_cuda)
+KR_CUDA_OP(embedding, embedding_plan_cuda, embedding_fwd_cuda, embedding_bwd_cuda, true)

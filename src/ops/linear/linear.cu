@@ -1,8 +1,10 @@
-/* linear.cu - linear on a GPU: three products by cuda/blas.cuh, and a sum over rows for db. */
+/* linear.cu - linear on a GPU: three products by cuda/blas.cuh, and a sum over rows for db; a weight in
+ * blocks meets a few rows as in a decoding step, and more of them as numbers. */
 #include "ops/linear/linear.h"
 
 #include "cuda/blas.cuh"
 #include "ops/rows.cuh"
+#include "ops/step.cuh"
 
 /* Scratch: the products' workspace, a bias and W in the type of activations, shares of db. */
 typedef struct room { size_t workspace, bias, weight, shares, total; } room;
@@ -40,9 +42,25 @@ static kr_blas product(const kr_call *c) {
     return g;
 }
 
+/* Rows that are read beside a weight in blocks as it lies. */
+static bool in_blocks(const kr_call *c) {
+    return c->real == KR_BF16 && cu_blocked(c->in[LINEAR_W].dtype) && step_warps(KR_SIZE(c, 'N'), KR_SIZE(c, 'K')) && !step_by_blas(c->rows, KR_SIZE(c, 'N')) &&
+           cu_aligned(&c->in[LINEAR_X], 16);
+}
+static void few_rows(const kr_call *c) {
+    const kr_tensor *x = &c->in[LINEAR_X];
+    step_args a = {};
+    a.a = (const bf16 *)x->data, a.a_pitch = x->pitch;
+    a.W = c->in[LINEAR_W].data, a.w_type = c->in[LINEAR_W].dtype, a.bias = (const float *)c->in[LINEAR_B].data;
+    a.M = (int)c->rows, a.N = KR_SIZE(c, 'N'), a.K = KR_SIZE(c, 'K'), a.groups = 1;
+    a.y = (bf16 *)c->out[LINEAR_Y].data;
+    step_run<false>(a, c->scratch, c->stream);
+}
+
 static void linear_fwd_cuda(const kr_call *c) {
     const kr_tensor *x = &c->in[LINEAR_X];
     room r = room_for(c, false);
+    if (in_blocks(c)) return few_rows(c);
     kr_blas g = product(c);
     g.M = c->rows, g.N = KR_SIZE(c, 'N'), g.K = KR_SIZE(c, 'K');
     g.A = x->data, g.lda = x->pitch;
@@ -80,4 +98,4 @@ static void linear_bwd_cuda(const kr_call *c) {
     else column_sum<float>(c, db, c->acc[LINEAR_B], (const float *)dy, NULL, 0, 1, N, part);
 }
 
-KR_CUDA_OP(linear, linear_plan_cuda, linear_fwd_cuda, linear_bwd_cuda)
+KR_CUDA_OP(linear, linear_plan_cuda, linear_fwd_cuda, linear_bwd_cuda, true)

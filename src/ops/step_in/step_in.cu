@@ -21,13 +21,13 @@ template <typename T> static step_args_of<T> arguments(const kr_call *c) {
 
 static kr_status step_in_plan_cuda(kr_call *c) {
     if (KR_SIZE(c, 'T') != 4) KR_FAIL(KR_ERR_SHAPE, "step_in: cw has %lld taps, want 4 on a GPU", (long long)KR_SIZE(c, 'T'));
-    c->fwd_scratch = step_bytes(KR_SIZE(c, 'S'), KR_SIZE(c, 'N'), KR_SIZE(c, 'K'));
+    c->fwd_scratch = step_room_of(KR_SIZE(c, 'S'), KR_SIZE(c, 'N'), KR_SIZE(c, 'K'), c->in[STEP_IN_W].dtype).total;
     return KR_OK;
 }
 
 static void step_in_fwd_cuda(const kr_call *c) {
     if (c->real == KR_BF16) step_run<true>(arguments<bf16>(c), c->scratch, c->stream);
-    else step_plain_run<true>(arguments<float>(c), (float *)c->scratch, c->stream);
+    else step_run<true>(arguments<float>(c), c->scratch, c->stream);
 }
 
-KR_CUDA_OP(step_in, step_in_plan_cuda, step_in_fwd_cuda, NULL)
+KR_CUDA_OP(step_in, step_in_plan_cuda, step_in_fwd_cuda, NULL, true)

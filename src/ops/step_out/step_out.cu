@@ -3,6 +3,7 @@
 
 #include "ops/step.cuh"
 
+template void step_run<false, bf16>(const step_args &a, void *scratch, void *stream);
 static_assert((int)STEP_COLS == (int)STEP_OUT_PART, "a block's columns are a share of q1");
 
 template <typename T> static step_args_of<T> arguments(const kr_call *c) {
@@ -23,13 +24,13 @@ template <typename T> static step_args_of<T> arguments(const kr_call *c) {
 }
 
 static kr_status step_out_plan_cuda(kr_call *c) {
-    c->fwd_scratch = step_bytes(KR_SIZE(c, 'S') * KR_SIZE(c, 'L'), KR_SIZE(c, 'N'), KR_SIZE(c, 'K'));
+    c->fwd_scratch = step_room_of(KR_SIZE(c, 'S') * KR_SIZE(c, 'L'), KR_SIZE(c, 'N'), KR_SIZE(c, 'K'), c->in[STEP_OUT_W].dtype).total;
     return KR_OK;
 }
 
 static void step_out_fwd_cuda(const kr_call *c) {
     if (c->real == KR_BF16) step_run<false>(arguments<bf16>(c), c->scratch, c->stream);
-    else step_plain_run<false>(arguments<float>(c), (float *)c->scratch, c->stream);
+    else step_run<false>(arguments<float>(c), c->scratch, c->stream);
 }
 
-KR_CUDA_OP(step_out, step_out_plan_cuda, step_out_fwd_cuda, NULL)
+KR_CUDA_OP(step_out, step_out_plan_cuda, step_out_fwd_cuda, NULL, true)

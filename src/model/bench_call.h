@@ -23,6 +23,8 @@ kr_status kr_bench_call_open(kr_bench_call *b, const char *op, const char *sizes
 kr_status kr_bench_call_open_on(kr_bench_call *b, const char *op, const char *sizes, kr_device *device, kr_dtype real);
 /* "bfloat16" or "float32" (or NULL). */
 kr_status kr_bench_dtype(const kr_bench_options *opt, kr_dtype *out);
+/* Are weights to be in blocks?  Activations on a GPU are then bfloat16. */
+static inline bool kr_bench_blocks(const kr_bench_options *opt) { return opt->dtype && opt->dtype[0] == 'q'; }
 void kr_bench_call_close(kr_bench_call *b);
 kr_bench_time kr_bench_call_time(kr_bench_call *b, bool backward, const kr_bench_options *opt);
 /* Bytes a second that threads read from so much memory, and flops a second of a product of 1024 x 1024. */

@@ -101,7 +101,8 @@ static kr_status measure_device(kr_bench_machine *out, kr_device *d, const kr_be
     copying c = {.d = d};
     kr_dtype real;
     kr_bench_call b = {0};
-    KR_TRY(kr_bench_dtype(o, &real));
+    if (kr_bench_blocks(o)) real = KR_BF16;
+    else KR_TRY(kr_bench_dtype(o, &real));
     KR_TRY(kr_cuda()->info(d, &info));
     snprintf(out->cpu, sizeof out->cpu, "%.80s", info.name);
     out->isa = "cuda";

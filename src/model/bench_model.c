@@ -46,7 +46,7 @@ kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, c
     json_t *config = NULL;
     kr_model *m;
     kr_dtype dtype;
-    bool on_cpu = !opt->device || strcmp(opt->device, "cpu") == 0, blocks = opt->dtype && opt->dtype[0] == 'q', chosen = !training && opt->dtype && (on_cpu || blocks);
+    bool on_cpu = !opt->device || strcmp(opt->device, "cpu") == 0, chosen = !training && opt->dtype && (on_cpu || kr_bench_blocks(opt));
     if (chosen) dtype = on_cpu ? KR_F32 : KR_BF16;
     else KR_TRY(kr_bench_dtype(opt, &dtype));
     KR_TRY(read_config(&config, path));

@@ -40,7 +40,7 @@ static const struct { const char *name, *model, *data, *train; } runs[] = {
     {"recompute", M2, "'mode': 'carry'", "'recompute': true"},
     {"s4d", "'mixer': {'type': 's4d', 'd_state': 4}", "", ""},
     {"both ways", M2 ", 'order': {'type': 'bidirectional'}", "'kind': 'selective_copying', 'n_tokens': 6", ""},
-    {"numbers", M1 ", 'encoder': {'type': 'linear'}, 'head': {'type': 'regress'}", "'kind': 'adding', 'length': 24", ""},
+    {"numbers", M1 ", 'encoder': {'type': 'linear', 'width': 2}, 'head': {'type': 'regress'}", "'kind': 'adding', 'length': 24", ""},
 };
 enum { N_RUNS = sizeof runs / sizeof *runs };
 

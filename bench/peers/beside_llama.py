@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""beside_llama.py check BUILD [MODEL ...] - GGUF files of `krait convert` beside llama.cpp: what both answer.
+"""beside_llama.py check BUILD [MODEL ...]
+beside_llama.py speed BUILD FOLDER LLAMA_BIN [WORK] - `krait` beside llama.cpp: what both answer, how fast both are.
 
 BUILD is the folder with krait and libkrait.so (ninja krait krait_cli krait_shared); MODEL a folder that krait reads
 (without: a Mamba-1, a Mamba-1 with norms of dt, B and C, a Mamba-2 and one with two groups, of random weights).
@@ -7,6 +8,11 @@ Each is written in every dtype and read by both; `exact` is krait's own answer f
 widened to float32.  Printed are relative RMS differences of all logits of 48 tokens, how many of the likeliest tokens
 agree, how many of 32 tokens of greedy continuation do, and, where there is a vocabulary, the ids of some texts.  For float32 both must agree; below, each program rounds the
 other side of its products as it likes, so its distance from `exact` is what counts.
+
+`speed` runs llama-bench and llama-batched-bench of LLAMA_BIN and krait's own benches in turn, ROUNDS times each, over
+a Mamba-1 and a Mamba-2 of 130 million drawn weights (kept in FOLDER); WORK is one of decode, prefill, eight (eight
+sequences at once), or one of these and a number of threads: decode1.  Printed are the best round of each in tokens a
+second (of krait's rounds each the median step, of llama-bench's the best of three runs), and the median of the ratios.
 
 The package llama-cpp-python (0.3.36 vendors llama.cpp 0.5.0) is the peer; LLAMA_CPP_LIB_PATH may name a folder with
 a libllama.so built by hand."""
@@ -195,7 +201,70 @@ def check(build, models):
     return wrong
 
 
+# --- speed ------------------------------------------------------------------------------------------
+
+ROUNDS = int(os.environ.get("ROUNDS", 3))
+SIZES = {"mamba2-130m": ("mamba2", 50288), "mamba1-130m": ("mamba", 50280)}
+PROMPT, STEPS = 2048, 48
+
+
+def make_files(build, folder):
+    for name, (kind, vocab) in SIZES.items():
+        plain = f"{folder}/{name}"
+        if not os.path.isdir(plain):
+            draw_model(plain, kind, d=768, layers=24, vocab=vocab)
+        for dtype in ("float32", "bfloat16", "q8_0", "q4_0"):
+            if not os.path.exists(f"{plain}-{dtype}.gguf"):
+                subprocess.run([build + "/krait", "convert", plain, f"{plain}-{dtype}.gguf", "--dtype", dtype], check=True, stdout=subprocess.DEVNULL)
+
+
+def objects(command):
+    """What a program prints as JSON, one object a line."""
+    for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+def ours(build, folder, name, dtype, work, threads):
+    config = f"{folder}/{name}"
+    what = ["prefill", config, "--prompt", str(PROMPT), "--runs", "1", "--seconds", "0.001"] if work == "prefill" else \
+           ["decode", config, "--batch", "8" if work == "eight" else "1", "--runs", str(STEPS // (4 if work == "eight" else 1)), "--seconds", "0.001"]
+    for r in objects([build + "/krait", "bench", *what, "--dtype", dtype, "--threads", str(threads), "--json"]):
+        return r.get("tokens", r.get("sequences")) * 1000 / r["median_ms"]
+
+
+def theirs(llama, folder, name, dtype, work, threads):
+    model = f"{folder}/{name}-{dtype}.gguf"
+    if work == "eight":
+        for r in objects([llama + "/llama-batched-bench", "-m", model, "-t", str(threads), "-c", "1024", "-npp", "8", "-ntg", "12", "-npl", "8",
+                          "--output-format", "jsonl"]):
+            return r["speed_tg"]
+    n = ["-p", str(PROMPT), "-n", "0", "-r", "1"] if work == "prefill" else ["-p", "0", "-n", str(STEPS // 3), "-r", "3"]
+    out = subprocess.run([llama + "/llama-bench", "-m", model, "-t", str(threads), *n, "-o", "json"], check=True, capture_output=True, text=True).stdout
+    return max(max(r["samples_ts"]) for r in json.loads(out))
+
+
+def speed(build, folder, llama, works):
+    os.makedirs(folder, exist_ok=True)
+    make_files(build, folder)
+    print(f"{'work':8} {'threads':>7} {'model':12} {'weights':9} {'llama.cpp':>10} {'krait':>8} {'ratio':>6}")
+    for work in works:
+        threads = int(work[-1]) if work[-1].isdigit() else 2
+        kind = work.rstrip("0123456789")
+        for name in SIZES:
+            for dtype in ("float32", "q8_0") if kind == "eight" else ("float32", "bfloat16", "q8_0", "q4_0"):
+                a, b = [], []
+                for _ in range(ROUNDS):
+                    a.append(theirs(llama, folder, name, dtype, kind, threads))
+                    b.append(ours(build, folder, name, dtype, kind, threads))
+                ratio = float(np.median([y / x for x, y in zip(a, b)]))
+                print(f"{kind:8} {threads:7} {name:12} {dtype:9} {max(a):10.1f} {max(b):8.1f} {ratio:6.2f}", flush=True)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or sys.argv[1] != "check":
+    if len(sys.argv) >= 5 and sys.argv[1] == "speed":
+        speed(sys.argv[2].rstrip("/"), sys.argv[3], sys.argv[4], sys.argv[5:] or ["decode", "prefill", "eight", "decode1", "prefill1"])
+    elif len(sys.argv) >= 3 and sys.argv[1] == "check":
+        sys.exit(1 if check(sys.argv[2].rstrip("/"), sys.argv[3:]) else 0)
+    else:
         raise SystemExit(__doc__)
-    sys.exit(1 if check(sys.argv[2].rstrip("/"), sys.argv[3:]) else 0)

@@ -27,7 +27,7 @@ try:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.chrome.service import Service
 except ImportError:
-    print("check_page: skipped: no selenium here (pip install selenium in a venv, KRAIT_PYTHON=venv/bin/python)")
+    print("check_page: skipped: no selenium here (Debian: python3-selenium; or pip install selenium in a venv, and KRAIT_PYTHON=venv/bin/python)")
     sys.exit(77)
 from page_stage import ROOT, Stage
 
@@ -406,7 +406,7 @@ ATTACKS = """<script>window.hacked = 1</script>
 
 <svg/onload=window.hacked=1> <iframe srcdoc="<script>parent.hacked=1</script>"></iframe>
 
-[click](javascript:window.hacked=1) [data](data:text/html,<script>1</script>) [vb](vbscript:x) [tab](java\tscript:1)
+[click](javascript:window.hacked=1) [data](data:text/html,<script>1</script>) [vb](vbscript:x) [slashes](javascript://example.org/%0Awindow.hacked=1) [tab](java\tscript:1)
 [ok](https://example.org/a?b=c&d) <https://example.org/e> https://example.org/f. [q](https://example.org/"onmouseover="x)
 ![picture](https://example.org/p.png) ![x](javascript:1)
 
@@ -702,6 +702,13 @@ def case_network(p, s):
     s.cut_after = None
     p.named("Another try", "#notice").click()
     p.wait(lambda: p.replies()[-1] == s.text, "the whole reply")
+    p.idle()
+    s.cut_after, s.cut_clean = 3, True  # a stream that ends without its last line, as behind some proxies
+    p.named("Another try").click()
+    p.wait(lambda: "reached" in p.text("#notice"), "a word about a stream without its end")
+    s.cut_after = None
+    p.named("Another try", "#notice").click()
+    p.wait(lambda: p.replies()[-1] == s.text, "the whole reply again")
     p.idle()
     p.cdp("Network.enable")
     p.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
@@ -1006,6 +1013,17 @@ def case_real_chat(p, s, real):
     p.wait(lambda: p.texts(".siblings > span")[-1:] == ["3 of 3"], "a third reply")
     p.idle()
     same(p.replies()[-1], fresh, "a reply from the text instead of a state")
+
+
+def case_real_key(p, s, real):
+    (Path(real.folder.name) / "keys").write_text("sesame\n")
+    p.fresh(real.serve("--api-key-file", "keys"))
+    p.wait(lambda: p.js("return document.querySelector('#ask-key').open"), "the question for a key")
+    p.one("#key").send_keys("sesame", Keys.ENTER)
+    p.wait(lambda: "tiny" in p.text("#model"), "the model's name")
+    p.wait(lambda: p.js("return document.querySelector('input[value=chat]')?.disabled"), "chat to be off, as the model has no template")
+    p.send("the krait")
+    assert len(p.text(".passage.model")) > 3, p.text(".manuscript")
 
 
 def case_real_page(p, s, real):

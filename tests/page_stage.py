@@ -40,6 +40,7 @@ class Stage(ThreadingHTTPServer):
         self.keeps = True           # named states?
         self.failures = []          # (status, headers, error) for the next requests to write
         self.cut_after = None       # break off a stream after so many tokens
+        self.cut_clean = False      # ... with a proper end of the answer, but without the stream's last line
         self.asked = []             # (method, path, body)
         self.aborted = 0
         self.states = {}
@@ -191,6 +192,8 @@ class Handler(BaseHTTPRequestHandler):
             if s.cut_after is not None and i == s.cut_after:
                 self.wfile.flush()
                 self.close_connection = True
+                if s.cut_clean:
+                    return self.chunk(b"")
                 return self.connection.shutdown(2)
             p, others = odds(token, i)
             self.event(self.piece(body, chat, token, p, others))

@@ -233,7 +233,7 @@ static void write_log(kr_exchange *x, bool aborted) {
     kr_str_append_json_text(&s, x->method, strlen(x->method));
     kr_str_append(&s, ",\"path\":");
     kr_str_append_json_text(&s, x->path ? x->path : "", x->path ? strlen(x->path) : 0);
-    kr_str_appendf(&s, ",\"status\":%d,\"seconds\":%.4f,\"in_bytes\":%zu,\"out_bytes\":%lld", x->in->status, kr_now() - x->at, x->body.n,
+    kr_str_appendf(&s, ",\"status\":%d,\"seconds\":%.4f,\"in_bytes\":%lld,\"out_bytes\":%lld", x->in->status, kr_now() - x->at, (long long)x->n_body,
                    (long long)x->in->all_sent);
     if (x->n_prompt) kr_str_appendf(&s, ",\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"completion_tokens\":%lld", (long long)x->n_prompt, (long long)x->n_cached, (long long)x->n_written);
     kr_str_appendf(&s, "%s}\n", aborted ? ",\"aborted\":true" : "");
@@ -314,6 +314,7 @@ static enum MHD_Result answer(kr_exchange *x) {
 static void look_at(kr_exchange *x) {
     inside *in = x->in;
     if (atomic_load(&in->busy) || !in->dispatched) return;
+    if (!x->body.text) x->http->bodies -= in->held, in->held = 0;
     if (in->gone && !in->told_gone) {
         in->told_gone = true;
         if (x->gone) x->gone(x);
@@ -348,6 +349,7 @@ static enum MHD_Result receive(kr_exchange *x, const char *data, size_t *n) {
         in->refused = true;
     } else {
         kr_str_append_n(&x->body, data, *n);
+        x->n_body += (int64_t)*n;
         in->held += (int64_t)*n;
         x->http->bodies += (int64_t)*n;
         if (x->body.failed) return MHD_NO;

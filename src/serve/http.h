@@ -54,7 +54,8 @@ struct kr_exchange {
     char id[40];          /* of this request, unguessable: also X-Request-Id */
     int64_t client;       /* whose: by API key and address */
     double at;            /* kr_now() when its first line was there */
-    kr_str body;
+    int64_t n_body;       /* bytes */
+    kr_str body;          /* a handler that needs it no more may free it */
     /* the answer */
     int status;           /* 200 */
     const char *type;     /* application/json */

@@ -300,6 +300,17 @@ static void drop(kr_exchange *x) {
 
 static void wake(void *user) { kr_exchange_wake(user); }
 
+/* The engine has its own copy: a long text is not kept three times over while a short answer is written. */
+static void forget_question(kr_ask *a) {
+    for (int64_t i = 0; i < a->n_prompt; i++) {
+        kr_mem_free(a->prompt[i].tok);
+        a->prompt[i].tok = NULL;
+    }
+    json_object_del(a->body, "prompt");
+    json_object_del(a->body, "messages");
+    kr_str_free(&a->x->body);
+}
+
 void kr_reply_start(kr_ask *a) {
     kr_exchange *x = a->x;
     if (a->save_state && a->n_prompt * a->n != 1) {
@@ -330,6 +341,7 @@ void kr_reply_start(kr_ask *a) {
         free_reply(r);
         return;
     }
+    forget_question(&r->ask);
     x->state = r;
     x->step = step;
     x->gone = gone;

@@ -11,7 +11,7 @@ static void seen(kr_exchange *x, int status, int64_t n_sent, bool aborted) {
     kr_metrics *m = &kr_server_of(x)->metrics;
     m->by_status[status < 100 || status > 599 ? 0 : status / 100]++;
     m->n_aborted += aborted;
-    m->in_bytes += (int64_t)x->body.n;
+    m->in_bytes += x->n_body;
     m->out_bytes += n_sent;
 }
 

@@ -5,20 +5,11 @@
  *   models     a folder's template, its special tokens and what ends an answer
  *   hostile    what would run long, deep or large ends with a sentence
  *   memory     every allocation in turn fails */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem_test.h"
 #include "krait/chat.h"
+#include "model/gguf.h"
+#include "model_case.h"
 
 static void table(void **state) {
     json_t *j;
@@ -131,6 +122,32 @@ static void models(void **state) {
     kr_dir_remove(folder);
 }
 
+/* A template goes with its model from a folder into a GGUF file and back. */
+static void kept(void **state) {
+    static const kr_chat_message say[] = {{"user", "Hi"}};
+    kr_chat *c;
+    char *text, from[256], to[256];
+    (void)state;
+    strcpy(folder, "/tmp/check_chat.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    put("chat_template.jinja", "T{{ messages[0].content }}{# \xc3\xa4 #}");
+    kr_model *m = model_of("{'model_type': 'krait', 'd_model': 8, 'n_layer': 1, 'vocab_size': 256, 'mixer': {'type': 'mamba1', 'd_state': 4}}", 1);
+    assert_int_equal(kr_model_read_chat(&m->chat_template, folder), KR_OK);
+    snprintf(to, sizeof to, "%s/model.gguf", folder);
+    assert_int_equal(kr_gguf_save(m, to, KR_F32), KR_OK);
+    kr_model_release(m);
+    snprintf(from, sizeof from, "%s/back", folder);
+    if (kr_model_convert(to, from, "float32") != KR_OK) fail_msg("%s", kr_error());
+    for (int i = 0; i < 2; i++) {
+        if (kr_chat_open(&c, i ? from : to, NULL) != KR_OK) fail_msg("%s", kr_error());
+        assert_int_equal(kr_chat_render(c, say, 1, true, &text), KR_OK);
+        assert_string_equal(text, "THi");
+        kr_chat_text_free(text);
+        kr_chat_free(c);
+    }
+    kr_dir_remove(folder);
+}
+
 static void refusals(void **state) {
     kr_chat *c;
     char *text;
@@ -231,7 +248,7 @@ static void memory(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table),    cmocka_unit_test(builtins), cmocka_unit_test(models),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),    cmocka_unit_test(builtins), cmocka_unit_test(models), cmocka_unit_test(kept),
                                        cmocka_unit_test(refusals), cmocka_unit_test(hostile),  cmocka_unit_test(memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

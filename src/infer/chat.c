@@ -72,20 +72,6 @@ static const char *token_text(const json_t *v) {
     return json_string_value(v);
 }
 
-/* One template, or a list of {"name", "template"}: the default, else the first. */
-static const char *template_of(const json_t *v) {
-    const json_t *one;
-    const char *first = NULL;
-    size_t i;
-    if (json_is_string(v)) return json_string_value(v);
-    json_array_foreach(v, i, one) {
-        const char *name = json_string_value(json_object_get(one, "name")), *text = json_string_value(json_object_get(one, "template"));
-        if (text && name && strcmp(name, "default") == 0) return text;
-        if (!first) first = text;
-    }
-    return first;
-}
-
 static kr_status from_config(kr_chat *c, const char *path) {
     static const char *const tokens[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
     json_t *j = NULL;
@@ -94,7 +80,7 @@ static kr_status from_config(kr_chat *c, const char *path) {
         const char *text = token_text(json_object_get(j, tokens[i]));
         if (text) st = give_token(c, tokens[i], text);
     }
-    const char *text = st == KR_OK ? template_of(json_object_get(j, "chat_template")) : NULL;
+    const char *text = st == KR_OK ? kr_chat_template_of(json_object_get(j, "chat_template")) : NULL;
     if (text && (st = keep(c, &c->source, text)) == KR_OK) st = keep(c, &c->name, path);
     if (j) json_decref(j);
     return st;

@@ -190,6 +190,7 @@ static kr_status set_vocabulary(writer *w) {
     if (c->eos_token_id >= 0) set_int(w, "tokenizer.ggml.eos_token_id", c->eos_token_id);
     set_bool(w, "tokenizer.ggml.add_bos_token", t && t->n_before == 1 && t->before[0] == c->bos_token_id);
     if (t) set_text(w, "tokenizer.huggingface.json", t->json, t->json_bytes);
+    if (w->m->chat_template) set_text(w, "tokenizer.chat_template", w->m->chat_template, strlen(w->m->chat_template));
     return kr_str_status(&w->pairs);
 }
 

@@ -259,6 +259,7 @@ void kr_model_release(kr_model *m) {
     if (!m) return;
     json_decref(m->preprocessor);
     kr_tokenizer_free(m->tokenizer);
+    kr_mem_free(m->chat_template);
     kr_params_free(m->params);
     kr_config_clear(&m->config);
     kr_mem_free(m);

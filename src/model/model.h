@@ -10,6 +10,7 @@ typedef struct kr_model {
     json_t *preprocessor;     /* how its data were made ready, for more of them; NULL: texts, or not known */
     kr_tokenizer *tokenizer;  /* of the folder; NULL: none, or one that Krait does not read */
     char no_tokenizer[256];   /* why, in the latter case */
+    char *chat_template;      /* how conversations become text; NULL: it brings none */
 } kr_model;
 
 /* Describes a model: every parameter has a name and a shape, none has memory yet.  device:
@@ -67,6 +68,10 @@ bool kr_model_is_gguf(const char *path);
 /* A GGUF file's chat template and the texts of its start and end; NULL: it has none. */
 typedef struct kr_gguf_chat { const char *text, *bos, *eos; } kr_gguf_chat;
 kr_status kr_gguf_get_chat(kr_gguf_chat *out, kr_arena *arena, const char *path);
+/* chat_template.c: of a folder or a GGUF file (NULL: none), into a folder, and as tokenizer_config.json has it. */
+kr_status kr_model_read_chat(char **text, const char *path);
+kr_status kr_model_write_chat(const kr_model *m, const char *folder);
+const char *kr_chat_template_of(const json_t *v);
 /* The config of a folder or of a GGUF file (new reference), and what to call it in messages. */
 kr_status kr_model_read_config(json_t **config, char where[4096], const char *path);
 /* Fills the parameters from model.safetensors (or its shards) in a folder. */

@@ -330,6 +330,7 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     if (st == KR_OK && kr_model_is_gguf(dir)) st = kr_gguf_tokenizer(&m->tokenizer, m->no_tokenizer, sizeof m->no_tokenizer, dir);
     else if (st == KR_OK) st = read_tokenizer(m, dir);
     if (st == KR_OK) st = read_preprocessor(m, dir);
+    if (st == KR_OK) st = kr_model_read_chat(&m->chat_template, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;
@@ -380,6 +381,7 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     KR_TRY(kr_path_join(path, sizeof path, dir, "model.safetensors"));
     KR_TRY(write_weights(m, path, dtype));
     KR_TRY(write_tokenizer(m, dir));
+    KR_TRY(kr_model_write_chat(m, dir));
     KR_TRY(write_preprocessor(m, dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "config.json"));
     KR_TRY(kr_config_write(&m->config, &j));

@@ -45,11 +45,11 @@ expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
 expect 2 'exclude each other' generate model -p a -f b
-expect 2 'want a model and at least one file' eval model
+expect 3 'model/config.json' eval model
 expect 2 'want one model' info
 expect 2 'name a folder' verify
 expect 2 'one recipe too many' train a b
-expect 2 'want one model' serve
+expect 2 'want one model, or none' serve a b
 expect 2 'wrong option' serve model --no-such-option
 expect 2 'port is "70000"' serve model --port 70000
 expect 2 'go together' serve model --tls-cert text.txt

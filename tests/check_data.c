@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "base/str.h"
 #include "data/source.h"
 
 static char folder[64];
@@ -140,7 +141,169 @@ static void pictures_refused(void **state) {
            "encoder.patch is larger than encoder.size");
 }
 
+/* --- series --------------------------------------------------------------------------------- */
+
+static kr_status keep_numbers(void *user, const kr_answer *a) {
+    answers *all = user;
+    assert_int_equal(a->kind, KR_ANSWER_NUMBERS);
+    snprintf(all->name, sizeof all->name, "%s %s %s", a->name, a->label[0], a->label[a->n - 1]);
+    all->n += (int)a->n;
+    all->value = 0;
+    for (int t = 0; t < 4; t++) all->value += fabs(a->values[t] - (100 + 5 * sin(.5 * (200 + t)))); /* of the first variable */
+    return KR_OK;
+}
+static void write_series(void) {
+    kr_str s = {0};
+    kr_str_append(&s, "date,a,b\n");
+    for (int t = 0; t < 200; t++) kr_str_appendf(&s, "day %d,%.6f,%.6f\n", t, 100 + 5 * sin(.5 * t), -3 + cos(.5 * t));
+    write_bytes("s.csv", s.text, s.n);
+    kr_str_free(&s);
+}
+static void series(void **state) {
+    (void)state;
+    static const char *const tokens[] = {"variables", "patches", "steps"};
+    const char *const files[] = {"s.csv"};
+    write_series();
+    for (int i = 0; i < 3; i++) {
+        char recipe[1000];
+        kr_model *m;
+        answers all = {0};
+        snprintf(recipe, sizeof recipe, "{'model': {'d_model': 16, 'n_layer': 1, 'encoder': {'tokens': '%s', 'patch_length': 4, 'patch_stride': 4}, 'mixer': {'type': 'mamba1', 'd_state': 4}},"
+                 " 'data': {'kind': 'series', 'paths': 's.csv', 'history': 16, 'horizon': 4, 'window_norm': %s}, " TRAIN "}", tokens[i], i ? "true" : "false");
+        train(recipe);
+        assert_true(last_metric < 0.1); /* of a variance of 1 */
+        if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+        if (kr_predict(m, files, 1, keep_numbers, &all) != KR_OK) fail_msg("%s", kr_error());
+        assert_int_equal(all.n, 8);
+        assert_string_equal(all.name, "s.csv:200 a b");
+        if (all.value > 4 * 2.5) fail_msg("%s: the next steps are off by %g each", tokens[i], all.value / 4);
+        kr_model_free(m);
+    }
+#define SERIES(keys) "{'model': {" SMALL "}, 'data': {'kind': 'series', 'paths': 's.csv', " keys "}, 'train': {'out': 'none'}}"
+    refuse(SERIES("'columns': ['date']"), "s.csv: line 2: date is \"day 0\", want a number");
+    refuse(SERIES("'columns': ['c']"), "it has none of data.columns");
+    refuse(SERIES("'history': 190"), "no window of 190 + 96 steps fits");
+}
+
+/* --- sound ---------------------------------------------------------------------------------------- */
+
+/* 0.2 s of a tone at 8 kHz with some noise. */
+static void write_tone(const char *path, double hertz, int seed) {
+    enum { N = 1600 };
+    unsigned char wav[44 + 2 * N] = "RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\x80\xc\0\0";
+    kr_rng r = {(uint64_t)seed, 5, 0};
+    for (int i = 0; i < N; i++) {
+        int v = (int)(8000 * sin(6.2831853 * hertz * i / 8000 + seed) + 500 * kr_rng_normal(&r));
+        wav[44 + 2 * i] = (unsigned char)v, wav[45 + 2 * i] = (unsigned char)(v >> 8);
+    }
+    write_bytes(path, wav, sizeof wav);
+}
+static kr_status count_tone(void *user, const kr_answer *a) {
+    answers *all = user;
+    all->n++;
+    all->right += strncmp(strrchr(a->name, '/') + 1, a->label[a->best], 3) == 0;
+    return KR_OK;
+}
+static void sound(void **state) {
+    (void)state;
+    static const char *const features[] = {"'n_mels': 12, 'shift_ms': 20", "'features': 'raw', 'seconds': 0.1"};
+    static const char *const encoders[] = {"", "'encoder': {'patch': '16', 'stride': '8'},"};
+    const char *const files[] = {"tones"};
+    char path[60], recipe[1000];
+    assert_int_equal(kr_dir_make("tones"), KR_OK);
+    for (int i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "tones/%s_%d.wav", i % 2 ? "high" : "low1", i);
+        write_tone(path, i % 2 ? 1500 : 400, i);
+    }
+    for (int i = 0; i < 2; i++) {
+        kr_model *m;
+        answers all = {0};
+        snprintf(recipe, sizeof recipe, "{'model': {'d_model': 16, 'n_layer': 1, %s 'mixer': {'type': 'mamba1', 'd_state': 4}}, 'data': {'kind': 'audio', 'paths': 'tones/*.wav', 'label': 'name', %s}, " TRAIN "}",
+                 encoders[i], features[i]);
+        train(recipe);
+        assert_true(last_metric > 0.9);
+        if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+        if (kr_predict(m, files, 1, count_tone, &all) != KR_OK) fail_msg("%s", kr_error());
+        assert_int_equal(all.n, 40);
+        assert_true(all.right >= 38);
+        kr_model_free(m);
+    }
+}
+
+/* --- sequences, tables ---------------------------------------------------------------------------------- */
+
+static void write_letters(void) {
+    kr_str s = {0}, fasta = {0};
+    kr_rng r = {7, 7, 0};
+    kr_str_append(&s, "sequence,label,gc\n");
+    for (int i = 0; i < 80; i++) { /* rich in A and T, or in C and G */
+        char text[31] = "";
+        int gc = 0;
+        for (int k = 0; k < 30; k++) text[k] = (i % 2 ? "ACGTAATT" : "ACGTCCGG")[kr_rng_below(&r, 8)];
+        for (int k = 0; k < 30; k++) gc += text[k] == 'G' || text[k] == 'C';
+        kr_str_appendf(&s, "%.*s,%s,%d\n", 20 + i % 11, text, i % 2 ? "at" : "none", gc);
+        kr_str_appendf(&fasta, ">%d\n%s\n", i, text);
+    }
+    write_bytes("dna.csv", s.text, s.n);
+    write_bytes("dna.fa", fasta.text, fasta.n);
+    kr_str_free(&s), kr_str_free(&fasta);
+}
+static kr_status count_answers(void *user, const kr_answer *a) {
+    answers *all = user;
+    all->n++;
+    snprintf(all->name, sizeof all->name, "%s", a->name);
+    return KR_OK;
+}
+#define BI "'model': {'d_model': 16, 'n_layer': 1, 'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', 'd_state': 4}}"
+static void letters(void **state) {
+    (void)state;
+    kr_model *m;
+    answers all = {0};
+    const char *const files[] = {"dna.fa"};
+    write_letters();
+    train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'eval_fraction': 0.2}, " TRAIN "}");
+    assert_true(last_metric >= 0.7);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, count_answers, &all) != KR_OK) fail_msg("%s", kr_error()); /* another format, no labels */
+    assert_int_equal(all.n, 80);
+    assert_string_equal(all.name, "dna.fa:159");
+    kr_model_free(m);
+    train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'task': 'regress', 'label': 'gc', 'reverse_complement': true}, " TRAIN "}");
+    assert_true(last_metric < 40); /* a variance of about 55 */
+    train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.fa', 'task': 'masked'}, " TRAIN "}");
+    assert_true(last_metric < 5.5); /* one of four letters */
+    refuse("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'label': 'class'}}", "there is no column \"class\" (data.label); there are sequence, label, gc");
+    refuse("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'task': 'regress'}}", "dna.csv: line 2: label is \"none\", want a number");
+}
+
+static void tables(void **state) {
+    (void)state;
+    kr_model *m;
+    answers all = {0};
+    kr_str s = {0};
+    kr_rng r = {3, 3, 0};
+    const char *const files[] = {"t.csv"};
+    kr_str_append(&s, "x,y,side,note\n");
+    for (int i = 0; i < 120; i++) {
+        double x = kr_rng_normal(&r), y = kr_rng_normal(&r);
+        kr_str_appendf(&s, "%.4f,%.4f,%s,n%d\n", 50 + x, 3 * y, x > y ? "right" : "left", i);
+    }
+    write_bytes("t.csv", s.text, s.n);
+    kr_str_free(&s);
+    train("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv', 'label': 'side', 'columns': ['x', 'y'], 'test_fraction': 0.1, 'hold_out': 'last'}, " TRAIN "}");
+    assert_true(last_metric > 0.8);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, count_answers, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(all.n, 120);
+    kr_model_free(m);
+    train("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv', 'label': 'x', 'columns': 'y', 'task': 'regress'}, " TRAIN "}");
+    assert_true(last_metric < 3);
+    refuse("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv', 'label': 'side'}}", "t.csv: line 2: note is \"n0\", want a number");
+    refuse("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv'}}", "there is no column \"label\"");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused), cmocka_unit_test(series),
+                                       cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -17,6 +17,10 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_adding,
     &kr_source_parity,
     &kr_source_image,
+    &kr_source_series,
+    &kr_source_audio,
+    &kr_source_sequence,
+    &kr_source_table,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -55,7 +59,7 @@ kr_status kr_source_open(kr_source **out, const kr_source_options *opt) {
         return st;
     }
     kr_source_info *i = &s->info;
-    if (!i->n_targets && i->vocab_size) i->n_targets = i->L;
+    if (!i->n_targets && i->vocab_size && !i->y_width) i->n_targets = i->L;
     i->encoder = s->encoder, i->head = s->head;
     s->fitted = NULL;
     *out = s;

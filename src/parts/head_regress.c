@@ -3,17 +3,19 @@
 #include "ops/pool/pool.h"
 #include "parts/part.h"
 
-typedef struct regress { int64_t width; int pool; } regress;
+typedef struct regress { int64_t width; int pool; bool lengths; } regress;
 static const kr_key keys[] = {
     KR_KEY_INT(regress, width, 1, 1, 1 << 20, "numbers to predict for each sequence"),
     KR_KEY_CHOICE(regress, pool, "last|mean|max", "how the steps become one vector"),
+    KR_KEY_BOOL(regress, lengths, false, "rows end early, and only steps before their end count; the data say it"),
     KR_KEY_END};
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     static const int kinds[] = {KR_POOL_LAST, KR_POOL_MEAN, KR_POOL_MAX};
     const regress *o = opt;
     pool_attr a = {.kind = kinds[o->pool]};
-    kr_node *y = kr_linear(b, KR_APPLY(b->g, pool, &a, x), "head", o->width, true);
+    kr_node *len = o->lengths ? kr_input(b->g, "len", KR_I32, 1, KR_DIMS(b->S)) : NULL;
+    kr_node *y = kr_linear(b, KR_APPLY(b->g, pool, &a, x, len), "head", o->width, true);
     kr_graph_keep(b->g, y, "prediction");
     return y;
 }

@@ -1,0 +1,268 @@
+/* source_sequence.c - sequences of letters out of tables (CSV, FASTA, FASTQ, JSON lines, ...): DNA,
+ * proteins, SMILES, any text; with a class, a number, or letters that were hidden.
+ *
+ *   class    a class for the whole sequence, in the column `label`
+ *   regress  a number, there too; with mean 0 and deviation 1 over the sequences to train on
+ *   masked   15 % of the letters are hidden, and are to be told (80 % of them are shown as a mask,
+ *            10 % as another letter, 10 % as they are: BERT, Devlin et al. 2018); no labels
+ *
+ * Ids: 0 pads, 1 masks, 2 is any other letter, and the alphabet's letters follow.  A row is `length`
+ * long, or as the longest sequence to train on; what is longer is cut. */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/set.h"
+
+enum { DNA, PROTEIN, SMILES, BYTES };
+enum { CLASS, REGRESS, MASKED };
+enum { PAD, MASK, OTHER, LETTERS };
+
+typedef struct sequence_keys {
+    const char *kind, *sequence, *label;
+    kr_set_keys set;
+    int64_t length;
+    int alphabet, task;
+    bool reverse_complement;
+    double mask_fraction;
+} sequence_keys;
+
+typedef struct sequence {
+    sequence_keys k;
+    kr_set set;                /* ids as bytes */
+    unsigned char id_of[256], complement[256];
+    int64_t n_ids, L;
+    double mean, std;          /* of the numbers */
+} sequence;
+
+/* --- letters -------------------------------------------------------------------------------------- */
+
+static void make_alphabet(sequence *q) {
+    static const char *const letters[] = {"ACGT", "ACDEFGHIKLMNPQRSTVWY", "BCNOPSFIHKbcnopsrlie()[]{}=#$:/\\.@+-%*0123456789ALMTZagt"};
+    memset(q->id_of, OTHER, sizeof q->id_of);
+    q->n_ids = LETTERS;
+    if (q->k.alphabet == BYTES) {
+        for (int c = 1; c < 253; c++) q->id_of[c] = (unsigned char)(LETTERS + c - 1);
+        q->n_ids = LETTERS + 252;
+    } else {
+        for (const char *p = letters[q->k.alphabet]; *p; p++) {
+            unsigned char id = (unsigned char)q->n_ids++;
+            q->id_of[(unsigned char)*p] = id;
+            if (q->k.alphabet != SMILES) q->id_of[tolower((unsigned char)*p)] = id;
+        }
+    }
+    if (q->k.alphabet == DNA) q->id_of['U'] = q->id_of['u'] = q->id_of['T'];
+    for (int i = 0; i < 256; i++) q->complement[i] = (unsigned char)i;
+    for (int i = 0; i < 4 && q->k.alphabet == DNA; i++) q->complement[LETTERS + i] = (unsigned char)(LETTERS + 3 - i); /* A T, C G */
+}
+
+/* --- reading ---------------------------------------------------------------------------------------- */
+
+static kr_status find_column(const kr_table *t, const char *name, const char *key, const char *path, int64_t *at) {
+    *at = kr_table_find(t, name);
+    if (*at >= 0) return KR_OK;
+    char known[200] = "";
+    for (int64_t i = 0; i < t->n_columns && strlen(known) < 120; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%.30s", i ? ", " : "", kr_table_cell(t, -1, i));
+    }
+    KR_FAIL(KR_ERR_CONFIG, "%s: there is no column \"%s\" (data.%s); there are %s", path, name, key, known);
+}
+
+static kr_status add_row(sequence *q, kr_set *set, const kr_table *t, int64_t row, int64_t column, int64_t label_column, const char *path, kr_split part) {
+    const char *text = kr_table_cell(t, row, column), *label = label_column >= 0 ? kr_table_cell(t, row, label_column) : "";
+    int32_t class = -1;
+    float y = 0;
+    char *end;
+    if (label_column >= 0 && q->k.task == CLASS && (class = kr_set_class(set, label)) == -2) return KR_ERR_NOMEM;
+    if (label_column >= 0 && q->k.task == CLASS && class < 0)
+        KR_FAIL(KR_ERR_CONFIG, "%s: line %lld: the class \"%.40s\" is none of those trained on", path, (long long)t->line[row], label);
+    if (label_column >= 0 && q->k.task == REGRESS) {
+        y = strtof(label, &end);
+        if (end == label || *end || !isfinite(y)) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %s is \"%.40s\", want a number", path, (long long)t->line[row], q->k.label, label);
+    }
+    size_t n = 0;
+    for (const char *p = text; *p; p++) n += !isspace((unsigned char)*p);
+    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
+    unsigned char *to = kr_set_add(set, n, part, t->line[row], class, q->k.task == REGRESS ? &y : NULL);
+    if (!to) return KR_ERR_NOMEM;
+    for (const char *p = text; *p; p++)
+        if (!isspace((unsigned char)*p)) *to++ = q->id_of[(unsigned char)*p];
+    return KR_OK;
+}
+
+typedef struct reading { sequence *q; bool labels; } reading;
+static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
+    const reading *r = user;
+    sequence *q = r->q;
+    kr_table t;
+    int64_t column = -1, label = -1;
+    KR_TRY(kr_decode_table(&t, path));
+    kr_status st = find_column(&t, q->k.sequence, "sequence", path, &column);
+    if (st == KR_OK && r->labels && q->k.task != MASKED) st = find_column(&t, q->k.label, "label", path, &label);
+    for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) st = add_row(q, set, &t, i, column, label, path, part);
+    kr_table_free(&t);
+    return st;
+}
+
+/* --- what is learnt ----------------------------------------------------------------------------------- */
+
+static kr_status measure(kr_source *s, sequence *q) {
+    double learnt[3] = {0, 0, 1}, n = (double)q->set.n_in[KR_SPLIT_TRAIN], sum = 0, square = 0;
+    if (s->fitted) {
+        KR_TRY(kr_fitted_reals(s, "length_mean_std", learnt, 3));
+    } else {
+        for (int64_t e = 0; e < q->set.n_in[KR_SPLIT_TRAIN]; e++) {
+            int64_t i = q->set.index[KR_SPLIT_TRAIN][e], len = kr_set_length(&q->set, i);
+            if ((double)len > learnt[0]) learnt[0] = (double)len;
+            if (q->k.task == REGRESS) sum += q->set.y[i], square += (double)q->set.y[i] * q->set.y[i];
+        }
+        if (q->k.length) learnt[0] = (double)q->k.length;
+        if (q->k.task == REGRESS) learnt[1] = sum / n, learnt[2] = sqrt(fmax(square / n - learnt[1] * learnt[1], 0));
+        if (!(learnt[2] > 1e-12)) learnt[2] = 1;
+        KR_TRY(kr_set_sort_classes(&q->set));
+        KR_TRY(kr_learnt_reals(s, "length_mean_std", learnt, 3));
+        KR_TRY(kr_learnt_classes(s, &q->set));
+    }
+    if (!(learnt[0] >= 1 && learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", learnt[0]);
+    q->L = (int64_t)learnt[0], q->mean = learnt[1], q->std = learnt[2];
+    return KR_OK;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------ */
+
+static void hide(const sequence *q, kr_rng *r, int64_t n, int32_t *ids, int32_t *targets) {
+    for (int64_t l = 0; l < q->L; l++) targets[l] = -1;
+    for (int64_t l = 0; l < n; l++) {
+        if (kr_rng_uniform(r) >= q->k.mask_fraction) continue;
+        double how = kr_rng_uniform(r);
+        targets[l] = ids[l];
+        if (how < .8) ids[l] = MASK;
+        else if (how < .9) ids[l] = (int32_t)(LETTERS + kr_rng_below(r, q->n_ids - LETTERS));
+    }
+}
+
+static void fill(const kr_source *s, const sequence *q, kr_split split, int64_t row, int64_t example, kr_batch *b, int64_t i) {
+    const unsigned char *from = kr_set_data(&q->set, example);
+    int32_t *ids = b->ids + i * q->L;
+    int64_t n = kr_set_length(&q->set, example);
+    kr_rng r = kr_source_row_rng(s, split, row);
+    bool back = split == KR_SPLIT_TRAIN && q->k.reverse_complement && kr_rng_below(&r, 2);
+    if (n > q->L) n = q->L;
+    for (int64_t l = 0; l < q->L; l++) ids[l] = l >= n ? PAD : back ? q->complement[from[n - 1 - l]] : from[l];
+    if (b->len) b->len[i] = (int32_t)n;
+    if (q->k.task == CLASS) b->targets[i] = q->set.label[example];
+    else if (q->k.task == REGRESS) b->y[i] = (float)((q->set.y[example] - q->mean) / q->std);
+    else hide(q, &r, n, ids, b->targets + i * q->L);
+    if (b->scale && q->k.task == REGRESS) b->scale[i] = (float)q->std; /* errors in the file's units */
+}
+
+static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
+    const sequence *q = s->own;
+    b->n_rows = 0;
+    for (int64_t i = 0; i < b->S; i++) {
+        int64_t example = kr_set_at(s, &q->set, split, step, i);
+        if (b->seq_idx) memset(b->seq_idx + i * q->L, 0, (size_t)q->L * sizeof *b->seq_idx);
+        if (example >= 0) {
+            fill(s, q, split, step * b->S + i, example, b, i);
+            b->n_rows++;
+            continue;
+        }
+        for (int64_t l = 0; l < q->L; l++) b->ids[i * q->L + l] = PAD;
+        for (int64_t t = 0; t < s->info.n_targets; t++) b->targets[i * s->info.n_targets + t] = -1;
+        if (q->k.task == REGRESS) b->y[i] = 0;
+        if (b->len) b->len[i] = 1;
+    }
+}
+
+static void sequence_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y) {
+    const sequence *q = s->own;
+    (void)split, (void)step, (void)row;
+    y[0] = (float)(y[0] * q->std + q->mean);
+}
+static bool sequence_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
+    const sequence *q = s->own;
+    int64_t i = kr_set_at(s, &q->set, split, step, row);
+    if (i >= 0) kr_set_name(&q->set, i, to, size);
+    return i >= 0;
+}
+static const char *sequence_label(const kr_source *s, int64_t i) {
+    const sequence *q = s->own;
+    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
+}
+
+/* --- open and close ----------------------------------------------------------------------------------------- */
+
+static kr_status describe(kr_source *s, const sequence *q) {
+    static const char *const what[] = {"with a class", "with a number", "with letters to tell"};
+    kr_source_info *i = &s->info;
+    char test[48] = "";
+    if (i->L && i->L != q->L) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.length instead", (long long)i->L);
+    i->L = q->L, i->vocab_size = q->n_ids;
+    if (q->k.task == CLASS) {
+        i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n, i->more_metrics = i->n_classes == 2 ? "f1 mcc auroc" : "f1 mcc";
+        if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the column \"%s\" has %lld value%s, want at least 2 classes", q->k.label, (long long)i->n_classes, i->n_classes == 1 ? "" : "s");
+        s->head = json_pack("{s:s, s:I, s:b}", "type", "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
+    } else if (q->k.task == REGRESS) {
+        i->y_width = 1, i->metric = "mse", i->more_metrics = "mae r2";
+        s->head = json_pack("{s:s, s:i, s:b}", "type", "regress", "width", 1, "lengths", true);
+    } else {
+        i->n_targets = i->L, i->metric = "perplexity";
+        s->head = json_pack("{s:s}", "type", "lm");
+    }
+    if (!s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    if (i->n_test) snprintf(test, sizeof test, ", %lld to test", (long long)i->n_test);
+    snprintf(i->about, sizeof i->about, "%lld sequences of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, (long long)i->L, what[q->k.task], (long long)i->n_eval, test);
+    return KR_OK;
+}
+
+static kr_status sequence_open(kr_source *s, const json_t *data) {
+    sequence *q = s->own = kr_mem_new(sizeof *q);
+    if (!q) return KR_ERR_NOMEM;
+    q->set.each = 1;
+    KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
+    q->set.y_width = q->k.task == REGRESS;
+    make_alphabet(q);
+    if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
+    reading r = {q, !s->predict};
+    KR_TRY(kr_set_load(s, &q->set, &q->k.set, read_file, &r));
+    KR_TRY(kr_set_split(s, &q->set, &q->k.set));
+    KR_TRY(measure(s, q));
+    KR_TRY(describe(s, q));
+    q->k.sequence = q->k.label = NULL; /* the JSON object is the caller's */
+    return KR_OK;
+}
+
+static void sequence_close(kr_source *s) {
+    sequence *q = s->own;
+    if (q) kr_set_free(&q->set);
+    kr_mem_free(q);
+}
+
+static const kr_key sequence_keys_table[] = {
+    KR_KEY_TEXT(sequence_keys, kind, "sequence", "where rows come from"),
+    KR_SET_KEYS(sequence_keys),
+    KR_KEY_INT(sequence_keys, length, 0, 0, 1e9, "letters of a row; 0: of the longest sequence to train on"),
+    KR_KEY_CHOICE(sequence_keys, alphabet, "dna|protein|smiles|bytes", "which letters have ids of their own"),
+    KR_KEY_CHOICE(sequence_keys, task, "class|regress|masked", "what is to be told: a class, a number, letters that were hidden"),
+    KR_KEY_TEXT(sequence_keys, sequence, "sequence", "the column of the sequences"),
+    KR_KEY_TEXT(sequence_keys, label, "label", "the column of the classes or numbers"),
+    KR_KEY_BOOL(sequence_keys, reverse_complement, false, "DNA, training: half of the sequences as the other strand has them"),
+    KR_KEY_REAL(sequence_keys, mask_fraction, 0.15, 0.01, 0.9, "masked: share of the letters to hide"),
+    KR_KEY_END,
+};
+
+const kr_source_kind kr_source_sequence = {
+    .name = "sequence",
+    .about = "DNA, proteins, SMILES, texts out of tables, with a class, a number or hidden letters",
+    .keys = sequence_keys_table,
+    .open = sequence_open,
+    .batch = sequence_batch,
+    .who = sequence_who,
+    .label = sequence_label,
+    .restore = sequence_restore,
+    .close = sequence_close,
+};

@@ -742,6 +742,11 @@ def case_settings(p, s):
     p.click("#open-settings")
     p.named("Back to the usual", "#pane-settings").click()
     same(p.one("#set-temperature").get_attribute("value"), "0.8", "the usual temperature")
+    s.most = 100
+    p.reload()
+    p.send("Hello")
+    same(asked(s)[-1]["max_tokens"], 100, "no more tokens are asked for than the server allows")
+    p.click("#open-settings")
     for i in p.js("return [...document.querySelectorAll('#pane-settings input, #pane-settings textarea')].map((e) => (e.labels?.length || e.ariaLabel) ? '' : e.id || e.name)"):
         same(i, "", "a control without a label")
 

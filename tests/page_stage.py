@@ -35,6 +35,7 @@ class Stage(ThreadingHTTPServer):
         self.text = "A short answer."
         self.delay = 0.0            # seconds between tokens
         self.first = 0.0            # and before the first
+        self.most = 2048            # tokens that a request may ask for
         self.key = None             # the API key wanted
         self.template = True        # can it chat?
         self.keeps = True           # named states?
@@ -114,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def props(self):
         s = self.server
-        return {"state_bytes": 19_400_000, "chat_template": "chatml" if s.template else None, "named_states": s.keeps}
+        return {"state_bytes": 19_400_000, "chat_template": "chatml" if s.template else None, "named_states": s.keeps, "max_tokens": s.most}
 
     def page(self, path):
         if self.server.page:

@@ -18,7 +18,7 @@ const app = {
     editing: null,   // the node being edited
     chosen: null,    // the passage of a manuscript that the buttons are for
     settings: settingsFrom(store.loadThing("settings", {})),
-    server: { model: "", chat: null, states: false, stateBytes: 0, stateSize: "" },
+    server: { model: "", chat: null, states: false, stateBytes: 0, stateSize: "", maxTokens: Infinity },
 
     show, again, edit, edited, branch, remove, start, goOn, setMode,
 };
@@ -55,6 +55,7 @@ function serverOf(models, props) {
     return {
         model: models.data?.[0]?.id ?? "", chat: props.chat_template === undefined ? null : Boolean(props.chat_template),
         states: Boolean(props.named_states), stateBytes, stateSize: bytes(stateBytes),
+        maxTokens: Number(props.max_tokens) || Infinity, // more are refused
     };
 }
 

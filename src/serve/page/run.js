@@ -11,6 +11,7 @@ const DRAW_EVERY = 50; // ms: more often than this nobody reads
 function requestFor(app, conversation, path, at, begun) {
     const { settings, server } = app, texts = path.slice(at + 1);
     const body = { ...samplingOf(settings), stream: true, stream_options: { include_usage: true } };
+    body.max_tokens = Math.min(body.max_tokens, server.maxTokens);
     if (server.model) body.model = server.model;
     if (conversation.mode === "completion") {
         if (settings.odds) body.logprobs = 5;

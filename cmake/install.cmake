@@ -1,7 +1,7 @@
 # install.cmake - what `cmake --install` and `cpack` put where.
 #
 #   bin/krait  lib/libkrait.so  lib/libkrait.a  include/krait.h  include/krait/*.h
-#   lib/pkgconfig/krait.pc  lib/cmake/krait/  share/krait/recipes/
+#   lib/pkgconfig/krait.pc  lib/cmake/krait/  share/krait/recipes/  share/krait/models/
 #
 # Nothing in them holds the prefix, so the tree can be moved.
 include(CMakePackageConfigHelpers)
@@ -14,6 +14,7 @@ if(KRAIT_CUDA)
   install(TARGETS krait_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/krait/models)
 install(DIRECTORY recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/krait/recipes)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -185,7 +185,15 @@ def server():
     check(code == 3 and url in err, "a server that is gone", err)
 
 
+def default_model():
+    """The model that comes with Krait, as the program finds it by itself."""
+    p = subprocess.run([krait, "chat", "-t", "0"], input=b"Hello\n/undo\nWhat is the opposite of hot?\n/undo\nMy name is Nora.\nWhat is my name?\n", capture_output=True, env=env, timeout=300)
+    said = p.stdout.decode(errors="replace")
+    check(p.returncode == 0 and "Hello" in said and "cold" in said and said.rstrip().endswith("Nora."), "the model that comes with Krait", (said, p.stderr))
+
+
 make_model()
+default_model()
 scripts()
 probe = subprocess.run(["ldd", krait], capture_output=True).stdout
 terminal(b"libedit" in probe)

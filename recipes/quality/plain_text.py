@@ -189,4 +189,5 @@ def main():
     print(f"{'all':22} {s[0]:6} documents {s[2]:10} bytes; held out {s[1]:4} documents {s[3]:8} bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

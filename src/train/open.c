@@ -93,6 +93,32 @@ static kr_status take_memory(kr_train *t) {
     return KR_OK;
 }
 
+/* Does the name end in one of `ends`, which have commas between them? */
+static bool ends_in(const char *name, const char *ends) {
+    size_t n = strlen(name), k;
+    for (const char *e = ends; *e; e += k + (e[k] == ',')) {
+        k = strcspn(e, ",");
+        if (k > 0 && k <= n && strncmp(name + n - k, e, k) == 0) return true;
+    }
+    return false;
+}
+
+/* The parameters of train.from where its names and ours are the same. */
+static kr_status start_from(kr_train *t) {
+    kr_model *from;
+    kr_status st = KR_OK;
+    KR_TRY(kr_model_load(&from, t->opt.from, false, KR_F32, NULL));
+    for (kr_param *p = t->model->params->first; p && st == KR_OK; p = p->next) {
+        if ((*t->opt.from_only && !ends_in(p->name, t->opt.from_only)) || ends_in(p->name, t->opt.from_except)) continue;
+        const kr_param *q = kr_params_find(from->params, p->name);
+        if (!q || q->n_dims != p->n_dims || memcmp(q->dim, p->dim, (size_t)p->n_dims * sizeof *p->dim) != 0)
+            st = kr_fail(KR_ERR_SHAPE, "train.from: %s has no %s of our shape; train.from_except names what is to be drawn instead", t->opt.from, p->name);
+        else kr_param_set(p, q->data);
+    }
+    kr_model_release(from);
+    return st;
+}
+
 static kr_status start_or_resume(kr_train *t, bool resume) {
     int64_t last;
     const char *out = t->opt.out;
@@ -111,6 +137,7 @@ static kr_status start_or_resume(kr_train *t, bool resume) {
     KR_TRY(kr_dir_remove(path));
     KR_TRY(kr_dir_make(out));
     kr_params_init(t->model->params, (uint64_t)t->opt.seed);
+    if (*t->opt.from) KR_TRY(start_from(t));
     KR_TRY(kr_params_push(t->model->params));
     t->state = (kr_train_state){.best_step = -1};
     t->evaluated_step = t->saved_step = -1;

@@ -9,6 +9,9 @@
 
 const kr_key kr_train_keys[] = {
     KR_KEY_TEXT(kr_train_options, out, "model", "folder for the model, checkpoints, metrics.jsonl and loss.svg"),
+    KR_KEY_TEXT(kr_train_options, from, "", "a model whose parameters the run starts from, by name; empty: all are drawn"),
+    KR_KEY_TEXT(kr_train_options, from_only, "", "ends of names, with commas between: only such parameters are taken from it; empty: all"),
+    KR_KEY_TEXT(kr_train_options, from_except, "", "ends of names: such parameters are drawn after all"),
     BOOL(overwrite, false, "start anew in a folder that holds a run already"),
     INT(steps, 1000, 1, "optimiser steps"),
     REAL(minutes, 0, 1e9, "if above 0: the first steps are timed and `steps` is set to fill this time"),

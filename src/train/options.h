@@ -6,7 +6,7 @@
 enum { KR_SCHEDULE_COSINE, KR_SCHEDULE_LINEAR, KR_SCHEDULE_CONSTANT, KR_SCHEDULE_WSD };
 
 typedef struct kr_train_options {
-    const char *out, *sample_prompt, *device;
+    const char *out, *from, *from_only, *from_except, *sample_prompt, *device;
     int64_t steps, batch_size, seq_len, accumulate, warmup_steps, eval_every, eval_batches, checkpoint_every, keep_checkpoints,
         sample_every, sample_tok, log_every, seed, threads, remake_scans;
     double minutes, lr, min_lr, decay_fraction, beta1, beta2, eps, weight_decay, clip, dropout;

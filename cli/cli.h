@@ -25,10 +25,12 @@ int cmd_verify(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_quantize(int argc, char **argv);
+int cmd_reduce(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_tokenizer(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
+int inspect_model(int argc, char **argv); /* its attention and states */
 int cmd_serve(int argc, char **argv);
 
 /* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */

@@ -15,10 +15,11 @@ static const command commands[] = {
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
     {"convert", "a model as safetensors or GGUF, from PyTorch, state-spaces, llama.cpp; in another precision", cmd_convert},
     {"quantize", "a model in 4 to 9 bits a weight: smaller, and faster on a CPU", cmd_quantize},
+    {"reduce", "an S4D model with smaller states, by balanced truncation, to be trained on", cmd_reduce},
     {"tokenize", "text to the token ids of a tokenizer.json, and back", cmd_tokenize},
     {"tokenizer", "learn a new vocabulary from texts", cmd_tokenizer},
     {"config", "explain the keys of recipes and models", cmd_config},
-    {"inspect", "pictures of what a model does: scan orders", cmd_inspect},
+    {"inspect", "pictures of what a model does: hidden attention, states, scan orders", cmd_inspect},
     {"verify", "compare with what another implementation computed", cmd_verify},
     {"bench", "tokens per second, and each op against this machine's roof", cmd_bench},
 };

@@ -1,4 +1,4 @@
-/* cmd_inspect.c - krait inspect: pictures of what a model does.  So far: scan orders. */
+/* cmd_inspect.c - krait inspect: scan orders; what a model does is in inspect_model.c. */
 #include <getopt.h>
 #include <string.h>
 
@@ -7,7 +7,10 @@
 
 static const char help[] =
     "usage: krait inspect order                           lists the scan orders\n"
-    "       krait inspect order NAME --size 16x16 [-o FILE.svg]\n\n"
+    "       krait inspect order NAME --size 16x16 [-o FILE.svg]\n"
+    "       krait inspect attention MODEL TEXT [-o FILE.png|.svg]\n"
+    "       krait inspect states MODEL TEXT [-o FILE.png|.svg]\n\n"
+    "`krait inspect attention --help` teaches the last two.\n\n"
     "Says what an order does to a grid and draws its paths, blue where a path begins and\n"
     "orange where it ends.\n\n"
     "  --size HxW      the grid: L, HxW or TxHxW (16x16)\n"
@@ -40,6 +43,7 @@ static void describe(const kr_order *o, bool print) {
 }
 
 int cmd_inspect(int argc, char **argv) {
+    if (argc > 1 && (strcmp(argv[1], "attention") == 0 || strcmp(argv[1], "states") == 0)) return inspect_model(argc - 1, argv + 1);
     static const struct option options[] = {{"size", 1, NULL, 's'}, {"window", 1, NULL, 'w'}, {"symmetries", 0, NULL, 'y'}, {"seed", 1, NULL, 'r'},
                                             {"layer", 1, NULL, 'l'}, {"print", 0, NULL, 'p'}, {"help", 0, NULL, 'h'}, {0}};
     kr_order_options opt = {0};
@@ -71,7 +75,7 @@ int cmd_inspect(int argc, char **argv) {
         default: return misuse("inspect", "see the options");
         }
     if (optind >= argc) return misuse("inspect", "what? `krait inspect order`");
-    if (strcmp(argv[optind], "order") != 0) return misuse("inspect", "there is no \"%s\" to inspect; there is order", argv[optind]);
+    if (strcmp(argv[optind], "order") != 0) return misuse("inspect", "there is no \"%s\" to inspect; there are order, attention and states", argv[optind]);
     if (optind + 1 >= argc) return list();
     const char *name = argv[optind + 1];
     kr_order *o;

@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize tokenizer inspect quantize serve; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval info config verify bench tokenize tokenizer inspect quantize reduce serve; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot
@@ -69,6 +69,19 @@ expect 3 'a grid of 1 axes' inspect order cross --size 9
 expect 3 '/nowhere/a.svg' inspect order cross --size 4x4 -o /nowhere/a.svg
 expect 0 '259 steps, 0 of them jumps' inspect order hilbert --size 13x20 -o hilbert.svg
 grep -q '</svg>' hilbert.svg || fail "inspect drew no picture"
+expect 2 'want MODEL and TEXT' inspect attention a
+# --- from a large S4D to a small one, and a look inside -------------------------------------
+s4d='--data.kind=parity --data.length=16 --d_model=8 --n_layer=1 --mixer.type=s4d --batch_size=2 --eval_every=0 --train.eval_batches=1'
+expect 0 'the model is in big/' train $s4d --mixer.d_state=16 --steps=2 --out=big
+expect 0 '2 of 8 modes left' reduce big few --d_state 4
+expect 3 'few/config.json is there already' reduce big few
+expect 3 'few has no backbone.layers.0.mixer.A_log of our shape' train $s4d --mixer.d_state=16 --steps=1 --out=s4d_other --train.from=few
+expect 0 'the model is in s4d_other/' train $s4d --mixer.d_state=16 --steps=1 --out=s4d_other --train.from=few --train.from_except=A_log,A_imag,C_real,C_imag
+expect 0 'the model is in same/' train $s4d --mixer.d_state=16 --steps=1 --lr=0 --min_lr=0 --out=same --train.from=big
+same big/model.safetensors same/model.safetensors 'a run from a model at rate 0 is that model'
+expect 0 'they give y to' inspect attention big '1 0 1 1' -o big.png
+expect 0 'half-lives in steps' inspect states big '1 0 1 1' -o big.svg
+grep -q '</svg>' big.svg && [ -s big.png ] || fail "inspect drew no pictures"
 expect 3 'could be train.eval_batches or data.eval_batches' train --eval_batches=1
 expect 3 'train.steps is 0, want 1' train --steps=0 --data.paths=text.txt
 expect 3 'there is no mixer "mamba9"' train --data.paths=text.txt --mixer.type=mamba9

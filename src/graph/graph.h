@@ -123,6 +123,11 @@ kr_status kr_graph_wait(const kr_graph *g);
  * the sentence of KR_ERR_NUMERIC. */
 kr_status kr_graph_find_bad(kr_graph *g);
 
+/* Before plan, on a CPU: keeps what every step of this op reads and makes. */
+void kr_graph_watch(kr_graph *g, const kr_op *op);
+/* After a run: the i-th step, in order, of one of these ops (NULL ends), which, and the block it is in; NULL past the last. */
+const kr_call *kr_graph_watched(const kr_graph *g, const kr_op *const *ops, int i, int *block, const kr_op **op);
+
 /* The memory of an input, a kept tensor or a state (waits, see above); NULL if there is none of that name. */
 void *kr_graph_data(const kr_graph *g, const char *name);
 kr_node *kr_graph_find(const kr_graph *g, const char *name);

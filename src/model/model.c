@@ -205,6 +205,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
     }
     kr_mem_free(b.balance);
     kr_mem_free(b.scan);
+    for (int i = 0; o->watch && o->watch[i]; i++) kr_graph_watch(g, o->watch[i]);
     if (o->states_of) kr_graph_share_states(g, o->states_of);
     return kr_graph_plan(g);
 }

@@ -68,3 +68,4 @@ ${CC:-cc} "$tmp/main.c" $(pkg-config --static --cflags --libs krait) -o "$tmp/ma
 runs "pkg-config --static"
 
 ls "$tmp/prefix/share/krait/recipes"/*/recipe.json >/dev/null
+(cd / && echo Hello | "$tmp/prefix/bin/krait" chat -t 0) | grep -q Hello # by the model that comes along

@@ -25,7 +25,7 @@ typedef struct stream {
     int fd;
     bool asked, headers, broken, ended; /* ended: its last line is there, the last chunk may not be */
     double start, last;     /* of the request; of its last token */
-    int64_t tokens, serial;
+    int64_t tokens, serial, done;
     char in[BUFFER];
     size_t n_in;
 } stream;
@@ -179,6 +179,7 @@ static void hear(stream *s) {
     if (!take(s)) return;
     if (s->tokens == 0) complain(s, "an answer without text");
     n_done++;
+    s->done++;
     add(&whole, now() - s->start);
     next(s);
 }
@@ -233,7 +234,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < n; i++) hear(e[i].data.ptr);
         for (int i = 0; i < opt.streams; i++) open += all[i].fd >= 0;
         if (!open) break;
-        if (t - begin > opt.seconds + 120) {
+        if (t - begin > opt.seconds + 300) {
             for (int i = 0; i < opt.streams; i++)
                 if (all[i].fd >= 0) complain(&all[i], "no end");
             break;
@@ -246,11 +247,16 @@ int main(int argc, char **argv) {
         if (memory[1] > memory[3]) memory[3] = memory[1];
     }
     double took = now() - begin;
+    int64_t least = INT64_MAX, most = 0; /* answers that a stream got */
+    for (int i = 0; i < opt.streams; i++) {
+        if (all[i].done < least) least = all[i].done;
+        if (all[i].done > most) most = all[i].done;
+    }
     printf("{\"streams\": %d, \"seconds\": %.1f, \"requests\": %lld, \"done\": %lld, \"aborted\": %lld, \"errors\": %lld, \"refused_429\": %lld, \"tokens\": %lld, \"tokens_per_s\": %.1f, ",
            opt.streams, took, (long long)n_started, (long long)n_done, (long long)n_aborted, (long long)n_errors, (long long)n_busy, (long long)n_tokens, (double)n_tokens / took);
     printf("\"first_ms\": {\"p50\": %.1f, \"p99\": %.1f}, \"token_ms\": {\"p50\": %.1f, \"p99\": %.1f}, \"request_ms\": {\"p50\": %.0f, \"p99\": %.0f}, ", 1e3 * share(&first, .5),
            1e3 * share(&first, .99), 1e3 * share(&gap, .5), 1e3 * share(&gap, .99), 1e3 * share(&whole, .5), 1e3 * share(&whole, .99));
-    printf("\"rss_mb\": {\"start\": %.1f, \"end\": %.1f, \"least\": %.1f, \"most\": %.1f}, \"first_error\": \"%s\"}\n", (double)memory[0] / 1024, (double)memory[1] / 1024,
-           (double)memory[2] / 1024, (double)memory[3] / 1024, complaint);
+    printf("\"rss_mb\": {\"start\": %.1f, \"end\": %.1f, \"least\": %.1f, \"most\": %.1f}, \"of_a_stream\": {\"least\": %lld, \"most\": %lld}, \"first_error\": \"%s\"}\n", (double)memory[0] / 1024, (double)memory[1] / 1024,
+           (double)memory[2] / 1024, (double)memory[3] / 1024, (long long)least, (long long)most, complaint);
     return n_errors || (!opt.abort && !n_done);
 }

@@ -16,6 +16,7 @@ kr_status kr_index_open(kr_index *x, const char *path) {
     if (sqlite3_open_v2(path, &x->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return x->db ? refused(x) : kr_fail(KR_ERR_NOMEM, "%s: no memory to open it", path);
     sqlite3_extended_result_codes(x->db, 1);
+    sqlite3_busy_timeout(x->db, 1000); /* one that was just killed may not be gone yet */
     KR_TRY(kr_index_tell(x, "PRAGMA locking_mode = EXCLUSIVE", "")); /* one process, and no shared memory beside the index */
     KR_TRY(kr_index_tell(x, "PRAGMA journal_mode = WAL", ""));
     KR_TRY(kr_index_tell(x, "PRAGMA synchronous = FULL", ""));

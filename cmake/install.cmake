@@ -20,11 +20,16 @@ install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR}
 
 file(RELATIVE_PATH to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 set(pc_flags ${OpenMP_C_FLAGS})
-list(TRANSFORM more_modules PREPEND ", " OUTPUT_VARIABLE pc_modules)
+set(pc_named) # by name: the own private needs of these are those of a static library of theirs
+set(pc_modules ${more_modules})
+if(sndfile IN_LIST pc_modules)
+  list(REMOVE_ITEM pc_modules sndfile)
+  string(APPEND pc_named " -lsndfile")
+endif()
+list(TRANSFORM pc_modules PREPEND ", ")
 list(JOIN pc_modules "" pc_modules)
-set(pc_server)
 if(have_server)
-  set(pc_server " -lmicrohttpd") # by name: its own private needs are those of a static libmicrohttpd
+  string(APPEND pc_named " -lmicrohttpd")
 endif()
 configure_file(cmake/krait.pc.in krait.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/krait.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

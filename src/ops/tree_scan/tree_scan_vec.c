@@ -162,8 +162,9 @@ static void block_bwd(const tree *t, float *room, shares to) {
             if (skip) v += g * v_get(skip + t->d0 + d, t->n - d);
             if (to_u) v_give(to_u + d, v, c->acc[TREE_SCAN_U], t->n - d);
             if (to_dt) v_give(to_dt + d, v_get(ddt + i * BLOCK + d, t->n - d), c->acc[TREE_SCAN_DT], t->n - d);
-            v_give(D_sum + d, g * v_get(u + d, t->n - d), true, t->n - d);
         }
+        /* in a loop of its own: what else is wanted must not change how it is rounded */
+        for (int64_t d = 0; d < t->n; d += KR_VL) v_give(D_sum + d, v_get(dy + d, t->n - d) * v_get(u + d, t->n - d), true, t->n - d);
     }
     for (int64_t d = 0; d < t->n; d++) to.AD[(t->d0 + d) * (t->N + 1) + t->N] = D_sum[d];
 }

@@ -22,7 +22,7 @@
 
 enum {
     STEP_COLS = 16,    /* of a row of mma; also what one share of q1 sums */
-    STEP_AHEAD = 4,    /* steps of 32 along K whose weights are on their way; of 4 bits, beside few rows, twice as many */
+    STEP_AHEAD = 4,    /* steps of 32 along K whose weights are on their way */
     STEP_GROUPS = 8,   /* of a grouped norm, at most */
     STEP_ROWS = 32,    /* most rows that are multiplied here */
     STEP_HEAVY = 8192, STEP_HEAVY_ROWS = 16,   /* from so many columns on: most rows */
@@ -206,22 +206,22 @@ template <int BITS, int NT> static __device__ __forceinline__ void step_multiply
 
 /* 16 MT columns and 8 NT rows a block.  `steps` of 32 along K a warp. */
 template <int BITS, int NT, int MT, int WARPS, bool CONV>
-static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS != 8 ? 1 : BITS == 4 ? 2 : 3) step_kernel(const step_args a, int steps) {
+static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS == 8 ? 3 : 1) step_kernel(const step_args a, int steps) {
     enum { ROWS = 8 * NT, PITCH = STEP_COLS + 4, ROWS_AHEAD = NT == 1 ? 4 : NT * MT <= 4 ? 2 : 1, THREADS = 32 * WARPS };
-    enum { AHEAD = BITS == 4 && NT == 1 ? 2 * STEP_AHEAD : STEP_AHEAD, ROUND = THREADS / STEP_COLS, EACH = (ROWS + ROUND - 1) / ROUND }; /* rows that all threads end at once, and how often */
+    enum { ROUND = THREADS / STEP_COLS, EACH = (ROWS + ROUND - 1) / ROUND }; /* rows that all threads end at once, and how often */
     __shared__ float part[WARPS][ROWS][PITCH], scale[ROWS][STEP_GROUPS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, col = threadIdx.x % STEP_COLS, r0 = threadIdx.x / STEP_COLS;
     const int64_t n0 = (int64_t)blockIdx.x * (STEP_COLS * MT), m0 = (int64_t)blockIdx.y * ROWS, k0 = (int64_t)warp * steps * 32 + 8 * t;
     const uint4 none = {0, 0, 0, 0};
     step_source W[MT][2];
-    step_weight<BITS> w[AHEAD][MT][2];
+    step_weight<BITS> w[STEP_AHEAD][MT][2];
     early_next();
 #pragma unroll
     for (int j = 0; j < MT; j++)
 #pragma unroll
         for (int hi = 0; hi < 2; hi++) W[j][hi] = step_source_of<BITS>(a, n0 + STEP_COLS * j + 8 * hi + g, k0);
 #pragma unroll
-    for (int i = 0; i < AHEAD; i++)
+    for (int i = 0; i < STEP_AHEAD; i++)
 #pragma unroll
         for (int j = 0; j < MT; j++)
 #pragma unroll
@@ -257,9 +257,9 @@ static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS != 
                 if (col == 0) scale[r][group] = v;
             }
         }
-    for (int i0 = 0; i0 < steps; i0 += AHEAD)
+    for (int i0 = 0; i0 < steps; i0 += STEP_AHEAD)
 #pragma unroll
-        for (int i1 = 0; i1 < AHEAD; i1 += ROWS_AHEAD) {
+        for (int i1 = 0; i1 < STEP_AHEAD; i1 += ROWS_AHEAD) {
 #pragma unroll
             for (int i = 0; i < ROWS_AHEAD; i++) {
                 const int at = i0 + i1 + i;
@@ -267,7 +267,7 @@ static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS != 
                 for (int j = 0; j < MT; j++) {
                     step_multiply<BITS, NT>(c[j], w[i1 + i][j], x[i]);
 #pragma unroll
-                    for (int hi = 0; hi < 2; hi++) w[i1 + i][j][hi] = step_weight_at<BITS>(W[j][hi], at + AHEAD, steps);
+                    for (int hi = 0; hi < 2; hi++) w[i1 + i][j][hi] = step_weight_at<BITS>(W[j][hi], at + STEP_AHEAD, steps);
                 }
             }
 #pragma unroll

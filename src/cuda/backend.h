@@ -59,7 +59,7 @@ enum { KR_CUDA_VERSION = 2 };         /* of this file */
 typedef struct kr_cuda_api {
     int version;
     const char *krait;                /* KRAIT_VERSION of the build */
-    const kr_cuda_op *const *ops;     /* in the order of ops.def; NULL: no kernels for that one */
+    const kr_cuda_op *const *ops;     /* found by their names; NULL: no kernels for that one */
     int n_ops;
 
     kr_status (*count)(int *n);

@@ -162,7 +162,7 @@ static kr_status read_all(kr_chat *c, const char *model, const char *use) {
 }
 
 kr_status kr_chat_open(kr_chat **out, const char *model, const char *use) {
-    kr_chat *c;
+    kr_chat *c = NULL;
     KR_TRY(new_chat(&c));
     kr_status st = read_all(c, model, use);
     if (st == KR_OK) *out = c;
@@ -171,7 +171,7 @@ kr_status kr_chat_open(kr_chat **out, const char *model, const char *use) {
 }
 
 kr_status kr_chat_parse(kr_chat **out, const char *text, int64_t n_bytes) {
-    kr_chat *c;
+    kr_chat *c = NULL;
     size_t n = n_bytes < 0 ? strlen(text) : (size_t)n_bytes;
     if (memchr(text, 0, n)) KR_FAIL(KR_ERR_FORMAT, "chat template: a template holds no zero bytes");
     KR_TRY(new_chat(&c));

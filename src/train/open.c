@@ -19,10 +19,10 @@ static kr_status open_data(kr_train *t) {
 static kr_status set_preprocessor(kr_train *t) {
     const json_t *learnt = kr_source_learnt(t->source);
     const char *name;
-    json_t *v, *data = json_object();
+    json_t *v, *data;
     if (!learnt) return KR_OK;
     t->model->preprocessor = json_deep_copy(learnt);
-    bool ok = t->model->preprocessor && json_object_set_new(t->model->preprocessor, "data", data) == 0;
+    bool ok = json_object_set_new(t->model->preprocessor, "data", data = json_object()) == 0; /* takes data in any case */
     json_object_foreach(json_object_get(t->recipe, "data"), name, v) {
         size_t n = strlen(name);
         bool path = (n >= 5 && strcmp(name + n - 5, "paths") == 0) || (n >= 6 && strcmp(name + n - 6, "labels") == 0);

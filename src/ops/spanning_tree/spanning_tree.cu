@@ -7,7 +7,8 @@
 /* Edges of a picture, in the order of their ids. */
 static __device__ __forceinline__ int32_t edge_place(int32_t i, int32_t down, int32_t L, int32_t W) {
     int32_t row = i / W, col = i % W, rows = L / W, all = 2 * W - 1; /* of a full row: W - 1 to the right, W down */
-    return row * all + (row + 1 < rows ? 2 * col + down : col);
+    if (row + 1 == rows) return row * all + col;
+    return row * all + 2 * col + (col + 1 < W ? down : 0); /* the last cell has one edge, down */
 }
 
 template <typename T>

@@ -9,7 +9,7 @@ static void find_stops(chat *c) {
     const char *text;
     for (int i = 0; (text = kr_chat_stop(c->form, i)) && c->n_stop < 8; i++) {
         int32_t tok[2];
-        int64_t n = kr_chat_encode(c->form, c->model, text, -1, tok, 2), k = 0;
+        int64_t n = kr_encode_on(c->model, text, -1, tok, 2), k = 0;
         const char *own = n == 1 ? kr_token_text(c->model, tok[0], &k) : NULL;
         if (own && strcmp(own, text) == 0 && c->n_stop_tok < 8) c->stop_tok[c->n_stop_tok++] = tok[0];
         c->stop[c->n_stop++] = text;
@@ -110,6 +110,10 @@ static void take_usage(chat *c, kr_request *r) {
     c->all_read += c->n_read, c->all_written += c->n_written;
 }
 
+static int64_t encode(const chat *c, const char *text, bool goes_on, int32_t *tok, int64_t cap) {
+    return goes_on ? kr_encode_on(c->model, text, -1, tok, cap) : kr_chat_encode(c->form, c->model, text, -1, tok, cap);
+}
+
 char *local_answer(chat *c, bool *stopped) {
     conversation *v = current(c);
     kr_snapshot *from, *after = NULL;
@@ -118,10 +122,10 @@ char *local_answer(chat *c, bool *stopped) {
     char *text = rendered(c);
     if (!text) return NULL;
     size_t known = start_from(v, text, &from);
-    int64_t n = kr_chat_encode(c->form, c->model, text + known, -1, NULL, 0);
+    int64_t n = encode(c, text + known, from, NULL, 0);
     int32_t *tok = n >= 0 ? malloc(((size_t)n + 1) * sizeof *tok) : NULL;
     if (!tok) return fail(), kr_chat_text_free(text), NULL;
-    kr_chat_encode(c->form, c->model, text + known, -1, tok, n);
+    encode(c, text + known, from, tok, n);
     kr_request_options o = {.prompt = tok, .n_prompt = n, .from = from, .sampler = c->how, .max_tok = c->max_tok, .stop = c->stop, .n_stop = c->n_stop,
                             .stop_tok = c->stop_tok, .n_stop_tok = c->n_stop_tok, .keep_state = true, .no_cache = true};
     o.sampler.seed += (uint64_t)c->n_asked++;

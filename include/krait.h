@@ -91,6 +91,8 @@ KR_API bool kr_model_param(const kr_model *m, int64_t i, const char **name, int 
  * and writes at most cap of them, so a second call can make room.  Negative: a kr_status
  * (KR_ERR_MISSING: the model has no tokenizer that Krait reads). */
 KR_API int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap);
+/* The same for a text that goes on from one that was read: no start token stands before it. */
+KR_API int64_t kr_encode_on(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap);
 /* How many of n bytes are whole UTF-8 characters; up to 3 behind them may be the start of one
  * that the next token ends.  Shows text while it is written without cutting characters. */
 KR_API int64_t kr_utf8_whole(const char *bytes, int64_t n);

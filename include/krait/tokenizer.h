@@ -29,6 +29,8 @@ KR_API int64_t kr_tokenizer_size(const kr_tokenizer *t);
  * kr_status.  Special tokens are found in the text; what the post-processor adds around a
  * text (a start of Llama 3's) is added. */
 KR_API int64_t kr_tokenizer_encode(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap);
+/* A text that goes on from one that was read: nothing is added around it. */
+KR_API int64_t kr_tokenizer_encode_on(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap);
 /* The bytes of a token, as kr_token_text. */
 KR_API const char *kr_tokenizer_text(const kr_tokenizer *t, int32_t tok, int64_t *n_bytes);
 /* The id of a token by its text ("<|endoftext|>"); -1: there is none. */

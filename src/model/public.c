@@ -61,13 +61,20 @@ bool kr_model_param(const kr_model *m, int64_t i, const char **name, int *n_dims
     return true;
 }
 
-int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
-    if (m->tokenizer) return kr_tokenizer_encode(m->tokenizer, text, n_bytes, tok, cap);
+static int64_t encode_bytes(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
     int64_t n = n_bytes < 0 ? (int64_t)strlen(text) : n_bytes;
     if (*m->no_tokenizer) return kr_fail(KR_ERR_MISSING, "this model's tokenizer is not read: %s", m->no_tokenizer);
     if (!kr_model_is_bytes(m)) return kr_fail(KR_ERR_MISSING, "this model has %lld tokens and its folder no tokenizer.json; without one Krait reads bytes (256)", (long long)m->config.vocab_size);
     for (int64_t i = 0; i < n && i < cap; i++) tok[i] = (unsigned char)text[i];
     return n;
+}
+
+int64_t kr_encode(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
+    return m->tokenizer ? kr_tokenizer_encode(m->tokenizer, text, n_bytes, tok, cap) : encode_bytes(m, text, n_bytes, tok, cap);
+}
+
+int64_t kr_encode_on(const kr_model *m, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
+    return m->tokenizer ? kr_tokenizer_encode_on(m->tokenizer, text, n_bytes, tok, cap) : encode_bytes(m, text, n_bytes, tok, cap);
 }
 
 const char *kr_token_text(const kr_model *m, int32_t tok, int64_t *n_bytes) {

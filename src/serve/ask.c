@@ -10,7 +10,6 @@
 #include <sys/random.h>
 
 #include "serve/named.h"
-#include "text/tokenizer.h"
 
 typedef enum field_type { REAL, COUNT, FLAG } field_type;
 enum { COMPLETION = 1, CHAT = 2, BOTH = 3 };
@@ -322,10 +321,14 @@ static bool small_enough(kr_ask *a, const char *param, int64_t n) {
     return true;
 }
 
+static int64_t encode(const kr_ask *a, const char *text, size_t n_bytes, int32_t *tok, int64_t cap) {
+    const kr_server *s = kr_server_of(a->x);
+    if (a->from) return kr_encode_on(s->model, text, (int64_t)n_bytes, tok, cap);
+    return a->chat ? kr_chat_encode(s->opt.chat, s->model, text, (int64_t)n_bytes, tok, cap) : kr_encode(s->model, text, (int64_t)n_bytes, tok, cap);
+}
+
 bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_bytes) {
-    const kr_model *m = kr_server_of(a->x)->model;
-    const kr_chat *chat = a->chat && !a->from ? kr_server_of(a->x)->opt.chat : NULL;
-    int64_t n = chat ? kr_chat_encode(chat, m, text, (int64_t)n_bytes, NULL, 0) : kr_encode(m, text, (int64_t)n_bytes, NULL, 0);
+    int64_t n = encode(a, text, n_bytes, NULL, 0);
     if (n < 0) {
         kr_refuse(a->x, 400, param, "no_tokenizer", "%s; send token ids.", kr_error());
         return false;
@@ -333,12 +336,7 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_by
     if (!small_enough(a, param, n)) return false;
     kr_prompt *p = new_prompt(a, n);
     if (!p) return out_of_memory(a);
-    if (chat) kr_chat_encode(chat, m, text, (int64_t)n_bytes, p->tok, n);
-    else kr_encode(m, text, (int64_t)n_bytes, p->tok, n);
-    if (a->from && m->tokenizer) { /* the text goes on */
-        p->n -= m->tokenizer->n_before + m->tokenizer->n_after;
-        memmove(p->tok, p->tok + m->tokenizer->n_before, (size_t)p->n * sizeof *p->tok);
-    }
+    encode(a, text, n_bytes, p->tok, n);
     return true;
 }
 

@@ -204,7 +204,7 @@ static kr_status encode_normal(sink *s, const unsigned char *p, const unsigned c
     return encode_around(s, &s->t->normalized, p, end, encode_words);
 }
 
-int64_t kr_tokenizer_encode(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) {
+static int64_t encode(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap, bool whole) {
     size_t n = n_bytes < 0 ? strlen(text) : (size_t)n_bytes;
     sink s = {.t = t, .tok = tok, .cap = cap};
     kr_str repaired = {0};
@@ -214,13 +214,16 @@ int64_t kr_tokenizer_encode(const kr_tokenizer *t, const char *text, int64_t n_b
         st = kr_str_status(&repaired);
         text = repaired.text, n = repaired.n;
     }
-    for (int i = 0; i < t->n_before; i++) put(&s, t->before[i]);
+    for (int i = 0; whole && i < t->n_before; i++) put(&s, t->before[i]);
     const unsigned char *p = (const unsigned char *)text;
     if (st == KR_OK) st = encode_around(&s, &t->raw, p, p + n, encode_normal);
-    for (int i = 0; i < t->n_after; i++) put(&s, t->after[i]);
+    for (int i = 0; whole && i < t->n_after; i++) put(&s, t->after[i]);
     kr_str_free(&repaired);
     kr_str_free(&s.normal);
     kr_str_free(&s.spaced);
     kr_mem_free(s.memory);
     return st == KR_OK ? s.n : st;
 }
+
+int64_t kr_tokenizer_encode(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) { return encode(t, text, n_bytes, tok, cap, true); }
+int64_t kr_tokenizer_encode_on(const kr_tokenizer *t, const char *text, int64_t n_bytes, int32_t *tok, int64_t cap) { return encode(t, text, n_bytes, tok, cap, false); }

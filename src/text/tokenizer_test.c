@@ -56,6 +56,12 @@ static void golden_ids(void **state) {
     int32_t end = kr_tokenizer_find(t, "<|endoftext|>");
     assert_true(end >= 0 && kr_tokenizer_is_special(t, end) && !kr_tokenizer_is_special(t, end + 1));
     assert_int_equal(kr_tokenizer_find(t, "no such token"), -1);
+    int32_t ids[8], on[8];
+    t->before = &end, t->n_before = 1, t->after = &end, t->n_after = 1;
+    int64_t whole = kr_tokenizer_encode(t, "snake", -1, ids, 8);
+    assert_true(whole > 2 && ids[0] == end && ids[whole - 1] == end);
+    assert_int_equal(kr_tokenizer_encode_on(t, "snake", -1, on, 8), whole - 2);
+    assert_memory_equal(on, ids + 1, (size_t)(whole - 2) * sizeof *on);
     assert_null(kr_tokenizer_text(t, -1, NULL));
     assert_null(kr_tokenizer_text(t, (int32_t)kr_tokenizer_size(t), NULL));
     json_decref(golden);

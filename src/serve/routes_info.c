@@ -29,6 +29,9 @@ static void append_text(kr_str *to, const char *name, const char *text) {
 
 static void append_number(kr_str *to, const char *name, double x) { kr_str_appendf(to, ",\"%s\":%.15g", name, x); }
 
+/* Where the server's files lie is nobody's business. */
+static const char *base_name(const char *path) { return strrchr(path, '/') ? strrchr(path, '/') + 1 : path; }
+
 static void props(kr_exchange *x) {
     const kr_server *s = kr_server_of(x);
     const kr_config *c = &s->model->config;
@@ -50,7 +53,7 @@ static void props(kr_exchange *x) {
     append_text(to, "eos_token", eos);
     append_number(to, "eos_token_id", (double)c->eos_token_id);
     append_text(to, "chat_template", s->opt.chat ? kr_chat_source(s->opt.chat) : NULL);
-    append_text(to, "chat_template_name", s->opt.chat ? kr_chat_name(s->opt.chat) : NULL);
+    append_text(to, "chat_template_name", s->opt.chat ? base_name(kr_chat_name(s->opt.chat)) : NULL);
     append_number(to, "slots", (double)e.n_slots);
     append_number(to, "max_tokens", (double)s->opt.max_tok);
     append_number(to, "max_prompt_tokens", (double)s->opt.max_prompt);

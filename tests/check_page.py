@@ -461,6 +461,8 @@ MARKDOWN = [
     ("```c\nint a;\n\n  b\n```\nz", "<figure class=\"code\"><figcaption><span>c</span></figcaption><pre tabindex=\"0\"><code>int a;\n\n  b\n</code></pre></figure><p>z</p>"),
     ("~~~\nopen", "<figure class=\"code\"><figcaption><span>text</span></figcaption><pre tabindex=\"0\"><code>open</code></pre></figure>"),
     ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
+    ("# a # b ##  \n## ##", '<h3 class="h1">a # b</h3><h4 class="h2"></h4>'),
+    ("``` a`b\n~~~ c d", '<p>``<code> a</code>b</p><figure class="code"><figcaption><span>c</span></figcaption><pre tabindex="0"><code></code></pre></figure>'),
     ("(see https://e.org/x_(y).)", '<p>(see <a href="https://e.org/x_(y)" rel="noopener noreferrer nofollow" target="_blank">https://e.org/x_(y)</a>.)</p>'),
     ("|a|b|\n|:-:|--:|\n|1|`x\\|y`|", '<div class="wide" tabindex="0" role="group" aria-label="Table"><table><thead><tr><th class="center">a</th><th class="right">b</th></tr></thead>'
      '<tbody><tr><td class="center">1</td><td class="right"><code>x\\|y</code></td></tr></tbody></table></div>'),
@@ -491,6 +493,9 @@ def case_hostile_markdown(p, s):
     rng = random.Random(5)
     texts = [unit * (60000 // len(unit)) for unit in ("*", "_a ", "**a ", "`", "``a`", "[", "![", "[a](", "> ", "- ", "  - a\n", "|a", "|\n|-|\n", "~~", "\\", "<https://",
                                                       "http://a", "***a**", "#", "```\n", "a*b_c`", "[a](http://b", "1. ", "> - 1. ", "(" * 9, "\n")]
+    # lines on which a search that tries again and again never ends
+    texts += ["# " + " #" * 30000 + "x", "# " + " " * 60000 + "x", "#" + "\t" * 60000 + "#" * 60000 + "x", "```" + "a" * 60000 + "`", "```" + " " * 60000 + "`",
+              "a" + " " * 60000 + "b", "|a\n|-" + " " * 60000 + "x", "|a\n" + " " * 60000 + "|-x", "- " * 30000 + "x"]
     texts += ["".join(rng.choice("*_`[]()!<>#-|~\\ \n1.ah") for _ in range(20000)) for _ in range(6)]
     timed = "(make, all) => all.map((text) => { const t = performance.now(); const e = make(text); return [performance.now() - t, e.textContent.length]; })"
     for text, (ms, length) in zip(texts, p.driver.execute_async_script(DRAW % timed, texts)):

@@ -11,12 +11,12 @@ const DEPTH = 8; // lists in quotes in lists: more is drawn flat
 // --- blocks ------------------------------------------------------------------------------------
 // A line is [from, to), places in the source, without its end. A block is { kind, lines, ... }.
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]*)[^`]*$/;
+const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^ {0,3}(#{1,6})(?:\s+|$)/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,3})([-*+]|(\d{1,9})[.)])( {1,4}|$)/;
-const DIVIDER = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+const DASHES = /^:?-+:?$/;
 
 function linesOf(source) {
     const lines = [];
@@ -45,18 +45,28 @@ function blocksOf(lines, text) {
 }
 
 function fence(lines, i, text) {
-    const [, mark, language] = FENCE.exec(text(lines[i]));
+    const [, mark, language] = opening(text(lines[i]));
     const end = new RegExp("^ {0,3}" + mark[0] + "{" + mark.length + ",}\\s*$");
     let last = i + 1;
     while (last < lines.length && !end.test(text(lines[last]))) last++;
     return { kind: "code", language, lines: lines.slice(i + 1, last), used: Math.min(last + 1, lines.length) - i };
 }
-fence.starts = (lines, i, text) => FENCE.test(text(lines[i]));
+fence.starts = (lines, i, text) => opening(text(lines[i])) !== null;
+
+/** [whole, mark, language] of a line that opens a block of code: no "`" stands behind the mark. */
+function opening(line) {
+    const found = FENCE.exec(line), rest = found && line.slice(found[0].length);
+    if (!found || rest.includes("`")) return null;
+    return [...found, /^\S{0,40}/.exec(rest.trimStart())[0]];
+}
 
 function heading(lines, i, text) {
     const line = text(lines[i]), mark = HEADING.exec(line);
-    const to = lines[i][1] - /\s*#*\s*$/.exec(line.slice(mark[0].length))[0].length;
-    return { kind: "heading", level: mark[1].length, lines: [[lines[i][0] + mark[0].length, to]], used: 1 };
+    const inner = line.slice(mark[0].length).trimEnd();
+    let n = inner.length;
+    while (n > 0 && inner[n - 1] === "#") n--;
+    const from = lines[i][0] + mark[0].length;
+    return { kind: "heading", level: mark[1].length, lines: [[from, from + inner.slice(0, n).trimEnd().length]], used: 1 };
 }
 heading.starts = (lines, i, text) => HEADING.test(text(lines[i]));
 
@@ -110,7 +120,12 @@ function table(lines, i, text) {
     return { kind: "table", aligns, rows, lines: [], used: n - i };
 }
 table.starts = (lines, i, text) => text(lines[i]).includes("|") && i + 1 < lines.length && text(lines[i + 1]).includes("|")
-    && DIVIDER.test(text(lines[i + 1])) && cells(lines[i], text).length === cells(lines[i + 1], text).length;
+    && isDivider(text(lines[i + 1])) && cells(lines[i], text).length === cells(lines[i + 1], text).length;
+
+function isDivider(line) {
+    const whole = line.trim(), from = whole.startsWith("|") ? 1 : 0, to = whole.length - (whole.endsWith("|") ? 1 : 0);
+    return whole.slice(from, to).split("|").every((cell) => DASHES.test(cell.trim()));
+}
 
 function alignOf(dashes) {
     if (/^:-*:$/.test(dashes)) return "center";
@@ -254,8 +269,7 @@ function closing(source, mark, from, to) {
 function drawLines(draw, parent, lines, depth) {
     lines.forEach(([from, to], i) => {
         if (i > 0) parent.append(el("br"));
-        const blanks = /\s*$/.exec(draw.source.slice(from, to))[0].length;
-        inline(draw, parent, from, to - blanks, depth);
+        inline(draw, parent, from, from + draw.source.slice(from, to).trimEnd().length, depth);
     });
     return parent;
 }

@@ -387,6 +387,10 @@ def case_export_import(p, s):
             file.write_text(hostile)
             p.one("#file").send_keys(str(file))
             p.wait(lambda: words in p.text("#toast"), "a word about a bad file: " + words)
+    leaf = """const done = arguments[arguments.length - 1];
+        import("/page/store.js").then(({ imported }) => done(["constructor", "__proto__", ["n1"], "n1"].map((leaf) => imported(JSON.stringify({ format: "krait-conversations",
+            conversations: [{ id: "x", leaf, nodes: { n1: { id: "n1", parent: null, role: "user", text: "a" } } }] }))[0].leaf)))"""
+    same(p.driver.execute_async_script(leaf), ["n1"] * 4, "a leaf that is no node's name")
 
 
 def case_full(p, s):
@@ -397,6 +401,12 @@ def case_full(p, s):
     p.wait(lambda: "no room" in p.text("#toast"), "a word that there is no room")
     p.idle()
     same(len(p.replies()), 2, "replies shown although nothing can be kept")
+
+
+def case_no_storage(p, s):
+    p.js("Storage.prototype.setItem = () => { throw new DOMException('no', 'SecurityError'); }")
+    p.send("first")
+    same("no room" in p.text("#toast"), False, "a browser that keeps nothing is called full")
 
 
 # --- what a model may say ---------------------------------------------------------------------------------

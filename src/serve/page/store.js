@@ -114,6 +114,8 @@ function parse(text) {
     }
 }
 
+const FULL = ["QuotaExceededError", "NS_ERROR_DOM_QUOTA_REACHED"]; // the second: older Firefox
+
 /** False if there was no room even after probabilities of the oldest conversations were given up. */
 export function save(conversation, all) {
     const oldest = [...all].sort((a, b) => a.used - b.used);
@@ -121,7 +123,8 @@ export function save(conversation, all) {
         try {
             write(CONVERSATION + conversation.id, JSON.stringify(conversation));
             return true;
-        } catch {
+        } catch (error) {
+            if (!FULL.includes(error.name)) return true; // kept nowhere but in the page, which has it
             const heavy = oldest.shift();
             if (!heavy) return false;
             forgetTokens(heavy);
@@ -192,9 +195,10 @@ function checked(c) {
     }
     for (const node of Object.values(nodes)) if (!reachesStart(nodes, node)) return null;
     const seq = Object.keys(nodes).reduce((most, id) => Math.max(most, Number(id.slice(1))), 0);
+    const leaf = string(c.leaf, 10);
     return {
         id: c.id, title: string(c.title, 200), mode: c.mode === "completion" ? "completion" : "chat", system: string(c.system, 1e6),
-        made: number(c.made, 0), used: number(c.used, 0), seq, leaf: nodes[c.leaf] ? c.leaf : Object.keys(nodes).at(-1) ?? null, nodes,
+        made: number(c.made, 0), used: number(c.used, 0), seq, leaf: Object.hasOwn(nodes, leaf) ? leaf : Object.keys(nodes).at(-1) ?? null, nodes,
     };
 }
 

@@ -59,6 +59,11 @@ function secondsOf(header) {
     return Number.isFinite(s) ? Math.min(Math.max(Math.ceil(s), 1), 3600) : null;
 }
 
+/** What would have been the status, had the answer not begun: its code is a number or, of our server, a word. */
+function statusOf(code) {
+    return code === "shutting_down" ? 503 : Number(code) || 500;
+}
+
 function troubleOf(status, error, after) {
     const detail = typeof error.message === "string" ? error.message : "";
     const make = (kind, title, text) => new Trouble(kind, title, text, { after, detail, status, param: error.param });
@@ -83,7 +88,7 @@ export async function stream(path, body, signal, onevent) {
     const feed = eventReader((data) => {
         if (data === "[DONE]") return true;
         const event = JSON.parse(data);
-        if (event.error) throw troubleOf(Number(event.error.code) || 500, event.error, null);
+        if (event.error) throw troubleOf(statusOf(event.error.code), event.error, null);
         onevent(event);
         return false;
     });

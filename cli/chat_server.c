@@ -166,6 +166,10 @@ static char *request_text(chat *c) {
     json_t *j = json_pack("{s:s, s:o, s:b, s:{s:b}, s:I, s:f, s:f, s:I}", "model", c->server_model, "messages", list, "stream", 1, "stream_options", "include_usage", 1,
                           "max_tokens", (json_int_t)c->max_tok, "temperature", (double)h->temperature, "top_p", h->top_p > 0 ? (double)h->top_p : 1.0,
                           "seed", (json_int_t)h->seed + c->n_asked++);
+    /* OpenAI's own server knows these not, so it is told of them only if they do something */
+    if (h->top_k > 0) json_object_set_new(j, "top_k", json_integer((json_int_t)h->top_k));
+    if (h->min_p > 0) json_object_set_new(j, "min_p", json_real((double)h->min_p));
+    if (h->repetition_penalty != 1) json_object_set_new(j, "repetition_penalty", json_real((double)h->repetition_penalty));
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     char *copy = text ? copied(text, strlen(text)) : NULL;
     void (*give)(void *) = NULL;

@@ -28,7 +28,7 @@ static const char help[] =
     "      --threads N           of the CPU (all)\n"
     "      --device WHERE        cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE          how matrices are held (as the file has them)\n"
-    "      --api-key KEY         for a server (else KRAIT_API_KEY or OPENAI_API_KEY)\n"
+    "      --api-key KEY         for a server (else KRAIT_API_KEY; for https://api.openai.com OPENAI_API_KEY too)\n"
     "      --render TEMPLATE     write what a template makes of --input FILE (JSON: messages, ...; - is stdin), and end\n\n"
     "Ctrl-C stops an answer; Ctrl-D or /quit ends.  A line that ends with \\ goes on in the next one; so do all lines\n"
     "between two lines of \"\"\".  These commands are known, and Tab completes them:\n\n";
@@ -406,10 +406,18 @@ static int render_only(const char *template, const char *input) {
 
 typedef struct options { const char *model, *system, *form, *load, *render, *input; bool no_history; int n_threads; kr_model_options where; } options;
 
+/* The key that others' programs use is for its own server alone. */
+static bool is_openai(const char *url) {
+    static const char own[] = "https://api.openai.com";
+    size_t n = sizeof own - 1;
+    return strncmp(url, own, n) == 0 && (url[n] == 0 || url[n] == '/');
+}
+
 static int start(chat *c, const options *o) {
     struct sigaction a = {.sa_handler = on_interrupt};
     bool remote = strncmp(o->model, "http://", 7) == 0 || strncmp(o->model, "https://", 8) == 0;
     if (remote) c->url = o->model;
+    if (remote && !c->key && is_openai(c->url)) c->key = getenv("OPENAI_API_KEY");
     int bad = remote ? server_open(c) : local_open(c, o->model, &o->where, o->form, o->n_threads);
     sigaction(SIGINT, &a, NULL);
     snprintf(c->fork[0].name, sizeof c->fork[0].name, "main");
@@ -441,7 +449,7 @@ int cmd_chat(int argc, char **argv) {
     char path[4096];
     double x;
     c.tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    c.key = getenv("KRAIT_API_KEY") ? getenv("KRAIT_API_KEY") : getenv("OPENAI_API_KEY");
+    c.key = getenv("KRAIT_API_KEY");
 #define NUMBER(name, min, max) if (!number("chat", name, optarg, min, max, &x)) return EXIT_USAGE
     for (int k; (k = getopt_long(argc, argv, "n:t:h", known_options, NULL)) != -1;) switch (k) {
         case 'h': return fputs(help, stdout), list_commands(stdout), 0;

@@ -70,6 +70,4 @@ void line_close(void);
 const char *command_name(int i);
 const char *setting_name(int i);
 
-/* What was written, in pieces of whole characters. */
-void show(const char *text, size_t n);
 #endif

@@ -95,7 +95,7 @@ static bool follow(chat *c, kr_request *r, buffer *answer, buffer *fed, bool *st
         const char *text = ev.text;
         size_t n = text ? (size_t)ev.n_bytes : 0;
         for (; first && n && (*text == ' ' || *text == '\n'); text++) n--; /* a form may leave the space to the model */
-        if (n) show(text, n), first = false;
+        if (n) show_text(stdout, text, n), first = false;
         add(answer, text, n);
     }
     if (ev.finish == KR_FINISH_ERROR) return fprintf(stderr, "krait: %s\n", kr_request_error(r)), false;

@@ -55,7 +55,7 @@ static void take_event(reply *r, const char *data) {
     const char *text = json_string_value(json_object_get(json_object_get(choice, "delta"), "content"));
     if (text && *text) {
         if (!r->n_answer) r->first = seconds();
-        show(text, strlen(text));
+        show_text(stdout, text, strlen(text));
         append(&r->answer, &r->n_answer, text, strlen(text));
     }
     if (json_is_object(usage)) {
@@ -124,8 +124,11 @@ static int refuse(chat *c, const reply *r, CURLcode code, long status) {
     take_error(&said, j);
     json_decref(j);
     const char *why = *r->error ? r->error : *said.error ? said.error : code != CURLE_OK ? curl_easy_strerror(code) : "it gave no answer";
-    if (status >= 400) fprintf(stderr, "krait chat: %s answered %ld: %s\n", c->url, status, why);
-    else fprintf(stderr, "krait chat: %s: %s\n", c->url, why);
+    fprintf(stderr, "krait chat: %s", c->url);
+    if (status >= 400) fprintf(stderr, " answered %ld", status);
+    fputs(": ", stderr);
+    show_text(stderr, why, strlen(why));
+    fputc('\n', stderr);
     return EXIT_FAILED;
 }
 

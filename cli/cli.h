@@ -39,6 +39,11 @@ int fail(void);
 int misuse(const char *command, const char *fmt, ...);
 /* A number from an option; false (and said) unless it is one in [min, max]. */
 bool number(const char *command, const char *option, const char *text, double min, double max, double *out);
+/* What a model, a server or a file says, in pieces of whole characters.  On a terminal nothing of it is a command to
+ * that: control characters but newlines and tabs, and bytes that are no UTF-8, are shown as "^[" or U+FFFD. */
+void show_text(FILE *to, const char *text, size_t n);
+/* How many bytes the UTF-8 character has that text[0, n) begins with; 0: it begins with none. */
+size_t utf8_letter(const char *text, size_t n);
 /* "1.50 GB", "3.2M", "2:05" into a buffer of 32. */
 const char *human_bytes(int64_t n, char to[32]);
 const char *human_count(double n, char to[32]);

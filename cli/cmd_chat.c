@@ -54,11 +54,6 @@ char *copied(const char *text, size_t n) {
 
 conversation *current(chat *c) { return &c->fork[c->at]; }
 
-void show(const char *text, size_t n) {
-    fwrite(text, 1, n, stdout);
-    fflush(stdout);
-}
-
 /* --- conversations ------------------------------------------------------------------------- */
 
 static void drop_message(message *m) {
@@ -122,13 +117,8 @@ static bool take_back(conversation *v, char **said) {
 
 /* Bytes that are no UTF-8 become "?": a model may write any, but JSON holds none. */
 static void mend(char *text) {
-    for (unsigned char *p = (unsigned char *)text; *p;) {
-        int n = *p < 0x80 ? 1 : *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3 : *p >= 0xF0 && *p < 0xF5 ? 4 : 0, k = 1;
-        while (k < n && (p[k] & 0xC0) == 0x80) k++;
-        bool bad = k != n || (n == 3 && ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] >= 0xA0))) || (n == 4 && ((*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] >= 0x90)));
-        if (bad) *p++ = '?';
-        else p += n;
-    }
+    for (size_t i = 0, n = strlen(text), k; i < n; i += k ? k : 1)
+        if ((k = utf8_letter(text + i, n - i)) == 0) text[i] = '?';
 }
 
 static bool answer(chat *c) {
@@ -171,7 +161,10 @@ static bool do_retry(chat *c, char *rest) {
 static bool do_system(chat *c, char *rest) {
     conversation *v = current(c);
     bool has = v->n && strcmp(v->m[0].role, "system") == 0;
-    if (!*rest) return printf("%s\n", has ? v->m[0].content : "There is no system message."), true;
+    if (!*rest) {
+        const char *text = has ? v->m[0].content : "There is no system message.";
+        return show_text(stdout, text, strlen(text)), printf("\n"), true;
+    }
     forget_states(v);
     if (has) {
         drop_message(&v->m[0]);
@@ -379,7 +372,7 @@ static void on_interrupt(int sig) {
 static void greet(const chat *c, const char *name) {
     char n[32];
     if (!c->tty) return;
-    if (c->url) printf("%s at %s.", c->server_model, c->url);
+    if (c->url) show_text(stdout, c->server_model, strlen(c->server_model)), printf(" at %s.", c->url);
     else {
         kr_model_info i;
         bool told = kr_model_describe_file(&i, name, 1, 1, false) == KR_OK;

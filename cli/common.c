@@ -8,9 +8,33 @@
 
 #include "cli.h"
 
+size_t utf8_letter(const char *text, size_t n) {
+    const unsigned char *p = (const unsigned char *)text;
+    size_t size = *p < 0x80 ? 1 : *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3 : *p >= 0xF0 && *p < 0xF5 ? 4 : 0, k = 1;
+    while (k < size && k < n && (p[k] & 0xC0) == 0x80) k++;
+    bool bad = k != size || (size == 3 && ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] >= 0xA0))) || (size == 4 && ((*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] >= 0x90)));
+    return bad ? 0 : size;
+}
+
+void show_text(FILE *to, const char *text, size_t n) {
+    bool tty = isatty(fileno(to));
+    if (!tty) fwrite(text, 1, n, to);
+    for (size_t i = 0, k; tty && i < n; i += k ? k : 1) {
+        unsigned char b = (unsigned char)text[i];
+        k = utf8_letter(text + i, n - i);
+        if ((b < 0x20 && b != '\n' && b != '\t') || b == 0x7F) fprintf(to, "^%c", b ^ 0x40);
+        else if (k == 0 || (b == 0xC2 && (unsigned char)text[i + 1] < 0xA0)) fputs("\xEF\xBF\xBD", to);
+        else fwrite(text + i, 1, k, to);
+    }
+    fflush(to);
+}
+
 int fail(void) {
     const char *why = kr_error();
-    fprintf(stderr, "krait: %s\n", *why ? why : "failed");
+    if (!*why) why = "failed";
+    fputs("krait: ", stderr);
+    show_text(stderr, why, strlen(why)); /* may cite a file */
+    fputc('\n', stderr);
     return EXIT_FAILED;
 }
 

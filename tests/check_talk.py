@@ -6,6 +6,7 @@
 The terminal is a pty, the model one of 20 KB that was trained for a moment; what it says is nonsense, but always the same.
 """
 import errno
+import http.server
 import json
 import os
 import pty
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 krait = os.path.abspath(os.path.join(sys.argv[1], "krait"))
@@ -185,6 +187,60 @@ def server():
     check(code == 3 and url in err, "a server that is gone", err)
 
 
+def hostile_server():
+    """What a server says is text to a terminal; what is private goes to the one it is meant for."""
+    bad_text = "a\x1b]0;owned\x07b\x9b2Jc\x7f\r\t\u00e9\n"
+    asked, keys = [], []
+
+    class Hostile(http.server.BaseHTTPRequestHandler):
+        def say(self, status, body):
+            keys.append(self.headers.get("Authorization"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.say(200, json.dumps({"data": [{"id": "id" + bad_text}]}).encode())
+
+        def do_POST(self):
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            if len(asked) > 1:
+                self.say(400, json.dumps({"error": {"message": "why" + bad_text}}).encode())
+            else:
+                self.say(200, b"data: " + json.dumps({"choices": [{"delta": {"content": "said" + bad_text}}]}).encode() + b"\n\ndata: [DONE]\n\n")
+
+        def log_message(self, *args):
+            pass
+
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.server_port}"
+    env["OPENAI_API_KEY"] = "sk-not-for-you"
+    saved = os.path.join(tmp.name, "hostile.json")
+    with open(saved, "w") as f:
+        json.dump({"messages": [{"role": "system", "content": "sys" + bad_text}]}, f)
+    t = Terminal(url, "--load", saved, "--top-k", "5", "--min-p", "0.25", "--repetition-penalty", "1.5")
+    seen = t.until("/help says") + t.until("1 messages from")
+    for line, wait in (("/system", "sysa"), ("one", "saida"), ("two", "whya")):
+        t.until("> ")
+        t.type(line + "\n")
+        seen += t.until(wait) + t.until("c\\^\\?\\^M")
+    t.type("\x04")
+    t.end()
+    check(seen.count("a^[]0;owned^Gb\ufffd2Jc^?^M") == 4 and not re.search("\x1b\\]|\x07|\x9b", seen), "escapes are not the terminal's", seen)
+    check(set(keys) == {None}, "OPENAI_API_KEY is OpenAI's alone", keys)
+    check((asked[0].get("top_k"), asked[0].get("min_p"), asked[0].get("repetition_penalty")) == (5, 0.25, 1.5), "samplers go along", asked[:1])
+    asked.clear()
+    env["KRAIT_API_KEY"] = "mine"
+    out = piped(["one"], where=url)[1]
+    check(bad_text.strip("\n") in out, "a script gets what was said", out)
+    check(keys[-1] == "Bearer mine", "KRAIT_API_KEY is sent", keys)
+    check(not {"top_k", "min_p", "repetition_penalty"} & set(asked[0]), "what does nothing is not sent", asked)
+    del env["KRAIT_API_KEY"], env["OPENAI_API_KEY"]
+    listener.shutdown()
+
+
 def default_model():
     """The model that comes with Krait, as the program finds it by itself."""
     p = subprocess.run([krait, "chat", "-t", "0"], input=b"Hello\n/undo\nWhat is the opposite of hot?\n/undo\nMy name is Nora.\nWhat is my name?\n", capture_output=True, env=env, timeout=300)
@@ -197,6 +253,8 @@ default_model()
 scripts()
 probe = subprocess.run(["ldd", krait], capture_output=True).stdout
 terminal(b"libedit" in probe)
-if b"libcurl" in probe and b"microhttpd" in probe:
-    server()
+if b"libcurl" in probe:
+    hostile_server()
+    if b"microhttpd" in probe:
+        server()
 sys.exit(1 if bad else 0)

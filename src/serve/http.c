@@ -21,6 +21,7 @@ void kr_http_stop(kr_http *h) { (void)h; }
 void kr_http_free(kr_http *h) { (void)h; }
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
+bool kr_exchange_gone(const kr_exchange *x) { return (void)x, true; }
 void kr_exchange_wake(kr_exchange *x) { (void)x; }
 void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) { (void)x, (void)work; }
 #else
@@ -59,14 +60,15 @@ typedef struct line {
 typedef struct kr_exchange_inside {
     struct MHD_Connection *c;
     line *line;
-    bool begun, refused, too_large, dispatched, suspended, ready, done, gone, told_gone, dead;
+    bool begun, refused, too_large, dispatched, suspended, ready, done, told_gone, dead, closed, aborted;
+    bool busy;                /* a worker has it; only the loop says so, and unsays it */
+    atomic_bool gone;         /* its client left */
     size_t sent;              /* of out, to the client */
     int64_t all_sent, held;   /* held: bytes of the body counted in http->bodies */
     double waits_since;       /* for something to send */
     int status;
     char from[48], text[24];
     void (*work)(kr_exchange *x);
-    atomic_bool busy;         /* a worker has it */
     atomic_bool woken;        /* it is in the list of news, or about to be */
     kr_exchange *next_news, *next_work, *next, *prev;
 } inside;
@@ -84,7 +86,7 @@ struct kr_http {
     atomic_llong n_lines;
     pthread_mutex_t lock;     /* of the work below */
     pthread_cond_t some;
-    kr_exchange *work, **work_end;
+    kr_exchange *work, **work_end, *finished; /* finished: a worker is done with them */
     bool closing;
     pthread_t *worker;
     int n_workers;
@@ -94,6 +96,7 @@ struct kr_http {
 /* --- what handlers ask ------------------------------------------------------------------------------ */
 
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_HEADER_KIND, name); }
+bool kr_exchange_gone(const kr_exchange *x) { return atomic_load(&x->in->gone); }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_GET_ARGUMENT_KIND, name); }
 
 static void ring(const kr_http *h) {
@@ -117,7 +120,7 @@ void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) {
     kr_http *h = x->http;
     x->in->work = work;
     x->in->next_work = NULL;
-    atomic_store(&x->in->busy, true);
+    x->in->busy = true;
     pthread_mutex_lock(&h->lock);
     *h->work_end = x;
     h->work_end = &x->in->next_work;
@@ -135,9 +138,10 @@ static void *work(void *arg) {
         if (!(h->work = x->in->next_work)) h->work_end = &h->work;
         pthread_mutex_unlock(&h->lock);
         x->in->work(x);
-        atomic_store(&x->in->busy, false);
-        kr_exchange_wake(x);
         pthread_mutex_lock(&h->lock);
+        x->in->next_work = h->finished;
+        h->finished = x; /* from here on the loop's: it may be freed at once */
+        ring(h);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;
@@ -241,19 +245,13 @@ static void write_log(kr_exchange *x, bool aborted) {
     kr_str_free(&s);
 }
 
-static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, enum MHD_RequestTerminationCode why) {
-    kr_http *h = cls;
-    kr_exchange *x = *con_cls;
-    inside *in = x ? x->in : NULL;
-    (void)c;
-    if (!x) return;
-    *con_cls = NULL;
-    bool aborted = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || (in->gone && !in->done);
+/* Neither a connection nor a worker has it any more. */
+static void end_exchange(kr_exchange *x) {
+    kr_http *h = x->http;
+    inside *in = x->in;
     if (x->drop) x->drop(x);
-    if (in->begun && h->o.seen) h->o.seen(x, in->status, in->all_sent, aborted);
-    if (in->begun && h->o.log) write_log(x, aborted);
-    in->line->x = NULL;
-    in->line->since = kr_now(), in->line->allowed = h->o.idle_s;
+    if (in->begun && h->o.seen) h->o.seen(x, in->status, in->all_sent, in->aborted);
+    if (in->begun && h->o.log) write_log(x, in->aborted);
     h->bodies -= in->held;
     kr_str_free(&x->body);
     kr_str_free(&x->out);
@@ -262,6 +260,22 @@ static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, 
     else h->all = in->next;
     if (atomic_load(&in->woken)) in->dead = true; /* in the list of news: freed when it comes up */
     else free_exchange(x);
+}
+
+static void close_exchange(void *cls, struct MHD_Connection *c, void **con_cls, enum MHD_RequestTerminationCode why) {
+    kr_exchange *x = *con_cls;
+    inside *in = x ? x->in : NULL;
+    (void)cls, (void)c;
+    if (!x) return;
+    *con_cls = NULL;
+    in->aborted = why != MHD_REQUEST_TERMINATED_COMPLETED_OK || (in->gone && !in->done);
+    in->line->x = NULL;
+    in->line->since = kr_now(), in->line->allowed = x->http->o.idle_s;
+    in->line = NULL;
+    in->closed = true;
+    in->suspended = false;
+    if (in->busy) in->gone = true; /* a worker still uses it: see take_finished */
+    else end_exchange(x);
 }
 
 static ssize_t give(void *cls, uint64_t pos, char *buf, size_t max) {
@@ -313,7 +327,7 @@ static enum MHD_Result answer(kr_exchange *x) {
 /* The loop's look at an exchange that had news. */
 static void look_at(kr_exchange *x) {
     inside *in = x->in;
-    if (atomic_load(&in->busy) || !in->dispatched) return;
+    if (in->busy || in->closed || !in->dispatched) return;
     if (!x->body.text) x->http->bodies -= in->held, in->held = 0;
     if (in->gone && !in->told_gone) {
         in->told_gone = true;
@@ -321,7 +335,7 @@ static void look_at(kr_exchange *x) {
     }
     if (!in->done) {
         if (!x->step || x->step(x)) in->done = true;
-        else if (atomic_load(&in->busy)) return;
+        else if (in->busy) return;
     }
     if (x->stream && (int64_t)(x->out.n - in->sent) > x->http->o.max_unsent && !in->gone) { /* it does not read */
         in->gone = in->told_gone = true;
@@ -387,7 +401,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
             kr_exchange_work(x, x->route->run);
         }
     }
-    if (in->ready && !atomic_load(&in->busy)) return answer(x);
+    if (in->ready && !in->busy) return answer(x);
     in->suspended = true;
     in->waits_since = kr_now();
     MHD_suspend_connection(in->c);
@@ -395,6 +409,20 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
 }
 
 /* --- the loop --------------------------------------------------------------------------------------------- */
+
+/* What workers are done with; `last`: nothing is begun any more. */
+static void take_finished(kr_http *h, bool last) {
+    pthread_mutex_lock(&h->lock);
+    kr_exchange *x = h->finished, *next;
+    h->finished = NULL;
+    pthread_mutex_unlock(&h->lock);
+    for (; x; x = next) {
+        next = x->in->next_work;
+        x->in->busy = false;
+        if (x->in->closed) end_exchange(x);
+        else if (!last) look_at(x);
+    }
+}
 
 static void take_news(kr_http *h) {
     for (kr_exchange *x = atomic_exchange(&h->news, NULL), *next; x; x = next) {
@@ -424,7 +452,7 @@ static void tick(kr_http *h) {
             shutdown(l->fd, SHUT_RDWR);
         }
     for (kr_exchange *x = h->all; x; x = x->in->next)
-        if (x->in->status && x->stream && x->in->suspended && !x->in->done && now - x->in->waits_since > 15 && strcmp(x->type, "text/event-stream") == 0 && !atomic_load(&x->in->busy)) {
+        if (x->in->status && x->stream && x->in->suspended && !x->in->done && now - x->in->waits_since > 15 && strcmp(x->type, "text/event-stream") == 0 && !x->in->busy) {
             kr_str_append(&x->out, ": still at it\n\n"); /* a comment, so that nobody between takes silence for the end */
             kr_exchange_wake(x);
         }
@@ -454,6 +482,7 @@ static void turn(kr_http *h, double next_tick) {
             (void)got;
         } else if (e[i].data.ptr) left(e[i].data.ptr);
     }
+    take_finished(h, false);
     take_news(h);
     MHD_run(h->daemon);
 }
@@ -631,6 +660,7 @@ void kr_http_free(kr_http *h) {
     pthread_cond_broadcast(&h->some);
     pthread_mutex_unlock(&h->lock);
     for (int i = 0; i < h->n_workers; i++) pthread_join(h->worker[i], NULL);
+    take_finished(h, true);
     for (kr_exchange *x = h->all; x; x = x->in->next) { /* a suspended connection is not closed */
         x->in->gone = true;
         if (x->in->suspended) MHD_resume_connection(x->in->c), x->in->suspended = false;

@@ -76,9 +76,12 @@ struct kr_exchange {
 /* --- for handlers ------------------------------------------------------------------------------ */
 
 static inline const char *kr_exchange_param(const kr_exchange *x, int i) { return x->param[i]; }
-/* NULL: there is none. */
+/* NULL: there is none.  For a route's own function, as the connection may close while others run. */
 const char *kr_exchange_header(const kr_exchange *x, const char *name);
 const char *kr_exchange_query(const kr_exchange *x, const char *name);
+/* Has the client left, or the server no more time?  From any thread: for those who work long on a worker, where x->gone is
+ * not called. */
+bool kr_exchange_gone(const kr_exchange *x);
 /* One more header of the answer; of more than KR_HTTP_HEADERS the last is lost. */
 void kr_exchange_set(kr_exchange *x, const char *name, const char *fmt, ...) KR_PRINTF(3, 4);
 /* Has step called soon; from any thread, until drop. */

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "infer/grammar.h"
 
-enum { MAX_SCHEMA_DEPTH = 64, MAX_GBNF = 1 << 20, MAX_REFS = 512, MAX_MERGES = 10000 };
+enum { MAX_SCHEMA_DEPTH = 64, MAX_GBNF = 1 << 20, MAX_REFS = 512, MAX_MERGES = 10000, MAX_COMPARED = 1000000 };
 
 static const char basics[] =
     "ws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n"
@@ -38,6 +38,7 @@ typedef struct converter {
     kr_str out;
     const json_t *root;
     int n_rules, n_refs, n_merges;
+    size_t n_compared;          /* of values, by the checks of oneOf */
     named_ref ref[MAX_REFS];
     json_t *made;               /* schemas that were put together here, until the end */
 } converter;
@@ -432,45 +433,69 @@ static const char *type_of(const json_t *s) {
     return type ? json_string_value(type) : implied_type(s);
 }
 
+/* Checks of oneOf go by pairs, so they are counted; false: too many, and all that asks further fails too. */
+static bool spend(converter *c, size_t n) { return (c->n_compared += n) <= MAX_COMPARED; }
+
+/* What a value costs to compare, about. */
+static size_t weight(const json_t *j) {
+    size_t n = 1 + json_string_length(j) / 64, i;
+    const char *key;
+    json_t *value;
+    json_array_foreach((json_t *)j, i, value) n += weight(value);
+    json_object_foreach((json_t *)j, key, value) n += 1 + weight(value);
+    return n;
+}
+
 /* No value is among both. */
-static bool differ_in_values(const json_t *a, const json_t *b) {
+static bool differ_in_values(converter *c, const json_t *a, const json_t *b) {
     const json_t *only[2] = {get(a, "const"), get(b, "const")}, *list[2] = {get(a, "enum"), get(b, "enum")};
     size_t n = only[0] ? 1 : json_array_size(list[0]), m = only[1] ? 1 : json_array_size(list[1]);
+    if (n == 0 || m == 0) return false;
+    size_t left = weight(only[0] ? only[0] : list[0]), right = weight(only[1] ? only[1] : list[1]);
+    if (!spend(c, left + right + (m * left < n * right ? m * left : n * right))) return false;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < m; k++)
             if (json_equal(only[0] ? only[0] : json_array_get(list[0], i), only[1] ? only[1] : json_array_get(list[1], k))) return false;
-    return n > 0 && m > 0;
+    return true;
 }
 
 /* Objects that must have a property which the other cannot have as it is there. */
-static bool differ_in_property(const converter *c, const json_t *a, const json_t *b) {
+static bool differ_in_property(converter *c, const json_t *a, const json_t *b) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)get(a, "properties"), key, value) {
         const json_t *other = get(get(b, "properties"), key), *mine = target_of(c, value);
+        if (!spend(c, 1 + json_array_size(get(a, "required")) + json_array_size(get(b, "required")))) return false;
         if (!is_required(a, key)) continue;
         if (!other && json_is_false(get(b, "additionalProperties"))) return true;
-        if (other && is_required(b, key) && mine && (other = target_of(c, other)) && differ_in_values(mine, other)) return true;
+        if (other && is_required(b, key) && mine && (other = target_of(c, other)) && differ_in_values(c, mine, other)) return true;
     }
     return false;
 }
 
-static bool cannot_both(const converter *c, const json_t *a, const json_t *b) {
+static bool cannot_both(converter *c, const json_t *a, const json_t *b) {
+    const json_t *ref[2] = {get(a, "$ref"), get(b, "$ref")};
+    size_t cost = 1;
+    for (int i = 0; i < 2; i++)
+        if (ref[i]) cost += 4 + json_string_length(ref[i]) / 8;
+    if (!spend(c, cost)) return false;
     a = target_of(c, a), b = target_of(c, b);
     if (!a || !b) return false;
     const char *x = type_of(a), *y = type_of(b);
     bool numbers = x && y && (strcmp(x, "number") == 0 || strcmp(x, "integer") == 0) && (strcmp(y, "number") == 0 || strcmp(y, "integer") == 0);
     if (x && y && get(a, "type") && get(b, "type") && strcmp(x, y) != 0 && !numbers) return true;
-    if (differ_in_values(a, b)) return true;
+    if (differ_in_values(c, a, b)) return true;
     bool objects = x && y && get(a, "type") && get(b, "type") && strcmp(x, "object") == 0 && strcmp(y, "object") == 0;
     return objects && (differ_in_property(c, a, b) || differ_in_property(c, b, a));
 }
 
-static kr_status check_one_of(const converter *c, const json_t *list) {
+static kr_status check_one_of(converter *c, const json_t *list) {
     for (size_t i = 0; i < json_array_size(list); i++)
-        for (size_t k = 0; k < i; k++)
-            if (!cannot_both(c, json_array_get(list, k), json_array_get(list, i)))
-                KR_FAIL(KR_ERR_CONFIG, "a value may fit the schema's oneOf twice (%zu and %zu): tell them apart by type, or by const in a required property; or write anyOf", k + 1, i + 1);
+        for (size_t k = 0; k < i; k++) {
+            if (cannot_both(c, json_array_get(list, k), json_array_get(list, i))) continue;
+            if (c->n_compared > MAX_COMPARED) KR_FAIL(KR_ERR_CONFIG, "telling the choices of the schema's oneOf apart takes more than %d comparisons; write anyOf, or fewer values", MAX_COMPARED);
+            KR_FAIL(KR_ERR_CONFIG, "a value may fit the schema's oneOf twice (%zu and %zu): tell them apart by type, or by const in a required property; or write anyOf", k + 1, i + 1);
+        }
     return KR_OK;
 }
 

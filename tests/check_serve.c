@@ -359,8 +359,19 @@ static void test_refusals(void **state) {
     memset(deep, '[', 100000), deep[100000] = 0;
     refused_by(once(&b, "POST", "/v1/completions", "", deep), 400, "invalid_json", NULL);
     free(deep);
+    /* choices whose values are to be compared by pairs */
+    kr_str schema = {0};
+    for (int k = 0; k < 2; k++) {
+        kr_str_append(&schema, k ? "]},{\"enum\":[" : "{\"prompt\":\"a\",\"json_schema\":{\"oneOf\":[{\"enum\":[");
+        for (int i = 0; i < 1500; i++) kr_str_appendf(&schema, "%s%d", i ? "," : "", 2 * i + k);
+    }
+    kr_str_append(&schema, "]}]}}");
+    answer a = once(&b, "POST", "/v1/completions", "", schema.text);
+    assert_non_null(strstr(a.body, "comparisons"));
+    refused_by(a, 400, "invalid_value", "json_schema");
+    kr_str_free(&schema);
     /* what says nothing is taken */
-    answer a = post(&b, "/v1/completions", "{'prompt': 'a', 'model': 'small', 'echo': false, 'suffix': null, 'best_of': 1, 'user': 'u', 'stop': null, 'logit_bias': {}, 'max_tokens': 3, 'tools': []}");
+    a = post(&b, "/v1/completions", "{'prompt': 'a', 'model': 'small', 'echo': false, 'suffix': null, 'best_of': 1, 'user': 'u', 'stop': null, 'logit_bias': {}, 'max_tokens': 3, 'tools': []}");
     assert_int_equal(a.status, 200);
     forget(&a);
     end(&b);
@@ -500,6 +511,9 @@ static void test_http(void **state) {
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"), 403);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n"), 403);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: LOCALHOST:8080\r\n\r\n"), 200);
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: 127.evil.example\r\n\r\n"), 403);
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1.evil.example:8080\r\n\r\n"), 403);
+    assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: 127.0.0.2:8080\r\n\r\n"), 200);
     assert_true(status_of(&b, "\x16\x03\x01\x02garbage\r\n\r\n") != 200);
     kr_str s = {0}; /* more in chunks than is taken, more headers than are */
     kr_str_append(&s, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");

@@ -1,6 +1,7 @@
 /* gate.c - who may ask what: API keys, origins, routes. */
 #include "serve/gate.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -40,6 +41,17 @@ static bool is_local(const char *name) {
     return (n == 9 && (strncasecmp(name, "localhost", n) == 0 || strncmp(name, "127.0.0.1", n) == 0)) || (n == 5 && strncmp(name, "[::1]", n) == 0);
 }
 
+/* 127.x.y.z, perhaps with a port: a number, which no name server can point elsewhere. */
+static bool is_loopback_number(const char *host) {
+    char number[INET_ADDRSTRLEN];
+    struct in_addr a;
+    size_t n = strcspn(host, ":");
+    if (n >= sizeof number) return false;
+    memcpy(number, host, n);
+    number[n] = 0;
+    return inet_pton(AF_INET, number, &a) == 1 && ntohl(a.s_addr) >> 24 == 127;
+}
+
 /* Is an origin "scheme://host[:port]" of the name that the request went to, or on a loopback server a name of this machine? */
 static bool own_origin(const kr_gate *g, const char *origin, const char *host) {
     const char *at = strstr(origin, "://");
@@ -53,7 +65,7 @@ static bool own_origin(const kr_gate *g, const char *origin, const char *host) {
 static bool allow_origin(kr_exchange *x, const kr_gate *g) {
     const char *origin = kr_exchange_header(x, "Origin"), *host = kr_exchange_header(x, "Host");
     /* nor may one whose name was made to point here, which to the browser is ours */
-    if (g->loopback && !g->o->unix_path && !g->o->n_keys && !g->o->cors && host && !is_local(host) && strncmp(host, "127.", 4) != 0) {
+    if (g->loopback && !g->o->unix_path && !g->o->n_keys && !g->o->cors && host && !is_local(host) && !is_loopback_number(host)) {
         kr_refuse(x, 403, NULL, "host_not_allowed", "This server is for this machine; it is not called %.100s (an API key, or krait serve --cors, lets it be).", host);
         return false;
     }

@@ -68,7 +68,7 @@ static bool spell_infinities(kr_str *to, const char *text, size_t n) {
 
 static json_t *read_text(const char *text, size_t n, json_error_t *e) {
     json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, e);
-    if (j || ours.starved) return j;
+    if (j || ours.starved || !memmem(text, n, "Infinity", 8)) return j;
     kr_str s = {0};
     json_error_t other;
     if (spell_infinities(&s, text, n) && !s.failed) j = json_loadb(kr_str_text(&s), s.n, JSON_REJECT_DUPLICATES, &other);

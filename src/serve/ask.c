@@ -278,12 +278,16 @@ static bool read_stream_options(kr_ask *a) {
     return true;
 }
 
-bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat) {
+bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat) { return kr_ask_open_body(a, x, chat, kr_exchange_json(x)); }
+
+bool kr_ask_open_body(kr_ask *a, kr_exchange *x, bool chat, json_t *body) {
     const kr_server *s = kr_server_of(x);
-    *a = (kr_ask){.x = x, .chat = chat, .most = s->opt.max_n};
-    if (!(a->body = kr_exchange_json(x))) return false;
+    *a = (kr_ask){.x = x, .chat = chat, .most = s->opt.max_n, .body = body};
+    if (!body) return false;
     if (!kr_ask_model(a) || !read_fields(a) || !read_stops(a) || !read_bias(a) || !read_stream_options(a)) return false;
-    if (a->max_tokens > s->opt.max_tok) REFUSE(a, "max_tokens", "max_tokens is %lld, more than the %lld that this server writes at most.", (long long)a->max_tokens, (long long)s->opt.max_tok);
+    const char *most = json_number_value(get(a, "max_tokens")) > (double)s->opt.max_tok || !chat ? "max_tokens" : "max_completion_tokens";
+    if (a->max_tokens > s->opt.max_tok) REFUSE(a, most, "%s is %lld, more than the %lld that this server writes at most.", most, (long long)a->max_tokens, (long long)s->opt.max_tok);
+    a->max_tokens_given = a->max_tokens >= 0;
     if (a->max_tokens < 0) a->max_tokens = chat || s->opt.max_tok < 16 ? s->opt.max_tok : 16; /* OpenAI's defaults */
     if (a->n > a->most) REFUSE(a, "n", "n is %lld, more than the %lld answers that this server gives at most.", (long long)a->n, (long long)a->most);
     if (chat && a->n_top >= 0 && !a->logprobs) REFUSE(a, "top_logprobs", "top_logprobs goes with logprobs: true.");

@@ -18,7 +18,7 @@ typedef struct kr_ask {
     double temperature, top_p, min_p, typical_p, top_n_sigma, xtc_probability, xtc_threshold, repetition_penalty, frequency_penalty,
         presence_penalty, mirostat_tau, mirostat_eta, dry_multiplier, dry_base;
     int64_t top_k, min_tokens, dry_allowed_length, dry_penalty_last_n, n, max_tokens, seed, n_top;
-    bool continue_final, stream, include_usage, logprobs, ignore_eos, cache_prompt;
+    bool max_tokens_given, continue_final, stream, include_usage, logprobs, ignore_eos, cache_prompt;
     /* and what needs looking at */
     const char **stop;
     int64_t n_stop;
@@ -35,6 +35,8 @@ typedef struct kr_ask {
 /* Reads all fields but the prompt (kr_ask_prompt, or messages); false: refused already.
  * Close it either way. */
 bool kr_ask_open(kr_ask *a, kr_exchange *x, bool chat);
+/* The same of a body that was read already, and now is the ask's. */
+bool kr_ask_open_body(kr_ask *a, kr_exchange *x, bool chat, json_t *body);
 void kr_ask_close(kr_ask *a);
 /* The `prompt` of a completion: a text, token ids, or a list of either. */
 bool kr_ask_prompts(kr_ask *a, const char *param);

@@ -311,8 +311,24 @@ static void forget_question(kr_ask *a) {
     kr_str_free(&a->x->body);
 }
 
+enum { MOST_WHOLE = 1 << 22 };
+
+/* An answer that is not streamed is kept until its end, with all its logprobs. */
+static bool bounded(kr_ask *a) {
+    int64_t each = a->n_prompt * a->n * (a->logprobs ? a->n_top + 1 : 1), most = MOST_WHOLE / each;
+    if (a->stream || a->max_tokens <= most) return true;
+    if (most > 0 && !a->max_tokens_given) return a->max_tokens = most, true;
+    kr_refuse(a->x, 400, "max_tokens", "invalid_value", "The whole answer may have %lld times %lld tokens and logprobs, more than the %d that are kept at most; ask for fewer, or with stream: true.",
+              (long long)a->max_tokens, (long long)each, MOST_WHOLE);
+    return false;
+}
+
 void kr_reply_start(kr_ask *a) {
     kr_exchange *x = a->x;
+    if (!bounded(a)) {
+        kr_ask_close(a);
+        return;
+    }
     if (a->save_state && a->n_prompt * a->n != 1) {
         kr_refuse(x, 400, "save_state", "invalid_value", "save_state keeps the end of one answer, and %lld are asked for.", (long long)(a->n_prompt * a->n));
         kr_ask_close(a);

@@ -29,8 +29,10 @@ static const char help[] =
     "      --max-tokens N      most that a request may have written (4096)\n"
     "      --max-prompt N      most tokens of a prompt (4000000)\n"
     "      --max-n N           most answers to one request (64)\n"
+    "      --max-embed N       most tokens of a request for embeddings (65536)\n"
     "      --states FOLDER     keeps named states there: /v1/states, \"state\" and \"save_state\" in requests (none)\n"
-    "      --states-mb N       of all of them (8192); then a new one is refused, or with\n"
+    "      --states-mb N       of all of them (8192)\n"
+    "      --states-max N      names (100000); where one of the two does not suffice a new state is refused, or with\n"
     "      --states-forget     those used longest ago go\n"
     "How it runs\n"
     "      --slots N           sequences at once (8); each takes the memory of a state\n"
@@ -133,7 +135,7 @@ static int run(setup *s, char *path) {
 static const struct { const char *name; size_t at; double min, max; enum { WHOLE, INT, SECONDS } type; double unit; } numbers[] = {
 #define OPTION(name, field, min, max, type, unit) {name, offsetof(kr_server_options, field), min, max, type, unit}
     OPTION("port", port, 0, 65535, INT, 1), OPTION("max-tokens", max_tok, 1, 1e12, WHOLE, 1), OPTION("max-prompt", max_prompt, 1, 1e12, WHOLE, 1),
-    OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
+    OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("max-embed", max_embed, 1, 1e12, WHOLE, 1), OPTION("states-max", states_max, 1, 1e9, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
     OPTION("cache-mb", engine.cache_bytes, 0, 1e9, WHOLE, 1e6), OPTION("stall-ms", engine.stall_s, 1, 1e6, SECONDS, 1e-3), OPTION("threads", engine.n_threads, 1, 1024, INT, 1),
     OPTION("states-mb", states_bytes, 1, 1e9, WHOLE, 1e6), OPTION("max-body-mb", max_body, 1, 1e6, WHOLE, 1e6), OPTION("max-connections", max_connections, 1, 1e6, WHOLE, 1), OPTION("max-per-ip", max_per_ip, 1, 1e6, WHOLE, 1),
     OPTION("body-seconds", body_s, 1, 1e6, SECONDS, 1), OPTION("idle-seconds", idle_s, 1, 1e6, SECONDS, 1)};

@@ -195,6 +195,11 @@ static void test_routes(void **state) {
     kr_str file = text;
     text = (kr_str){0};
     assert_int_equal(ask(c, "PUT", "/v1/states/up", "application/octet-stream", file.text, file.n, &text), 200);
+    expect(c, 200, "GET", "/v1/states/up", "", "\"open\":false");
+    assert_int_equal(ask(c, "PUT", "/v1/states/up?open=1", "application/octet-stream", file.text, file.n, &text), 200);
+    expect(c, 200, "GET", "/v1/states/up", "", "\"open\":true");
+    expect(c, 200, "PUT", "/v1/states/null", "{\"messages\": null, \"prompt\": \"ab\"}", "\"n_tokens\":2");
+    expect(c, 200, "DELETE", "/v1/states/null", "", NULL);
     assert_int_equal(ask(c, "PUT", "/v1/states/up2", "application/octet-stream", file.text, file.n - 5, &text), 400);
     assert_int_equal(ask(c, "PUT", "/v1/states/up2", "application/octet-stream", "", 0, &text), 400);
     text_of(c, "{\"state\": \"up\", " GREEDY "}", from_state);

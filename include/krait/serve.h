@@ -34,9 +34,11 @@ typedef struct kr_server_options {
     int64_t max_tok;             /* most that a request may have written; default 4096 */
     int64_t max_prompt;          /* most tokens of a prompt; default 4 million */
     int64_t max_n;               /* most answers to a request (n, prompts); default 64 */
+    int64_t max_embed;           /* most tokens of a request for embeddings, all texts together; default 65536 */
     const char *states_dir;      /* the folder of named states; NULL: none are kept */
     int64_t states_bytes;        /* of all of them; default 8 GB */
-    bool states_forget;          /* where that does not suffice, those used longest ago go; else the new one is refused (507) */
+    int64_t states_max;          /* names; default 100000 */
+    bool states_forget;          /* where these do not suffice, those used longest ago go; else the new one is refused (507) */
     /* how much */
     int64_t max_body;            /* bytes of a request; default 32 MB */
     int64_t max_connections;     /* default 1024 */

@@ -12,8 +12,11 @@ kr_states *kr_named_states(kr_exchange *x) {
 void kr_refuse_state(kr_exchange *x, kr_status st, const char *param) {
     switch (st) {
     case KR_ERR_MISSING: kr_refuse(x, 404, param, "state_not_found", "%s.", kr_error()); break;
-    case KR_ERR_BUSY: kr_refuse(x, 409, param, "state_exists", "%s.", kr_error()); break;
-    case KR_ERR_NOMEM: kr_refuse(x, 507, param, "no_room_for_states", "%s.", kr_error()); break;
+    case KR_ERR_BUSY:
+        kr_refuse(x, 503, NULL, "states_busy", "%s.", kr_error());
+        kr_exchange_set(x, "Retry-After", "1");
+        break;
+    case KR_ERR_CONFIG: kr_refuse(x, 507, param, "no_room_for_states", "%s.", kr_error()); break;
     case KR_ERR_IO: kr_refuse(x, 507, param, "state_not_written", "%s.", kr_error()); break;
     case KR_ERR_FORMAT: kr_refuse(x, 422, param, "state_damaged", "%s.", kr_error()); break;
     default: kr_refuse_status(x, st, param);

@@ -58,6 +58,7 @@ static void props(kr_exchange *x) {
     append_number(to, "max_tokens", (double)s->opt.max_tok);
     append_number(to, "max_prompt_tokens", (double)s->opt.max_prompt);
     append_number(to, "max_n", (double)s->opt.max_n);
+    append_number(to, "max_embed_tokens", (double)s->opt.max_embed);
     append_number(to, "max_body_bytes", (double)s->opt.max_body);
     kr_str_appendf(to, ",\"named_states\":%s", s->states ? "true" : "false");
     append_number(to, "cache_bytes", (double)e.cache_bytes);

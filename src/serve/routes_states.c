@@ -112,13 +112,17 @@ static void wake(void *user) { kr_exchange_wake(user); }
 /* From a prompt or messages, perhaps behind another state. */
 static void make(kr_exchange *x, const char *name) {
     json_t *body = kr_exchange_json(x);
-    bool chat = json_object_get(body, "messages");
+    const json_t *messages = json_object_get(body, "messages");
+    bool chat = messages && !json_is_null(messages);
     making *m = body ? kr_mem_new(sizeof *m) : NULL;
     kr_request_options o;
-    json_decref(body);
-    if (!m) return body ? kr_refuse_status(x, KR_ERR_NOMEM, NULL) : (void)0;
+    if (!m) {
+        if (body) kr_refuse_status(x, KR_ERR_NOMEM, NULL);
+        json_decref(body);
+        return;
+    }
     x->state = m;
-    if (!kr_ask_open(&m->ask, x, chat) || (chat ? !kr_ask_messages(&m->ask, false) : !kr_ask_prompts(&m->ask, "prompt"))) return drop_making(x);
+    if (!kr_ask_open_body(&m->ask, x, chat, body) || (chat ? !kr_ask_messages(&m->ask, false) : !kr_ask_prompts(&m->ask, "prompt"))) return drop_making(x);
     if (m->ask.n_prompt != 1 || m->ask.save_state || m->ask.stream) {
         kr_refuse(x, 400, "prompt", "invalid_value", "A state is made of one prompt, without stream and save_state.");
         return drop_making(x);
@@ -142,7 +146,8 @@ static void put(kr_exchange *x) {
     kr_status st = kr_states_check_name(name);
     if (st != KR_OK) return kr_refuse_state(x, st, "name");
     if (!type || strncmp(type, "application/octet-stream", 24) != 0) return make(x, name);
-    st = kr_states_put_file(s, name, kr_str_text(&x->body), x->body.n, kr_read_state, kr_server_of(x)->engine);
+    const char *open = kr_exchange_query(x, "open");
+    st = kr_states_put_file(s, name, kr_str_text(&x->body), x->body.n, open && strcmp(open, "0") != 0, kr_read_state, kr_server_of(x)->engine);
     if (st == KR_ERR_FORMAT || st == KR_ERR_MISSING || st == KR_ERR_SHAPE) kr_refuse(x, 400, NULL, "not_a_state", "The body is no state of this model.");
     else if (st != KR_OK) kr_refuse_state(x, st, "name");
     else show(x, name);
@@ -165,8 +170,10 @@ static void fork_state(kr_exchange *x) {
     if (!name || strlen(name) != json_string_length(to)) {
         kr_refuse(x, 400, "name", "invalid_value", "name is missing or no text, want {\"name\": the new state's}.");
     } else {
+        kr_state_info there;
         kr_status st = kr_states_fork(s, kr_exchange_param(x, 0), name);
-        if (st != KR_OK) kr_refuse_state(x, st, "name");
+        if (st == KR_ERR_BUSY && kr_states_get_info(s, name, &there) == KR_OK) kr_refuse(x, 409, "name", "state_exists", "There is a state \"%s\" already.", name);
+        else if (st != KR_OK) kr_refuse_state(x, st, "name");
         else show(x, name);
     }
     json_decref(body);

@@ -25,6 +25,7 @@ static void fill_defaults(kr_server_options *o) {
     if (!o->max_tok) o->max_tok = 4096;
     if (!o->max_prompt) o->max_prompt = 4000000;
     if (!o->max_n) o->max_n = 64;
+    if (!o->max_embed) o->max_embed = 65536;
     if (!o->max_body) o->max_body = 32 << 20;
     if (!o->max_connections) o->max_connections = 1024;
     if (!o->max_unsent) o->max_unsent = 1 << 20;
@@ -33,11 +34,12 @@ static void fill_defaults(kr_server_options *o) {
     if (o->idle_s <= 0) o->idle_s = 75;
     if (o->send_s <= 0) o->send_s = 30;
     if (o->n_workers <= 0) o->n_workers = 4;
+    if (o->n_workers == 1) o->n_workers = 2; /* embeddings hold no more than half of them */
 }
 
 static kr_status open_states(kr_server *s) {
     const kr_server_options *o = &s->opt;
-    kr_states_options so = {.budget = o->states_bytes, .forget_oldest = o->states_forget};
+    kr_states_options so = {.budget = o->states_bytes, .forget_oldest = o->states_forget, .max_names = o->states_max};
     kr_states_model(so.model, s->model);
     memcpy(s->states_model, so.model, sizeof so.model);
     return o->states_dir ? kr_states_open(&s->states, o->states_dir, &so) : KR_OK;
@@ -45,7 +47,7 @@ static kr_status open_states(kr_server *s) {
 
 static kr_status open_server(kr_server *s) {
     const kr_server_options *o = &s->opt;
-    if (o->max_tok < 1 || o->max_prompt < 1 || o->max_n < 1 || o->max_body < 1 || o->max_connections < 1 || o->max_per_ip < 0)
+    if (o->max_tok < 1 || o->max_prompt < 1 || o->max_n < 1 || o->max_embed < 1 || o->states_max < 0 || o->max_body < 1 || o->max_connections < 1 || o->max_per_ip < 0)
         KR_FAIL(KR_ERR_ARG, "a limit of the server is negative");
     if (!o->tls_cert != !o->tls_key) KR_FAIL(KR_ERR_ARG, "HTTPS wants a certificate and its key");
     snprintf(s->name, sizeof s->name, "%s", o->name && *o->name ? o->name : "krait");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -271,7 +272,13 @@ static kr_status open_index(kr_states *s) {
     int64_t version, last;
     snprintf(path, sizeof path, "%s/index.sqlite", s->dir);
     snprintf(dir, sizeof dir, "%s/files", s->dir);
+    bool made = !kr_dir_exists(s->dir);
     KR_TRY(kr_dir_make(dir));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* SQLite gives its other files the same permissions */
+    if (fd >= 0) close(fd);
+    (void)!chmod(path, 0600); /* as good as we are allowed to: a state is a text that someone wrote */
+    (void)!chmod(dir, 0700);
+    if (made) (void)!chmod(s->dir, 0700);
     KR_TRY(kr_index_open(&s->index, path));
     KR_TRY(kr_index_number(&s->index, &version, 0, "PRAGMA user_version", ""));
     if (version == 0) KR_TRY(make_tables(s));
@@ -288,6 +295,7 @@ kr_status kr_states_open(kr_states **out, const char *dir, const kr_states_optio
     if (!s) return KR_ERR_NOMEM;
     if (opt) s->opt = *opt;
     if (s->opt.budget <= 0) s->opt.budget = (int64_t)8 << 30;
+    if (s->opt.max_names <= 0) s->opt.max_names = 100000;
     if (s->opt.memory == 0) s->opt.memory = (int64_t)256 << 20;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->counting, NULL);
@@ -333,16 +341,22 @@ static kr_status drop_row(kr_states *s, const char *name, int64_t file, freed *f
     return free_later(f, file);
 }
 
-/* Room for so many bytes more. */
+static kr_status count_names(kr_states *s, int64_t *n) { return kr_index_number(&s->index, n, 0, "SELECT count(*) FROM state", ""); }
+static kr_status too_many_names(const kr_states *s) { return kr_fail(KR_ERR_CONFIG, "there are %lld names of states already, as many as are kept", (long long)s->opt.max_names); }
+
+/* Room for so many bytes more, and for one more name. */
 static kr_status make_room(kr_states *s, int64_t bytes, freed *f) {
     for (;;) {
-        int64_t have, oldest, n;
+        int64_t have, names, oldest, n;
         KR_TRY(kr_index_number(&s->index, &have, 0, "SELECT sum(bytes) FROM file", ""));
-        if (have + bytes + s->in_flight <= s->opt.budget) return KR_OK;
+        KR_TRY(count_names(s, &names));
+        if (have + bytes + s->in_flight <= s->opt.budget && names < s->opt.max_names) return KR_OK;
         KR_TRY(kr_index_number(&s->index, &oldest, -1, "SELECT file FROM state GROUP BY file ORDER BY max(used) LIMIT 1", ""));
-        if (!s->opt.forget_oldest || bytes > s->opt.budget || oldest < 0)
-            KR_FAIL(KR_ERR_NOMEM, "the state has %lld bytes, and of the %lld allowed %lld are taken", (long long)bytes, (long long)s->opt.budget,
+        if (!s->opt.forget_oldest || bytes > s->opt.budget || oldest < 0) {
+            if (names >= s->opt.max_names) return too_many_names(s);
+            KR_FAIL(KR_ERR_CONFIG, "the state has %lld bytes, and of the %lld allowed %lld are taken", (long long)bytes, (long long)s->opt.budget,
                     (long long)(have + s->in_flight));
+        }
         KR_TRY(kr_index_number(&s->index, &n, 0, "SELECT count(*) FROM state WHERE file = ?", "i", oldest));
         KR_TRY(kr_index_tell(&s->index, "DELETE FROM state WHERE file = ?", "i", oldest));
         KR_TRY(kr_index_tell(&s->index, "DELETE FROM file WHERE id = ?", "i", oldest));
@@ -397,7 +411,7 @@ static kr_status reserve(kr_states *s, const char *name, int64_t bytes, int64_t 
         st = kr_index_number(&s->index, &before, 0, "SELECT bytes FROM file WHERE id = (SELECT file FROM state WHERE name = ?1) AND (SELECT count(*) FROM state WHERE file = file.id) = 1", "t", name);
     int64_t taken = have - before + s->in_flight;
     if (st == KR_OK && (bytes > s->opt.budget || (!s->opt.forget_oldest && taken + bytes > s->opt.budget)))
-        st = kr_fail(KR_ERR_NOMEM, "the state has %lld bytes, and of the %lld allowed %lld are taken", (long long)bytes, (long long)s->opt.budget, (long long)taken);
+        st = kr_fail(KR_ERR_CONFIG, "the state has %lld bytes, and of the %lld allowed %lld are taken", (long long)bytes, (long long)s->opt.budget, (long long)taken);
     if (st == KR_OK) *file = s->next_file++, s->in_flight += bytes;
     pthread_mutex_unlock(&s->lock);
     return st;
@@ -417,6 +431,7 @@ kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_s
     path_of(s, file, path);
     at(KR_STEP_WRITE);
     kr_status st = kr_snapshot_save(state, path);
+    if (st == KR_OK) (void)!chmod(path, 0600);
     at(KR_STEP_SUM);
     if (st == KR_OK) st = sum_file(path, &i.checksum, &i.bytes);
     release(s, expected);
@@ -425,15 +440,16 @@ kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_s
     return st;
 }
 
-kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, kr_states_reader check, void *user) {
+kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, bool open, kr_states_reader check, void *user) {
     char path[PATH_ROOM + 64];
     kr_snapshot *state = NULL;
     int64_t file;
-    kr_state_info i = {0};
+    kr_state_info i = {.open = open};
     KR_TRY(reserve(s, name, (int64_t)n, &file));
     path_of(s, file, path);
     at(KR_STEP_WRITE);
     kr_status st = kr_file_write(path, bytes, n);
+    if (st == KR_OK) (void)!chmod(path, 0600);
     at(KR_STEP_SUM);
     if (st == KR_OK) st = check(user, &state, path);
     if (st == KR_OK) st = sum_file(path, &i.checksum, &i.bytes);
@@ -519,12 +535,13 @@ kr_status kr_states_get_info(kr_states *s, const char *name, kr_state_info *info
 
 kr_status kr_states_fork(kr_states *s, const char *name, const char *to) {
     kr_state_info info;
-    int64_t file, taken = 0;
+    int64_t file, taken = 0, names;
     KR_TRY(kr_states_check_name(to));
     pthread_mutex_lock(&s->lock);
     kr_status st = find(s, name, &info, &file);
     if (st == KR_OK) st = kr_index_number(&s->index, &taken, 0, "SELECT count(*) FROM state WHERE name = ?", "t", to);
     if (st == KR_OK && taken) st = kr_fail(KR_ERR_BUSY, "there is a state \"%s\" already", to);
+    if (st == KR_OK && (st = count_names(s, &names)) == KR_OK && names >= s->opt.max_names) st = too_many_names(s);
     at(KR_STEP_INDEX);
     if (st == KR_OK) st = kr_index_tell(&s->index, "INSERT INTO state VALUES(?, ?, ?, ?, ?)", "titff", to, file, name, now(), now());
     count(s);

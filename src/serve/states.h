@@ -22,7 +22,8 @@ enum { KR_STATE_NAME = 128, KR_STATE_MODEL = 32 };
 
 typedef struct kr_states_options {
     int64_t budget;      /* bytes of all files together; 0: 8 GB */
-    bool forget_oldest;  /* where it does not suffice, those used longest ago go; else the new one is refused */
+    int64_t max_names;   /* 0: 100000 */
+    bool forget_oldest;  /* where these do not suffice, those used longest ago go; else the new one is refused */
     int64_t memory;      /* bytes of those kept in memory too; 0: 256 MB; negative: none */
     char model[KR_STATE_MODEL + 1]; /* of those made here: kr_states_model */
 } kr_states_options;
@@ -37,7 +38,7 @@ typedef struct kr_state_info {
     bool open;            /* it stands within a turn of a chat that goes on */
 } kr_state_info;
 
-/* KR_ERR_BUSY: another process has the folder.  KR_ERR_MISSING: this build has no SQLite. */
+/* Makes the folder, where there is none, for its owner alone.  KR_ERR_BUSY: another process has it.  KR_ERR_MISSING: this build has no SQLite. */
 kr_status kr_states_open(kr_states **out, const char *dir, const kr_states_options *opt);
 void kr_states_close(kr_states *s);
 
@@ -47,18 +48,19 @@ kr_status kr_states_check_name(const char *name);
 void kr_states_model(char to[KR_STATE_MODEL + 1], const kr_model *m);
 
 /* Keeps a snapshot under a name, in place of what had it.  When this returns KR_OK it is on the
- * disk.  KR_ERR_NOMEM: the budget does not suffice; KR_ERR_IO: the disk does not. */
+ * disk.  KR_ERR_CONFIG: the budget, or the number of names, does not suffice; KR_ERR_IO: the disk does not. */
 kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state, bool open);
-/* The same for the bytes of a file.  `check` reads the file, whose name means nothing, and says whether it is good. */
+/* The same for the bytes of a file.  `check` reads the file, whose name means nothing, and says whether it is good.  A file does not say itself
+ * whether it is `open`. */
 typedef kr_status (*kr_states_reader)(void *user, kr_snapshot **out, const char *path);
-kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, kr_states_reader check, void *user);
+kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, bool open, kr_states_reader check, void *user);
 /* One more owner.  KR_ERR_MISSING: there is none of this name; KR_ERR_ARG: it is of another model;
  * KR_ERR_FORMAT: its file is not what was written. */
 kr_status kr_states_get(kr_states *s, const char *name, kr_states_reader read, void *user, kr_snapshot **out, kr_state_info *info);
 /* The file itself, open for reading, so that it stays readable whatever happens to the name. */
 kr_status kr_states_get_file(kr_states *s, const char *name, int *fd, kr_state_info *info);
 kr_status kr_states_get_info(kr_states *s, const char *name, kr_state_info *info);
-/* KR_ERR_BUSY: the new name is in use. */
+/* KR_ERR_BUSY: the new name is in use.  KR_ERR_CONFIG: there are too many names; no other one goes for a fork. */
 kr_status kr_states_fork(kr_states *s, const char *name, const char *to);
 kr_status kr_states_remove(kr_states *s, const char *name);
 /* All, by name; kr_mem_free it. */

@@ -18,8 +18,8 @@ kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_s
     (void)s, (void)name, (void)parent, (void)state, (void)open;
     NONE;
 }
-kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, kr_states_reader check, void *user) {
-    (void)s, (void)name, (void)bytes, (void)n, (void)check, (void)user;
+kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, bool open, kr_states_reader check, void *user) {
+    (void)s, (void)name, (void)bytes, (void)n, (void)open, (void)check, (void)user;
     NONE;
 }
 kr_status kr_states_get(kr_states *s, const char *name, kr_states_reader read, void *user, kr_snapshot **out, kr_state_info *info) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -193,7 +194,7 @@ static void test_budget(void **state) {
     s = open_with(dir, (kr_states_options){.budget = 3 * one + 100});
     put(s, "b", 2);
     put(s, "c", 3);
-    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_NOMEM);
+    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_CONFIG);
     assert_non_null(strstr(kr_error(), "allowed"));
     put(s, "c", 4); /* in place of another it fits */
     assert_int_equal(kr_states_fork(s, "c", "c2"), KR_OK);
@@ -210,7 +211,7 @@ static void test_budget(void **state) {
     assert_int_equal(n_files(dir), 3);
     kr_states_close(s);
     s = open_with(dir, (kr_states_options){.budget = one / 2, .forget_oldest = true});
-    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_NOMEM);
+    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_CONFIG);
     assert_true(is_there(s, "a") && is_there(s, "d")); /* what can never fit drives nothing out */
     kr_states_close(s);
     kr_snapshot_free(x);
@@ -233,11 +234,11 @@ static void test_files(void **state) {
     assert_int_equal(kr_file_read(&data, &n, path), KR_OK);
     close(fd);
     assert_int_equal(n, i.bytes);
-    assert_int_equal(kr_states_put_file(s, "b", data, n, read_state, &the), KR_OK);
+    assert_int_equal(kr_states_put_file(s, "b", data, n, false, read_state, &the), KR_OK);
     check_is(s, "b", 1);
-    assert_int_equal(kr_states_put_file(s, "c", data, n - 1, read_state, &the), KR_ERR_FORMAT); /* refused, and gone */
-    assert_int_equal(kr_states_put_file(s, "c", "x", 1, read_state, &the), KR_ERR_FORMAT);
-    assert_int_equal(kr_states_put_file(s, "c", "", 0, read_state, &the), KR_ERR_FORMAT);
+    assert_int_equal(kr_states_put_file(s, "c", data, n - 1, false, read_state, &the), KR_ERR_FORMAT); /* refused, and gone */
+    assert_int_equal(kr_states_put_file(s, "c", "x", 1, false, read_state, &the), KR_ERR_FORMAT);
+    assert_int_equal(kr_states_put_file(s, "c", "", 0, false, read_state, &the), KR_ERR_FORMAT);
     assert_false(is_there(s, "c"));
     assert_int_equal(n_files(dir), 2);
     ((char *)data)[n - 1] ^= 1; /* one bit of a file turns */
@@ -250,6 +251,38 @@ static void test_files(void **state) {
     kr_states_options other = {.model = "another"};
     assert_int_equal(kr_states_open(&s, dir, &other), KR_OK);
     assert_int_equal(kr_states_get(s, "b", read_state, &the, &got, NULL), KR_ERR_ARG);
+    kr_states_close(s);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+static int mode_of(const char *dir, const char *name) {
+    struct stat st;
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_int_equal(stat(path, &st), 0);
+    return (int)(st.st_mode & 0777);
+}
+
+/* No more names than that, forks too; and all of it for its owner alone. */
+static void test_most_names(void **state) {
+    (void)state;
+    const char *dir = new_folder();
+    kr_states *s = open_with(dir, (kr_states_options){.max_names = 2});
+    put(s, "a", 1);
+    assert_int_equal(kr_states_fork(s, "a", "b"), KR_OK);
+    assert_int_equal(kr_states_fork(s, "a", "c"), KR_ERR_CONFIG);
+    kr_snapshot *x = state_of(3);
+    assert_int_equal(kr_states_put(s, "c", NULL, x, false), KR_ERR_CONFIG);
+    assert_int_equal(kr_states_put(s, "b", NULL, x, false), KR_OK); /* in its place */
+    assert_int_equal(n_files(dir), 2);
+    assert_int_equal(mode_of(dir, "files"), 0700);
+    assert_int_equal(mode_of(dir, "index.sqlite"), 0600);
+    assert_int_equal(mode_of(dir, "files/1.state"), 0600);
+    kr_states_close(s);
+    s = open_with(dir, (kr_states_options){.max_names = 2, .forget_oldest = true});
+    assert_int_equal(kr_states_put(s, "c", NULL, x, false), KR_OK);
+    assert_false(is_there(s, "a"));
+    kr_snapshot_free(x);
     kr_states_close(s);
     assert_int_equal(kr_dir_remove(dir), KR_OK);
 }
@@ -502,7 +535,7 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keep), cmocka_unit_test(test_fork), cmocka_unit_test(test_names), cmocka_unit_test(test_budget), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_keep), cmocka_unit_test(test_fork), cmocka_unit_test(test_names), cmocka_unit_test(test_budget), cmocka_unit_test(test_most_names), cmocka_unit_test(test_files),
         cmocka_unit_test(test_start), cmocka_unit_test(test_killed_at_each_step), cmocka_unit_test(test_killed_any_time), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_out_of_memory)};
     return cmocka_run_group_tests(tests, set_up, tear_down);

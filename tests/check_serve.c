@@ -317,7 +317,7 @@ static void test_grammars(void **state) {
 }
 
 static void test_refusals(void **state) {
-    bench b = start((kr_server_options){.max_tok = 100, .max_prompt = 50, .max_n = 8, .name = "small"});
+    bench b = start((kr_server_options){.max_tok = 100, .max_prompt = 50, .max_n = 8, .max_embed = 50, .name = "small"});
     (void)state;
     begin(&b);
     static const struct { const char *body; int status; const char *code, *param; } cases[] = {
@@ -359,6 +359,13 @@ static void test_refusals(void **state) {
     memset(deep, '[', 100000), deep[100000] = 0;
     refused_by(once(&b, "POST", "/v1/completions", "", deep), 400, "invalid_json", NULL);
     free(deep);
+    /* too much to take in, or to keep */
+    kr_str many = {0};
+    kr_str_append(&many, "{\"prompt\":[");
+    for (int i = 0; i < 300000; i++) kr_str_append(&many, i % 3 ? "{}," : "\"\",");
+    refused_by(once(&b, "POST", "/v1/completions", "", many.text), 400, "too_many_values", NULL);
+    kr_str_free(&many);
+    refused_by(post(&b, "/v1/embeddings", "{'input': ['aaaaaaaaaaaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb']}"), 400, "invalid_value", "input");
     /* choices whose values are to be compared by pairs */
     kr_str schema = {0};
     for (int k = 0; k < 2; k++) {
@@ -416,6 +423,10 @@ static void test_chats(void **state) {
     static const char *const bad[] = {"{}", "{'messages': []}", "{'messages': 'hi'}", "{'messages': ['hi']}", "{'messages': [{'content': 'hi'}]}", "{'messages': [{'role': 'user', 'content': 7}]}",
                                       "{'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'file:///etc/passwd'}}]}]}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refused_by(post(&b, "/v1/chat/completions", bad[i]), 400, "invalid_value", "messages");
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'max_completion_tokens': 2000000}"), 400, "invalid_value", "max_completion_tokens");
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'max_tokens': 2000000}"), 400, "invalid_value", "max_tokens");
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'max_tokens': 1000000, 'n': 5}"), 400, "invalid_value", "max_tokens");
+    refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'max_tokens': 300000, 'logprobs': true, 'top_logprobs': 20}"), 400, "invalid_value", "max_tokens");
     refused_by(post(&b, "/v1/chat/completions", "{'prompt': 'hi'}"), 400, "unknown_parameter", "prompt");
     refused_by(post(&b, "/v1/completions", "{'messages': []}"), 400, "unknown_parameter", "messages");
     refused_by(post(&b, "/v1/chat/completions", "{'messages': [{'role': 'user', 'content': 'hi'}], 'top_logprobs': 2}"), 400, "invalid_value", "top_logprobs");
@@ -640,6 +651,34 @@ static void test_leaving(void **state) {
     end(&b);
 }
 
+/* A long embedding ends when its client leaves, or when there is no more time; meanwhile others are answered. */
+static void test_left_embeddings(void **state) {
+    bench b = start((kr_server_options){.n_workers = 2, .max_embed = 1 << 30});
+    kr_str body = {0};
+    (void)state;
+    b.drain_s = 0.1;
+    begin(&b);
+    kr_str_append(&body, "{\"input\": \"");
+    for (int i = 0; i < 3000000; i++) kr_str_append_char(&body, 'a');
+    kr_str_append(&body, "\"}");
+    for (int i = 0; i < 2; i++) {
+        int fd = dial(&b);
+        ask(fd, "POST", "/v1/embeddings", "", body.text);
+        if (i) kr_str_free(&body);
+        for (double end_s = kr_now() + 30; atomic_load(&b.s->n_embedding) == 0 && kr_now() < end_s;) usleep(1000);
+        assert_int_equal(atomic_load(&b.s->n_embedding), 1);
+        refused_by(post(&b, "/v1/embeddings", "{'input': 'a'}"), 429, "queue_full", NULL);
+        answer a = post(&b, "/tokenize", "{'content': 'a'}");
+        assert_int_equal(a.status, 200);
+        forget(&a);
+        double t0 = kr_now();
+        if (i) end(&b);
+        close(fd);
+        while (!i && atomic_load(&b.s->n_embedding)) usleep(1000);
+        assert_true(kr_now() - t0 < 5);
+    }
+}
+
 /* Requests that do not arrive, and streams that nobody reads. */
 static void test_slow(void **state) {
     bench b = start((kr_server_options){.header_s = 1, .body_s = 1, .idle_s = 1, .max_unsent = 16384});
@@ -781,7 +820,7 @@ static void test_unix(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
-                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
+                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");
     return 77;

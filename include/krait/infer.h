@@ -92,6 +92,8 @@ typedef struct kr_embedder kr_embedder;
 KR_API kr_status kr_embedder_new(kr_embedder **out, const kr_model *m, int n_threads);
 KR_API void kr_embedder_free(kr_embedder *e);
 KR_API int64_t kr_embedder_width(const kr_embedder *e);
+/* Asked before every piece of a text, at most 256 tokens; true: kr_embed ends with KR_ERR_STOPPED.  NULL: never. */
+KR_API void kr_embedder_set_stop(kr_embedder *e, bool (*stop)(void *user), void *user);
 /* Of n tokens, at least one, into float [width]; `unit`: scaled to length 1. */
 KR_API kr_status kr_embed(kr_embedder *e, const int32_t *tok, int64_t n, kr_pooling pooling, bool unit, float *out);
 

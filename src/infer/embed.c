@@ -12,6 +12,8 @@ struct kr_embedder {
     const kr_model *model;
     kr_graph *graph[N_GRAPHS]; /* of 256, 128, ... 1 steps; the first owns the states */
     double *sum;               /* [M] */
+    bool (*stop)(void *user);
+    void *user;
 };
 
 static kr_status open_embedder(kr_embedder *e, int n_threads) {
@@ -46,6 +48,8 @@ void kr_embedder_free(kr_embedder *e) {
 
 int64_t kr_embedder_width(const kr_embedder *e) { return e->model->config.d_model; }
 
+void kr_embedder_set_stop(kr_embedder *e, bool (*stop)(void *user), void *user) { e->stop = stop, e->user = user; }
+
 kr_status kr_embed(kr_embedder *e, const int32_t *tok, int64_t n, kr_pooling pooling, bool unit, float *out) {
     int64_t M = kr_embedder_width(e);
     double square = 0;
@@ -56,6 +60,7 @@ kr_status kr_embed(kr_embedder *e, const int32_t *tok, int64_t n, kr_pooling poo
     kr_graph_reset_states(e->graph[0], NULL);
     for (int64_t at = 0, piece; at < n; at += piece) {
         int i = 0;
+        if (e->stop && e->stop(e->user)) KR_FAIL(KR_ERR_STOPPED, "the embedding was stopped after %lld of %lld tokens", (long long)at, (long long)n);
         while (LONGEST >> i > n - at) i++;
         piece = LONGEST >> i;
         memcpy(kr_graph_data(e->graph[i], "ids"), tok + at, (size_t)piece * sizeof *tok);

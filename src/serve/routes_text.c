@@ -27,7 +27,7 @@ static void tokenize(kr_exchange *x) {
     static const char *const known[] = {"model", "content", "prompt", "text", "with_pieces", NULL};
     kr_ask a;
     bool ok = open_body(&a, x, known);
-    const char *field = !ok ? "" : json_object_get(a.body, "prompt") ? "prompt" : json_object_get(a.body, "text") ? "text" : "content";
+    const char *field = json_is_string(json_object_get(a.body, "prompt")) ? "prompt" : json_is_string(json_object_get(a.body, "text")) ? "text" : "content";
     const json_t *text = ok ? json_object_get(a.body, field) : NULL;
     if (ok && !json_is_string(text)) kr_refuse(x, 400, field, "invalid_value", "%s is missing or no text.", field), ok = false;
     if (ok && json_string_length(text) == 0) kr_str_append(&x->out, "{\"tokens\":[],\"count\":0}\n"), ok = false;
@@ -87,10 +87,13 @@ static void append_embedding(kr_str *to, int64_t i, const float *v, int64_t n, b
     kr_str_append(to, base64 ? "\"}" : "]}");
 }
 
+static bool is_gone(void *user) { return kr_exchange_gone(user); }
+
 static kr_status embed_all(kr_ask *a, kr_pooling pooling, bool base64) {
     kr_server *s = kr_server_of(a->x);
     int64_t n_tok = 0;
     if (!s->embedder) KR_TRY(kr_embedder_new(&s->embedder, s->model, s->opt.engine.n_threads));
+    kr_embedder_set_stop(s->embedder, is_gone, a->x);
     int64_t M = kr_embedder_width(s->embedder);
     float *v = kr_mem_array((size_t)M, sizeof *v);
     if (!v) return KR_ERR_NOMEM;
@@ -118,7 +121,29 @@ static const char *one_of(const kr_ask *a, const char *name, const char *def, co
     return NULL;
 }
 
-/* One at a time, since each has all threads; who waits holds a worker, so only half of those may. */
+/* One at a time, since each has all threads; that one and those that wait hold a worker each, so together they may hold half. */
+static void embed_in_turn(kr_ask *a, kr_pooling pooling, bool base64) {
+    kr_server *s = kr_server_of(a->x);
+    if (atomic_fetch_add(&s->n_embedding, 1) >= s->opt.n_workers / 2) {
+        kr_fail(KR_ERR_BUSY, "other embeddings are being made");
+        kr_refuse_status(a->x, KR_ERR_BUSY, NULL);
+    } else {
+        pthread_mutex_lock(&s->embedding);
+        kr_status st = embed_all(a, pooling, base64);
+        pthread_mutex_unlock(&s->embedding);
+        if (st != KR_OK) kr_refuse_status(a->x, st, "input");
+    }
+    atomic_fetch_sub(&s->n_embedding, 1);
+}
+
+static bool few_enough(const kr_ask *a) {
+    int64_t n = 0, most = kr_server_of(a->x)->opt.max_embed;
+    for (int64_t i = 0; i < a->n_prompt; i++) n += a->prompt[i].n;
+    if (n <= most) return true;
+    kr_refuse(a->x, 400, "input", "invalid_value", "input has %lld tokens together, more than the %lld that one request may have (krait serve --max-embed).", (long long)n, (long long)most);
+    return false;
+}
+
 static void embed(kr_exchange *x) {
     static const char *const known[] = {"model", "input", "encoding_format", "dimensions", "pooling", "user", NULL};
     kr_server *s = kr_server_of(x);
@@ -128,18 +153,8 @@ static void embed(kr_exchange *x) {
     const json_t *size = ok ? json_object_get(a.body, "dimensions") : NULL;
     if (ok && size && !json_is_null(size) && json_integer_value(size) != s->model->config.d_model)
         kr_refuse(x, 400, "dimensions", "invalid_value", "This model's embeddings have %lld dimensions.", (long long)s->model->config.d_model), ok = false;
-    if (ok && kr_ask_prompts(&a, "input")) {
-        if (atomic_fetch_add(&s->n_embedding, 1) > s->opt.n_workers / 2) {
-            kr_fail(KR_ERR_BUSY, "other embeddings are being made");
-            kr_refuse_status(x, KR_ERR_BUSY, NULL);
-        } else {
-            pthread_mutex_lock(&s->embedding);
-            kr_status st = embed_all(&a, strcmp(pooling, "last") == 0 ? KR_POOLING_LAST : KR_POOLING_MEAN, *format == 'b');
-            pthread_mutex_unlock(&s->embedding);
-            if (st != KR_OK) kr_refuse_status(x, st, "input");
-        }
-        atomic_fetch_sub(&s->n_embedding, 1);
-    }
+    if (ok && s->model->params->device) kr_refuse(x, 501, NULL, "no_embeddings", "This server makes no embeddings: the model is on a GPU, and they are made on a CPU only (krait serve --device cpu)."), ok = false;
+    if (ok && kr_ask_prompts(&a, "input") && few_enough(&a)) embed_in_turn(&a, strcmp(pooling, "last") == 0 ? KR_POOLING_LAST : KR_POOLING_MEAN, *format == 'b');
     kr_ask_close(&a);
 }
 

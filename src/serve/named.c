@@ -56,7 +56,7 @@ bool kr_ask_states(kr_ask *a) {
     kr_status st = kr_states_get(s->states, a->state, kr_read_state, s->engine, &a->from, &info);
     if (st == KR_ERR_ARG) kr_refuse(a->x, 409, "state", "state_of_another_model", "%s.", kr_error());
     else if (st != KR_OK) kr_refuse_state(a->x, st, "state");
-    a->from_open = info.open;
+    a->from_open = st == KR_OK && info.open;
     return st == KR_OK;
 }
 

@@ -516,6 +516,44 @@ static void test_left_embeddings(void **state) {
     }
 }
 
+static atomic_bool keeping, kept_on;
+static void hold(kr_states_step step) {
+    if (step != KR_STEP_WRITE) return;
+    atomic_store(&keeping, true);
+    for (double end_s = kr_now() + 20; !atomic_load(&kept_on) && kr_now() < end_s;) usleep(1000);
+}
+
+/* A connection that breaks, with much of its stream unread, while a worker keeps the end of the answer. */
+static void test_left_at_work(void **state) {
+    const char *dir = new_folder();
+    kr_states *probe = NULL;
+    int small = 4096;
+    (void)state;
+    kr_status st = kr_states_open(&probe, dir, NULL);
+    kr_states_close(probe);
+    if (st == KR_ERR_MISSING) skip();
+    bench b = start((kr_server_options){.states_dir = dir, .max_unsent = 1 << 30});
+    kr_states_hook = hold;
+    begin(&b);
+    int fd = dial(&b);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    ask(fd, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 12000, \"ignore_eos\": true, \"stream\": true, \"logprobs\": 20, \"save_state\": \"left\"}");
+    for (double end_s = kr_now() + 50; !atomic_load(&keeping) && kr_now() < end_s;) usleep(1000);
+    assert_true(atomic_load(&keeping));
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    close(fd);
+    until(has_no_connections, &b, "the connection closed");
+    assert_int_equal(b.s->metrics.n_streams, 1); /* not before its worker is done */
+    atomic_store(&kept_on, true);
+    for (double end_s = kr_now() + 20; b.s->metrics.n_streams && kr_now() < end_s;) usleep(1000);
+    kr_states_hook = NULL;
+    answer a = once(&b, "GET", "/v1/states/left", "", NULL);
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    end(&b);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
 /* Requests that do not arrive, and streams that nobody reads. */
 static void test_slow(void **state) {
     bench b = start((kr_server_options){.header_s = 1, .body_s = 1, .idle_s = 1, .max_unsent = 16384});
@@ -657,7 +695,7 @@ static void test_unix(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
-                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
+                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");
     return 77;

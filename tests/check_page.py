@@ -706,6 +706,10 @@ def case_busy(p, s):
     time.sleep(0.2)
     same(p.text("#notice"), "", "the notice afterwards")
     same(len(asked(s)), 3, "requests after giving up")
+    s.cut_after, s.cut_clean = 2, {"error": {"message": "The server is shutting down.", "type": "server_error", "param": None, "code": "shutting_down"}}
+    p.send("And now?", wait=False)
+    p.wait(lambda: "not ready" in p.text("#notice") and "is kept" in p.text("#notice"), "a word about a server that ends within a reply")
+    p.named("Give up", "#notice").click()
 
 
 def case_network(p, s):

@@ -41,7 +41,7 @@ class Stage(ThreadingHTTPServer):
         self.keeps = True           # named states?
         self.failures = []          # (status, headers, error) for the next requests to write
         self.cut_after = None       # break off a stream after so many tokens
-        self.cut_clean = False      # ... with a proper end of the answer, but without the stream's last line
+        self.cut_clean = False      # ... with a proper end of the answer, but without the stream's last line; or an event that ends it
         self.asked = []             # (method, path, body)
         self.aborted = 0
         self.states = {}
@@ -192,6 +192,9 @@ class Handler(BaseHTTPRequestHandler):
         for i, token in enumerate(tokens[:limit]):
             if s.cut_after is not None and i == s.cut_after:
                 self.wfile.flush()
+                if isinstance(s.cut_clean, dict):
+                    self.event(s.cut_clean)
+                    return self.chunk(b"")
                 self.close_connection = True
                 if s.cut_clean:
                     return self.chunk(b"")

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "data/source.h"
+#include "model/model.h"
 
 static char folder[64];
 
@@ -39,6 +40,17 @@ static void refuse(const char *recipe, const char *says) {
     size_t n = strlen(recipe);
     for (size_t i = 0; i <= n; i++) text[i] = recipe[i] == '\'' ? '"' : recipe[i];
     if (kr_train_new(&t, text, false, NULL) == KR_OK) fail_msg("%s: not refused", recipe);
+    if (!strstr(kr_error(), says)) fail_msg("%s", kr_error());
+}
+
+/* A model whose preprocessor was edited, and files, do not go together: a sentence, and no answer. */
+static kr_status no_answer(void *user, const kr_answer *a) {
+    (void)user, (void)a;
+    fail_msg("an answer");
+    return KR_OK;
+}
+static void refuse_predict(kr_model *m, const char *file, const char *says) {
+    if (kr_predict(m, &file, 1, no_answer, NULL) == KR_OK) fail_msg("%s: not refused", says);
     if (!strstr(kr_error(), says)) fail_msg("%s", kr_error());
 }
 
@@ -94,6 +106,12 @@ static void pictures(void **state) {
     assert_int_equal(r.n_rows, 12);
     assert_true(fabs(r.metric - last_metric) < 1e-9); /* the run's own last score was of the same */
     assert_int_equal(r.n_more, 3);
+    json_array_append_new(json_object_get(m->preprocessor, "classes"), json_string("9"));
+    refuse_predict(m, "images.idx", "scores 2 classes, but the data \"image\" have 3");
+    json_object_set_new(m->preprocessor, "dense", json_true());
+    refuse_predict(m, "images.idx", "choose the head that fits");
+    json_object_set_new(m->preprocessor, "size", json_pack("[f, f, f]", 12., 16., 1.));
+    refuse_predict(m, "images.idx", "but a row has");
     kr_model_free(m);
 }
 
@@ -177,6 +195,13 @@ static void series(void **state) {
         assert_int_equal(all.n, 8);
         assert_string_equal(all.name, "s.csv:200 a b");
         if (all.value > 4 * 2.5) fail_msg("%s: the next steps are off by %g each", tokens[i], all.value / 4);
+        kr_eval_source_result r;
+        assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"series\", \"paths\": \"s.csv\", \"history\": 16, \"horizon\": 7}}", 0, false, &r), KR_ERR_CONFIG);
+        assert_non_null(strstr(kr_error(), "choose the head that fits"));
+        json_object_set_new(json_object_get(m->preprocessor, "data"), "horizon", json_integer(1000));
+        refuse_predict(m, "s.csv", "wants 8 numbers a row, but the data \"series\" give 2000 numbers");
+        write_bytes("empty.csv", "date,a,b\n", 9);
+        refuse_predict(m, "empty.csv", "empty.csv: a table of names without a row");
         kr_model_free(m);
     }
 #define SERIES(keys) "{'model': {" SMALL "}, 'data': {'kind': 'series', 'paths': 's.csv', " keys "}, 'train': {'out': 'none'}}"

@@ -1,6 +1,7 @@
 /* decode.c - finding the decoder of a file, and what decoders share. */
 #include "data/decode.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -147,18 +148,25 @@ static kr_status unknown(const char *what, bool table) {
 }
 
 enum { GZIP = 31 };
-#define MOST_UNPACKED ((size_t)1 << 34)
 static bool is_gzip(const uint8_t *p, size_t n) { return n > 2 && p[0] == 0x1f && p[1] == 0x8b; }
+
+/* One NaN or infinity would make means and weights NaN, far from its file. */
+static kr_status want_finite(const kr_array *a, const char *what) {
+    for (int64_t i = 0; a->f32 && i < a->n; i++)
+        if (!isfinite(a->f32[i])) KR_FAIL(KR_ERR_FORMAT, "%s: number %lld is %g, want finite ones", what, (long long)i, (double)a->f32[i]);
+    return KR_OK;
+}
 
 kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what) {
     uint8_t *plain = NULL;
     *out = (kr_array){0};
     if (is_gzip(p, n)) {
-        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, MOST_UNPACKED, what));
+        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, KR_MOST_UNPACKED, what));
         p = plain;
     }
     const kr_decoder *d = find(p, n, what, false);
     kr_status st = d ? d->array(out, p, n, what) : unknown(what, false);
+    if (st == KR_OK) st = want_finite(out, what);
     if (st != KR_OK) kr_array_free(out);
     kr_mem_free(plain);
     return st;
@@ -168,7 +176,7 @@ kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const ch
     uint8_t *plain = NULL;
     *out = (kr_table){0};
     if (is_gzip(p, n)) {
-        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, MOST_UNPACKED, what));
+        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, KR_MOST_UNPACKED, what));
         p = plain;
     }
     const kr_decoder *d = find(p, n, what, true);
@@ -194,5 +202,9 @@ kr_status kr_decode_table(kr_table *out, const char *path) {
     KR_TRY(kr_file_read(&p, &n, path));
     kr_status st = kr_decode_table_of(out, p, n, path);
     kr_mem_free(p);
+    if (st == KR_OK && !out->n_rows) {
+        kr_table_free(out);
+        KR_FAIL(KR_ERR_FORMAT, "%s: a table of names without a row", path);
+    }
     return st;
 }

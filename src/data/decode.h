@@ -20,6 +20,7 @@
 #include "base/str.h"
 
 enum { KR_ARRAY_DIMS = 6 };
+#define KR_MOST_UNPACKED ((size_t)1 << 31) /* bytes that a packed file may become */
 
 typedef struct kr_array {
     int n_dims;
@@ -64,7 +65,8 @@ typedef struct kr_decoder {
 
 extern const kr_decoder *const kr_decoders[]; /* NULL ends */
 
-/* Reads a file with the decoder that fits its bytes or its ending; .gz is unpacked on the way.
+/* Reads a file with the decoder that fits its bytes or its ending; .gz is unpacked on the way.  Numbers
+ * that are not finite are refused, and a file without a row.
  * The caller frees. */
 kr_status kr_decode_array(kr_array *out, const char *path);
 kr_status kr_decode_table(kr_table *out, const char *path);

@@ -18,11 +18,20 @@ static void give_up(j_common_ptr c) {
     c->err->format_message(c, f->text);
     longjmp(f->back, 1);
 }
+/* Called all the while: a progressive file of many scans takes time without end, most of it before a row is there. */
+enum { SCANS = 64 };
+static void watch(j_common_ptr c) {
+    failure *f = (failure *)c->err;
+    if (((j_decompress_ptr)c)->input_scan_number <= SCANS) return;
+    snprintf(f->text, sizeof f->text, "more than %d scans", SCANS);
+    longjmp(f->back, 1);
+}
 static void be_silent(j_common_ptr c) { (void)c; }
 
 static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *what) {
-    enum { MOST = 1 << 28, SCANS = 64 }; /* progressive files of many scans take time without end */
+    enum { MOST = 1 << 28 };
     struct jpeg_decompress_struct d;
+    struct jpeg_progress_mgr progress = {.progress_monitor = watch};
     failure f;
     volatile kr_status st = KR_OK;
     d.err = jpeg_std_error(&f.base);
@@ -32,6 +41,7 @@ static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *w
         jpeg_destroy_decompress(&d);
         KR_FAIL(KR_ERR_FORMAT, "%s: JPEG: %s", what, f.text);
     }
+    d.progress = &progress;
     jpeg_mem_src(&d, p, n);
     jpeg_read_header(&d, TRUE);
     if ((uint64_t)d.image_width * d.image_height > MOST)
@@ -44,7 +54,6 @@ static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *w
         while (d.output_scanline < d.output_height && st == KR_OK) {
             JSAMPROW row = out->u8 + (size_t)d.output_scanline * d.output_width * (grey ? 1 : 3);
             jpeg_read_scanlines(&d, &row, 1);
-            if (d.input_scan_number > SCANS) st = kr_fail(KR_ERR_FORMAT, "%s: JPEG of more than %d scans", what, SCANS);
         }
         if (st == KR_OK && f.base.num_warnings) st = kr_fail(KR_ERR_FORMAT, "%s: JPEG: damaged or cut off", what);
     }

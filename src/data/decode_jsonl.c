@@ -28,6 +28,14 @@ static kr_status add_row(kr_table *t, const json_t *object, int64_t line, const 
     return KR_OK;
 }
 
+/* Rows that leave most keys out must not become a table far larger than the file. */
+static kr_status room_for(const kr_table *t, size_t n, int64_t line, const char *what) {
+    int64_t most = 4 * (int64_t)n + (1 << 16);
+    if (t->n_columns && t->n_rows + 1 > most / t->n_columns)
+        KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %lld keys in the first line make a table of more than %lld cells, nearly all empty", what, (long long)line, (long long)t->n_columns, (long long)most);
+    return KR_OK;
+}
+
 static kr_status decode(kr_table *out, const uint8_t *p, size_t n, const char *what) {
     const char *at = (const char *)p, *end = at + n;
     for (int64_t line = 1; at < end; line++) {
@@ -38,6 +46,7 @@ static kr_status decode(kr_table *out, const uint8_t *p, size_t n, const char *w
         kr_status st = blank < len ? kr_json_parse(&v, at, len, what) : KR_OK;
         if (st == KR_OK && v && !json_is_object(v)) st = kr_fail(KR_ERR_FORMAT, "%s: line %lld is no JSON object", what, (long long)line);
         else if (st == KR_ERR_FORMAT) st = kr_fail(KR_ERR_FORMAT, "%s: line %lld is no JSON object", what, (long long)line);
+        if (st == KR_OK && v) st = room_for(out, n, line, what);
         if (st == KR_OK && v) st = add_row(out, v, line, what);
         json_decref(v);
         KR_TRY(st);

@@ -32,6 +32,7 @@ static kr_status decode_member(kr_array *out, const uint8_t *p, size_t packed, s
     size_t n;
     if (method == STORED) return kr_npy_decode(out, p, packed, what);
     if (method != DEFLATED) KR_FAIL(KR_ERR_FORMAT, "%s: packed by method %zu, want 0 (stored) or 8 (deflated)", what, method);
+    if (plain > KR_MOST_UNPACKED) KR_FAIL(KR_ERR_FORMAT, "%s: a member of %zu bytes, want at most %zu", what, plain, KR_MOST_UNPACKED);
     KR_TRY(kr_inflate(&bytes, &n, p, packed, RAW, plain, what));
     kr_status st = kr_npy_decode(out, bytes, n, what);
     kr_mem_free(bytes);

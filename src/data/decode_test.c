@@ -77,6 +77,8 @@ static void npy(void **state) {
     kr_array_free(&a);
     n = npy_of(file, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", x, 8);
     refuse_array(file, n, "x.npy", "its header is");
+    n = npy_of(file, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }\n", (const float[]){1, NAN}, 8);
+    refuse_array(file, n, "x.npy", "number 1 is nan, want finite ones");
     n = npy_of(file, "{'descr': '|u1', 'fortran_order': False, 'shape': (9223372036854775807, 16), }\n", x, 8);
     refuse_array(file, n, "x.npy", "elements");
 }
@@ -163,6 +165,12 @@ static void jsonl(void **state) {
     assert_int_equal(t.line[1], 3);
     kr_table_free(&t);
     refuse_table("{\"a\": 1}\n[1]\n", "t.jsonl", "line 2 is no JSON object");
+    kr_str s = {0}; /* many keys, then many lines of none */
+    for (int i = 0; i < 4000; i++) kr_str_appendf(&s, "%s\"%d\": 1", i ? ", " : "{", i);
+    kr_str_append(&s, "}\n");
+    for (int i = 0; i < 400; i++) kr_str_append(&s, "{}\n");
+    refuse_table(kr_str_text(&s), "t.jsonl", "nearly all empty");
+    kr_str_free(&s);
 }
 
 static void packed(void **state) { /* gzip of "a,b\n1,2\n" */

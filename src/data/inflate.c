@@ -11,6 +11,7 @@ static kr_status unpack(z_stream *z, uint8_t **out, size_t *n_out, int window_bi
     for (int r = Z_OK;;) {
         if (n == room) {
             size_t more = room ? 2 * room : 1 << 16;
+            if (more > most + 1) more = most + 1; /* one byte too many tells */
             uint8_t *q = kr_mem_resize(*out, more + 1);
             if (!q) return kr_fail_in(KR_ERR_NOMEM, what);
             *out = q, room = more;

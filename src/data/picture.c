@@ -19,7 +19,7 @@ kr_status kr_pictures_of(kr_pictures *p, const kr_array *a, const char *what) {
 static double pixel(const kr_array *a, const kr_pictures *p, int64_t at, int64_t channels, int64_t c) {
     at *= p->C;
     if (channels == 1 && p->C >= 3) return .299 * kr_array_at(a, at) + .587 * kr_array_at(a, at + 1) + .114 * kr_array_at(a, at + 2);
-    return kr_array_at(a, at + (c < p->C && p->C >= 3 ? c : 0));
+    return kr_array_at(a, at + (c < p->C && (p->C >= 3 || channels == p->C) ? c : 0));
 }
 
 /* The mean of the area that falls on the new pixel; pixels at the rim count by their share. */

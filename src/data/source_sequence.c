@@ -85,12 +85,13 @@ static kr_status add_row(sequence *q, kr_set *set, const kr_table *t, int64_t ro
         if (end == label || *end || !isfinite(y)) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %s is \"%.40s\", want a number", path, (long long)t->line[row], q->k.label, label);
     }
     size_t n = 0;
-    for (const char *p = text; *p; p++) n += !isspace((unsigned char)*p);
+    bool all = q->k.alphabet == BYTES; /* a line's end and spaces are letters of a text, and layout elsewhere */
+    for (const char *p = text; *p; p++) n += all || !isspace((unsigned char)*p);
     if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
     unsigned char *to = kr_set_add(set, n, part, t->line[row], class, q->k.task == REGRESS ? &y : NULL);
     if (!to) return KR_ERR_NOMEM;
     for (const char *p = text; *p; p++)
-        if (!isspace((unsigned char)*p)) *to++ = q->id_of[(unsigned char)*p];
+        if (all || !isspace((unsigned char)*p)) *to++ = q->id_of[(unsigned char)*p];
     return KR_OK;
 }
 

@@ -41,7 +41,7 @@ static bool is_number(const char *s, double *x) {
     char *end;
     *x = strtod(s, &end);
     while (*end == ' ') end++;
-    return end > s && *end == 0 && isfinite(*x);
+    return end > s && *end == 0 && isfinite((float)*x);
 }
 
 static bool asked_for(const series *r, const char *name) {

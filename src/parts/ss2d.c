@@ -119,9 +119,9 @@ static kr_node *tree(kr_build *b, const walk *w, kr_node *x) {
     kr_graph *g = b->g;
     spanning_tree_attr width = {.width = b->W};
     binary_row_attr add = {.kind = KR_BINARY_ROW_ADD};
-    int64_t n = b->H * b->W, T = b->S * b->L / n;
     kr_node *out[KR_MAX_OUT];
     if (!kr_grid_wanted(b, "ss2d along a tree")) return NULL;
+    int64_t n = b->H * b->W, T = b->S * b->L / n;
     x = kr_reshape(g, x, 3, KR_DIMS(T, n, w->E));
     kr_node *order = kr_apply(g, &kr_op_spanning_tree, &width, (kr_node *const[KR_MAX_IN]){x}, out);
     if (!order) return NULL;

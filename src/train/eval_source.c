@@ -11,6 +11,7 @@
 #include "data/source.h"
 #include "krait/train.h"
 #include "model/model.h"
+#include "train/fit.h"
 #include "train/options.h"
 #include "train/score.h"
 
@@ -101,7 +102,7 @@ static kr_status take_rows(run *r, const kr_source_info *i) {
     if (!b->x && !r->tokens) KR_FAIL(KR_ERR_CONFIG, "the model's encoder is \"%s\", but the data \"%s\" gives numbers", r->m->config.encoder->name, i->kind);
     if (!kr_graph_data(r->g, i->n_targets ? r->logits ? "logits" : "nll" : "prediction"))
         KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants %s", head, i->kind, i->n_targets ? "classes" : "numbers");
-    return KR_OK;
+    return kr_fit(r->m, r->g, i, r->S, r->W);
 }
 
 static kr_status take_memory(run *r) {
@@ -112,6 +113,7 @@ static kr_status take_memory(run *r) {
     r->b = (kr_batch){.S = r->S, .L = r->L};
     if (!r->tokens || r->examples) return take_rows(r, i);
     if (!kr_graph_data(r->g, "logits")) KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants tokens", r->m->config.head->name, i->kind);
+    KR_TRY(kr_fit(r->m, r->g, i, r->S, r->W));
     size_t n = (size_t)(r->S * r->L);
     r->b.ids = kr_mem_array(n, sizeof *r->b.ids), r->b.targets = kr_mem_array(n, sizeof *r->b.targets);
     r->targets = kr_mem_array((size_t)(r->S * r->W), sizeof *r->targets);

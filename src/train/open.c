@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "train/fit.h"
 #include "train/recipe.h"
 #include "train/train.h"
 
@@ -49,26 +50,6 @@ static kr_status describe_model(kr_train *t) {
     return KR_OK;
 }
 
-static int64_t elements(const kr_graph *g, const char *name) {
-    const kr_node *n = kr_graph_find(g, name);
-    int64_t all = n != NULL;
-    for (int i = 0; n && i < kr_node_dims(n); i++) all *= kr_node_dim(n, i);
-    return all;
-}
-
-/* Does the model ask for what the data give? */
-static kr_status model_fits(const kr_train *t) {
-    const kr_source_info *i = t->info;
-    const char *head = t->model->config.head->name, *encoder = t->model->config.encoder->name;
-    long long S = i->S, in = i->vocab_size ? i->L : i->L * i->x_width, out = i->n_targets ? i->n_targets : i->y_width;
-    long long in_model = elements(t->graph, i->vocab_size ? "ids" : "x") / S, out_model = elements(t->graph, i->n_targets ? "targets" : "y") / S;
-    if (in != in_model) KR_FAIL(KR_ERR_CONFIG, "model.encoder \"%s\" reads %lld numbers a row, but the data \"%s\" give %lld; leave its sizes out, and they are set to fit", encoder, in_model, i->kind, in);
-    if (out != out_model)
-        KR_FAIL(KR_ERR_CONFIG, "model.head \"%s\" wants %lld %s a row, but the data \"%s\" give %lld %s; choose the head that fits them, or leave it out", head, out_model,
-                i->n_targets ? "classes or ids" : "numbers", i->kind, out, i->n_targets ? i->n_classes ? "classes" : "ids" : "numbers");
-    return KR_OK;
-}
-
 static kr_status make_graphs(kr_train *t) {
     /* a row of a single document needs no seq_idx: what is behind its end is not scored */
     bool packed = (t->info->n_train_docs > 1 || t->info->n_eval_docs > 1) && t->model->config.order->causal;
@@ -78,7 +59,8 @@ static kr_status make_graphs(kr_train *t) {
     t->eval_logits = strcmp(t->info->metric, "bits_per_byte") != 0 && strcmp(t->info->metric, "perplexity") != 0;
     o.mode = t->eval_logits ? KR_MODEL_ALL : KR_MODEL_LOSS;
     if (t->info->eval_batches > 0 || t->info->test_batches > 0) KR_TRY(kr_model_graph(t->model, &o, &t->eval));
-    return model_fits(t);
+    KR_TRY(kr_fit(t->model, t->graph, t->info, t->info->S, t->info->L));
+    return t->eval ? kr_fit(t->model, t->eval, t->info, t->info->S, t->info->L) : KR_OK;
 }
 
 static kr_status take_memory(kr_train *t) {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "data/source.h"
 #include "model/model.h"
+#include "train/fit.h"
 
 typedef struct run {
     const kr_model *m;
@@ -42,6 +43,7 @@ static kr_status take_memory(run *r) {
     const char *name = kr_graph_find(r->g, "logits") ? "logits" : "prediction";
     const kr_node *out = kr_graph_find(r->g, name);
     if (!out || (i->n_targets != 0) != (strcmp(name, "logits") == 0)) KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", which does not go with data of kind \"%s\"", r->m->config.head->name, i->kind);
+    KR_TRY(kr_fit(r->m, r->g, i, 1, i->L)); /* the folder may have been edited */
     r->n = 1;
     for (int k = 0; k < kr_node_dims(out); k++) r->n *= kr_node_dim(out, k);
     r->n_labels = i->n_classes ? i->n_classes : r->n;

@@ -10,8 +10,16 @@
 enum { MOST_CLASSES = 4096 };
 static const int tops[3] = {1, 5, 10};
 
+/* `metric` ending in @ stands for any number behind it. */
+static bool is_metric(const char *name, size_t n, const char *metric) {
+    size_t k = strlen(metric);
+    return strncmp(name, metric, k) == 0 && (n == k || metric[k - 1] == '@');
+}
+
 static bool wants(const kr_source_info *i, const char *metric) {
-    return strcmp(i->metric, metric) == 0 || (i->more_metrics && strstr(i->more_metrics, metric));
+    bool found = is_metric(i->metric, strlen(i->metric), metric);
+    for (const char *p = i->more_metrics; p && *p && !found; p += strcspn(p, " "), p += *p == ' ') found = is_metric(p, strcspn(p, " "), metric);
+    return found;
 }
 
 kr_status kr_score_open(kr_score *s, const kr_source_info *i) {
@@ -48,10 +56,10 @@ static void add_margin(kr_score *s, float margin, bool positive) {
     s->margin[s->n_margin] = margin, s->positive[s->n_margin++] = positive;
 }
 
-/* Ties count against the model. */
+/* Ties, and scores that are no numbers, count against the model. */
 static void add_rank(kr_score *s, const float *x, int32_t target, int64_t V) {
     int64_t rank = 1;
-    for (int64_t v = 0; v < V; v++) rank += v != target && x[v] >= x[target];
+    for (int64_t v = 0; v < V; v++) rank += v != target && !(x[v] < x[target]);
     s->reciprocal += 1 / (double)rank;
     for (int i = 0; i < 3; i++)
         if (rank <= tops[i]) s->in_top[i]++, s->gain[i] += 1 / log2((double)rank + 1);
@@ -102,7 +110,7 @@ void kr_score_add(kr_score *s, const kr_graph *g, const kr_batch *b, int64_t n) 
 
 double kr_score_loss(const kr_score *s) {
     if (s->batches > 0) return s->loss / s->batches;
-    return s->n > 0 ? (s->square > 0 ? s->square : s->nll) / s->n : NAN;
+    return s->n > 0 ? (s->square != 0 ? s->square : s->nll) / s->n : NAN;
 }
 
 /* --- metrics of a table of classes ------------------------------------------------------------ */
@@ -155,10 +163,14 @@ static double auroc(const kr_score *s) {
     ranked_answer *a = kr_mem_array((size_t)n + 1, sizeof *a);
     double ranks = 0;
     if (!a) return NAN;
-    for (int64_t i = 0; i < n; i++) a[i] = (ranked_answer){s->margin[i], s->positive[i]};
+    for (int64_t i = 0; i < n; i++) {
+        a[i] = (ranked_answer){s->margin[i], s->positive[i]};
+        if (isnan(s->margin[i])) ranks = NAN; /* it has no place among the others */
+    }
+    if (isnan(ranks)) n = 0;
     qsort(a, (size_t)n, sizeof *a, by_margin);
     for (int64_t i = 0, end; i < n; i = end) {
-        for (end = i; end < n && a[end].margin == a[i].margin;) end++;
+        for (end = i + 1; end < n && a[end].margin == a[i].margin;) end++;
         for (int64_t k = i; k < end; k++)
             if (a[k].positive) ranks += (double)(i + 1 + end) / 2, positives++;
     }
@@ -195,6 +207,7 @@ double kr_score_metric(const kr_score *s, const char *metric) {
 }
 
 bool kr_metric_is_better(const char *metric, double a, double b) {
+    if (isnan(a) || isnan(b)) return !isnan(a);
     static const char *const low[] = {"mse", "mae", "rmse", "perplexity", "bits_per_byte"};
     for (size_t i = 0; i < sizeof low / sizeof *low; i++)
         if (strcmp(metric, low[i]) == 0) return a < b;

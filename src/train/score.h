@@ -38,5 +38,5 @@ void kr_score_add(kr_score *s, const kr_graph *g, const kr_batch *b, int64_t n);
 double kr_score_loss(const kr_score *s); /* NaN: nothing was scored */
 /* By name; NaN if nothing was scored or it was not asked for. */
 double kr_score_metric(const kr_score *s, const char *metric);
-bool kr_metric_is_better(const char *metric, double a, double b); /* a than b */
+bool kr_metric_is_better(const char *metric, double a, double b); /* a than b; whatever is a number is better than NaN */
 #endif

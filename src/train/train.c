@@ -133,7 +133,7 @@ static kr_status evaluate_split(kr_train *t, kr_split split, int64_t n) {
     kr_score_close(&s);
     KR_TRY(st);
     bool test = split == KR_SPLIT_TEST;
-    bool best = !test && (t->state.best_step < 0 || kr_metric_is_better(t->info->metric, metric, t->state.best_metric));
+    bool best = !test && !isnan(metric) && (t->state.best_step < 0 || kr_metric_is_better(t->info->metric, metric, t->state.best_metric));
     if (best) t->state.best_metric = metric, t->state.best_step = t->state.step;
     if (!test) t->last_metric = metric;
     t->best_unsaved |= best;

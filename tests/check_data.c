@@ -204,6 +204,8 @@ static void series(void **state) {
         refuse_predict(m, "empty.csv", "empty.csv: a table of names without a row");
         kr_model_free(m);
     }
+    refuse("{'model': {'d_model': 8, 'n_layer': 1, 'mixer': {'type': 'ss2d', 'path': 'tree', 'conv': 'line'}}, 'data': {'kind': 'series', 'paths': 's.csv', 'history': 16, 'horizon': 4}, 'train': {'out': 'none'}}",
+           "ss2d along a tree wants pictures");
 #define SERIES(keys) "{'model': {" SMALL "}, 'data': {'kind': 'series', 'paths': 's.csv', " keys "}, 'train': {'out': 'none'}}"
     refuse(SERIES("'columns': ['date']"), "s.csv: line 2: date is \"day 0\", want a number");
     refuse(SERIES("'columns': ['c']"), "it has none of data.columns");
@@ -301,6 +303,24 @@ static void letters(void **state) {
     refuse("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'task': 'regress'}}", "dna.csv: line 2: label is \"none\", want a number");
 }
 
+/* A space is a letter of a text, and layout of DNA. */
+static void spaces(void **state) {
+    static const char *const data[] = {"{\"kind\": \"sequence\", \"paths\": \"sp.csv\", \"alphabet\": \"bytes\", \"eval_fraction\": 0}",
+                                       "{\"kind\": \"sequence\", \"paths\": \"sp.csv\", \"alphabet\": \"dna\", \"eval_fraction\": 0}"};
+    static const char text[] = "sequence,label\nA C G T,x\nAC,y\n";
+    (void)state;
+    write_bytes("sp.csv", text, sizeof text - 1);
+    for (int i = 0; i < 2; i++) {
+        json_t *j;
+        kr_source *s;
+        assert_int_equal(kr_json_parse(&j, data[i], strlen(data[i]), "data"), KR_OK);
+        if (kr_source_open(&s, &(kr_source_options){.data = j, .S = 1}) != KR_OK) fail_msg("%s", kr_error());
+        assert_int_equal(kr_source_get_info(s)->L, i ? 4 : 7);
+        kr_source_close(s);
+        json_decref(j);
+    }
+}
+
 static void tables(void **state) {
     (void)state;
     kr_model *m;
@@ -329,6 +349,6 @@ static void tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused), cmocka_unit_test(series),
-                                       cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(tables)};
+                                       cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(spaces), cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

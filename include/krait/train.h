@@ -72,7 +72,7 @@ KR_API void kr_train_stop(kr_train *t);
 typedef struct kr_train_summary {
     const char *out, *data, *metric_name;
     int64_t n_params, step, steps, params_bytes, train_bytes, block_bytes;
-    double best_metric, last_metric;
+    double best_metric, last_metric; /* best: NaN before the first that is a number */
     bool text;                 /* bytes in, bytes out: it can write */
 } kr_train_summary;
 KR_API void kr_train_get_summary(const kr_train *t, kr_train_summary *out);

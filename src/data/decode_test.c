@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "data/decode.h"
+#include "data/picture.h"
 
 #define BYTES(...) (const uint8_t[]){__VA_ARGS__}
 
@@ -197,8 +198,47 @@ static void pictures(void **state) { /* a grey PNG of 2 x 1 pixels: 7, 200 */
     refuse_array(BYTES(0xff, 0xd8, 0xff, 0xe0, 0), 5, "p.jpg", "p.jpg: JPEG");
 }
 
+/* A progressive JPEG of 8 x 8 pixels; its last scan once more and once more is a bomb of time. */
+static void many_scans(void **state) {
+    enum { LAST = 284, ALL = 306, TIMES = 70, SCAN = ALL - 2 - LAST };
+    static const uint8_t jpeg[ALL] = {
+        255, 216, 255, 219, 0, 67, 0, 8, 6, 6, 7, 6, 5, 8, 7, 7, 7, 9, 9, 8, 10, 12, 20, 13, 12, 11, 11, 12, 25, 18, 19, 15, 20, 29, 26,
+        31, 30, 29, 26, 28, 28, 32, 36, 46, 39, 32, 34, 44, 35, 28, 28, 40, 55, 41, 44, 48, 49, 52, 52, 52, 31, 39, 57, 61, 56, 50, 60,
+        46, 51, 52, 50, 255, 194, 0, 11, 8, 0, 8, 0, 8, 1, 1, 17, 0, 255, 196, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 255, 218, 0, 8, 1, 1, 0, 0, 0, 1, 127, 255, 196, 0, 23, 16, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 2, 255,
+        218, 0, 8, 1, 1, 0, 1, 5, 2, 149, 182, 143, 255, 196, 0, 26, 16, 0, 1, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 17, 0, 1, 2, 18,
+        33, 49, 255, 218, 0, 8, 1, 1, 0, 6, 63, 2, 123, 70, 2, 184, 28, 184, 193, 205, 95, 255, 196, 0, 24, 16, 1, 1, 1, 1, 1, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 1, 17, 33, 0, 161, 255, 218, 0, 8, 1, 1, 0, 1, 63, 33, 152, 11, 152, 22, 40, 53, 136, 190, 238, 119, 255,
+        218, 0, 8, 1, 1, 0, 0, 0, 16, 255, 0, 255, 196, 0, 22, 16, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 17, 49, 255, 218, 0,
+        8, 1, 1, 0, 1, 63, 16, 101, 201, 198, 245, 80, 203, 106, 6, 67, 0, 255, 217};
+    uint8_t bomb[ALL + TIMES * SCAN];
+    kr_array a;
+    (void)state;
+    kr_status st = kr_decode_array_of(&a, jpeg, ALL, "p.jpg");
+    if (st == KR_ERR_MISSING) skip();
+    if (st != KR_OK) fail_msg("%s", kr_error());
+    kr_array_free(&a);
+    memcpy(bomb, jpeg, ALL - 2);
+    for (int i = 0; i < TIMES; i++) memcpy(bomb + ALL - 2 + i * SCAN, jpeg + LAST, SCAN);
+    memcpy(bomb + sizeof bomb - 2, jpeg + ALL - 2, 2);
+    refuse_array(bomb, sizeof bomb, "p.jpg", "more than 64 scans");
+}
+
+static void two_channels(void **state) { /* grey and how opaque, made half as wide */
+    uint8_t bytes[] = {10, 20, 30, 40}, to[6];
+    kr_array a = {.n_dims = 3, .dim = {1, 2, 2}, .n = 4, .u8 = bytes};
+    kr_pictures p;
+    (void)state;
+    assert_int_equal(kr_pictures_of(&p, &a, "p"), KR_OK);
+    kr_picture_get(to, &a, &p, 0, 1, 1, 2);
+    assert_memory_equal(to, BYTES(20, 30), 2);
+    kr_picture_get(to, &a, &p, 0, 1, 2, 3); /* colour of grey */
+    assert_memory_equal(to, BYTES(10, 10, 10, 30, 30, 30), 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
-                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures)};
+                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(many_scans),
+                                       cmocka_unit_test(two_channels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

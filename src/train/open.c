@@ -1,4 +1,5 @@
 /* open.c - making a run: recipe, data, model, graphs, memory; resuming one. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -185,5 +186,5 @@ void kr_train_get_summary(const kr_train *t, kr_train_summary *out) {
     *out = (kr_train_summary){.out = t->opt.out, .data = t->info->about, .metric_name = t->info->metric, .n_params = t->model->params->n_elements,
                               .step = t->state.step, .steps = t->state.steps, .params_bytes = (int64_t)kr_params_bytes(t->model->params),
                               .train_bytes = (int64_t)kr_params_train_bytes(t->model->params), .block_bytes = (int64_t)m.block,
-                              .best_metric = t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
+                              .best_metric = t->state.best_step < 0 ? NAN : t->state.best_metric, .last_metric = t->last_metric, .text = t->info->text};
 }

@@ -59,7 +59,7 @@ compile_cuda() {
     command -v nvcc >/dev/null || { echo "== cuda: not compiled, for want of nvcc"; return; }
     mkdir -p $dir
     launcher=$(command -v ccache)
-    cmake --preset cuda -B $dir -DCMAKE_CUDA_FLAGS_RELEASE='-O0 -Xcicc -O0 -Xptxas -O0' ${launcher:+-DCMAKE_C_COMPILER_LAUNCHER="$launcher" -DCMAKE_CUDA_COMPILER_LAUNCHER="$launcher"} \
+    cmake --preset cuda -B $dir -DKRAIT_CUDA_CHECK=ON ${launcher:+-DCMAKE_C_COMPILER_LAUNCHER="$launcher" -DCMAKE_CUDA_COMPILER_LAUNCHER="$launcher"} \
         >$dir/configure.log 2>&1 || { broken "configure (cuda)" $dir/configure.log; return; }
     cmake --build $dir -j "$jobs" --target krait_cuda >$dir/build.log 2>&1 || { broken "build (cuda)" $dir/build.log; return; }
     passed=$((passed + 1))

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Must come back from any input; aborts where a promise is broken.  Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -21,5 +22,12 @@ extern const char *const fuzz_words[];
 __attribute__((noreturn)) static inline void fuzz_broken(const char *file, int line, const char *what) {
     fprintf(stderr, "%s:%d: broken promise: %s\n", file, line, what);
     abort();
+}
+/* A seed that is a text. */
+static inline size_t fuzz_text(const char *text, uint8_t *to, size_t room) {
+    size_t n = strlen(text);
+    FUZZ_MUST(n <= room);
+    memcpy(to, text, n);
+    return n;
 }
 #endif

@@ -22,11 +22,7 @@ const char *const fuzz_words[] = {"\"prompt\":", "\"n\":", "\"stop\":", "\"logit
                                   "\"json_schema\":", "\"type\": \"json_object\"", "\"stream\": true", "null", "true", "[", "]", "{", "}", "-1", "1e308", "\"\\u0000\"", "\"\\ud800\"", "\xff", ",", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) {
-    if (i >= (int)(sizeof seeds / sizeof *seeds)) return 0;
-    size_t n = strlen(seeds[i]);
-    FUZZ_MUST(n <= room);
-    memcpy(to, seeds[i], n);
-    return n;
+    return i < (int)(sizeof seeds / sizeof *seeds) ? fuzz_text(seeds[i], to, room) : 0;
 }
 
 /* 256 tokens of a byte each; no weights, no engine, no states. */

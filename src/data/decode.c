@@ -157,13 +157,19 @@ static kr_status want_finite(const kr_array *a, const char *what) {
     return KR_OK;
 }
 
+/* What is packed by gzip, unpacked; *plain is the caller's to free. */
+static kr_status unpack(uint8_t **plain, const uint8_t **p, size_t *n, const char *what) {
+    *plain = NULL;
+    if (!is_gzip(*p, *n)) return KR_OK;
+    KR_TRY(kr_inflate(plain, n, *p, *n, GZIP, KR_MOST_UNPACKED, what));
+    *p = *plain;
+    return KR_OK;
+}
+
 kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what) {
-    uint8_t *plain = NULL;
+    uint8_t *plain;
     *out = (kr_array){0};
-    if (is_gzip(p, n)) {
-        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, KR_MOST_UNPACKED, what));
-        p = plain;
-    }
+    KR_TRY(unpack(&plain, &p, &n, what));
     const kr_decoder *d = find(p, n, what, false);
     kr_status st = d ? d->array(out, p, n, what) : unknown(what, false);
     if (st == KR_OK) st = want_finite(out, what);
@@ -173,12 +179,9 @@ kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const ch
 }
 
 kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const char *what) {
-    uint8_t *plain = NULL;
+    uint8_t *plain;
     *out = (kr_table){0};
-    if (is_gzip(p, n)) {
-        KR_TRY(kr_inflate(&plain, &n, p, n, GZIP, KR_MOST_UNPACKED, what));
-        p = plain;
-    }
+    KR_TRY(unpack(&plain, &p, &n, what));
     const kr_decoder *d = find(p, n, what, true);
     kr_status st = d ? d->table(out, p, n, what) : unknown(what, true);
     if (st == KR_OK) st = kr_table_end(out, what);

@@ -203,13 +203,20 @@ static void add_alpha(const kr_op *op, const kr_call *c, int64_t L, int64_t unit
     else alpha_attention(c, L, unit, room, alpha);
 }
 
+kr_status kr_inspect_want(const kr_inspect *x, int i, int64_t from, int64_t to, kr_inspect_scan *s, const kr_call **c, const kr_op **op) {
+    int64_t layer;
+    if (!kr_inspect_get(x, i, s) || from < 0 || to > s->n_heads || from >= to)
+        KR_FAIL(KR_ERR_ARG, "heads %lld to %lld of scan %d, which has %lld", (long long)from, (long long)to, i, (long long)s->n_heads);
+    *c = kr_inspect_call(x, i, &layer, op);
+    return KR_OK;
+}
+
 kr_status kr_inspect_alpha(const kr_inspect *x, int i, int64_t from, int64_t to, double *alpha) {
     kr_inspect_scan s;
-    const kr_op *op;
-    int64_t layer, L = x->L;
-    if (!kr_inspect_get(x, i, &s) || from < 0 || to > s.n_heads || from >= to)
-        KR_FAIL(KR_ERR_ARG, "heads %lld to %lld of scan %d, which has %lld", (long long)from, (long long)to, i, (long long)s.n_heads);
-    const kr_call *c = kr_inspect_call(x, i, &layer, &op);
+    const kr_op *op = NULL;
+    const kr_call *c = NULL;
+    int64_t L = x->L;
+    KR_TRY(kr_inspect_want(x, i, from, to, &s, &c, &op));
     double *room = kr_mem_array(room_for(op, c, L), sizeof *room);
     if (!room) return KR_ERR_NOMEM;
     memset(alpha, 0, (size_t)(L * L) * sizeof *alpha);
@@ -238,7 +245,7 @@ static double gate_of(const kr_op *op, const kr_call *c, int64_t i, int64_t e) {
 
 kr_status kr_inspect_check(const kr_inspect *x, int k, double *error) {
     kr_inspect_scan s;
-    const kr_op *op;
+    const kr_op *op = NULL;
     int64_t layer, L = x->L;
     double num = 0, den = 1e-300;
     if (!kr_inspect_get(x, k, &s)) KR_FAIL(KR_ERR_ARG, "there is no scan %d", k);

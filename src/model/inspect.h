@@ -15,6 +15,9 @@ struct kr_inspect {
 /* The call behind the i-th scan, and its layer; NULL past the last. */
 const kr_call *kr_inspect_call(const kr_inspect *x, int i, int64_t *layer, const kr_op **op);
 
+/* The same for heads [from, to), refused where it has no such heads. */
+kr_status kr_inspect_want(const kr_inspect *x, int i, int64_t from, int64_t to, kr_inspect_scan *s, const kr_call **c, const kr_op **op);
+
 static inline const float *kr_inspect_row(const kr_call *c, int slot, int64_t t) {
     const kr_tensor *in = &c->in[slot];
     return in->data ? (const float *)in->data + t * in->pitch : NULL;

@@ -102,11 +102,10 @@ static void look(const unit *u, int64_t from, int64_t to, const double *h, kr_in
 kr_status kr_inspect_get_states(const kr_inspect *x, int i, int64_t from, int64_t to, kr_inspect_states *out) {
     enum { CAP = 1 << 16 };
     kr_inspect_scan s;
-    const kr_op *op;
-    int64_t layer, L = x->L;
-    if (!kr_inspect_get(x, i, &s) || from < 0 || to > s.n_heads || from >= to)
-        KR_FAIL(KR_ERR_ARG, "heads %lld to %lld of scan %d, which has %lld", (long long)from, (long long)to, i, (long long)s.n_heads);
-    const kr_call *c = kr_inspect_call(x, i, &layer, &op);
+    const kr_op *op = NULL;
+    const kr_call *c = NULL;
+    int64_t L = x->L;
+    KR_TRY(kr_inspect_want(x, i, from, to, &s, &c, &op));
     if (op == &kr_op_attention) KR_FAIL(KR_ERR_ARG, "scan %d is attention, which keeps keys and values, not a state", i);
     unit u = unit_of(op, c);
     int64_t size = u.rows * u.columns, n = to - from, other = u.rows > 1 ? u.rows : n;

@@ -125,7 +125,9 @@ static void pictures(void **state) {
     size_t n;
     for (int i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/a.%s", dir, i % 2 ? "png" : "svg");
-        assert_int_equal((i < 2 ? kr_inspect_draw_attention : kr_inspect_draw_states)(x, i == 1 ? &one : &how, path), KR_OK);
+        kr_status st = (i < 2 ? kr_inspect_draw_attention : kr_inspect_draw_states)(x, i == 1 ? &one : &how, path);
+        if (i % 2 && st == KR_ERR_MISSING) continue; /* built without libpng */
+        assert_int_equal(st, KR_OK);
         assert_int_equal(kr_file_read(&p, &n, path), KR_OK);
         data = p;
         if (i % 2 == 0) {

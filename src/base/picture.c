@@ -228,7 +228,7 @@ static kr_status save_png(const kr_picture *p, const char *path) {
         if (m->text) draw_text(&r, m);
         else fill(&r, m->x, m->y, m->w, m->h, m->colour);
     }
-    kr_status st = kr_png_save(path, r.w, r.h, r.rgb);
+    kr_status st = kr_png_save(path, r.w, r.h, 3, r.rgb);
     kr_mem_free(r.rgb);
     return st;
 }

@@ -13,6 +13,7 @@ void kr_set_free(kr_set *set) {
     kr_mem_free(set->label);
     kr_mem_free(set->y);
     kr_mem_free(set->part);
+    kr_mem_free(set->joins);
     kr_mem_free(set->file);
     kr_mem_free(set->row);
     for (int i = 0; i < KR_N_SPLIT; i++) kr_mem_free(set->index[i]);
@@ -38,7 +39,7 @@ static bool grow(kr_set *set, size_t more) {
     if (set->n + 1 < set->room) return true;
     int64_t room = 2 * set->room + 64;
     bool ok = resize(&set->start, room, sizeof *set->start) && resize(&set->label, room, sizeof *set->label) &&
-              resize(&set->part, room, sizeof *set->part) && resize(&set->file, room, sizeof *set->file) &&
+              resize(&set->part, room, sizeof *set->part) && resize(&set->joins, room, sizeof *set->joins) && resize(&set->file, room, sizeof *set->file) &&
               resize(&set->row, room, sizeof *set->row) && (!set->y_width || resize(&set->y, room * set->y_width, sizeof *set->y));
     if (!ok) return false;
     if (!set->n) set->start[0] = 0;
@@ -52,6 +53,7 @@ void *kr_set_add(kr_set *set, size_t n, kr_split part, int64_t row, int32_t labe
     int64_t i = set->n++;
     set->label[i] = label;
     set->part[i] = (unsigned char)part;
+    set->joins[i] = false;
     set->file[i] = (int32_t)set->files.n - 1;
     set->row[i] = row;
     if (y) memcpy(set->y + i * set->y_width, y, (size_t)set->y_width * sizeof *y);
@@ -163,7 +165,8 @@ kr_status kr_set_load(const kr_source *s, kr_set *set, const kr_set_keys *k, kr_
 
 /* --- holding out -------------------------------------------------------------------------------- */
 
-/* The share `fraction` of what is to train on goes to `part`: `from` of them have gone already. */
+/* The share `fraction` of what is to train on goes to `part`: `from` of the n have gone already, each with
+ * those that join it. */
 static int64_t hold_out(kr_set *set, const int64_t *train, int64_t n, int64_t from, double fraction, const kr_set_keys *k, kr_split part) {
     int64_t want = (int64_t)((double)n * fraction + 0.5);
     if (fraction > 0 && want < 1) want = 1;
@@ -171,7 +174,9 @@ static int64_t hold_out(kr_set *set, const int64_t *train, int64_t n, int64_t fr
     for (int64_t i = 0; i < want; i++) {
         int64_t at = n - 1 - from - i;
         if (k->hold_out == KR_HOLD_OUT_RANDOM) at = kr_permute((uint64_t)k->split_seed, n, at);
-        set->part[train[at]] = (unsigned char)part;
+        int64_t e = train[at];
+        do set->part[e++] = (unsigned char)part;
+        while (e < set->n && set->joins[e]);
     }
     return from + want;
 }
@@ -189,9 +194,11 @@ static kr_status fill_index(kr_set *set) {
 kr_status kr_set_split(kr_source *s, kr_set *set, const kr_set_keys *k) {
     KR_TRY(fill_index(set));
     if (!s->predict) {
-        int64_t n = set->n_in[KR_SPLIT_TRAIN], gone = 0;
-        if (!k->test_paths) gone = hold_out(set, set->index[KR_SPLIT_TRAIN], n, gone, k->test_fraction, k, KR_SPLIT_TEST);
-        if (!k->eval_paths) hold_out(set, set->index[KR_SPLIT_TRAIN], n, gone, k->eval_fraction, k, KR_SPLIT_EVAL);
+        int64_t n = 0, gone = 0, *train = set->index[KR_SPLIT_TRAIN];
+        for (int64_t i = 0; i < set->n_in[KR_SPLIT_TRAIN]; i++)
+            if (!set->joins[train[i]]) train[n++] = train[i];
+        if (!k->test_paths) gone = hold_out(set, train, n, gone, k->test_fraction, k, KR_SPLIT_TEST);
+        if (!k->eval_paths) hold_out(set, train, n, gone, k->eval_fraction, k, KR_SPLIT_EVAL);
         KR_TRY(fill_index(set));
     }
     kr_source_info *i = &s->info;

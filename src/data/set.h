@@ -42,6 +42,7 @@ typedef struct kr_set {
     float *y;                   /* [n, y_width] */
     int64_t y_width;
     unsigned char *part;        /* [n] a kr_split */
+    bool *joins;                /* [n] held out or not with the example before it, as a tile of the same picture */
     int32_t *file;              /* [n] index into files */
     int64_t *row;               /* [n] which one of that file; -1: it is the file */
     kr_file_list files, classes;

@@ -103,6 +103,7 @@ static kr_status add_picture(image *m, const unsigned char *pixels, const unsign
             unsigned char *to = kr_set_add(&m->set, (size_t)(h * w * m->C), part, *m->k.tile ? row * (H / h) * (W / w) + n : row, label, NULL);
             unsigned char *of = mask ? kr_set_add(&m->mask, (size_t)(h * w), part, row, -1, NULL) : NULL;
             if (!to || (mask && !of)) return KR_ERR_NOMEM;
+            m->set.joins[m->set.n - 1] = n > 0;
             cut(to, pixels, pixel, W, top, left, h, w);
             if (mask) cut(of, mask, 1, W, top, left, h, w);
         }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/png.h"
 #include "data/source.h"
 #include "model/model.h"
 #include "train/fit.h"
@@ -112,3 +113,5 @@ kr_status kr_predict(const kr_model *m, const char *const *files, int n_files, k
     kr_mem_free(r.targets), kr_mem_free(r.cells), kr_mem_free(r.y), kr_mem_free(r.scale), kr_mem_free(r.values), kr_mem_free(r.label);
     return st;
 }
+
+kr_status kr_png_write(const char *path, int64_t H, int64_t W, const uint8_t *grey) { return kr_png_save(path, W, H, 1, grey); }

@@ -1,0 +1,42 @@
+/* set_test.c - what is held out: whole pictures, in tiles or not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "data/set.h"
+
+enum { PICTURES = 20 };
+
+/* Picture p has 1 + p % tiles tiles; 0.1 of the pictures are for testing, 0.2 held out. */
+static void hold_out(int tiles) {
+    kr_set set = {.each = 1};
+    kr_source s = {.info.S = 4};
+    kr_set_keys k = {.eval_fraction = 0.2, .test_fraction = 0.1, .hold_out = KR_HOLD_OUT_RANDOM};
+    int pictures[KR_N_SPLIT] = {0};
+    for (int p = 0; p < PICTURES; p++)
+        for (int t = 0; t <= p % tiles; t++) {
+            assert_non_null(kr_set_add(&set, 3, KR_SPLIT_TRAIN, p, -1, NULL));
+            set.joins[set.n - 1] = t > 0;
+        }
+    assert_int_equal(kr_set_split(&s, &set, &k), KR_OK);
+    for (int64_t i = 0; i < set.n; i++) {
+        if (set.joins[i]) assert_int_equal(set.part[i], set.part[i - 1]);
+        else pictures[set.part[i]]++;
+    }
+    assert_int_equal(pictures[KR_SPLIT_TRAIN], 14);
+    assert_int_equal(pictures[KR_SPLIT_EVAL], 4);
+    assert_int_equal(pictures[KR_SPLIT_TEST], 2);
+    assert_int_equal(s.info.n_train + s.info.n_eval + s.info.n_test, set.n);
+    kr_set_free(&set);
+}
+
+static void whole(void **state) { (void)state, hold_out(1); }
+static void in_tiles(void **state) { (void)state, hold_out(5); }
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

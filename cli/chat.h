@@ -66,6 +66,7 @@ char *server_answer(chat *c, bool *stopped);
 void line_open(chat *c, bool history);
 char *line_read(const char *prompt, bool *cut);
 void line_close(void);
+void line_wake(void);                          /* of a signal's handler: who waits for a letter looks up */
 /* cmd_chat.c: for completion: the i-th command, the i-th setting; NULL past the last. */
 const char *command_name(int i);
 const char *setting_name(int i);

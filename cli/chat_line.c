@@ -1,5 +1,7 @@
 /* chat_line.c - reading lines: with libedit edited, remembered and completed, without it as they come. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,16 +16,37 @@
 static chat *talk;
 static char history_file[4096];
 
+/* Ctrl-C may come at any moment and on any thread: a byte in this pipe wakes the one that waits for a letter. */
+static int wake[2] = {-1, -1};
+
+void line_wake(void) {
+    int was = errno;
+    if (wake[1] >= 0 && write(wake[1], "", 1) < 0) errno = 0; /* full: it wakes already */
+    errno = was;
+}
+
+/* There is something to read; false: Ctrl-C. */
+static bool wait_for_letter(void) {
+    struct pollfd on[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = wake[0], .events = POLLIN}};
+    char bytes[16];
+    while (!interrupted) {
+        if (poll(on, 2, -1) < 0 && errno != EINTR) return true;
+        if (on[1].revents)
+            while (read(wake[0], bytes, sizeof bytes) > 0) continue;
+        else if (on[0].revents) return true;
+    }
+    return false;
+}
+
 static char *plain_line(const char *prompt, bool *cut) {
     char *line = NULL;
     size_t room = 0;
-    if (talk->tty) fputs(prompt, stdout), fflush(stdout);
-    ssize_t n = getline(&line, &room, stdin);
-    if (n < 0) {
-        free(line);
-        if (interrupted && errno == EINTR && !feof(stdin)) return clearerr(stdin), *cut = true, copied("", 0);
-        return NULL;
+    if (talk->tty) {
+        fputs(prompt, stdout), fflush(stdout);
+        if (!wait_for_letter()) return printf("\n"), *cut = true, copied("", 0);
     }
+    ssize_t n = getline(&line, &room, stdin);
+    if (n < 0) return free(line), NULL;
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
     return line;
 }
@@ -44,8 +67,9 @@ static int get_letter(EditLine *e, wchar_t *to) {
     mbstate_t state = {0};
     (void)e;
     for (size_t n = 0; n < sizeof bytes;) {
+        if (!wait_for_letter()) return -1;
         ssize_t got = read(STDIN_FILENO, bytes + n, 1);
-        if (got < 0 && errno == EINTR && !interrupted) continue;
+        if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return got < 0 ? -1 : 0;
         memset(&state, 0, sizeof state);
         size_t used = mbrtowc(to, bytes, ++n, &state);
@@ -111,6 +135,7 @@ static char *edited_line(const char *prompt, bool *cut) {
     HistEvent ev;
     int n = 0;
     shown_prompt = prompt;
+    el_set(editor, EL_PREP_TERM, 1); /* before the prompt: what is typed at once is edited too */
     const char *line = el_gets(editor, &n);
     if (!line || n <= 0) {
         if (n < 0 && interrupted) return el_reset(editor), printf("\n"), *cut = true, copied("", 0);
@@ -139,6 +164,8 @@ static void find_history(void) {
 
 void line_open(chat *c, bool keep) {
     talk = c;
+    if (c->tty && pipe(wake) == 0)
+        for (int i = 0; i < 2; i++) fcntl(wake[i], F_SETFL, O_NONBLOCK), fcntl(wake[i], F_SETFD, FD_CLOEXEC);
     if (keep && c->tty) find_history();
 #ifdef KR_WITH_EDIT
     if (c->tty) open_editor();

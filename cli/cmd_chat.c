@@ -360,10 +360,12 @@ static int converse(chat *c) {
         free(line);
     }
     if (c->tty && on) printf("\n");
+    if (interrupted) return EXIT_STOPPED;
     return well ? 0 : EXIT_FAILED;
 }
 
 static void on_interrupt(int sig) {
+    line_wake();
     if (++interrupted < 4) return; /* nobody listens */
     signal(sig, SIG_DFL);
     raise(sig);

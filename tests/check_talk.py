@@ -139,8 +139,11 @@ def terminal(edits):
     t.type("/set max_tokens 8\n")
     t.until("max_tokens 8")
     t.until("> ")
-    t.type("half a line\x03")
-    t.until("> ")
+    for _ in range(100):  # whatever the program is about when it comes
+        t.type("half a line\x03")
+        t.until("> ", 20)
+        if bad:
+            return
     t.type("/stats\n")
     t.until("messages here")
     t.until("> ")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """beside_llama.py check BUILD [MODEL ...]
-beside_llama.py speed BUILD FOLDER LLAMA_BIN [WORK] - `krait` beside llama.cpp: what both answer, how fast both are.
+beside_llama.py speed BUILD FOLDER LLAMA_BIN [WORK]
+beside_llama.py busy BUILD FOLDER LLAMA_BIN - `krait` beside llama.cpp: what both answer, how fast both are.
 
 BUILD is the folder with krait and libkrait.so (ninja krait krait_cli krait_shared); MODEL a folder that krait reads
 (without: a Mamba-1, a Mamba-1 with norms of dt, B and C, a Mamba-2 and one with two groups, of random weights).
@@ -13,6 +14,9 @@ other side of its products as it likes, so its distance from `exact` is what cou
 a Mamba-1 and a Mamba-2 of 130 million drawn weights (kept in FOLDER); WORK is one of decode, prefill, eight (eight
 sequences at once), or one of these and a number of threads: decode1.  Printed are the best round of each in tokens a
 second (of krait's rounds each the median step, of llama-bench's the best of three runs), and the median of the ratios.
+
+`busy` decodes with two threads alone and beside a loop that does nothing else than run, in turn, and prints the median
+of what is left.
 
 The package llama-cpp-python (0.3.36 vendors llama.cpp 0.5.0) is the peer; LLAMA_CPP_LIB_PATH may name a folder with
 a libllama.so built by hand."""
@@ -261,8 +265,28 @@ def speed(build, folder, llama, works):
                 print(f"{kind:8} {threads:7} {name:12} {dtype:9} {max(a):10.1f} {max(b):8.1f} {ratio:6.2f}", flush=True)
 
 
+def busy(build, folder, llama):
+    os.makedirs(folder, exist_ok=True)
+    make_files(build, folder)
+    print(f"{'model':12} {'weights':9} {'llama.cpp':>10} {'busy':>8} {'left':>5} {'krait':>8} {'busy':>8} {'left':>5}")
+    for name in SIZES:
+        for dtype in ("float32", "bfloat16", "q8_0", "q4_0"):
+            idle, beside = [], []
+            for _ in range(ROUNDS):
+                both = lambda: (theirs(llama, folder, name, dtype, "decode", 2), ours(build, folder, name, dtype, "decode", 2))
+                idle.append(both())
+                loop = subprocess.Popen(["sh", "-c", "while :; do :; done"])
+                beside.append(both())
+                loop.kill()
+                loop.wait()
+            a, b = np.median(idle, axis=0), np.median(beside, axis=0)
+            print(f"{name:12} {dtype:9} {a[0]:10.1f} {b[0]:8.1f} {b[0] / a[0]:5.2f} {a[1]:8.1f} {b[1]:8.1f} {b[1] / a[1]:5.2f}", flush=True)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) >= 5 and sys.argv[1] == "speed":
+    if len(sys.argv) == 5 and sys.argv[1] == "busy":
+        busy(sys.argv[2].rstrip("/"), *sys.argv[3:])
+    elif len(sys.argv) >= 5 and sys.argv[1] == "speed":
         speed(sys.argv[2].rstrip("/"), sys.argv[3], sys.argv[4], sys.argv[5:] or ["decode", "prefill", "eight", "decode1", "prefill1"])
     elif len(sys.argv) >= 3 and sys.argv[1] == "check":
         sys.exit(1 if check(sys.argv[2].rstrip("/"), sys.argv[3:]) else 0)

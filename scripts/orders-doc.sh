@@ -17,6 +17,9 @@ each path a mixer (its own, or one for all) and merges what they say. Each line 
 {"order": {"type": "scan", "path": "cross", "size": "14x14", "merge": "sum", "share": false}}
 ```
 
+A list takes the paths of several orders together: `"path": "hilbert,hilbert:back,hilbert:turned,hilbert:turned:back"` has four. `:back` walks
+from the end, `:turned` has rows and columns change places. `recipes/scan_order` compares orders at equal work.
+
 `krait inspect order NAME --size HxW -o FILE.svg` draws any of them at any size; `krait config order.scan` lists the keys. This page is written by
 `scripts/orders-doc.sh`.
 END

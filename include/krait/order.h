@@ -51,7 +51,9 @@ KR_API bool kr_order_list(int i, kr_order_info *info);
 KR_API int kr_order_size(const char *text, int64_t size[KR_ORDER_AXES]);
 /* Does a step from one cell to the other go to one of the 2 n_axes neighbours? */
 KR_API bool kr_order_is_step(const kr_order *o, int32_t from, int32_t to);
-/* Builds `name` for a grid.  opt may be NULL.  The caller frees *out.
+/* Builds `name` for a grid: an order, or a list "forward,forward:back,hilbert:turned" whose paths are
+ * taken together; :back walks each path from its end, :turned has rows and columns change places
+ * (pictures).  opt may be NULL.  The caller frees *out.
  * KR_ERR_CONFIG: no such order, a size it cannot take; KR_ERR_NOMEM. */
 KR_API kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64_t *size,
                               const kr_order_options *opt);

@@ -234,29 +234,93 @@ static kr_status check_size(const struct named *n, int n_axes, const int64_t *si
     return KR_OK;
 }
 
-kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64_t *size, const kr_order_options *opt) {
-    static const kr_order_options plain;
-    const struct named *n = NULL;
-    *out = NULL;
+/* One order of a list, "hilbert:turned:back": its name, and what is done with its paths. */
+typedef struct item { const struct named *order; bool turned, back; } item;
+
+static kr_status read_item(const char *text, size_t n, item *it) {
+    *it = (item){0};
+    size_t name = strcspn(text, ":,");
     for (int i = 0; i < N_ORDERS; i++)
-        if (strcmp(orders[i].info.name, name) == 0) n = &orders[i];
-    if (!n) KR_FAIL(KR_ERR_CONFIG, "there is no scan order \"%s\"; `krait inspect order` lists them", name);
-    if (!opt) opt = &plain;
-    KR_TRY(check_size(n, n_axes, size, opt));
-    kr_order *o = kr_mem_new(sizeof *o);
-    if (!o) return KR_ERR_NOMEM;
+        if (strlen(orders[i].info.name) == name && strncmp(orders[i].info.name, text, name) == 0) it->order = &orders[i];
+    if (!it->order) KR_FAIL(KR_ERR_CONFIG, "there is no scan order \"%.*s\"; `krait inspect order` lists them", (int)name, text);
+    for (size_t at = name, m; at < n; at += m) {
+        m = 1 + strcspn(text + at + 1, ":,");
+        if (m == 5 && strncmp(text + at, ":back", 5) == 0 && !it->back) it->back = true;
+        else if (m == 7 && strncmp(text + at, ":turned", 7) == 0 && !it->turned) it->turned = true;
+        else KR_FAIL(KR_ERR_CONFIG, "scan order \"%.*s\": behind the name go :turned (rows and columns change places) and :back (from its end), each once", (int)n, text);
+    }
+    return KR_OK;
+}
+
+/* All paths of one order, over o's grid. */
+static kr_status make_paths(kr_order *o, const struct named *n, const kr_order_options *opt) {
     maker m = {o, *opt, KR_OK};
-    o->n_axes = n_axes, o->n_cells = 1;
-    for (int i = 0; i < n_axes; i++) o->size[i] = size[i], o->n_cells *= size[i];
-    if (n->walk && (n_axes < 3 || !n->make))
+    o->n_cells = 1;
+    for (int i = 0; i < o->n_axes; i++) o->n_cells *= o->size[i];
+    if (n->walk && (o->n_axes < 3 || !n->make))
         for (int mirror = 0; mirror < (opt->symmetries ? 8 : 1); mirror++) add_walk(&m, n->walk, mirror, opt->window ? opt->window : 2, false);
     else n->make(&m);
-    if (m.status != KR_OK) {
-        kr_order_free(o);
-        return m.status;
+    return m.status;
+}
+
+static kr_status make_item(kr_order *o, const item *it, const kr_order_options *opt) {
+    if (it->turned && o->n_axes != 2) KR_FAIL(KR_ERR_CONFIG, "scan order %s:turned: a grid of %d axes; only pictures are turned", it->order->info.name, o->n_axes);
+    int64_t H = o->size[0], W = o->size[1];
+    if (it->turned) o->size[0] = W, o->size[1] = H;
+    kr_status st = check_size(it->order, o->n_axes, o->size, opt);
+    if (st == KR_OK) st = make_paths(o, it->order, opt);
+    for (int k = 0; k < o->n_paths; k++) {
+        int32_t *cell = o->path[k].cell;
+        for (int64_t i = 0; cell && it->turned && i < o->path[k].n; i++) cell[i] = (int32_t)(cell[i] % H * W + cell[i] / H);
+        if (cell && it->back) kr_walk_reverse(cell, o->path[k].n);
     }
-    *out = o;
+    if (it->turned) o->size[0] = H, o->size[1] = W;
+    return st;
+}
+
+static kr_status new_grid(kr_order **out, int n_axes, const int64_t *size) {
+    kr_order *o = *out = kr_mem_new(sizeof *o);
+    if (!o) return KR_ERR_NOMEM;
+    o->n_axes = n_axes, o->n_cells = 1;
+    for (int i = 0; i < n_axes; i++) o->size[i] = size[i];
     return KR_OK;
+}
+
+/* The paths of the order that `text` begins with behind those of o. */
+static kr_status append(kr_order *o, const char *text, size_t n, const kr_order_options *opt) {
+    kr_order *from;
+    item it;
+    KR_TRY(read_item(text, n, &it));
+    KR_TRY(new_grid(&from, o->n_axes, o->size));
+    kr_status st = make_item(from, &it, opt);
+    if (st == KR_OK && (from->share_out || from->per_layer))
+        st = kr_fail(KR_ERR_CONFIG, "scan order %s in a list: there every path visits every cell, in every layer", it.order->info.name);
+    if (st == KR_OK && o->n_paths + from->n_paths > KR_ORDER_PATHS) st = kr_fail(KR_ERR_CONFIG, "a list of scan orders has more than %d paths", KR_ORDER_PATHS);
+    for (int k = 0; k < from->n_paths && st == KR_OK; k++) o->path[o->n_paths++] = from->path[k];
+    if (st == KR_OK) o->n_cells = from->n_cells, from->n_paths = 0;
+    kr_order_free(from);
+    return st;
+}
+
+kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64_t *size, const kr_order_options *opt) {
+    static const kr_order_options plain;
+    kr_order *o;
+    item it;
+    *out = NULL;
+    KR_TRY(read_item(name, strcspn(name, ","), &it));
+    if (!opt) opt = &plain;
+    KR_TRY(check_size(it.order, n_axes, size, opt));
+    KR_TRY(new_grid(&o, n_axes, size));
+    kr_status st = KR_OK;
+    if (!strchr(name, ',')) st = make_item(o, &it, opt);
+    else
+        for (const char *p = name; st == KR_OK; p++) {
+            st = append(o, p, strcspn(p, ","), opt);
+            if (!*(p += strcspn(p, ","))) break;
+        }
+    if (st != KR_OK) kr_order_free(o);
+    else *out = o;
+    return st;
 }
 
 void kr_order_free(kr_order *o) {

@@ -164,6 +164,34 @@ static void random_by_seed_and_layer(void **state) {
     kr_order_free(a), kr_order_free(b), kr_order_free(c);
 }
 
+/* The paths that cross has are those of a list of mirrors; a turned walk of any order is the walk of the
+ * turned grid. */
+static void lists(void **state) {
+    (void)state;
+    static const char *const same[][2] = {{"cross", "forward,forward:turned,forward:back,forward:turned:back"}, {"continuous", "snake,snake:back,snake:turned,snake:back:turned"},
+                                          {"bidirectional", "forward,forward:back"}, {"omni", "omni"}};
+    const int64_t size[2] = {5, 7};
+    for (int i = 0; i < 4; i++) {
+        kr_order *a, *b;
+        assert_int_equal(kr_order_new(&a, same[i][0], 2, size, NULL), KR_OK);
+        if (kr_order_new(&b, same[i][1], 2, size, NULL) != KR_OK) fail_msg("%s", kr_error());
+        assert_int_equal(a->n_paths, b->n_paths);
+        assert_int_equal(b->n_cells, 35);
+        for (int k = 0; k < a->n_paths; k++) {
+            assert_int_equal(a->path[k].n, b->path[k].n);
+            assert_memory_equal(a->path[k].cell, b->path[k].cell, 35 * sizeof(int32_t));
+        }
+        kr_order_free(a), kr_order_free(b);
+    }
+    kr_order *h, *t;
+    assert_int_equal(kr_order_new(&h, "atrous", 2, (const int64_t[]){7, 5}, NULL), KR_OK);
+    assert_int_equal(kr_order_new(&t, "atrous:turned", 2, size, NULL), KR_OK);
+    for (int k = 0; k < h->n_paths; k++)
+        for (int64_t i = 0; i < h->path[k].n; i++) assert_int_equal(t->path[k].cell[i], h->path[k].cell[i] % 5 * 7 + h->path[k].cell[i] / 5);
+    assert_int_equal(t->size[0], 5);
+    kr_order_free(h), kr_order_free(t);
+}
+
 static void refuse(const char *name, int n_axes, int64_t h, int64_t w, const kr_order_options *opt, const char *says) {
     kr_order *o;
     assert_int_equal(kr_order_new(&o, name, n_axes, (const int64_t[3]){h, w, 2}, opt), KR_ERR_CONFIG);
@@ -178,6 +206,13 @@ static void refusals_say_why(void **state) {
     refuse("cross", 2, 1 << 20, 1 << 20, NULL, "at most 2^31 - 1 cells");
     refuse("atrous", 2, 1, 4, NULL, "a step of 2 in a grid of 1 x 4");
     refuse("cross", 2, 4, 4, &(kr_order_options){.symmetries = true}, "symmetries are for orders of one path");
+    refuse("forward:up", 2, 4, 4, NULL, "behind the name go :turned");
+    refuse("forward:back:back", 2, 4, 4, NULL, "each once");
+    refuse("forward,", 2, 4, 4, NULL, "there is no scan order \"\"");
+    refuse("forward:turned", 3, 4, 4, NULL, "only pictures are turned");
+    refuse("forward,zigzag", 2, 4, 4, NULL, "in a list: there every path");
+    refuse("atrous,forward", 2, 4, 4, NULL, "in a list: there every path");
+    refuse("omni,omni,forward", 2, 4, 4, NULL, "more than 16 paths");
     refuse("window", 2, 4, 4, &(kr_order_options){.window = -1}, "window is -1");
 }
 
@@ -254,6 +289,6 @@ int main(void) {
         cmocka_unit_test(each_cell_once),           cmocka_unit_test(steps_go_to_neighbours), cmocka_unit_test(walks_as_published),
         cmocka_unit_test(windows_by_their_formula), cmocka_unit_test(hilbert_of_a_power_of_two), cmocka_unit_test(symmetries_differ),
         cmocka_unit_test(random_by_seed_and_layer), cmocka_unit_test(refusals_say_why),       cmocka_unit_test(hilbert_codes),
-        cmocka_unit_test(points_and_graphs),        cmocka_unit_test(pictures)};
+        cmocka_unit_test(points_and_graphs),        cmocka_unit_test(pictures),               cmocka_unit_test(lists)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,10 +76,12 @@ static inline int64_t kr_gemm_step(int64_t k) {
     return ((k + blocks - 1) / blocks + 15) / 16 * 16;
 }
 static inline int64_t kr_gemm_least(int64_t a, int64_t b) { return a < b ? a : b; }
-/* Columns that a thread takes at once of a product of few rows: some 64 KB of weights. */
-static inline int64_t kr_gemm_few_columns(const kr_gemm *g) {
-    int64_t fit = 65536 / (g->k * kr_gemm_b_bytes(g)) / 32 * 32;
-    return fit > 32 ? fit : 32;
+/* Columns that a thread takes at once of a product of few rows: some 64 KB of weights, and so few that all threads have
+ * some to take. */
+static inline int64_t kr_gemm_few_columns(int64_t m, int64_t n, int64_t row_bytes, int n_threads) {
+    int64_t fit = 65536 / row_bytes / 32 * 32, share = n / (2 * n_threads) / 32 * 32;
+    if (share < fit) fit = share;
+    return fit >= 32 ? fit : m == 1 && n < 256 ? 16 : 32;
 }
 /* Floats of packed A (all of k when the rows fit one tile) and of packed B, for one thread. */
 static inline int64_t kr_gemm_a_floats(int64_t m, int64_t k) {

@@ -105,7 +105,7 @@ static void check(const struct isa *isa, job *j, int n_threads) {
 
 static void is_the_definition(void **state) {
     (void)state;
-    static const int64_t sizes[][3] = {{1, 1, 1},  {1, 37, 9},  {3, 40, 2},  {8, 17, 3}, {33, 33, 1}, {5, 65, 5},
+    static const int64_t sizes[][3] = {{1, 1, 1},  {1, 37, 9},  {3, 40, 2},  {8, 17, 3}, {33, 33, 1}, {5, 65, 5}, {1, 21, 19},
                                        {13, 16, 4}, {2, 100, 7}, {7, 15, 8}};
     for (int i = 0; i < N_ISA; i++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)

@@ -50,6 +50,7 @@ typedef struct job {
     kr_gemm_group *group;   /* [m, k / 32] */
     char *panels;           /* one for each thread */
     int64_t rows, row_parts; /* of C in an item, and how many such */
+    int64_t width;          /* of few rows: columns in an item */
 } job;
 
 typedef struct panel {
@@ -372,16 +373,11 @@ static void do_item(void *arg, int64_t item, int who) {
     columns(b, j, least(WIDE, b->g->n - j), i, least(i + b->rows, b->g->m), b->panels + who * (int64_t)(PANEL_W + PANEL_SCALE + PANEL_MIN));
 }
 
-/* Few rows: some 64 KB of weights at once. */
-static int64_t row_width(const kr_gemm *g) {
-    int64_t fit = 65536 / (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb) / WIDE * WIDE;
-    return fit > WIDE ? fit : WIDE;
-}
 static void do_columns(void *arg, int64_t item, int who) {
     const job *b = arg;
-    int64_t width = row_width(b->g), j = item * width;
+    int64_t j = item * b->width;
     (void)who;
-    KR_VEC(kr_gemm_blocks_row)(b->g, b->vnni, b->x, b->group, j, least(j + width, b->g->n));
+    KR_VEC(kr_gemm_blocks_row)(b->g, b->vnni, b->x, b->group, j, least(j + b->width, b->g->n));
 }
 
 void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
@@ -395,7 +391,8 @@ void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     b.row_parts = (g->m + b.rows - 1) / b.rows;
     kr_team_each(g->m * g->k < 16384 ? 1 : n_threads, g->m, round_row, &b);
     if (KR_VEC(kr_gemm_blocks_has_rows)(g->m, b.vnni)) {
-        kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, (g->n + row_width(g) - 1) / row_width(g), do_columns, &b);
+        b.width = kr_gemm_few_columns(1, g->n, (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), n_threads);
+        kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, (g->n + b.width - 1) / b.width, do_columns, &b);
         return;
     }
     kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, panels * b.row_parts, do_item, &b);

@@ -40,18 +40,18 @@ INLINE void fetch(weights *w, int64_t bytes) {
     w->ahead += bytes;
 }
 
-/* t[i]: 32-bit word i of each of KR_VL columns, from so many bytes on. */
-INLINE void turn_words(const weights *w, int panel, int64_t bytes, vf *t) {
+/* Numbers of k that are turned around at once, of KR_VL columns: t[i] holds number i of each; of 16 bits 2 i (low
+ * halves) and 2 i + 1. */
+INLINE int64_t square(const kr_dtype type) { return type != KR_F32 ? 16 : KR_VL; }
+INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) {
     const uint8_t *const *row = w->row + panel * KR_VL;
 #pragma GCC unroll 16
-    for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + bytes));
+    for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + 4 * k));
     transpose(t);
 }
-/* ... of float32, and of 16 bits: t[i] holds numbers k + 2 i (low halves) and k + 2 i + 1. */
-INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 4 * k, t); }
-INLINE void turn_16(const weights *w, int panel, int64_t k, vf *t) { turn_words(w, panel, 2 * k, t); }
-INLINE vf low_half(vf t, const kr_dtype type) { return from_upper((vi)t << 16, type == KR_BF16); }
-INLINE vf high_half(vf t, const kr_dtype type) { return from_upper((vi)t & (int32_t)0xffff0000u, type == KR_BF16); }
+INLINE void turn_16(const weights *w, int panel, int64_t k, vi *t) { turn_eight(w->row + panel * KR_VL, 2 * k, t); }
+INLINE vf low_half(vi t, const kr_dtype type) { return from_upper(t << 16, type == KR_BF16); }
+INLINE vf high_half(vi t, const kr_dtype type) { return from_upper(t & (int32_t)0xffff0000u, type == KR_BF16); }
 INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, int64_t k) {
     uint16_t h;
     float f;
@@ -61,19 +61,20 @@ INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, i
 
 /* p[k][column] for kc numbers from k on. */
 INLINE void turn(weights *w, const kr_dtype type, int64_t k, int64_t kc, float *p) {
-    const int64_t by = type != KR_F32 ? 2 * KR_VL : KR_VL;
+    const int64_t by = square(type);
     int64_t at = 0;
     for (int panel = 0; panel < 2; panel++)
         for (at = 0; at + by <= kc; at += by) {
-            vf t[KR_VL];
             float *to = p + at * WIDE + panel * KR_VL;
-            if (type != KR_F32) turn_16(w, panel, k + at, t);
+            vf t[KR_VL];
+            vi h[8];
+            if (type != KR_F32) turn_16(w, panel, k + at, h);
             else turn_f32(w, panel, k + at, t);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8 && type != KR_F32; i++)
+                v_store(to + 2 * i * WIDE, low_half(h[i], type)), v_store(to + (2 * i + 1) * WIDE, high_half(h[i], type));
 #pragma GCC unroll 16
-            for (int i = 0; i < KR_VL; i++) {
-                if (type != KR_F32) v_store(to + 2 * i * WIDE, low_half(t[i], type)), v_store(to + (2 * i + 1) * WIDE, high_half(t[i], type));
-                else v_store(to + i * WIDE, t[i]);
-            }
+            for (int i = 0; i < KR_VL && type == KR_F32; i++) v_store(to + i * WIDE, t[i]);
         }
     for (; at < kc; at++)
         for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, type, i, k + at);
@@ -133,51 +134,52 @@ static void many(const kr_gemm *g, weights *w, int64_t k0, int64_t kc, vf (*s)[2
 
 /* The same for a single row, from registers, panel after panel: fewer rows of weights at a time come
  * quicker from memory. */
-INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int64_t k0, int64_t kc, vf (*s)[2]) {
-    const int64_t by = type != KR_F32 ? 2 * KR_VL : KR_VL;
-    int64_t k;
-    for (int panel = 0; panel < 2; panel++) {
+INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int panels, int64_t k0, int64_t kc, vf (*s)[2]) {
+    const int64_t by = square(type);
+    int64_t k = k0;
+    for (int panel = 0; panel < panels; panel++) {
         vf sum = s[0][panel];
         for (k = k0; k + by <= k0 + kc; k += by) {
             const float *a = g->a + k;
             vf t[KR_VL];
-            fetch(w, KR_VL * KR_VL * 4);
-            if (type != KR_F32) turn_16(w, panel, k, t);
+            vi h[8];
+            fetch(w, KR_VL * by * (type != KR_F32 ? 2 : 4));
+            if (type != KR_F32) turn_16(w, panel, k, h);
             else turn_f32(w, panel, k, t);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8 && type != KR_F32; i++) sum += a[2 * i] * low_half(h[i], type), sum += a[2 * i + 1] * high_half(h[i], type);
 #pragma GCC unroll 16
-            for (int i = 0; i < KR_VL; i++) {
-                if (type != KR_F32) sum += a[2 * i] * low_half(t[i], type), sum += a[2 * i + 1] * high_half(t[i], type);
-                else sum += a[i] * t[i];
-            }
+            for (int i = 0; i < KR_VL && type == KR_F32; i++) sum += a[i] * t[i];
         }
         s[0][panel] = sum;
     }
     if (k < k0 + kc) {
-        float p[2 * KR_VL * WIDE];
+        float p[16 * WIDE]; /* of a square at most */
         turn(w, type, k, k0 + kc - k, p);
         rows_1(k0 + kc - k, g->a + k, 0, p, s, w->ahead, 0);
     }
 }
 
 #if defined(KR_V512_)
-/* A row of bfloat16 by whole blocks of k, two at a time: a sum alone would wait for its own last addition. */
-enum { AT_ONCE = 2 };
-INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panel, int64_t k0, int64_t kc, vf (*s)[1][2]) {
-    const uint8_t *const *row = w->row + panel * KR_VL;
-    vf sum[AT_ONCE];
-    for (int b = 0; b < blocks; b++) sum[b] = (vf){0};
-    for (int64_t k = k0; k < k0 + kc; k += 16) {
-        fetch(w, blocks * 8 * 64);
+/* A row of bfloat16 by whole blocks of k, some at a time: a sum alone would wait for its own last addition. */
+enum { AT_ONCE = 3 };
+INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panels, int64_t k0, int64_t kc, vf (*s)[1][2]) {
+    for (int panel = 0; panel < panels; panel++) {
+        vf sum[AT_ONCE];
+        for (int b = 0; b < blocks; b++) sum[b] = (vf){0};
+        for (int64_t k = k0; k < k0 + kc; k += 16) {
+            fetch(w, blocks * 8 * 64);
 #pragma GCC unroll 4
-        for (int b = 0; b < blocks; b++) {
-            const float *a = g->a + k + b * kc;
-            vi t[8];
-            turn_eight(row, 2 * (k + b * kc), t);
+            for (int b = 0; b < blocks; b++) {
+                const float *a = g->a + k + b * kc;
+                vi t[8];
+                turn_16(w, panel, k + b * kc, t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half((vf)t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half((vf)t[i], KR_BF16);
+                for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half(t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half(t[i], KR_BF16);
+            }
         }
+        for (int b = 0; b < blocks; b++) s[b][0][panel] = sum[b];
     }
-    for (int b = 0; b < blocks; b++) s[b][0][panel] = sum[b];
 }
 #endif
 
@@ -197,13 +199,15 @@ static void add_sums(const kr_gemm *g, int64_t j, int64_t n, int64_t k0, vf (*s)
 /* n <= WIDE columns from j on, of all rows. */
 static void columns(const kr_gemm *g, int64_t j, int64_t n) {
     int64_t step = kr_gemm_step(g->k);
+    int panels = n > KR_VL ? 2 : 1;
     weights w;
     weights_at(g, j, n, &w);
     int64_t k = 0;
 #if defined(KR_V512_)
     for (int64_t blocks; g->m == 1 && g->b_type == KR_BF16 && (blocks = least((g->k - k) / step, AT_ONCE)) > 1; k += blocks * step) {
         vf s[AT_ONCE][1][2];
-        for (int panel = 0; panel < 2; panel++) sum_blocks(g, &w, 2, panel, k, step, s);
+        if (blocks == AT_ONCE) sum_blocks(g, &w, AT_ONCE, panels, k, step, s);
+        else sum_blocks(g, &w, 2, panels, k, step, s);
         for (int64_t b = 0; b < blocks; b++) add_sums(g, j, n, k + b * step, s[b]);
     }
 #endif
@@ -212,9 +216,9 @@ static void columns(const kr_gemm *g, int64_t j, int64_t n) {
         int64_t kc = least(step, g->k - k);
         for (int64_t i = 0; i < g->m; i++) s[i][0] = s[i][1] = (vf){0};
         if (g->m > 1) many(g, &w, k, kc, s);
-        else if (g->b_type == KR_BF16) single(g, KR_BF16, &w, k, kc, s);
-        else if (g->b_type == KR_F16) single(g, KR_F16, &w, k, kc, s);
-        else single(g, KR_F32, &w, k, kc, s);
+        else if (g->b_type == KR_BF16) single(g, KR_BF16, &w, panels, k, kc, s);
+        else if (g->b_type == KR_F16) single(g, KR_F16, &w, panels, k, kc, s);
+        else single(g, KR_F32, &w, panels, k, kc, s);
         add_sums(g, j, n, k, s);
     }
 }

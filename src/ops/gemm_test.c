@@ -107,7 +107,7 @@ static void sums(void **state) {
     static const int64_t sizes[][3] = {
         {1, 1, 1}, {0, 5, 4}, {5, 0, 4}, {5, 7, 0}, {1, 40, 33}, {2, 33, 300}, {7, 8, 17}, {14, 32, 16}, {15, 31, 2},
         {29, 65, 31}, {33, 8, 48}, {128, 48, 15}, {131, 40, 1300}, {3, 530, 20}, {137, 17, 385},
-        {150, 9, 530}, {81, 16, 1100}};
+        {150, 9, 530}, {81, 16, 1100}, {1, 80, 1540}, {1, 21, 528}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < N_FLAGS; flags++) {
             job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags);
@@ -120,7 +120,7 @@ static void sums(void **state) {
 /* Large enough for a team of threads. */
 static void threads_do_not_matter(void **state) {
     (void)state;
-    static const int64_t sizes[][3] = {{300, 200, 530}, {1, 1500, 640}, {6, 900, 257}, {2100, 8, 70}, {48, 530, 300}};
+    static const int64_t sizes[][3] = {{300, 200, 530}, {1, 1500, 640}, {1, 80, 1540}, {6, 900, 257}, {2100, 8, 70}, {48, 530, 300}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < 16; flags++) {
             job j = make(sizes[s][0], sizes[s][1], sizes[s][2], flags | ACC | (flags & ACC ? BIAS : 0));

@@ -433,11 +433,11 @@ static void choose_tiles(const kr_gemm *g, int n_threads, int64_t *mt, int64_t *
     *nt = least(*nt, g->n);
 }
 
+typedef struct few { const kr_gemm *g; int64_t width; } few;
 static void few_columns(void *arg, int64_t i, int who) {
-    const kr_gemm *g = arg;
-    int64_t width = kr_gemm_few_columns(g);
+    const few *f = arg;
     (void)who;
-    KR_VEC(kr_gemm_few)(g, i * width, least((i + 1) * width, g->n));
+    KR_VEC(kr_gemm_few)(f->g, i * f->width, least((i + 1) * f->width, f->g->n));
 }
 
 void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
@@ -446,8 +446,8 @@ void KR_VEC(kr_gemm_all)(const kr_gemm *g, void *scratch, int n_threads) {
         return;
     }
     if (g->m > 0 && g->m <= KR_GEMM_FEW && g->k > 0 && g->b_trans && !g->a_trans) {
-        int64_t width = kr_gemm_few_columns(g);
-        kr_team_each(n_threads, (g->n + width - 1) / width, few_columns, (void *)g);
+        few f = {g, kr_gemm_few_columns(g->m, g->n, g->k * kr_gemm_b_bytes(g), n_threads)};
+        kr_team_each(n_threads, (g->n + f.width - 1) / f.width, few_columns, &f);
         return;
     }
     /* below some 20 us of work a team of threads costs more than it brings */

@@ -30,6 +30,7 @@ static const char help[] =
     "  --batch N       model: rows of a training batch (8); decode: sequences in a step (1)\n"
     "  --length N      model: tokens of a row (1024)\n"
     "  --prompt N      model, prefill, serve: tokens of the prompt (1024)\n"
+    "  --draft N       serve: one stream with up to N tokens guessed ahead and without, instead\n"
     "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer\n"
@@ -43,7 +44,7 @@ static const char help[] =
 typedef struct settings {
     kr_bench_options opt;
     kr_bench_machine machine;
-    double longest, batch, length, prompt;
+    double longest, batch, length, prompt, draft;
     const char *only;
     bool recompute, profile, json, batch_given;
 } settings;
@@ -211,6 +212,23 @@ static int bench_model(settings *s, const char *path) {
     return code;
 }
 
+static int bench_drafts(settings *s, const char *path) {
+    static const char *const texts[] = {"the same token again and again", "16 tokens at random"};
+    kr_bench_drafts_result r;
+    if (kr_bench_drafts(&r, path, (int64_t)s->draft, &s->opt) != KR_OK) return fail();
+    for (int i = 0; i < 2; i++) {
+        double gain = r.tok_per_s[i] / r.plain_tok_per_s[i];
+        if (s->json)
+            printf("{\"bench\": \"drafts\", \"model\": \"%s\", \"draft\": %.0f, \"text\": \"%s\", \"tokens_per_s\": %.5g, \"plain_tokens_per_s\": %.5g, "
+                   "\"gain\": %.4g, \"guessed\": %lld, \"accepted\": %lld, \"written\": %lld}\n",
+                   path, s->draft, texts[i], r.tok_per_s[i], r.plain_tok_per_s[i], gain, (long long)r.guessed[i], (long long)r.accepted[i], (long long)r.written);
+        else
+            printf("%-32s %8.1f tokens/s, without drafts %8.1f: %.2f times; %lld guessed, %lld right, %lld written\n", texts[i], r.tok_per_s[i], r.plain_tok_per_s[i],
+                   gain, (long long)r.guessed[i], (long long)r.accepted[i], (long long)r.written);
+    }
+    return 0;
+}
+
 static int bench_serve(settings *s, const char *path) {
     static kr_bench_engine_result r;
     char bytes[32];
@@ -307,7 +325,7 @@ int cmd_bench(int argc, char **argv) {
                                             {"longest", 1, NULL, 'L'},
                                             {"batch", 1, NULL, 'b'},
                                             {"length", 1, NULL, 'l'},
-                                            {"prompt", 1, NULL, 'P'},
+                                            {"prompt", 1, NULL, 'P'}, {"draft", 1, NULL, 'G'},
                                             {"only", 1, NULL, 'o'},
                                             {"recompute", 0, NULL, 'c'},
                                             {"remake-scans", 1, NULL, 'm'},
@@ -343,6 +361,9 @@ int cmd_bench(int argc, char **argv) {
         case 'l':
             if (!number("bench", "length", optarg, 1, 1e9, &s.length)) return EXIT_USAGE;
             break;
+        case 'G':
+            if (!number("bench", "draft", optarg, 1, 15, &s.draft)) return EXIT_USAGE;
+            break;
         case 'P':
             if (!number("bench", "prompt", optarg, 1, 1e9, &s.prompt)) return EXIT_USAGE;
             break;
@@ -365,7 +386,7 @@ int cmd_bench(int argc, char **argv) {
     if (strcmp(what, "ops") == 0) return bench_ops(&s, argv + optind + 1, n);
     if (strcmp(what, "length") == 0 && n == 0) return bench_length(&s);
     if (strcmp(what, "model") == 0 && n == 1) return bench_model(&s, argv[optind + 1]);
-    if (strcmp(what, "serve") == 0 && n == 1) return bench_serve(&s, argv[optind + 1]);
+    if (strcmp(what, "serve") == 0 && n == 1) return s.draft > 0 ? bench_drafts(&s, argv[optind + 1]) : bench_serve(&s, argv[optind + 1]);
     if (strcmp(what, "decode") == 0 || strcmp(what, "prefill") == 0) return bench_speed(&s, argv + optind + 1, n, *what == 'p');
     return misuse("bench", "want machine, ops [NAME ...], length, model MODEL, decode MODEL ... or prefill MODEL ...");
 }

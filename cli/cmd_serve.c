@@ -36,6 +36,8 @@ static const char help[] =
     "      --states-forget     those used longest ago go\n"
     "How it runs\n"
     "      --slots N           sequences at once (8); each takes the memory of a state\n"
+    "      --draft N           guess up to N tokens ahead, from the text itself, at most 15: the same text, sooner where it\n"
+    "                          repeats itself; takes the memory of the states once more (none)\n"
     "      --max-waiting N     requests that wait for a slot; further ones are told to try again, 429 (1024)\n"
     "      --cache-mb N        memory for what prompts begin with; 0: none (512)\n"
     "      --reuse-replies     the cache also holds what was written, so conversations go on at once; their bits\n"
@@ -135,7 +137,8 @@ static int run(setup *s, char *path) {
 static const struct { const char *name; size_t at; double min, max; enum { WHOLE, INT, SECONDS } type; double unit; } numbers[] = {
 #define OPTION(name, field, min, max, type, unit) {name, offsetof(kr_server_options, field), min, max, type, unit}
     OPTION("port", port, 0, 65535, INT, 1), OPTION("max-tokens", max_tok, 1, 1e12, WHOLE, 1), OPTION("max-prompt", max_prompt, 1, 1e12, WHOLE, 1),
-    OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("max-embed", max_embed, 1, 1e12, WHOLE, 1), OPTION("states-max", states_max, 1, 1e9, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
+    OPTION("max-n", max_n, 1, 1e4, WHOLE, 1), OPTION("max-embed", max_embed, 1, 1e12, WHOLE, 1), OPTION("states-max", states_max, 1, 1e9, WHOLE, 1), OPTION("slots", engine.n_slots, 1, 256, WHOLE, 1), OPTION("draft", engine.n_draft, 1, 15, WHOLE, 1),
+    OPTION("max-waiting", engine.max_waiting, 1, 1e9, WHOLE, 1),
     OPTION("cache-mb", engine.cache_bytes, 0, 1e9, WHOLE, 1e6), OPTION("stall-ms", engine.stall_s, 1, 1e6, SECONDS, 1e-3), OPTION("threads", engine.n_threads, 1, 1024, INT, 1),
     OPTION("states-mb", states_bytes, 1, 1e9, WHOLE, 1e6), OPTION("max-body-mb", max_body, 1, 1e6, WHOLE, 1e6), OPTION("max-connections", max_connections, 1, 1e6, WHOLE, 1), OPTION("max-per-ip", max_per_ip, 1, 1e6, WHOLE, 1),
     OPTION("body-seconds", body_s, 1, 1e6, SECONDS, 1), OPTION("idle-seconds", idle_s, 1, 1e6, SECONDS, 1)};

@@ -2,6 +2,7 @@
  *
  *   alone      random requests at random times: every token, probability and state is that of
  *              a session by itself, whatever the slots, the cache and the threads do
+ *   drafts     the same with tokens guessed ahead, right or wrong, some with and some without
  *   prefix     what is found again, what is kept under a budget
  *   ends       stop strings, stop tokens, limits, cancelling, draining, refusing */
 #include <pthread.h>
@@ -19,8 +20,12 @@ static const char *const models[] = {
     "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 4}, 'layers': ['mixer', 'attention+mlp'], 'mixers': {'attention': {'n_head': 2, 'cache_len': 100}}}",
     "{" TINY "'mixer': {'type': 's4d', 'd_state': 4}}",
     "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 8, 'headdim': 8}, 'layers': ['mixer+mlp', 'mamba1+s4d'], 'mixers': {'s4d': {'d_state': 4}}}",
+    "{" TINY "'mixer': {'type': 'mamba3', 'd_state': 8, 'headdim': 8}}",
+    "{" TINY "'mixer': {'type': 'mamba3', 'd_state': 8, 'headdim': 8, 'mimo_rank': 2}, 'layers': ['mixer', 'attention+moe'],"
+    " 'mixers': {'attention': {'n_head': 4, 'n_kv_head': 2, 'cache_len': 2000, 'rope_dims': -1, 'd_conv': 3}, 'moe': {'n_expert': 4, 'top_k': 2}}}",
+    "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 4, 'learnable_init_states': true}, 'layers': ['mixer', 'lstm']}",
 };
-enum { N_MODELS = sizeof models / sizeof *models, GRAIN = 16, V = 256 };
+enum { N_MODELS = sizeof models / sizeof *models, N_CUT = 5, GRAIN = 16, V = 256 }; /* the first are read in pieces of many lengths */
 
 static kr_engine *engine_of(const kr_model *m, kr_engine_options o) {
     kr_engine *e;
@@ -57,7 +62,7 @@ static void draw_text(int32_t *to, int64_t n, uint64_t seed) {
 
 /* --- alone -------------------------------------------------------------------------------------- */
 
-typedef struct wish { int32_t prompt[2000]; int64_t n, max_tok; kr_sampler_options how; } wish;
+typedef struct wish { int32_t prompt[2000]; int64_t n, max_tok, n_draft; kr_sampler_options how; } wish;
 
 static void draw_wish(wish *w, uint64_t seed, int64_t grain) {
     kr_rng r = {seed, 6, 0};
@@ -68,6 +73,16 @@ static void draw_wish(wish *w, uint64_t seed, int64_t grain) {
     draw_text(w->prompt, n < w->n ? n : w->n, 1000 + (uint64_t)shared);
     w->max_tok = 1 + kr_rng_below(&r, 30);
     w->how = (kr_sampler_options){.temperature = kr_rng_below(&r, 3) ? 0.9f : 0, .top_p = 0.9f, .repetition_penalty = 1.1f, .frequency_penalty = 0.1f, .seed = seed};
+}
+
+/* Of drafts: texts that go round, and some that seem to; the likeliest token of a random model goes round too. */
+static void draw_round(wish *w, uint64_t seed) {
+    kr_rng r = {seed, 7, 0};
+    int64_t round = 3 + kr_rng_below(&r, 20);
+    for (int64_t i = round; i < w->n && seed % 4; i++) w->prompt[i] = w->prompt[i - round];
+    w->max_tok = 1 + kr_rng_below(&r, 120);
+    w->n_draft = seed % 5 == 4 ? -1 : seed % 5 == 3 ? 2 : 0;
+    w->how = (kr_sampler_options){.temperature = kr_rng_below(&r, 3) ? 0 : 0.3f, .presence_penalty = seed % 7 == 6 ? 0.5f : 0, .seed = seed};
 }
 
 /* A session by itself. */
@@ -103,6 +118,8 @@ static void check_same(const char *what, kr_request *r, const written *want, con
     }
 }
 
+static int64_t n_guessed, n_accepted; /* of all */
+
 static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t seed) {
     enum { MAX = 24 };
     static wish w[MAX];
@@ -112,12 +129,14 @@ static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t s
     kr_model *m = model_of(models[model], 3);
     kr_rng rng = {seed, 1, 0};
     for (int i = 0; i < n_wishes; i++) {
-        draw_wish(&w[i], seed * 100 + (uint64_t)kr_rng_below(&rng, n_wishes), o.grain); /* some come twice */
+        uint64_t own = seed * 100 + (uint64_t)kr_rng_below(&rng, n_wishes); /* some come twice */
+        draw_wish(&w[i], own, o.grain);
+        if (o.n_draft) draw_round(&w[i], own);
         write_alone(m, &w[i], o.grain == 64 ? 256 : GRAIN, &want[i], &end[i]);
     }
     kr_engine *e = engine_of(m, o);
     for (int i = 0; i < n_wishes; i++) {
-        r[i] = submit(e, (kr_request_options){.prompt = w[i].prompt, .n_prompt = w[i].n, .max_tok = w[i].max_tok, .sampler = w[i].how, .logprobs = true,
+        r[i] = submit(e, (kr_request_options){.prompt = w[i].prompt, .n_prompt = w[i].n, .max_tok = w[i].max_tok, .n_draft = w[i].n_draft, .sampler = w[i].how, .logprobs = true,
                                               .keep_state = i % 2, .client = i % 3, .no_cache = i % 7 == 6});
         if (kr_rng_below(&rng, 3) == 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
         if (kr_rng_below(&rng, 6) == 0) { /* somebody who leaves */
@@ -141,6 +160,9 @@ static void check_alone(int model, kr_engine_options o, int n_wishes, uint64_t s
     assert_true(st.cache_misses >= 0 && st.cache_hits + st.cache_misses <= st.n_requests); /* each counts once, however often it looks */
     assert_true(st.cache_bytes <= (o.cache_bytes > 0 ? o.cache_bytes : (int64_t)512 << 20));
     if (o.cache_bytes == 0) assert_true(st.n_cached > 0);
+    if (o.n_draft == 0) assert_int_equal(st.n_guessed, 0);
+    assert_true(st.n_accepted <= st.n_guessed);
+    n_guessed += st.n_guessed, n_accepted += st.n_accepted;
     kr_engine_free(e);
     kr_model_release(m);
 }
@@ -158,7 +180,7 @@ static void test_alone(void **state) {
         check_alone(i, (kr_engine_options){.n_slots = 5}, 24, 1);
         check_alone(i, (kr_engine_options){.n_slots = 3, .stall_s = 1e-6, .n_threads = 2}, 16, 2);
     }
-    for (int i = 1; i < N_MODELS; i++) { /* pieces of many lengths */
+    for (int i = 1; i < N_CUT; i++) { /* pieces of many lengths */
         assert_true(i == 2 || kr_cuts_anywhere(model_of_once(i), 64));
         if (i != 2) check_alone(i, (kr_engine_options){.n_slots = 4, .grain = 64, .stall_s = 0.01}, 20, 7 + (uint64_t)i);
     }
@@ -168,6 +190,147 @@ static void test_alone(void **state) {
     check_alone(0, (kr_engine_options){.n_slots = 8, .cache_bytes = -1}, 24, 5);
     check_alone(1, (kr_engine_options){.n_slots = 16, .cache_bytes = 30000}, 24, 6);
     for (int i = 0; i < N_MODELS; i++) kr_model_release((kr_model *)model_of_once(i));
+}
+
+static void test_drafts(void **state) {
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        check_alone(i, (kr_engine_options){.n_slots = 5, .n_draft = 7}, 20, 20 + (uint64_t)i);
+        check_alone(i, (kr_engine_options){.n_slots = 1, .n_draft = 15}, 8, 40 + (uint64_t)i);
+    }
+    check_alone(0, (kr_engine_options){.n_slots = 8, .n_draft = 15, .cache_bytes = -1, .n_threads = 2}, 24, 61);
+    check_alone(1, (kr_engine_options){.n_slots = 11, .n_draft = 3, .grain = 64}, 24, 62);
+    check_alone(2, (kr_engine_options){.n_slots = 60, .n_draft = 7, .reuse_replies = true}, 24, 63);
+    if (n_accepted < 2000 || n_guessed - n_accepted < 500) fail_msg("%d guessed, %d right", (int)n_guessed, (int)n_accepted);
+}
+
+/* Whatever ends a text, and whatever bounds it, does so at the same token with drafts and without; and what
+ * is kept of it is the same. */
+static void test_draft_ends(void **state) {
+    enum { N = 40 };
+    static written want[N], got;
+    int32_t prompt[60];
+    kr_snapshot *kept[N] = {0}, *s;
+    kr_grammar *g, *list;
+    (void)state;
+    kr_model *m = model_of(models[0], 3);
+    assert_int_equal(kr_grammar_new(&g, m, "root ::= [a-d]+ \".\"", -1), KR_OK);
+    assert_int_equal(kr_grammar_new(&list, m, "root ::= \"[\" ([0-9] \", \"){3,30} \"]\"", -1), KR_OK);
+    for (int draft = 0; draft < 2; draft++) {
+        kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 3, .n_draft = draft ? 9 : 0, .cache_bytes = -1});
+        kr_request *r[N];
+        for (int i = 0; i < N; i++) {
+            kr_request_options o = {.prompt = prompt, .n_prompt = 60, .max_tok = 60 + i, .logprobs = true, .n_top = 4, .keep_state = i % 3 != 2, .sampler = {.seed = 3}};
+            for (int k = 0; k < 60; k++) prompt[k] = (k % 6) * 40 + i;
+            const int32_t *told = want[i / 2 * 2].tok; /* of the request before, which is alike but for its end */
+            char text[3] = {(char)told[21 + i % 9], (char)told[22 + i % 9], 0};
+            const char *stop[] = {text};
+            if (i % 2) o.prompt = prompt, prompt[0]--;
+            for (int k = 0; k < 60 && i % 2; k++) prompt[k] = (k % 6) * 40 + i - 1;
+            if (i % 10 == 1 || i % 10 == 5) o.stop_tok = &told[20 + i], o.n_stop_tok = 1;
+            if (i % 10 == 3 && text[0] && text[1]) o.stop = stop, o.n_stop = 1;
+            if (i % 10 == 7) o.grammar = g;
+            if (i % 10 == 9) o.grammar = list, o.sampler.temperature = 1;
+            if (i % 4 == 3) o.sampler.dry_multiplier = 0.8f, o.sampler.mirostat_tau = i % 8 == 7 ? 3 : 0;
+            r[i] = submit(e, o);
+            if (draft == 0 || i % 5 == 4) { /* in the first round the next one wants to know its tokens */
+                collect(r[i], draft ? &got : &want[i]);
+                if (draft) assert_memory_equal(&got, &want[i], sizeof got);
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            if (draft && i % 5 != 4) {
+                collect(r[i], &got);
+                if (memcmp(&got, &want[i], sizeof got) != 0)
+                    fail_msg("request %d: %d tokens, end %d; without drafts %d tokens, end %d", i, (int)got.n, got.finish, (int)want[i].n, want[i].finish);
+            }
+            kr_status st = kr_request_state(r[i], draft ? &s : &kept[i]);
+            assert_int_equal(st, i % 3 != 2 ? KR_OK : KR_ERR_MISSING);
+            if (draft && st == KR_OK) {
+                assert_int_equal(kr_snapshot_n_tok(s), kr_snapshot_n_tok(kept[i]));
+                assert_memory_equal(s->states, kept[i]->states, s->layout->bytes);
+                assert_memory_equal(s->logits, kept[i]->logits, V * sizeof(float));
+                assert_memory_equal(s->memory, kept[i]->memory, kr_sampler_memory_bytes(V));
+                kr_snapshot_free(s);
+                kr_snapshot_free(kept[i]);
+            }
+            kr_request_free(r[i]);
+        }
+        kr_engine_free(e);
+    }
+    int ends[KR_FINISH_ERROR + 1] = {0};
+    for (int i = 0; i < N; i++) ends[want[i].finish]++;
+    if (!ends[KR_FINISH_END] || !ends[KR_FINISH_STOP] || !ends[KR_FINISH_LENGTH] || ends[KR_FINISH_ERROR])
+        fail_msg("%d ends, %d stops, %d lengths, %d errors", ends[KR_FINISH_END], ends[KR_FINISH_STOP], ends[KR_FINISH_LENGTH], ends[KR_FINISH_ERROR]);
+    kr_grammar_free(g);
+    kr_grammar_free(list);
+    kr_model_release(m);
+}
+
+/* Ends within right guesses (stop strings of one letter, over and over) and at wrong ones (of three tokens at
+ * random one is the end): the state that is kept is the same. */
+static void test_draft_kept(void **state) {
+    enum { N = 60 };
+    static written want, got;
+    int32_t prompt[30], end = 98;
+    kr_logit_bias bias[3] = {{97, 1e4f}, {98, 1e4f}, {99, 1e4f}};
+    const char many[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", *stop;
+    (void)state;
+    kr_model *m = model_of(models[2], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2, .n_draft = 15, .cache_bytes = -1});
+    for (int i = 0; i < N; i++) {
+        kr_snapshot *kept[2];
+        kr_request_options o = {.prompt = prompt, .n_prompt = 30, .max_tok = 80, .keep_state = true, .logprobs = true, .n_draft = -1,
+                                .sampler = {.seed = (uint64_t)i, .temperature = 1, .bias = bias, .n_bias = i % 2 ? 3 : 1}};
+        for (int k = 0; k < 30; k++) prompt[k] = 97 + (i % 2 ? k % 3 : 0);
+        stop = many + sizeof many - 1 - i;
+        if (i % 2) o.stop_tok = &end, o.n_stop_tok = 1;
+        else if (i) o.stop = &stop, o.n_stop = 1;
+        for (int draft = 0; draft < 2; draft++) {
+            if (draft) o.n_draft = 0;
+            kr_request *r = submit(e, o);
+            collect(r, draft ? &got : &want);
+            assert_int_equal(kr_request_state(r, &kept[draft]), KR_OK);
+            kr_request_free(r);
+        }
+        assert_memory_equal(&got, &want, sizeof got);
+        assert_int_equal(got.finish, i % 2 ? KR_FINISH_END : i ? KR_FINISH_STOP : KR_FINISH_LENGTH);
+        assert_memory_equal(kept[0]->states, kept[1]->states, kept[0]->layout->bytes);
+        assert_memory_equal(kept[0]->logits, kept[1]->logits, V * sizeof(float));
+        for (int draft = 0; draft < 2; draft++) kr_snapshot_free(kept[draft]);
+    }
+    kr_engine_free(e);
+    kr_model_release(m);
+}
+
+/* Who leaves in the midst of right guesses gets no more of them; what is kept is of all that was told. */
+static void test_draft_cancel(void **state) {
+    int32_t prompt[60];
+    (void)state;
+    kr_model *m = model_of(models[1], 3);
+    kr_engine *e = engine_of(m, (kr_engine_options){.n_slots = 2, .n_draft = 15});
+    kr_logit_bias same = {7, 1e4f}; /* the text is this token */
+    for (int k = 0; k < 60; k++) prompt[k] = 7;
+    for (int i = 0; i < 20; i++) {
+        kr_request *r = submit(e, (kr_request_options){.prompt = prompt, .n_prompt = 60, .max_tok = 1000000, .keep_state = true, .sampler = {.bias = &same, .n_bias = 1}});
+        kr_event ev;
+        kr_snapshot *s;
+        int64_t n = 0;
+        for (int k = 0; k < 1 + 5 * i; k++, n++) assert_true(kr_request_next(r, &ev, 20) && ev.finish == KR_GOES_ON && ev.tok == 7);
+        kr_request_cancel(r);
+        while (kr_request_next(r, &ev, 20) && ev.finish == KR_GOES_ON) n++;
+        assert_int_equal(ev.finish, KR_FINISH_CANCEL);
+        assert_int_equal(kr_request_state(r, &s), KR_OK);
+        assert_int_equal(kr_snapshot_n_tok(s), 60 + n);
+        kr_snapshot_free(s);
+        kr_request_free(r);
+    }
+    kr_engine_stats st;
+    kr_engine_get_stats(e, &st);
+    if (st.n_accepted < st.n_written / 2) fail_msg("%d of %d written", (int)st.n_accepted, (int)st.n_written);
+    kr_engine_free(e);
+    assert_int_equal(kr_engine_new(&e, m, &(kr_engine_options){.n_draft = 16}), KR_ERR_ARG);
+    kr_model_release(m);
 }
 
 /* What all that rests on, for weights of every type: rows have the bits of a row alone, and a text
@@ -617,7 +780,7 @@ static void test_memory_ends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_at_once), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_drafts), cmocka_unit_test(test_draft_ends), cmocka_unit_test(test_draft_kept), cmocka_unit_test(test_draft_cancel), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_at_once), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
         cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
     };

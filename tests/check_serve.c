@@ -460,6 +460,40 @@ static void test_queue(void **state) {
     end(&b);
 }
 
+/* A text that repeats itself comes in fewer steps with drafts, and is the same. */
+static void test_drafts(void **state) {
+    bench b = start((kr_server_options){.engine = {.n_slots = 2, .n_draft = 7}});
+    char *text[2];
+    int64_t steps[2];
+    (void)state;
+    begin(&b);
+    for (int draft = 0; draft < 2; draft++) {
+        int64_t before = stats(&b).n_steps;
+        answer a = post(&b, "/v1/completions", draft ? "{'prompt': 'ab ab ab', 'max_tokens': 100, 'temperature': 0, 'logit_bias': {'97': 100}, 'draft': 5}"
+                                                     : "{'prompt': 'ab ab ab', 'max_tokens': 100, 'temperature': 0, 'logit_bias': {'97': 100}, 'draft': 0}");
+        json_t *j = json_in(&a);
+        text[draft] = kr_mem_strdup(json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "text")));
+        assert_int_equal(strlen(text[draft]), 100);
+        steps[draft] = stats(&b).n_steps - before;
+        json_decref(j);
+        forget(&a);
+    }
+    assert_string_equal(text[0], text[1]);
+    assert_int_equal(steps[0], 99);
+    assert_true(steps[1] < 40);
+    answer a = once(&b, "GET", "/metrics", "", NULL);
+    assert_null(strstr(a.body, "krait_draft_tokens_total 0\n"));
+    assert_non_null(strstr(a.body, "krait_draft_tokens_accepted_total "));
+    forget(&a);
+    a = once(&b, "GET", "/props", "", NULL);
+    assert_non_null(strstr(a.body, "\"draft\":7"));
+    forget(&a);
+    refused_by(post(&b, "/v1/completions", "{'prompt': 'a', 'draft': 16}"), 400, "invalid_value", "draft");
+    kr_mem_free(text[0]);
+    kr_mem_free(text[1]);
+    end(&b);
+}
+
 /* Clients that leave in the middle, streaming, waiting for all of it, or while they still speak. */
 static void test_leaving(void **state) {
     bench b = start((kr_server_options){.engine = {.n_slots = 2}});
@@ -695,7 +729,7 @@ static void test_unix(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
-                                       cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
+                                       cmocka_unit_test(test_drafts), cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");
     return 77;

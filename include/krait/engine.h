@@ -34,6 +34,8 @@ typedef struct kr_engine_options {
     int64_t cache_bytes;  /* of the prefix cache; default 512 MB; negative: none */
     bool reuse_replies;   /* the cache also holds what was written, so a conversation goes on at once; such a
                              state came of single steps, so its bits differ from a reading by rounding */
+    int64_t n_draft;      /* tokens that requests may guess ahead at once, from their own text, at most 15 (see krait/infer.h);
+                             0: none.  What is written stays the same, bit for bit.  On a CPU; takes once more the states of all slots */
     int n_threads;        /* default: all cores this process may use */
     const char *state_dtype; /* as of sessions */
 } kr_engine_options;
@@ -59,6 +61,7 @@ typedef struct kr_request_options {
     int64_t n_top;               /* ... and those of so many likeliest; at most 100 */
     bool keep_state;             /* for kr_request_state */
     bool only_read;              /* ends (KR_FINISH_LENGTH) when the prompt is read: for its state, or to have it in the cache */
+    int64_t n_draft;             /* tokens guessed at once at most; 0: as the engine says; negative: none */
     bool no_cache;               /* neither takes from the prefix cache nor adds to it */
     int64_t client;              /* whose: who has least running is served first */
     void (*on_event)(void *user);/* there is something for kr_request_next; from the engine's thread,
@@ -110,6 +113,7 @@ KR_API kr_status kr_engine_load_state(const kr_engine *e, kr_snapshot **out, con
 typedef struct kr_engine_stats {
     int64_t n_slots, n_waiting, n_reading, n_writing; /* now */
     int64_t n_requests, n_prompt, n_cached, n_written, n_steps, n_cancelled, n_failed; /* since the start */
+    int64_t n_guessed, n_accepted; /* tokens of drafts; of these, written */
     int64_t cache_bytes, cache_entries, cache_hits, cache_misses, cache_evicted;
     int64_t state_bytes;       /* of one sequence */
     double read_s, write_s, longest_stall_s;

@@ -39,6 +39,7 @@ typedef struct kr_graph_options {
     int64_t remake_scans; /* with remake: so many scans, from the last on, are made again as well */
     bool plain;        /* every op as it was built: no runs of ops are replaced by one (fuse.c) */
     kr_dtype state_dtype; /* of kr_state_low, on a GPU: KR_F32, KR_BF16 or KR_F16; not with training */
+    bool waves;        /* kr_graph_run_waves will be called */
     bool frozen;       /* parameters do not change: what is computed from them alone is computed once */
 } kr_graph_options;
 
@@ -117,6 +118,14 @@ void kr_graph_share_states(kr_graph *g, kr_graph *with);
 
 typedef enum kr_run { KR_RUN_FORWARD, KR_RUN_ALL } kr_run;
 void kr_graph_run(kr_graph *g, kr_run what);
+/* waves.c, on a CPU, inference over single steps: pieces of rows one after the other, where row `at` + i of the
+ * input is the next token of the sequence in row `row` + i of the states; so a sequence may have several
+ * rows in a run, and every row has the bits of a run with one.  The states may have fewer rows than the graph.
+ * `keep`: after the piece `after` the states of `row` as kr_graph_get_row gives them. */
+typedef struct kr_wave { int64_t row, at, n; } kr_wave;
+typedef struct kr_wave_keep { int after; int64_t row; void *to; } kr_wave_keep;
+typedef struct kr_waves { const kr_wave *wave; int n; const kr_wave_keep *keep; int n_keep; } kr_waves;
+void kr_graph_run_waves(kr_graph *g, const kr_waves *w);
 /* Until what was run is done; a failure of the device is told here.  At once on a CPU. */
 kr_status kr_graph_wait(const kr_graph *g);
 /* Forward again, looking at every output: the first tensor that is not finite is named in

@@ -29,6 +29,9 @@ struct kr_node {
     size_t bytes, at;
     kr_node *alias;        /* shares this root's memory instead (state in place) */
     void *data, *host;     /* host: its mirror, on a device */
+    bool by_rows;          /* waves.c: has rows for sequences; of a state: */
+    int segment;           /* ... the end of the steps that carry it */
+    size_t row_at;         /* ... its bytes before it in a row of kr_graph_get_row */
     bool stale;            /* the mirror of a large kept tensor, until it is asked for */
     kr_node *all_next;     /* every node, in order of creation */
 };
@@ -51,6 +54,7 @@ typedef struct kr_step {
 } kr_step;
 
 enum { KR_MAX_SCOPES = 16 };
+typedef struct kr_piece_call { int64_t n; kr_call call; } kr_piece_call; /* a step over n sequences */
 typedef struct kr_profile { double seconds; int64_t calls; } kr_profile;
 
 /* device.c: what a graph on a device has besides. */
@@ -92,6 +96,9 @@ struct kr_graph {
     char *block_data, *fixed;
     size_t fixed_bytes;
     kr_graph *states_of;      /* whose states are used; NULL: its own */
+    int *segment;             /* waves.c, by steps: the end of the segment it is in; 0: none */
+    kr_piece_call **piece;    /* ... [2]: of one sequence, of several */
+    const kr_waves *waves;    /* of this run; NULL: all rows are one piece */
     bool profiling;
     kr_profile *profile;      /* one per step */
 };
@@ -107,6 +114,10 @@ size_t kr_state_row_bytes(const kr_node *state); /* of one sequence */
 
 /* fuse.c: fewer ops for a decoding step on a GPU.  Before all other planning. */
 kr_status kr_graph_fuse(kr_graph *g);
+
+/* waves.c: before memory is placed; a segment in pieces, returns its end. */
+kr_status kr_waves_plan(kr_graph *g);
+int kr_waves_run(kr_graph *g, int first);
 
 /* device.c */
 enum { KR_SCALE_BYTES = 256 };             /* before the inputs: the factor of the loss */

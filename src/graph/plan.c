@@ -155,6 +155,7 @@ kr_status kr_graph_plan(kr_graph *g) {
     find_uses(g);
     find_frozen(g);
     find_aliases(g);
+    KR_TRY(kr_waves_plan(g));
     KR_TRY(add_scratch(g));
     KR_TRY(place(g));
     measure(g);
@@ -203,7 +204,7 @@ static void place_fixed(kr_graph *g) {
             if (!in_fixed(n) || (n->kind == KR_NODE_STATE) != states) continue;
             if (g->states_of && states) {
                 const kr_node *theirs = kr_graph_get_state(g->states_of, n_states++);
-                KR_ASSERT(theirs && theirs->dim[0] >= n->dim[0] && kr_state_row_bytes(theirs) == kr_state_row_bytes(n));
+                KR_ASSERT(theirs && (theirs->dim[0] >= n->dim[0] || g->opt.waves) && kr_state_row_bytes(theirs) == kr_state_row_bytes(n));
                 n->data = theirs->data;
                 n->host = theirs->host;
                 continue;

@@ -51,9 +51,12 @@ static void run_step(kr_graph *g, int k) {
 
 static void run_steps(kr_graph *g, kr_run what) {
     int end = what == KR_RUN_ALL ? g->n_steps : g->n_forward;
-    for (int k = 0; k < end; k++)
-        if (!(g->ran && g->steps[k].once)) run_step(g, k);
+    for (int k = 0; k < end; k++) {
+        if (g->waves && g->segment[k]) k = kr_waves_run(g, k) - 1;
+        else if (!(g->ran && g->steps[k].once)) run_step(g, k);
+    }
     g->ran = true;
+    if (g->waves) return;
     for (kr_node *n = g->nodes; n; n = n->all_next) /* last: backward still reads the old state */
         if (n->kind == KR_NODE_STATE && n->root == n && n->next && n->next->alias != n) put_copy(g, n->data, n->next->data, bytes_of(n));
 }

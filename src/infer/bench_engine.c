@@ -82,6 +82,58 @@ static kr_status bench(load *l, kr_bench_engine_result *out, const kr_bench_opti
     return KR_OK;
 }
 
+/* --- drafts ------------------------------------------------------------------------------------------------- */
+
+enum { CHOICES = 16, DRAFTED = 256 };
+
+static kr_status write_one(load *l, int text, int64_t n_draft, double *per_s, kr_engine_stats *spent) {
+    kr_logit_bias only[CHOICES];
+    kr_request *r;
+    kr_event ev;
+    kr_engine_stats a;
+    for (int i = 0; i < CHOICES; i++) only[i] = (kr_logit_bias){1 + i, 1e4f};
+    kr_request_options o = {.prompt = l->tok, .n_prompt = SHORT, .max_tok = DRAFTED, .n_draft = n_draft,
+                            .sampler = {.temperature = (float)text, .seed = 1, .bias = only, .n_bias = text ? CHOICES : 1}};
+    KR_TRY(kr_engine_submit(l->e, &o, &r));
+    kr_request_next(r, &ev, -1);
+    double start = kr_now();
+    kr_engine_get_stats(l->e, &a);
+    kr_status st = finish(r);
+    kr_engine_get_stats(l->e, spent);
+    *per_s = fmax(*per_s, (double)(spent->n_written - a.n_written) / (kr_now() - start));
+    spent->n_guessed -= a.n_guessed, spent->n_accepted -= a.n_accepted, spent->n_written -= a.n_written;
+    kr_request_free(r);
+    return st;
+}
+
+static kr_status bench_drafts(load *l, kr_bench_drafts_result *out, const kr_bench_options *o) {
+    kr_engine_stats spent;
+    draw(l, 1);
+    for (int run = 0; run < o->runs; run++)
+        for (int text = 0; text < 2; text++) {
+            KR_TRY(write_one(l, text, -1, &out->plain_tok_per_s[text], &spent));
+            KR_TRY(write_one(l, text, 0, &out->tok_per_s[text], &spent));
+            out->guessed[text] = spent.n_guessed, out->accepted[text] = spent.n_accepted, out->written = spent.n_written;
+        }
+    return KR_OK;
+}
+
+kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, int64_t n_draft, const kr_bench_options *opt) {
+    kr_bench_options o = kr_bench_defaults(opt);
+    kr_model *m;
+    int32_t tok[SHORT];
+    KR_TRY(kr_bench_model_open(&m, path, false, &o));
+    load l = {.m = m, .n = SHORT, .tok = tok};
+    *out = (kr_bench_drafts_result){0};
+    kr_status st = m->config.vocab_size > CHOICES ? KR_OK : kr_fail(KR_ERR_ARG, "%s: a vocabulary of %lld is too small for this bench", path, (long long)m->config.vocab_size);
+    kr_engine_options eo = {.n_slots = 1, .n_threads = o.n_threads, .n_draft = n_draft};
+    if (st == KR_OK) st = kr_engine_new(&l.e, m, &eo);
+    if (st == KR_OK) st = bench_drafts(&l, out, &o);
+    kr_engine_free(l.e);
+    kr_model_release(m);
+    return st;
+}
+
 const int kr_bench_streams[KR_BENCH_STREAMS] = {1, 4, 8};
 
 kr_status kr_bench_engine(kr_bench_engine_result *out, const char *path, int64_t prompt_tok, const kr_bench_options *opt) {

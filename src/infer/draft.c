@@ -66,17 +66,15 @@ static kr_status catch_up(way_back *w, kr_reader *r, const float **logits) {
 
 static int32_t back(const kr_sampler_memory *m, int64_t i) { return m->recent[(m->n_read - 1 - i) % KR_DRY_RANGE]; }
 
-/* What followed the longest stretch, at most n_gram tokens, that the text ends with and that was
- * there before; the latest of equals. */
-static int64_t guess_from_text(kr_draft *d, const kr_sampler_memory *m, int64_t most) {
+int64_t kr_guess_from_text(const kr_sampler_memory *m, int64_t n_gram, int32_t *guess, int64_t most) {
     int64_t n = m->n_read < KR_DRY_RANGE ? m->n_read : KR_DRY_RANGE, best = 0, at = 0;
-    for (int64_t i = 1; i < n && best < d->opt.n_gram; i++) {
+    for (int64_t i = 1; i < n && best < n_gram; i++) {
         int64_t k = 0;
-        while (k < d->opt.n_gram && i + k < n && back(m, k) == back(m, i + k)) k++;
+        while (k < n_gram && i + k < n && back(m, k) == back(m, i + k)) k++;
         if (k > best && k >= 2) best = k, at = i;
     }
     if (best == 0) return 0;
-    for (int64_t k = 0; k < most; k++) d->guess[k] = at - 1 - k >= 0 ? back(m, at - 1 - k) : d->guess[k - at]; /* goes round */
+    for (int64_t k = 0; k < most; k++) guess[k] = at - 1 - k >= 0 ? back(m, at - 1 - k) : guess[k - at]; /* goes round */
     return most;
 }
 
@@ -103,7 +101,7 @@ static kr_status run(kr_session *s) {
     kr_draft *d = s->draft;
     way_back *w = &d->target;
     int64_t most = MOST - w->n_since < d->opt.n_draft ? MOST - w->n_since : d->opt.n_draft;
-    int64_t n = w->n_since > MOST / 2 ? 0 : d->opt.model ? guess_by_model(d, s, most) : guess_from_text(d, s->sampler.memory, most);
+    int64_t n = w->n_since > MOST / 2 ? 0 : d->opt.model ? guess_by_model(d, s, most) : kr_guess_from_text(s->sampler.memory, d->opt.n_gram, d->guess, most);
     int k = 0;
     while (k < N_RUNS && run_length[k] > w->n_since + n) k++;
     d->rows = NULL;

@@ -6,8 +6,12 @@
  * begins with what is known since.  So a wrong guess costs a copy of the states, no run. */
 #ifndef KR_INFER_DRAFT_H
 #define KR_INFER_DRAFT_H
-#include "base/error.h"
+#include "infer/sampler.h"
 #include "krait/infer.h"
+
+/* What followed the longest stretch, of 2 to n_gram tokens, that the text ends with and that was there
+ * before, the latest of equals: as many as wanted, or none. */
+int64_t kr_guess_from_text(const kr_sampler_memory *m, int64_t n_gram, int32_t *guess, int64_t most);
 
 typedef struct kr_draft kr_draft;
 void kr_draft_free(kr_draft *d);

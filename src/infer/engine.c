@@ -153,18 +153,36 @@ static void *run(void *arg) {
 
 /* --- opening and closing ------------------------------------------------------------------------------ */
 
-static kr_status open_batches(kr_engine *e, const kr_model *m) {
-    for (int64_t S = e->opt.n_slots, half; S >= 1; S = half) {
-        kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = e->opt.n_threads, .state_dtype = e->desk.state_dtype,
-                                    .states_of = e->n_batches ? e->batch[0] : NULL};
-        KR_ASSERT(e->n_batches < KR_N_BATCHES);
-        e->rows[e->n_batches] = S;
-        KR_TRY(kr_model_graph((kr_model *)m, &o, &e->batch[e->n_batches]));
-        KR_TRY(kr_graph_alloc(e->batch[e->n_batches++]));
+static kr_status open_batch(kr_engine *e, int64_t S, int *n) {
+    int k = e->n_batches + e->n_wide;
+    kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = e->opt.n_threads, .state_dtype = e->desk.state_dtype,
+                                .waves = e->opt.n_draft > 0, .states_of = k ? e->batch[0] : NULL};
+    KR_ASSERT(k < KR_N_BATCHES);
+    e->rows[k] = S;
+    KR_TRY(kr_model_graph((kr_model *)e->model, &o, &e->batch[k]));
+    ++*n;
+    return kr_graph_alloc(e->batch[k]);
+}
+
+/* A row for each slot, then less; with drafts of few slots also more. */
+static kr_status open_batches(kr_engine *e) {
+    static const int64_t widths[] = {48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 0};
+    int64_t slots = e->opt.n_slots;
+    for (int64_t S = slots, half; S >= 1; S = half) {
+        KR_TRY(open_batch(e, S, &e->n_batches));
         for (half = 1; 2 * half < S; half *= 2) {}
         if (S == 1) break;
     }
-    return KR_OK;
+    e->most_rows = slots;
+    for (int i = 0; widths[i] && e->opt.n_draft > 0; i++) {
+        bool wide = widths[i] > slots && widths[i + 1] < slots + KR_AHEAD - 1, between = widths[i] < slots && widths[i] % 3 == 0;
+        if (wide || between) KR_TRY(open_batch(e, widths[i], &e->n_wide));
+        if (wide && widths[i] > e->most_rows) e->most_rows = widths[i];
+    }
+    e->wave = kr_mem_array((size_t)e->most_rows, sizeof *e->wave);
+    e->keep = kr_mem_array((size_t)slots, sizeof *e->keep);
+    if (e->opt.n_draft > 0) e->kept = kr_mem_array((size_t)slots, e->layout->bytes);
+    return e->wave && e->keep && (e->kept || e->opt.n_draft == 0) ? KR_OK : KR_ERR_NOMEM;
 }
 
 static kr_status open_shared(kr_shared **out) {
@@ -194,12 +212,14 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     if (o->n_slots < 1 || o->n_slots > KR_MAX_SLOTS) KR_FAIL(KR_ERR_ARG, "n_slots is %lld, want 1 to %d", (long long)o->n_slots, KR_MAX_SLOTS);
     if (o->grain < 1 || o->grain > 4096 || (o->grain & (o->grain - 1))) KR_FAIL(KR_ERR_ARG, "the grain is %lld, want a power of two up to 4096", (long long)o->grain);
     if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
+    if (o->n_draft < 0 || o->n_draft >= KR_AHEAD) KR_FAIL(KR_ERR_ARG, "n_draft is %lld, want 0 to %d", (long long)o->n_draft, KR_AHEAD - 1);
+    if (o->n_draft && m->params->device) KR_FAIL(KR_ERR_ARG, "drafts of an engine want a CPU");
     int64_t most = kr_cuts_anywhere(m, o->grain) ? o->read_tok : o->grain;
     for (o->read_tok = o->grain; 2 * o->read_tok <= most; o->read_tok *= 2) {}
     KR_TRY(open_shared(&e->shared));
     KR_TRY(kr_reader_open(&e->desk, m, o->read_tok, o->n_threads, o->state_dtype));
-    KR_TRY(open_batches(e, m));
     KR_TRY(kr_layout_new(&e->layout, e->desk.graph[0], V));
+    KR_TRY(open_batches(e));
     KR_TRY(kr_prefix_open(&e->cache, o->grain, o->cache_bytes));
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
     e->reading = kr_mem_array((size_t)o->n_slots, sizeof *e->reading);
@@ -246,9 +266,12 @@ void kr_engine_free(kr_engine *e) {
         kr_mem_free(e->slot[i].shared);
     }
     kr_prefix_close(&e->cache);
-    for (int i = e->n_batches; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
+    for (int i = e->n_batches + e->n_wide; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
     kr_reader_close(&e->desk);
     kr_layout_free(e->layout);
+    kr_mem_free(e->kept);
+    kr_mem_free(e->wave);
+    kr_mem_free(e->keep);
     kr_mem_free(e->slot);
     kr_mem_free(e->reading);
     kr_mem_free(e->writing);

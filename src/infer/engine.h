@@ -4,6 +4,7 @@
  *     request.c   what a request's owner and the engine share: events, the end
  *     read.c      prompts: turns, the prefix cache, checkpoints
  *     write.c     a step for all that are being written; ends
+ *     ahead.c     which tokens that step reads: those known, and guesses
  *
  * The lock guards the queue, events, flags and counts.  States, graphs, the cache and
  * sequences belong to the thread alone. */
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "graph/graph.h"
 #include "infer/prefix.h"
 #include "infer/reader.h"
 #include "infer/stops.h"
@@ -63,6 +65,19 @@ void kr_request_drop(kr_request *r); /* one owner less; the lock is held by the 
 /* Under the lock. */
 void kr_request_tell(kr_request *r, kr_told what, const char *text, const kr_logprob *top);
 
+/* What a sequence guesses (ahead.c).  The tokens `since` are of the text and in no state; guesses are
+ * read behind them.  The state before these is kept, until all of them were right. */
+enum { KR_AHEAD = 16 };        /* rows of a sequence in one step */
+typedef struct kr_ahead {
+    int32_t since[KR_AHEAD], guess[KR_AHEAD];
+    int n_since, n_guess, n_right;
+    int at[KR_AHEAD], first;   /* rows of this step's graph; first: which of them has the scores before the first guess */
+    bool hit;                  /* the token taken last was guessed: the next scores are there */
+    bool strayed;              /* the row's state has read wrong guesses: the kept one counts */
+    int reach;                 /* how many are worth guessing */
+    int rest, rests;           /* tokens until the next try; how many it were last time */
+} kr_ahead;
+
 struct kr_sequence {
     kr_request *req;           /* NULL: the slot is free */
     kr_sampler sampler;
@@ -75,7 +90,7 @@ struct kr_sequence {
     kr_finish finish;
     kr_snapshot *parked;       /* its state while another prompt is read */
     int pieces;                /* read in this turn */
-    int32_t next;              /* written and not read yet */
+    kr_ahead ahead;
     int32_t place;             /* in the grammar */
     bool inside;               /* it has one: since kr_engine_begin */
     uint64_t *allowed;         /* [V] bits, by the grammar; once there was one */
@@ -83,7 +98,7 @@ struct kr_sequence {
     kr_str shown;              /* of this step */
 };
 
-enum { KR_N_BATCHES = 10, KR_MAX_SLOTS = 256, KR_MAX_TOP = 100 };
+enum { KR_N_BATCHES = 24, KR_MAX_SLOTS = 256, KR_MAX_TOP = 100 };
 struct kr_engine {
     const kr_model *model;
     kr_engine_options opt;
@@ -92,9 +107,13 @@ struct kr_engine {
     bool running;
     /* the thread's */
     kr_reader desk;                     /* where one prompt at a time is read */
-    kr_graph *batch[KR_N_BATCHES];      /* the widest first: it owns a row for each slot */
+    kr_graph *batch[KR_N_BATCHES];      /* the first owns a row for each slot; then narrower ones ... */
     int64_t rows[KR_N_BATCHES];
-    int n_batches;
+    int n_batches, n_wide;              /* ... and, for drafts, others, wider ones too */
+    int64_t most_rows;
+    char *kept;                         /* with drafts: for each slot the state before its guesses */
+    kr_wave *wave;                      /* as many as the widest has rows */
+    kr_wave_keep *keep;
     kr_layout *layout;
     kr_prefix cache;
     kr_sequence *slot;
@@ -120,12 +139,23 @@ kr_status kr_engine_read(kr_engine *e);
 /* write.c */
 kr_status kr_engine_write(kr_engine *e);
 /* The first or next token of each, by its scores; it may be its last. */
-void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *q, const float *logits, int64_t n);
+void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *q, const float *const *logits, int64_t n);
 /* The end of a request that only reads; its prompt's last scores. */
 void kr_engine_end_reading(kr_engine *e, kr_sequence *q, const float *logits);
 /* Of a request that is to end: at once, or when its state is complete. */
 void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how);
 void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish finish);
+/* ahead.c */
+void kr_ahead_start(kr_sequence *q);
+/* Guesses for those in `writing`, and a run over all that is to be read; *logits its scores by rows. */
+kr_status kr_ahead_run(kr_engine *e, const float **logits);
+/* A token joined the text. */
+void kr_ahead_take(kr_sequence *q, int32_t tok);
+/* Is another token to be taken of this step? */
+bool kr_ahead_goes_on(const kr_sequence *q);
+/* The row's state becomes that of all tokens; false: some are to be read first. */
+bool kr_ahead_settle(kr_engine *e, kr_sequence *q, int64_t row);
+void kr_ahead_learn(kr_sequence *q);      /* the step is over */
 /* engine.c */
 void kr_engine_release(kr_engine *e, kr_sequence *q); /* the slot is free again */
 #endif

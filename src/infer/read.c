@@ -145,11 +145,12 @@ static void remove_reading(kr_engine *e, kr_sequence *q) {
 static kr_status start_writing(kr_engine *e, kr_sequence *q, const float *logits, kr_snapshot *from) {
     int64_t row = e->n_writing;
     remove_reading(e, q);
+    kr_ahead_start(q);
     e->writing[e->n_writing++] = q;
     if (from) KR_TRY(kr_graph_put_row(e->batch[0], row, from->states));
     else KR_TRY(kr_graph_copy_row(e->batch[0], row, desk(e), 0));
     if (q->req->opt.only_read) kr_engine_end_reading(e, q, logits);
-    else kr_engine_take_tokens(e, &q, logits, 1);
+    else kr_engine_take_tokens(e, &q, &logits, 1);
     return KR_OK;
 }
 

@@ -54,7 +54,7 @@ static void take_token(kr_engine *e, kr_sequence *q, int32_t tok, const float *l
     if (!add_token(r, tok) || kr_str_status(&q->shown) != KR_OK || (r->opt.grammar && kr_grammar_take(r->opt.grammar, &q->place, e->model, tok) != KR_OK))
         return fail_one(e, q);
     kr_sampler_see(&q->sampler, tok, true);
-    q->next = tok;
+    kr_ahead_take(q, tok);
     tell(e, q, tok, logits);
     if (stop) kr_engine_finish(e, q, KR_FINISH_STOP);
     else if (r->n_tok - r->opt.n_prompt >= r->opt.max_tok) kr_engine_finish(e, q, KR_FINISH_LENGTH);
@@ -108,8 +108,7 @@ void kr_engine_finish(kr_engine *e, kr_sequence *q, kr_finish how) {
 
 /* Backwards, so that a row that is left is filled by one that is done.  Drawing is most of the
  * work and touches nothing that is shared, so it is done by all threads. */
-void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *all, const float *logits, int64_t n) {
-    int64_t V = e->layout->V;
+void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *all, const float *const *logits, int64_t n) {
     for (int64_t i = n - 1; i >= 0; i--) {
         kr_sequence *q = all[i];
         if (q->closing || !q->req->opt.grammar || kr_grammar_choices(q->req->opt.grammar, q->place, q->sampler.eos, q->allowed) == KR_OK) continue;
@@ -118,15 +117,21 @@ void kr_engine_take_tokens(kr_engine *e, kr_sequence *const *all, const float *l
 #pragma omp parallel for num_threads(e->threads) schedule(dynamic) if (n > 1)
     for (int64_t i = 0; i < n; i++) {
         kr_sequence *q = all[i];
-        if (q->req && !q->closing) q->drawn = kr_sampler_draw(&q->sampler, logits + i * V, q->req->opt.grammar ? q->allowed : NULL);
+        if (q->req && !q->closing) q->drawn = kr_sampler_draw(&q->sampler, logits[i], q->req->opt.grammar ? q->allowed : NULL);
     }
     for (int64_t i = n - 1; i >= 0; i--) {
         kr_sequence *q = all[i];
-        const float *mine = logits + i * V;
+        const float *mine = logits[i];
         if (!q->req) continue;
+        q->ahead.hit = false;
         bool ends = !q->closing && (q->drawn < 0 || q->drawn == q->sampler.eos || is_stop_token(q->req, q->drawn));
         if (!ends && !q->closing) {
             take_token(e, q, q->drawn, mine);
+            continue;
+        }
+        if (ends && wants_state(e, q->req) && !kr_ahead_settle(e, q, row_of(e, q))) { /* guesses were right, and are to be read again */
+            q->finish = KR_FINISH_END;
+            q->closing = true;
             continue;
         }
         keep_state(e, q, row_of(e, q), mine);
@@ -166,23 +171,30 @@ void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish how) {
 
 /* --- a step ------------------------------------------------------------------------------------------- */
 
+/* First of the scores behind what is known; whose guess was right has more of them. */
 kr_status kr_engine_write(kr_engine *e) {
     double start = kr_now();
-    int k = e->n_batches - 1;
-    int64_t n = e->n_writing;
-    kr_sequence *all[KR_MAX_SLOTS];
-    while (e->rows[k] < n) k--;
-    kr_graph *g = e->batch[k];
-    int32_t *ids = kr_graph_data(g, "ids");
-    memset(ids, 0, (size_t)e->rows[k] * sizeof *ids);
-    for (int64_t i = 0; i < n; i++) all[i] = e->writing[i], ids[i] = all[i]->next;
-    kr_graph_run(g, KR_RUN_FORWARD);
-    KR_TRY(kr_graph_wait(g));
-    const float *logits = kr_graph_data(g, "logits");
-    kr_engine_take_tokens(e, all, logits, n);
+    int64_t n = e->n_writing, guessed = 0, accepted = 0, V = e->layout->V;
+    kr_sequence *all[KR_MAX_SLOTS], *left[KR_MAX_SLOTS];
+    const float *logits, *scores[KR_MAX_SLOTS];
+    KR_TRY(kr_ahead_run(e, &logits));
+    memcpy(all, e->writing, (size_t)n * sizeof *all);
+    memcpy(left, all, (size_t)n * sizeof *all);
+    for (int64_t some = n, k; some > 0; some = k) {
+        for (int64_t i = 0; i < some; i++) scores[i] = logits + left[i]->ahead.at[left[i]->ahead.first + left[i]->ahead.n_right] * V;
+        kr_engine_take_tokens(e, left, scores, some);
+        k = 0;
+        for (int64_t i = 0; i < some; i++)
+            if (kr_ahead_goes_on(left[i])) left[k++] = left[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        guessed += all[i]->ahead.n_guess, accepted += all[i]->ahead.n_right;
+        kr_ahead_learn(all[i]);
+    }
     pthread_mutex_lock(&e->shared->lock);
     double now = kr_now();
     e->stats.n_steps++;
+    e->stats.n_guessed += guessed, e->stats.n_accepted += accepted;
     e->stats.write_s += now - start;
     if (e->last_step > 0 && now - e->last_step > e->stats.longest_stall_s) e->stats.longest_stall_s = now - e->last_step;
     e->last_step = e->n_writing ? now : 0;

@@ -213,7 +213,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph **out) {
     kr_impl impl = m->params->device ? KR_CUDA : o->impl == KR_REF ? kr_cpu_best() : o->impl;
     kr_graph_options go = {.impl = impl, .n_threads = o->n_threads ? o->n_threads : kr_cpu_threads(),
-                           .training = o->mode == KR_MODEL_TRAIN, .checkpoint = o->checkpoint, .frozen = o->mode == KR_MODEL_LAST,
+                           .training = o->mode == KR_MODEL_TRAIN, .checkpoint = o->checkpoint, .frozen = o->mode == KR_MODEL_LAST, .waves = o->waves,
                            .remake = o->remake || o->remake_scans > 0 || m->params->device, .remake_scans = o->remake_scans, .plain = o->plain, .state_dtype = o->state_dtype};
     kr_graph *g;
     if (o->S < 1 || o->L < 1) KR_FAIL(KR_ERR_ARG, "a graph over %lld sequences of %lld steps is empty", (long long)o->S, (long long)o->L);

@@ -41,6 +41,7 @@ typedef struct kr_model_graph_options {
     int n_threads;      /* 0: kr_cpu_threads() */
     kr_impl impl;       /* KR_REF: kr_cpu_best(); on a device there is one */
     const kr_op *const *watch; /* ops to look at afterwards, NULL ends; see kr_graph_watch */
+    bool waves;         /* kr_graph_run_waves will be called */
     kr_graph *states_of; /* share the states of this graph; may be NULL */
 } kr_model_graph_options;
 

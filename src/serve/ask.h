@@ -17,7 +17,7 @@ typedef struct kr_ask {
     /* plain fields */
     double temperature, top_p, min_p, typical_p, top_n_sigma, xtc_probability, xtc_threshold, repetition_penalty, frequency_penalty,
         presence_penalty, mirostat_tau, mirostat_eta, dry_multiplier, dry_base;
-    int64_t top_k, min_tokens, dry_allowed_length, dry_penalty_last_n, n, max_tokens, seed, n_top;
+    int64_t top_k, draft, min_tokens, dry_allowed_length, dry_penalty_last_n, n, max_tokens, seed, n_top;
     bool max_tokens_given, continue_final, stream, include_usage, logprobs, ignore_eos, cache_prompt;
     /* and what needs looking at */
     const char **stop;

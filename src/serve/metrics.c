@@ -54,6 +54,8 @@ void kr_metrics_write(const kr_metrics *m, const kr_engine_stats *e, int64_t n_c
     COUNTER("prompt_tokens_total", e->n_prompt, "Tokens of prompts, read or known already.");
     COUNTER("prompt_tokens_cached_total", e->n_cached, "Tokens of prompts that were not read again.");
     COUNTER("generated_tokens_total", e->n_written, "Tokens written.");
+    COUNTER("draft_tokens_total", e->n_guessed, "Tokens guessed ahead.");
+    COUNTER("draft_tokens_accepted_total", e->n_accepted, "Of these, those that were written.");
     COUNTER("prompt_seconds_total", e->read_s, "Time spent reading prompts.");
     COUNTER("generation_seconds_total", e->write_s, "Time spent writing.");
     COUNTER("steps_total", e->n_steps, "Steps taken by all that is being written together.");

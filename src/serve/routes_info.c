@@ -55,6 +55,7 @@ static void props(kr_exchange *x) {
     append_text(to, "chat_template", s->opt.chat ? kr_chat_source(s->opt.chat) : NULL);
     append_text(to, "chat_template_name", s->opt.chat ? base_name(kr_chat_name(s->opt.chat)) : NULL);
     append_number(to, "slots", (double)e.n_slots);
+    append_number(to, "draft", (double)s->opt.engine.n_draft);
     append_number(to, "max_tokens", (double)s->opt.max_tok);
     append_number(to, "max_prompt_tokens", (double)s->opt.max_prompt);
     append_number(to, "max_n", (double)s->opt.max_n);

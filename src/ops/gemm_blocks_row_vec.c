@@ -20,8 +20,10 @@ typedef struct source { const uint8_t *row[KR_VL]; vi offset; const char *ahead;
 typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups; } few; /* the rows, rounded */
 #define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
 
+/* Into L1 what is next, into L2 what follows: L1 alone has too few lines under way to keep up with memory. */
+enum { FURTHER = 16384 }; /* bytes */
 INLINE void fetch(source *s, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i), __builtin_prefetch(s->ahead + i + FURTHER, 0, 2);
     s->ahead += bytes;
 }
 
@@ -69,12 +71,48 @@ INLINE vf byte_of(vi v, const int k) {
 }
 INLINE vf scaled(vf sum, vi s, vf scale, float d) { return v_fma(__builtin_convertvector(s, vf), scale * d, sum); }
 
+#if defined(KR_V512_)
+#define ONE_ROW true
+/* a and b's lanes in pairs: each sum beside that of the other vector. */
+INLINE vi add_pairs(vi a, vi b) {
+    return (vi)_mm512_unpacklo_epi32((__m512i)a, (__m512i)b) + (vi)_mm512_unpackhi_epi32((__m512i)a, (__m512i)b);
+}
+INLINE vi add_fours(const vi *v) {
+    __m512i a = (__m512i)add_pairs(v[0], v[1]), b = (__m512i)add_pairs(v[2], v[3]);
+    return (vi)_mm512_unpacklo_epi64(a, b) + (vi)_mm512_unpackhi_epi64(a, b);
+}
+/* A single row need not turn weights around: the lanes of a column can be summed when they are multiplied, as whole
+ * numbers may be in any order.  32 bytes of each column by those of x, two columns to a vector. */
+INLINE vi dots_of_one(const source *s, int64_t at, const int8_t *x) {
+    vi v[8], y = (vi)_mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)x));
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        int r = i < 4 ? i : i + 4;
+        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(s->row[r] + at));
+        __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(s->row[r + 4] + at));
+        v[i] = dot_low((vi){0}, (vi)_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1) ^ (int32_t)0x80808080u, y, true);
+    }
+    __m512i a = (__m512i)add_fours(v), b = (__m512i)add_fours(v + 4);
+    return (vi)_mm512_shuffle_i32x4(a, b, 0x88) + (vi)_mm512_shuffle_i32x4(a, b, 0xdd);
+}
+#else
+#define ONE_ROW false
+INLINE vi dots_of_one(const source *s, int64_t at, const int8_t *x) {
+    (void)s, (void)at, (void)x;
+    return (vi){0};
+}
+#endif
+
 INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[8];
         fetch(s, KR_VL * 34);
-        turn_eight(s->row, g * 34 + 2, t);
         vf scale = low_half(four_bytes(s, g * 34));
+        if (ONE_ROW && vnni && rows == 1) {
+            sum[0] = scaled(sum[0], dots_of_one(s, g * 34 + 2, r->x + 32 * g) + r->a[g].base[0], scale, r->a[g].d);
+            continue;
+        }
+        turn_eight(s->row, g * 34 + 2, t);
         if (vnni) {
 #pragma GCC unroll 8
             for (int c = 0; c < 8; c++) t[c] ^= (int32_t)0x80808080u;

@@ -1,5 +1,7 @@
 /* cmd_predict.c - krait predict: what a model says of files. */
+#include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,12 @@ static void print_text(FILE *to, const char *text) { /* as JSON */
     fputc('"', to);
 }
 
+/* JSON has no NaN and no infinity. */
+static void print_number(FILE *to, const char *before, int digits, float x) {
+    if (isfinite(x)) fprintf(to, "%s%.*g", before, digits, (double)x);
+    else fprintf(to, "%snull", before);
+}
+
 static const char *label(const kr_answer *a, int64_t i, char to[24]) {
     if (a->label && a->label[i]) return a->label[i];
     snprintf(to, 24, "%lld", (long long)i);
@@ -54,8 +62,10 @@ static const char *label(const kr_answer *a, int64_t i, char to[24]) {
 static void json_classes(const output *o, const kr_answer *a) {
     char name[24];
     fputs(", \"class\": ", o->to);
-    print_text(o->to, label(a, a->best, name));
-    fprintf(o->to, ", \"probability\": %.6g, \"classes\": {", a->values[a->best]);
+    if (isnan(a->values[a->best])) fputs("null", o->to);
+    else print_text(o->to, label(a, a->best, name));
+    print_number(o->to, ", \"probability\": ", 6, a->values[a->best]);
+    fputs(", \"classes\": {", o->to);
     float last = 2; /* the N most probable in turn; of equals the first */
     int64_t last_at = -1;
     for (int k = 0; k < o->top && k < a->n; k++) {
@@ -67,7 +77,7 @@ static void json_classes(const output *o, const kr_answer *a) {
         if (next < 0) break;
         if (k) fputs(", ", o->to);
         print_text(o->to, label(a, next, name));
-        fprintf(o->to, ": %.6g", a->values[next]);
+        print_number(o->to, ": ", 6, a->values[next]);
         last = a->values[next], last_at = next;
     }
     fputs("}}\n", o->to);
@@ -84,7 +94,7 @@ static void json_answer(const output *o, const kr_answer *a) {
     fputs(a->kind == KR_ANSWER_CELLS ? ", \"cells\": [" : ", \"values\": [", o->to);
     for (int64_t i = 0; i < a->n; i++) {
         if (a->kind == KR_ANSWER_CELLS) fprintf(o->to, "%s%d", i ? ", " : "", a->cells[i]);
-        else fprintf(o->to, "%s%.7g", i ? ", " : "", a->values[i]);
+        else print_number(o->to, i ? ", " : "", 7, a->values[i]);
     }
     fputs("]", o->to);
     if (a->kind == KR_ANSWER_NUMBERS && a->label) {
@@ -144,7 +154,7 @@ static kr_status print(void *user, const kr_answer *a) {
     else if (o->format == CSV) csv_answer(o, a);
     else json_answer(o, a);
     o->n++;
-    return st;
+    return st == KR_OK && ferror(o->to) ? KR_ERR_STOPPED : st; /* no use to compute what cannot be said */
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -180,7 +190,9 @@ int cmd_predict(int argc, char **argv) {
     }
     kr_status st = kr_predict(m, (const char *const *)(argv + optind + 1), argc - optind - 1, print, &o);
     int code = st == KR_ERR_STOPPED ? EXIT_FAILED : st == KR_OK ? 0 : fail();
-    if (o.to != stdout && fclose(o.to) != 0) perror(o.path), code = EXIT_FAILED;
+    bool lost = fflush(o.to) != 0 || ferror(o.to);
+    if (lost) fprintf(stderr, "krait: %s: %s\n", o.path ? o.path : "standard output", strerror(errno)), code = EXIT_FAILED;
+    if (o.to != stdout && fclose(o.to) != 0 && !lost) perror(o.path), code = EXIT_FAILED;
     kr_model_free(m);
     return code;
 }

@@ -320,4 +320,24 @@ if mount -t tmpfs -o size=1m none disk 2>/dev/null; then
 else
     echo "skipped the full disk: cannot mount a tmpfs here"
 fi
+
+# --- answers about files: no room for them, and numbers that are none -------------------------
+awk 'BEGIN { srand(3); print "x,y"; for (i = 0; i < 80; i++) { x = rand(); printf "%f,%f\n", x, 2 * x } }' >xy.csv
+cat >xy.json <<'END'
+{"model": {"d_model": 8, "n_layer": 1, "mixer": {"type": "mamba1", "d_state": 4}}, "data": {"kind": "table", "paths": "xy.csv", "label": "y", "task": "regress"},
+ "train": {"steps": 3, "batch_size": 4, "out": "xy"}}
+END
+expect 0 'done' train xy.json
+expect 0 '"values": \[[0-9]' predict xy xy.csv
+if [ -w /dev/full ]; then
+    for format in jsonl csv; do
+        "$krait" predict xy xy.csv --format $format >/dev/full 2>err
+        got=$?
+        [ $got = 3 ] || fail "predict without room: exit code $got, want 3"
+        grep -q 'standard output: No space left' err || { fail "predict without room says:"; cat err; }
+    done
+    expect 3 'full: No space left' predict xy xy.csv -o /dev/full --format csv
+fi
+sed -i -z 's/\("std": *\[[^]]*,\)[^]]*\]/\1 1e300]/' xy/preprocessor_config.json
+expect 0 '"values": \[null\]' predict xy xy.csv
 exit $bad

@@ -212,6 +212,35 @@ static void series(void **state) {
     refuse(SERIES("'history': 190"), "no window of 190 + 96 steps fits");
 }
 
+/* What a step is says the encoder, not how many there are: of three moments of three variables, of one
+ * variable in pieces. */
+static void check_head(const char *tokens, int variables, int history, int64_t rows, int64_t columns) {
+    char config[600];
+    kr_model *m;
+    snprintf(config, sizeof config, "{\"model_type\": \"krait\", \"d_model\": 8, \"n_layer\": 1, \"mixer\": {\"type\": \"mamba1\"}, "
+             "\"encoder\": {\"type\": \"series\", \"tokens\": \"%s\", \"variables\": %d, \"history\": %d, \"patch_length\": 4, \"patch_stride\": 4}, "
+             "\"head\": {\"type\": \"forecast\", \"variables\": %d, \"horizon\": 5}}", tokens, variables, history, variables);
+    json_t *j = json_loads(config, 0, NULL);
+    assert_non_null(j);
+    if (kr_model_describe(&m, j, "test", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
+    json_decref(j);
+    const kr_param *p = m->params->first;
+    while (p && strcmp(p->name, "head.weight") != 0) p = p->next;
+    assert_non_null(p);
+    if (p->dim[0] != rows || p->dim[1] != columns)
+        fail_msg("%s, %d variables of %d moments: the head is %d x %d, want %d x %d", tokens, variables, history, (int)p->dim[0], (int)p->dim[1], (int)rows, (int)columns);
+    kr_model_release(m);
+}
+static void forecasts(void **state) {
+    (void)state;
+    for (int variables = 1; variables < 4; variables++)
+        for (int history = 1; history < 10; history++) {
+            check_head("variables", variables, history, 5, 8);
+            check_head("steps", variables, history, 5 * variables, 8);
+            if (history >= 4) check_head("patches", variables, history, 5, 8 * (history / 4));
+        }
+}
+
 /* --- sound ---------------------------------------------------------------------------------------- */
 
 /* 0.2 s of a tone at 8 kHz with some noise. */
@@ -345,10 +374,15 @@ static void tables(void **state) {
     assert_true(last_metric < 3);
     refuse("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv', 'label': 'side'}}", "t.csv: line 2: note is \"n0\", want a number");
     refuse("{" BI ", 'data': {'kind': 'table', 'paths': 't.csv'}}", "there is no column \"label\"");
+    write_bytes("twice.csv", "x,y,x,side\n1,2,3,a\n4,5,6,b\n", 27);
+    refuse("{" BI ", 'data': {'kind': 'table', 'paths': 'twice.csv', 'label': 'side'}}", "twice.csv: columns 1 and 3 are both called \"x\"");
+    refuse("{" BI ", 'data': {'kind': 'table', 'paths': 'twice.csv', 'label': 'x', 'columns': 'y'}}", "columns 1 and 3 are both called");
+    refuse("{" BI ", 'data': {'kind': 'series', 'paths': 'twice.csv', 'history': 2, 'horizon': 1}}", "columns 1 and 3 are both called");
+    refuse("{" BI ", 'data': {'kind': 'sequence', 'alphabet': 'bytes', 'paths': 'twice.csv', 'sequence': 'x', 'label': 'side'}}", "columns 1 and 3 are both called");
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused), cmocka_unit_test(series),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused), cmocka_unit_test(series), cmocka_unit_test(forecasts),
                                        cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(spaces), cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -126,11 +126,24 @@ static void put(kr_str *s, double v) {
     kr_str_append(s, strcmp(text, "-0") == 0 ? "0" : text);
 }
 
+/* Bytes of the character that begins here; 0: of none (a text may have been cut within one, and XML
+ * takes whole ones only). */
+static int character(const unsigned char *c) {
+    int n = *c < 0x80 ? 1 : *c >= 0xc2 && *c < 0xe0 ? 2 : *c >= 0xe0 && *c < 0xf0 ? 3 : *c >= 0xf0 && *c < 0xf5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80) return 0;
+    bool wrong = (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] >= 0xa0) || (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90) ||
+                 (*c == 0xef && c[1] == 0xbf && c[2] >= 0xbe); /* longer than need be, halves of pairs, beyond the last, none in XML */
+    return wrong ? 0 : n;
+}
+
 static void put_escaped(kr_str *s, const char *text) {
-    for (const char *c = text; *c; c++)
-        if (*c == '<') kr_str_append(s, "&lt;");
-        else if (*c == '&') kr_str_append(s, "&amp;");
-        else if ((unsigned char)*c >= 32) kr_str_append_char(s, *c);
+    for (int n; *text; text += n ? n : 1) {
+        n = character((const unsigned char *)text);
+        if (*text == '<') kr_str_append(s, "&lt;");
+        else if (*text == '&') kr_str_append(s, "&amp;");
+        else if ((unsigned char)*text >= 32) kr_str_append_n(s, n ? text : "\xef\xbf\xbd", n ? (size_t)n : 3);
+    }
 }
 
 static void put_text(kr_str *s, const mark *m) {

@@ -49,6 +49,14 @@ int64_t kr_table_find(const kr_table *t, const char *name) {
     return -1;
 }
 
+kr_status kr_table_only(const kr_table *t, const char *name, const char *path, int64_t *column) {
+    *column = kr_table_find(t, name);
+    for (int64_t c = *column + 1; *column >= 0 && c < t->n_columns; c++)
+        if (strcmp(kr_table_cell(t, -1, c), name) == 0)
+            KR_FAIL(KR_ERR_FORMAT, "%s: columns %lld and %lld are both called \"%.100s\"", path, (long long)*column + 1, (long long)c + 1, name);
+    return KR_OK;
+}
+
 static kr_status grow(int64_t **p, int64_t *room, int64_t want) {
     if (want <= *room) return KR_OK;
     int64_t more = want + *room + 64;
@@ -166,17 +174,20 @@ static kr_status unpack(uint8_t **plain, const uint8_t **p, size_t *n, const cha
     return KR_OK;
 }
 
-kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what) {
+static kr_status decode_array(kr_array *out, const uint8_t *p, size_t n, const char *what, bool labels) {
     uint8_t *plain;
     *out = (kr_array){0};
     KR_TRY(unpack(&plain, &p, &n, what));
     const kr_decoder *d = find(p, n, what, false);
-    kr_status st = d ? d->array(out, p, n, what) : unknown(what, false);
+    kr_status st = d ? (labels && d->labels ? d->labels : d->array)(out, p, n, what) : unknown(what, false);
     if (st == KR_OK) st = want_finite(out, what);
     if (st != KR_OK) kr_array_free(out);
     kr_mem_free(plain);
     return st;
 }
+
+kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what) { return decode_array(out, p, n, what, false); }
+kr_status kr_decode_labels_of(kr_array *out, const uint8_t *p, size_t n, const char *what) { return decode_array(out, p, n, what, true); }
 
 kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const char *what) {
     uint8_t *plain;
@@ -190,14 +201,17 @@ kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const ch
     return st;
 }
 
-kr_status kr_decode_array(kr_array *out, const char *path) {
+static kr_status decode_array_file(kr_array *out, const char *path, bool labels) {
     void *p;
     size_t n;
     KR_TRY(kr_file_read(&p, &n, path));
-    kr_status st = kr_decode_array_of(out, p, n, path);
+    kr_status st = decode_array(out, p, n, path, labels);
     kr_mem_free(p);
     return st;
 }
+
+kr_status kr_decode_array(kr_array *out, const char *path) { return decode_array_file(out, path, false); }
+kr_status kr_decode_labels(kr_array *out, const char *path) { return decode_array_file(out, path, true); }
 
 kr_status kr_decode_table(kr_table *out, const char *path) {
     void *p;

@@ -48,6 +48,8 @@ static inline const char *kr_table_cell(const kr_table *t, int64_t row, int64_t 
     return t->text.text + t->at[(row + 1) * t->n_columns + column];
 }
 int64_t kr_table_find(const kr_table *t, const char *name); /* a column; -1: there is none */
+/* The same; two of that name are refused. */
+kr_status kr_table_only(const kr_table *t, const char *name, const char *path, int64_t *column);
 /* For decoders: the names first, then each row cell by cell from the left. */
 kr_status kr_table_start(kr_table *t, int64_t n_columns);
 kr_status kr_table_row(kr_table *t, int64_t line);
@@ -59,7 +61,8 @@ typedef struct kr_decoder {
     const char *name, *about;
     const char *endings;                                 /* ".csv .tsv" */
     bool (*is)(const uint8_t *p, size_t n);              /* by its first bytes; NULL: by the ending alone */
-    kr_status (*array)(kr_array *out, const uint8_t *p, size_t n, const char *what); /* one of these two */
+    kr_status (*array)(kr_array *out, const uint8_t *p, size_t n, const char *what); /* one of array and table */
+    kr_status (*labels)(kr_array *out, const uint8_t *p, size_t n, const char *what); /* array, where numbers are not light; NULL: array */
     kr_status (*table)(kr_table *out, const uint8_t *p, size_t n, const char *what);
 } kr_decoder;
 
@@ -69,10 +72,12 @@ extern const kr_decoder *const kr_decoders[]; /* NULL ends */
  * that are not finite are refused, and a file without a row.
  * The caller frees. */
 kr_status kr_decode_array(kr_array *out, const char *path);
+kr_status kr_decode_labels(kr_array *out, const char *path); /* numbers that mean classes: as they stand in the file */
 kr_status kr_decode_table(kr_table *out, const char *path);
 bool kr_decode_is_table(const char *path); /* by its ending */
 /* The same of bytes in memory; `what` names them, and its ending counts. */
 kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what);
+kr_status kr_decode_labels_of(kr_array *out, const uint8_t *p, size_t n, const char *what);
 kr_status kr_decode_table_of(kr_table *out, const uint8_t *p, size_t n, const char *what);
 
 /* inflate.c: unpacked bytes (kr_mem_free them).  window_bits as zlib has them: 31 gzip, -15 raw.

@@ -82,33 +82,82 @@ static kr_status read_fastq(kr_table *t, reader *r) {
     return KR_OK;
 }
 
-/* The pieces of one name stand in blocks: the k-th line of a block belongs to the k-th name, and
- * says so.  Two passes over each name's lines keep memory flat. */
-static kr_status read_stockholm(kr_table *t, reader *r, kr_str *sequence) {
-    reader first = *r;
+/* --- Stockholm: lines of names and pieces, in any order --------------------------------------- */
+
+typedef struct piece { span letters; int64_t next; } piece; /* next: the name's next one; -1: none */
+typedef struct named { span name; int64_t line, first, last; } named;
+typedef struct alignment { piece *piece; named *named; int64_t *place; int64_t n_pieces, n_names, n_places, piece_room, named_room; } alignment;
+
+static kr_status grow(void **p, int64_t *room, int64_t want, size_t size) {
+    if (want <= *room) return KR_OK;
+    int64_t n = *room ? 2 * *room : 64;
+    void *more = kr_mem_resize(*p, (size_t)n * size);
+    if (!more) return KR_ERR_NOMEM;
+    *p = more, *room = n;
+    return KR_OK;
+}
+
+/* FNV-1a; where a name is, or would be, among the places, which are a power of two. */
+static int64_t place_of(const alignment *a, span name) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < name.n; i++) h = (h ^ (unsigned char)name.p[i]) * 0x100000001b3u;
+    int64_t at = (int64_t)(h ^ h >> 32) & (a->n_places - 1);
+    for (; a->place[at] > 0; at = (at + 1) & (a->n_places - 1)) {
+        const span *s = &a->named[a->place[at] - 1].name;
+        if (s->n == name.n && memcmp(s->p, name.p, name.n) == 0) break;
+    }
+    return at;
+}
+
+static kr_status more_places(alignment *a) {
+    int64_t n = a->n_places ? 2 * a->n_places : 256, *place = kr_mem_array((size_t)n, sizeof *place);
+    if (!place) return KR_ERR_NOMEM;
+    kr_mem_free(a->place);
+    a->place = place, a->n_places = n;
+    for (int64_t i = 0; i < a->n_names; i++) place[place_of(a, a->named[i].name)] = i + 1;
+    return KR_OK;
+}
+
+static kr_status add_piece(alignment *a, span name, span letters, int64_t line) {
+    if (2 * a->n_names >= a->n_places) KR_TRY(more_places(a));
+    KR_TRY(grow((void **)&a->piece, &a->piece_room, a->n_pieces + 1, sizeof *a->piece));
+    KR_TRY(grow((void **)&a->named, &a->named_room, a->n_names + 1, sizeof *a->named));
+    int64_t *place = &a->place[place_of(a, name)];
+    if (!*place) {
+        a->named[a->n_names] = (named){name, line, -1, -1};
+        *place = ++a->n_names;
+    }
+    named *who = &a->named[*place - 1];
+    *(who->first < 0 ? &who->first : &a->piece[who->last].next) = a->n_pieces;
+    who->last = a->n_pieces;
+    a->piece[a->n_pieces++] = (piece){letters, -1};
+    return KR_OK;
+}
+
+static kr_status read_pieces(alignment *a, reader *r) {
     span s;
-    while (next(&first, &s)) {
+    while (next(r, &s) && !(s.n >= 2 && memcmp(s.p, "//", 2) == 0)) {
         size_t n = 0;
-        if (s.n >= 2 && memcmp(s.p, "//", 2) == 0) break;
         if (!s.n || *s.p == '#') continue;
         while (n < s.n && s.p[n] != ' ' && s.p[n] != '\t') n++;
-        if (n == s.n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: a name without letters", r->what, (long long)first.line);
-        bool seen = false;
-        for (int64_t i = t->n_rows - 1; i >= 0 && i >= t->n_rows - 20000 && !seen; i--) {
-            const char *name = kr_table_cell(t, i, 0);
-            seen = strlen(name) == n && memcmp(name, s.p, n) == 0;
-        }
-        if (seen) break; /* the second block: all names are known */
-        KR_TRY(begin(t, (span){s.p, n}, first.line));
-        kr_str_cut(sequence, 0);
-        reader again = first;
-        span more = {s.p + n, s.n - n};
-        add_letters(sequence, more);
-        while (next(&again, &more) && !(more.n >= 2 && memcmp(more.p, "//", 2) == 0))
-            if (more.n > n && memcmp(more.p, s.p, n) == 0 && (more.p[n] == ' ' || more.p[n] == '\t')) add_letters(sequence, (span){more.p + n, more.n - n});
-        kr_table_put(t, kr_str_text(sequence), sequence->n);
+        if (n == s.n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: a name without letters", r->what, (long long)r->line);
+        KR_TRY(add_piece(a, (span){s.p, n}, (span){s.p + n, s.n - n}, r->line));
     }
     return KR_OK;
+}
+
+/* A name's pieces stand in blocks; put together they are its sequence. */
+static kr_status read_stockholm(kr_table *t, reader *r, kr_str *sequence) {
+    alignment a = {0};
+    kr_status st = read_pieces(&a, r);
+    for (int64_t i = 0; i < a.n_names && st == KR_OK; i++) {
+        kr_str_cut(sequence, 0);
+        for (int64_t k = a.named[i].first; k >= 0; k = a.piece[k].next) add_letters(sequence, a.piece[k].letters);
+        st = begin(t, a.named[i].name, a.named[i].line);
+        if (st == KR_OK) kr_table_put(t, kr_str_text(sequence), sequence->n);
+    }
+    kr_mem_free(a.piece), kr_mem_free(a.named), kr_mem_free(a.place);
+    return st;
 }
 
 static kr_status decode(kr_table *out, const uint8_t *p, size_t n, const char *what) {

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -187,6 +188,29 @@ static void packed(void **state) { /* gzip of "a,b\n1,2\n" */
     assert_non_null(strstr(kr_error(), "t.csv.gz: its packed bytes are cut off"));
 }
 
+/* Two blocks of many names: each has two pieces, and none is looked for among all. */
+static void many_names(void **state) {
+    enum { N = 60000 };
+    kr_str s = {0};
+    kr_table t;
+    char cell[20];
+    (void)state;
+    kr_str_append(&s, "# STOCKHOLM 1.0\n");
+    for (int block = 0; block < 2; block++)
+        for (int i = 0; i < N; i++) kr_str_appendf(&s, "n%d %s%c\n", i, block ? "GG" : "AC", 'A' + i % 26);
+    kr_str_append(&s, "//\n");
+    if (kr_decode_table_of(&t, (const uint8_t *)s.text, s.n, "s.sto") != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(t.n_rows, N);
+    for (int i = 0; i < N; i += 997) {
+        snprintf(cell, sizeof cell, "n%d", i);
+        assert_string_equal(kr_table_cell(&t, i, 0), cell);
+        snprintf(cell, sizeof cell, "AC%cGG%c", 'A' + i % 26, 'A' + i % 26);
+        assert_string_equal(kr_table_cell(&t, i, 2), cell);
+    }
+    kr_table_free(&t);
+    kr_str_free(&s);
+}
+
 static void pictures(void **state) { /* a grey PNG of 2 x 1 pixels: 7, 200 */
     static const uint8_t png[] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0};
     kr_array a;
@@ -196,6 +220,76 @@ static void pictures(void **state) { /* a grey PNG of 2 x 1 pixels: 7, 200 */
     assert_int_equal(st, KR_ERR_FORMAT);
     assert_non_null(strstr(kr_error(), "p.png: PNG"));
     refuse_array(BYTES(0xff, 0xd8, 0xff, 0xe0, 0), 5, "p.jpg", "p.jpg: JPEG");
+}
+
+static uint32_t crc(const uint8_t *p, size_t n) {
+    uint32_t c = ~0u;
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
+    }
+    return ~c;
+}
+static size_t chunk(uint8_t *to, const char *name, const uint8_t *p, size_t n) {
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(n >> (24 - 8 * i));
+    memcpy(to + 4, name, 4);
+    memcpy(to + 8, p, n);
+    uint32_t c = crc(to + 4, n + 4);
+    for (int i = 0; i < 4; i++) to[8 + n + (size_t)i] = (uint8_t)(c >> (24 - 8 * i));
+    return n + 12;
+}
+
+/* A line of W pixels, n bytes; type 0 grey, 2 colour, 3 palette, 4 grey with alpha.  gamma 0: none is named. */
+static size_t png_of(uint8_t *to, int W, int depth, int type, uint32_t gamma, const uint8_t *line, size_t n) {
+    uint8_t head[13] = {0, 0, 0, (uint8_t)W, 0, 0, 0, 1, (uint8_t)depth, (uint8_t)type}, data[100] = {0x78, 1, 1, (uint8_t)(n + 1), 0, (uint8_t)~(n + 1), 0xff};
+    uint8_t g[4] = {(uint8_t)(gamma >> 24), (uint8_t)(gamma >> 16), (uint8_t)(gamma >> 8), (uint8_t)gamma};
+    static const uint8_t palette[] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120};
+    uint32_t a = 1, b = 1;
+    memcpy(data + 8, line, n); /* behind the filter, none */
+    for (size_t i = 0; i < n; i++) a = (a + line[i]) % 65521, b = (b + a) % 65521;
+    const uint8_t adler[] = {(uint8_t)(b >> 8), (uint8_t)b, (uint8_t)(a >> 8), (uint8_t)a};
+    memcpy(data + 8 + n, adler, 4);
+    memcpy(to, "\x89PNG\r\n\x1a\n", 8);
+    size_t at = 8 + chunk(to + 8, "IHDR", head, 13);
+    if (gamma) at += chunk(to + at, "gAMA", g, 4);
+    if (type == 3) at += chunk(to + at, "PLTE", palette, sizeof palette);
+    at += chunk(to + at, "IDAT", data, n + 12);
+    return at + chunk(to + at, "IEND", palette, 0);
+}
+
+static void values_as_stored(void **state) {
+    static const struct { int W, depth, type; uint32_t gamma; uint8_t line[12]; size_t n; int C; uint8_t light[9], label[9]; } cases[] = {
+        {2, 8, 0, 0, {7, 200}, 2, 1, {7, 200}, {7, 200}},
+        {2, 8, 0, 100000, {7, 200}, 2, 1, {7, 200}, {7, 200}},               /* linear light, it says */
+        {2, 8, 2, 20000, {1, 2, 3, 250, 100, 50}, 6, 3, {1, 2, 3, 250, 100, 50}, {1, 2, 3, 250, 100, 50}},
+        {3, 16, 0, 0, {128, 128, 0, 5, 0, 200}, 6, 1, {128, 0, 1}, {0}},      /* the nearest of 8 bits */
+        {3, 16, 0, 100000, {0, 1, 0, 5, 0, 200}, 6, 1, {0, 0, 1}, {1, 5, 200}},
+        {2, 8, 4, 0, {90, 0, 91, 128}, 4, 1, {90, 91}, {90, 91}},              /* alpha is dropped, not mixed in */
+        {4, 2, 0, 45455, {0x1b}, 1, 1, {0, 85, 170, 255}, {0, 1, 2, 3}},
+        {3, 2, 3, 45455, {0x1b}, 1, 3, {10, 20, 30, 40, 50, 60, 70, 80, 90}, {0, 1, 2}},
+        {2, 8, 3, 0, {3, 1}, 2, 3, {100, 110, 120, 40, 50, 60}, {3, 1}},
+    };
+    uint8_t png[400];
+    kr_array a;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = png_of(png, cases[i].W, cases[i].depth, cases[i].type, cases[i].gamma, cases[i].line, cases[i].n);
+        kr_status st = kr_decode_array_of(&a, png, n, "p.png");
+        if (st == KR_ERR_MISSING) skip();
+        if (st != KR_OK) fail_msg("%d: %s", (int)i, kr_error());
+        assert_int_equal(a.dim[2], cases[i].C);
+        if (memcmp(a.u8, cases[i].light, (size_t)a.n) != 0) fail_msg("case %d: %d %d %d", (int)i, a.u8[0], a.u8[1], a.n > 2 ? a.u8[2] : 0);
+        kr_array_free(&a);
+        if (i == 3) {
+            assert_int_equal(kr_decode_labels_of(&a, png, n, "p.png"), KR_ERR_FORMAT);
+            assert_non_null(strstr(kr_error(), "label 32896, want at most 255"));
+            continue;
+        }
+        if (kr_decode_labels_of(&a, png, n, "p.png") != KR_OK) fail_msg("%d: %s", (int)i, kr_error());
+        if (memcmp(a.u8, cases[i].label, (size_t)a.n) != 0) fail_msg("labels of case %d: %d %d", (int)i, a.u8[0], a.u8[1]);
+        kr_array_free(&a);
+        for (size_t cut = 8; cut < n - 12; cut++) assert_int_equal(kr_decode_labels_of(&a, png, cut, "p.png"), KR_ERR_FORMAT);
+    }
 }
 
 /* A progressive JPEG of 8 x 8 pixels; its last scan once more and once more is a bomb of time. */
@@ -238,7 +332,7 @@ static void two_channels(void **state) { /* grey and how opaque, made half as wi
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
-                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(many_scans),
+                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
                                        cmocka_unit_test(two_channels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

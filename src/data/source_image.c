@@ -58,7 +58,7 @@ static kr_status read_labels(image *m, const char *path, kr_split part, const kr
     size_t k = m->next_labels[part]++;
     if (k >= files->files.n) KR_FAIL(KR_ERR_CONFIG, "%s: there are more files of pictures than of labels (%zu)", path, files->files.n);
     const char *from = files->files.name[k];
-    KR_TRY(kr_decode_array(labels, from));
+    KR_TRY(kr_decode_labels(labels, from));
     *dense = labels->n == p->n * p->H * p->W && (p->H > 1 || p->W > 1);
     if (*dense && !labels->u8) KR_FAIL(KR_ERR_FORMAT, "%s: classes of pixels want bytes", from);
     if (!*dense && labels->n != p->n)

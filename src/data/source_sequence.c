@@ -62,7 +62,7 @@ static void make_alphabet(sequence *q) {
 /* --- reading ---------------------------------------------------------------------------------------- */
 
 static kr_status find_column(const kr_table *t, const char *name, const char *key, const char *path, int64_t *at) {
-    *at = kr_table_find(t, name);
+    KR_TRY(kr_table_only(t, name, path, at));
     if (*at >= 0) return KR_OK;
     char known[200] = "";
     for (int64_t i = 0; i < t->n_columns && strlen(known) < 120; i++) {

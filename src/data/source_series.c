@@ -73,9 +73,10 @@ static kr_status read_file(void *user, kr_set *set, const char *path, kr_split p
     float *to = st == KR_OK ? kr_set_add(set, (size_t)(t.n_rows * r->M), part, -1, -1, NULL) : NULL;
     if (st == KR_OK && !to) st = KR_ERR_NOMEM;
     for (int64_t m = 0; m < r->M && st == KR_OK; m++) {
-        int64_t c = kr_table_find(&t, set->classes.name[m]);
+        int64_t c;
         double x;
-        if (c < 0) st = kr_fail(KR_ERR_FORMAT, "%s: there is no column \"%s\"", path, set->classes.name[m]);
+        st = kr_table_only(&t, set->classes.name[m], path, &c);
+        if (st == KR_OK && c < 0) st = kr_fail(KR_ERR_FORMAT, "%s: there is no column \"%s\"", path, set->classes.name[m]);
         for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) {
             if (!is_number(kr_table_cell(&t, i, c), &x))
                 st = kr_fail(KR_ERR_FORMAT, "%s: line %lld: %s is \"%.40s\", want a number; name the columns to read in data.columns", path, (long long)t.line[i],

@@ -25,6 +25,7 @@ typedef struct table {
     kr_set set;
     kr_set names;              /* its classes are the columns that go in */
     int64_t M;
+    int64_t *column;           /* [M] of the file at hand */
     double *mean, *std;        /* [M + 1], the last of the number to tell */
 } table;
 
@@ -57,9 +58,21 @@ static kr_status number(const kr_table *t, int64_t row, int64_t column, const ch
     return KR_OK;
 }
 
+/* Where this file has what goes in. */
+static kr_status find_columns(table *r, const kr_table *t, const char *path) {
+    if (!r->column && !(r->column = kr_mem_array((size_t)r->M, sizeof *r->column))) return KR_ERR_NOMEM;
+    for (int64_t m = 0; m < r->M; m++) {
+        KR_TRY(kr_table_only(t, r->names.classes.name[m], path, &r->column[m]));
+        if (r->column[m] < 0) KR_FAIL(KR_ERR_FORMAT, "%s: there is no column \"%s\"", path, r->names.classes.name[m]);
+    }
+    return KR_OK;
+}
+
 static kr_status read_lines(table *r, kr_set *set, const kr_table *t, const char *path, kr_split part, bool labels) {
-    int64_t label = kr_table_find(t, r->k.label);
+    int64_t label = -1;
     KR_TRY(choose_columns(r, t, path));
+    KR_TRY(find_columns(r, t, path));
+    if (labels) KR_TRY(kr_table_only(t, r->k.label, path, &label));
     if (label < 0 && labels) KR_FAIL(KR_ERR_CONFIG, "%s: there is no column \"%s\"; name the one to tell in data.label", path, r->k.label);
     for (int64_t i = 0; i < t->n_rows; i++) {
         int32_t class = -1;
@@ -70,11 +83,7 @@ static kr_status read_lines(table *r, kr_set *set, const kr_table *t, const char
         if (isnan(y)) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %s is empty, want a number", path, (long long)t->line[i], r->k.label);
         float *to = kr_set_add(set, (size_t)r->M, part, t->line[i], class, r->k.task == REGRESS ? &y : NULL);
         if (!to) return KR_ERR_NOMEM;
-        for (int64_t m = 0; m < r->M; m++) {
-            int64_t c = kr_table_find(t, r->names.classes.name[m]);
-            if (c < 0) KR_FAIL(KR_ERR_FORMAT, "%s: there is no column \"%s\"", path, r->names.classes.name[m]);
-            KR_TRY(number(t, i, c, path, &to[m]));
-        }
+        for (int64_t m = 0; m < r->M; m++) KR_TRY(number(t, i, r->column[m], path, &to[m]));
     }
     return KR_OK;
 }
@@ -215,6 +224,7 @@ static void table_close(kr_source *s) {
     kr_set_free(&r->set);
     kr_set_free(&r->names);
     kr_mem_free(r->mean), kr_mem_free(r->std);
+    kr_mem_free(r->column);
     kr_mem_free(r);
 }
 

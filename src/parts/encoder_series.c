@@ -44,6 +44,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
         x = reorder(b, kr_reshape(b->g, x, 3, KR_DIMS(b->S * M, T, 1)), n * P, n, o->patch_stride, 1, P);
         x = kr_reshape(b->g, x, 3, KR_DIMS(b->S * M, n, P));
     }
+    b->steps_are = o->tokens == VARIABLES ? KR_STEPS_VARIABLES : o->tokens == PATCHES ? KR_STEPS_PIECES : KR_STEPS_MOMENTS;
     x = kr_linear(b, x, "encoder", b->d_model, true);
     return o->tokens == PATCHES ? kr_positions(b, x, "positions") : x;
 }

@@ -1,6 +1,6 @@
 /* head_forecast.c - the next numbers of each variable [S, variables, horizon]; mean squared error.
  *
- * How they come out of the steps follows from what the encoder made: from each variable's own step,
+ * How they come out of the steps is told by the encoder (steps_are): from each variable's own step,
  * from all pieces of a variable side by side, or from the last moment.  With `scaled` both answer and
  * truth are multiplied by the input "scale" before they are compared (windows that were brought to
  * one deviation). */
@@ -20,8 +20,8 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     const forecast *o = opt;
     int64_t M = o->variables, H = o->horizon, D = kr_node_dim(x, -1);
     pool_attr last = {.kind = KR_POOL_LAST};
-    if (b->S == b->batch * M && b->S != b->batch) x = kr_linear(b, kr_reshape(b->g, x, 2, KR_DIMS(b->S, b->L * D)), "head", H, true); /* pieces */
-    else if (b->L == M) x = kr_linear(b, x, "head", H, true);
+    if (b->steps_are == KR_STEPS_PIECES) x = kr_linear(b, kr_reshape(b->g, x, 2, KR_DIMS(b->S, b->L * D)), "head", H, true); /* pieces */
+    else if (b->steps_are == KR_STEPS_VARIABLES) x = kr_linear(b, x, "head", H, true);
     else x = kr_linear(b, KR_APPLY(b->g, pool, &last, x), "head", M * H, true);
     x = kr_reshape(b->g, x, 2, KR_DIMS(b->batch, M * H));
     kr_graph_keep(b->g, x, "prediction");

@@ -47,6 +47,7 @@ typedef struct kr_build {
     kr_graph *g;
     int64_t S, L, d_model, vocab_size; /* an encoder may change S and L, a part of `stream` L, H, W and d_model */
     int64_t batch;            /* rows of the input: S, unless an encoder makes several sequences of a row */
+    enum { KR_STEPS_MOMENTS, KR_STEPS_VARIABLES, KR_STEPS_PIECES } steps_are; /* of a series: what a step is; a piece is of one variable */
     kr_cut cut;               /* how an encoder cut its input into steps; n_axes 0: a step is a cell */
     int64_t H, W;             /* the steps are pictures of H rows and W columns (L = H W, or frames of a clip); 0: a line */
     kr_skip skip[KR_MAX_SKIPS];

@@ -68,8 +68,9 @@ static void add_rank(kr_score *s, const float *x, int32_t target, int64_t V) {
 static void add_logits(kr_score *s, const float *x, int32_t target, int64_t V) {
     int64_t best = 0;
     double sum = 0;
-    for (int64_t v = 1; v < V; v++)
-        if (x[v] > x[best]) best = v;
+    for (int64_t v = 0; v < V; v++)
+        if (x[v] > x[best] || (isnan(x[best]) && !isnan(x[v]))) best = v;
+    if (isnan(x[best])) best = target > 0 ? 0 : V - 1; /* all of them: it says none, so not the right one */
     for (int64_t v = 0; v < V; v++) sum += exp((double)x[v] - x[best]);
     s->nll += log(sum) + x[best] - x[target];
     s->hits += best == target;

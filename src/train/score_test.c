@@ -45,6 +45,22 @@ static void auroc(void **state) {
     kr_score_close(&s);
 }
 
+/* Scores that are no numbers are no hit, whatever was right. */
+static void accuracy_of_nothing(void **state) {
+    const kr_source_info info = {.n_classes = 3, .metric = "accuracy", .more_metrics = "f1"};
+    float logits[] = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, 2, 1, 1, 1, 1};
+    int32_t targets[] = {0, 2, 1, 0};
+    kr_score s;
+    (void)state;
+    score(&s, &info, logits, targets, 2, 3);
+    near(kr_score_metric(&s, "accuracy"), 0);
+    near(kr_score_metric(&s, "f1"), 0);
+    kr_score_close(&s);
+    score(&s, &info, logits, targets, 4, 3); /* of some that are, the largest; of equals the first */
+    near(kr_score_metric(&s, "accuracy"), .5);
+    kr_score_close(&s);
+}
+
 static void ranks(void **state) {
     enum { V = 12 };
     const kr_source_info info = {.metric = "hr@10"}, more = {.metric = "accuracy", .more_metrics = "mrr ndcg@10"};
@@ -77,6 +93,6 @@ static void not_a_number(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(auroc), cmocka_unit_test(ranks), cmocka_unit_test(not_a_number)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(auroc), cmocka_unit_test(accuracy_of_nothing), cmocka_unit_test(ranks), cmocka_unit_test(not_a_number)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,7 @@ template <typename T> struct groupnorm_bwd_work {
 static int64_t parts_of(const kr_call *c) { return row_blocks(KR_SIZE(c, 'L'), 64, PARTS); }
 
 static kr_status groupnorm_plan_cuda(kr_call *c) {
+    if (KR_SIZE(c, 'S') > 65535) KR_FAIL(KR_ERR_SHAPE, "groupnorm: %lld sequences, at most 65535 on a GPU", (long long)KR_SIZE(c, 'S'));
     size_t each = (size_t)(KR_SIZE(c, 'S') * KR_SIZE(c, 'D')) * sizeof(float);
     c->saved_bytes = 0;
     c->fwd_scratch = (size_t)(2 * parts_of(c) + 2) * each;

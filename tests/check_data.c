@@ -304,6 +304,54 @@ static void write_letters(void) {
     write_bytes("dna.fa", fasta.text, fasta.n);
     kr_str_free(&s), kr_str_free(&fasta);
 }
+/* Put back to their positions, a row's letters are a sequence of the file; each step tells the next, but no mark
+ * within the sequence. */
+static void infill(void **state) {
+    (void)state;
+    kr_source *src;
+    enum { MASK = 1, FIRST = 3, ROWS = 8 };
+    write_letters();
+    json_t *data = json_loads("{\"kind\": \"sequence\", \"paths\": \"dna.fa\", \"task\": \"infill\", \"infill_fraction\": 0.5}", 0, NULL);
+    if (kr_source_open(&src, &(kr_source_options){.data = data, .S = ROWS, .seed = 1}) != KR_OK) fail_msg("%s", kr_error());
+    const kr_source_info *info = kr_source_get_info(src);
+    assert_true(info->L == 40 && info->positions);
+    int32_t ids[ROWS * 40], targets[ROWS * 40], positions[ROWS * 40];
+    void *file;
+    size_t n;
+    int spans = 0;
+    assert_int_equal(kr_file_read(&file, &n, "dna.fa"), KR_OK);
+    for (int64_t step = 0; step < 30; step++) {
+        kr_batch b = {.S = ROWS, .L = 40, .ids = ids, .targets = targets, .positions = positions};
+        assert_int_equal(kr_source_batch(src, KR_SPLIT_TRAIN, step, &b), KR_OK);
+        for (int r = 0; r < ROWS; r++) {
+            const int32_t *id = ids + 40 * r, *t = targets + 40 * r, *at = positions + 40 * r;
+            char text[33] = "\n";
+            int steps = 40, marks = 0, seen = id[0] == MASK;
+            while (steps > 0 && id[steps - 1] == 0) steps--;
+            for (int i = 0; i < steps; i++) {
+                marks += id[i] == MASK;
+                if (id[i] != MASK) text[1 + at[i]] = "ACGT"[id[i] - FIRST];
+            }
+            text[31] = '\n';
+            assert_true(steps == 30 + marks && marks % 2 == 0 && strstr(file, text));
+            for (int i = 0; i < 40; i++) {
+                bool hidden = i + 1 < steps && id[i + 1] == MASK && ++seen <= marks / 2;
+                assert_int_equal(t[i], i >= steps || hidden || (i == 39 && steps < 40) ? -1 : i + 1 < 40 ? id[i + 1] : 0);
+            }
+            if (marks && id[0] == MASK) assert_true(at[0] == 0);
+            spans += marks / 2;
+        }
+    }
+    assert_true(spans > 150 && spans < 330); /* of 240 rows, one each */
+    kr_mem_free(file);
+    kr_source_close(src);
+    json_decref(data);
+    train("{'model': {'d_model': 16, 'n_layer': 1, 'mixer': {'type': 'mamba1', 'd_state': 4}}, 'data': {'kind': 'sequence', 'paths': 'dna.fa', 'task': 'infill'}, " TRAIN "}");
+    assert_true(last_metric < 4.2);
+    refuse("{'model': {" SMALL ", 'encoder': {'positions': 9}}, 'data': {'kind': 'sequence', 'paths': 'dna.fa', 'task': 'masked'}, 'train': {'out': 'none'}}",
+           "model.encoder.positions wants data that say where their steps stand");
+}
+
 static kr_status count_answers(void *user, const kr_answer *a) {
     answers *all = user;
     all->n++;
@@ -383,6 +431,6 @@ static void tables(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(pictures), cmocka_unit_test(pixels), cmocka_unit_test(pictures_refused), cmocka_unit_test(series), cmocka_unit_test(forecasts),
-                                       cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(spaces), cmocka_unit_test(tables)};
+                                       cmocka_unit_test(sound),    cmocka_unit_test(letters), cmocka_unit_test(infill), cmocka_unit_test(spaces), cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -44,6 +44,7 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     float *y;                  /* [S, y_width] where numbers are */
     float *scale;              /* [S, y_width] what an error of each is to be multiplied by; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
+    int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
     int32_t *len;              /* [S] steps of a row that are no padding; NULL if not wanted */
     int64_t n_rows;            /* out: rows that are examples; those behind them pad the last batch of a pass */
 } kr_batch;
@@ -67,6 +68,7 @@ typedef struct kr_source_info {
     int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
     int64_t n_classes;         /* 0: targets are ids of the vocabulary */
     const json_t *encoder, *head; /* what a model of these data wants to know: keys for its parts; may be NULL */
+    bool positions;            /* steps have positions of their own */
     bool text;                 /* ids are the bytes of a text, or its tokens */
     const kr_tokenizer *tokenizer; /* of those tokens; NULL: bytes */
     int32_t end_id;            /* the token that ends a document; -1: none */

@@ -5,20 +5,24 @@
  *   regress  a number, there too; with mean 0 and deviation 1 over the sequences to train on
  *   masked   15 % of the letters are hidden, and are to be told (80 % of them are shown as a mask,
  *            10 % as another letter, 10 % as they are: BERT, Devlin et al. 2018); no labels
+ *   infill   spans are hidden and come at the end (fim.h); every letter is told from those before it, and
+ *            where the last of a span is; for models that go from left to right; no labels
  *
- * Ids: 0 pads, 1 masks, 2 is any other letter, and the alphabet's letters follow.  A row is `length`
+ * Ids: 0 pads (of infill it is the end, too), 1 masks, 2 is any other letter, and the alphabet's letters follow.  A row is `length`
  * long, or as the longest sequence to train on; what is longer is cut. */
 #include <ctype.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/fim.h"
 #include "data/set.h"
 
 enum { DNA, PROTEIN, SMILES, BYTES };
-enum { CLASS, REGRESS, MASKED };
+enum { CLASS, REGRESS, MASKED, INFILL };
 enum { PAD, MASK, OTHER, LETTERS };
 
 typedef struct sequence_keys {
@@ -27,15 +31,18 @@ typedef struct sequence_keys {
     int64_t length;
     int alphabet, task;
     bool reverse_complement;
-    double mask_fraction;
+    double mask_fraction, infill_fraction;
 } sequence_keys;
 
 typedef struct sequence {
     sequence_keys k;
     kr_set set;                /* ids as bytes */
     unsigned char id_of[256], complement[256];
-    int64_t n_ids, L;
+    int64_t n_ids, L, n_letters; /* L: steps of a row, of infill more than it has letters */
     double mean, std;          /* of the numbers */
+    int32_t *room;             /* infill, [L]: a row before its order changes */
+    int64_t *at;               /* ... its order */
+    pthread_mutex_t lock;      /* of these two */
 } sequence;
 
 /* --- letters -------------------------------------------------------------------------------------- */
@@ -103,7 +110,7 @@ static kr_status read_file(void *user, kr_set *set, const char *path, kr_split p
     int64_t column = -1, label = -1;
     KR_TRY(kr_decode_table(&t, path));
     kr_status st = find_column(&t, q->k.sequence, "sequence", path, &column);
-    if (st == KR_OK && r->labels && q->k.task != MASKED) st = find_column(&t, q->k.label, "label", path, &label);
+    if (st == KR_OK && r->labels && q->k.task < MASKED) st = find_column(&t, q->k.label, "label", path, &label);
     for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) st = add_row(q, set, &t, i, column, label, path, part);
     kr_table_free(&t);
     return st;
@@ -129,7 +136,8 @@ static kr_status measure(kr_source *s, sequence *q) {
         KR_TRY(kr_learnt_classes(s, &q->set));
     }
     if (!(learnt[0] >= 1 && learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", learnt[0]);
-    q->L = (int64_t)learnt[0], q->mean = learnt[1], q->std = learnt[2];
+    q->L = q->n_letters = (int64_t)learnt[0], q->mean = learnt[1], q->std = learnt[2];
+    if (q->k.task == INFILL) q->L += 2 * KR_FIM_SPANS;
     return KR_OK;
 }
 
@@ -146,24 +154,45 @@ static void hide(const sequence *q, kr_rng *r, int64_t n, int32_t *ids, int32_t 
     }
 }
 
+/* What stands in the middle of the row cannot be told where a mark hides it; else each step tells the next. */
+static void infill(const sequence *q, kr_rng *r, const int32_t *letters, int64_t n, int64_t *at, int32_t *ids, int32_t *targets, int32_t *positions) {
+    kr_fim f;
+    int64_t head;
+    kr_fim_draw(&f, r, n, q->k.infill_fraction);
+    int64_t steps = kr_fim_order(&f, n, at, &head);
+    for (int64_t l = 0; l < q->L; l++) {
+        bool in = l < steps;
+        ids[l] = !in ? PAD : at[l] < 0 ? MASK : letters[at[l]];
+        if (positions) positions[l] = in ? (int32_t)kr_fim_position(&f, at[l]) : 0;
+        if (l > 0) targets[l - 1] = l > steps || (l < head && at[l] < 0) ? -1 : ids[l];
+    }
+    targets[q->L - 1] = steps == q->L ? PAD : -1;
+}
+
 static void fill(const kr_source *s, const sequence *q, kr_split split, int64_t row, int64_t example, kr_batch *b, int64_t i) {
     const unsigned char *from = kr_set_data(&q->set, example);
     int32_t *ids = b->ids + i * q->L;
     int64_t n = kr_set_length(&q->set, example);
     kr_rng r = kr_source_row_rng(s, split, row);
     bool back = split == KR_SPLIT_TRAIN && q->k.reverse_complement && kr_rng_below(&r, 2);
-    if (n > q->L) n = q->L;
+    if (n > q->n_letters) n = q->n_letters;
     for (int64_t l = 0; l < q->L; l++) ids[l] = l >= n ? PAD : back ? q->complement[from[n - 1 - l]] : from[l];
     if (b->len) b->len[i] = (int32_t)n;
     if (q->k.task == CLASS) b->targets[i] = q->set.label[example];
     else if (q->k.task == REGRESS) b->y[i] = (float)((q->set.y[example] - q->mean) / q->std);
-    else hide(q, &r, n, ids, b->targets + i * q->L);
+    else if (q->k.task == MASKED) hide(q, &r, n, ids, b->targets + i * q->L);
+    else {
+        memcpy(q->room, ids, (size_t)n * sizeof *ids);
+        infill(q, &r, q->room, n, q->at, ids, b->targets + i * q->L, b->positions ? b->positions + i * q->L : NULL);
+    }
     if (b->scale && q->k.task == REGRESS) b->scale[i] = (float)q->std; /* errors in the file's units */
 }
 
 static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
-    const sequence *q = s->own;
+    sequence *q = s->own;
     b->n_rows = 0;
+    if (b->positions) memset(b->positions, 0, (size_t)(b->S * q->L) * sizeof *b->positions);
+    pthread_mutex_lock(&q->lock);
     for (int64_t i = 0; i < b->S; i++) {
         int64_t example = kr_set_at(s, &q->set, split, step, i);
         if (b->seq_idx) memset(b->seq_idx + i * q->L, 0, (size_t)q->L * sizeof *b->seq_idx);
@@ -177,6 +206,7 @@ static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_
         if (q->k.task == REGRESS) b->y[i] = 0;
         if (b->len) b->len[i] = 1;
     }
+    pthread_mutex_unlock(&q->lock);
 }
 
 static void sequence_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y) {
@@ -198,7 +228,7 @@ static const char *sequence_label(const kr_source *s, int64_t i) {
 /* --- open and close ----------------------------------------------------------------------------------------- */
 
 static kr_status describe(kr_source *s, const sequence *q) {
-    static const char *const what[] = {"with a class", "with a number", "with letters to tell"};
+    static const char *const what[] = {"with a class", "with a number", "with letters to tell", "to fill in"};
     kr_source_info *i = &s->info;
     char test[48] = "";
     if (i->L && i->L != q->L) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.length instead", (long long)i->L);
@@ -214,9 +244,13 @@ static kr_status describe(kr_source *s, const sequence *q) {
         i->n_targets = i->L, i->metric = "perplexity";
         s->head = json_pack("{s:s}", "type", "lm");
     }
-    if (!s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    if (q->k.task == INFILL) {
+        i->positions = true;
+        s->encoder = json_pack("{s:s, s:I}", "type", "token", "positions", (json_int_t)q->n_letters);
+    }
+    if (!s->head || (q->k.task == INFILL && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
     if (i->n_test) snprintf(test, sizeof test, ", %lld to test", (long long)i->n_test);
-    snprintf(i->about, sizeof i->about, "%lld sequences of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, (long long)i->L, what[q->k.task], (long long)i->n_eval, test);
+    snprintf(i->about, sizeof i->about, "%lld sequences of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, (long long)q->n_letters, what[q->k.task], (long long)i->n_eval, test);
     return KR_OK;
 }
 
@@ -224,6 +258,7 @@ static kr_status sequence_open(kr_source *s, const json_t *data) {
     sequence *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
     q->set.each = 1;
+    pthread_mutex_init(&q->lock, NULL);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     q->set.y_width = q->k.task == REGRESS;
     make_alphabet(q);
@@ -233,13 +268,18 @@ static kr_status sequence_open(kr_source *s, const json_t *data) {
     KR_TRY(kr_set_split(s, &q->set, &q->k.set));
     KR_TRY(measure(s, q));
     KR_TRY(describe(s, q));
+    q->room = kr_mem_array((size_t)q->L, sizeof *q->room), q->at = kr_mem_array((size_t)q->L, sizeof *q->at);
+    if (!q->room || !q->at) return KR_ERR_NOMEM;
     q->k.sequence = q->k.label = NULL; /* the JSON object is the caller's */
     return KR_OK;
 }
 
 static void sequence_close(kr_source *s) {
     sequence *q = s->own;
-    if (q) kr_set_free(&q->set);
+    if (!q) return;
+    kr_set_free(&q->set);
+    kr_mem_free(q->room), kr_mem_free(q->at);
+    pthread_mutex_destroy(&q->lock);
     kr_mem_free(q);
 }
 
@@ -248,11 +288,12 @@ static const kr_key sequence_keys_table[] = {
     KR_SET_KEYS(sequence_keys),
     KR_KEY_INT(sequence_keys, length, 0, 0, 1e9, "letters of a row; 0: of the longest sequence to train on"),
     KR_KEY_CHOICE(sequence_keys, alphabet, "dna|protein|smiles|bytes", "which letters have ids of their own"),
-    KR_KEY_CHOICE(sequence_keys, task, "class|regress|masked", "what is to be told: a class, a number, letters that were hidden"),
+    KR_KEY_CHOICE(sequence_keys, task, "class|regress|masked|infill", "what is to be told: a class, a number, letters that were hidden, each next letter with spans moved to the end"),
     KR_KEY_TEXT(sequence_keys, sequence, "sequence", "the column of the sequences"),
     KR_KEY_TEXT(sequence_keys, label, "label", "the column of the classes or numbers"),
     KR_KEY_BOOL(sequence_keys, reverse_complement, false, "DNA, training: half of the sequences as the other strand has them"),
     KR_KEY_REAL(sequence_keys, mask_fraction, 0.15, 0.01, 0.9, "masked: share of the letters to hide"),
+    KR_KEY_REAL(sequence_keys, infill_fraction, 0.2, 0, 0.9, "infill: share of the letters that spans hide at most"),
     KR_KEY_END,
 };
 

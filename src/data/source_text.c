@@ -23,6 +23,7 @@
 #include "data/corpus.h"
 #include "data/source_kind.h"
 
+enum { N_MARKS = 4 }; /* before the beginning, the end and the middle of a piece, and behind the middle */
 enum { MODE_RANDOM, MODE_PACKED, MODE_CARRY };
 
 typedef struct text_keys {
@@ -30,7 +31,8 @@ typedef struct text_keys {
     int64_t length, end_byte;
     const json_t *paths, *eval_paths;
     int mode, eval_split;
-    double eval_fraction;
+    const json_t *fim_tokens;
+    double eval_fraction, fim;
     const char *separator, *tokenizer, *end_token;
 } text_keys;
 
@@ -46,7 +48,9 @@ typedef struct text {
     kr_tokenizer *tokenizer; /* NULL: bytes */
     kr_stream stream[2];
     order orders[2];      /* packed: two, because a batch may lie in two epochs */
-    pthread_mutex_t lock; /* of the orders, which are a cache: the answers do not depend on them */
+    int32_t *room;        /* [L] of fill_in */
+    int32_t mark[N_MARKS];
+    pthread_mutex_t lock; /* of the orders, which are a cache: the answers do not depend on them; and of the room */
 } text;
 
 /* --- one row ------------------------------------------------------------------------- */
@@ -70,7 +74,24 @@ static int64_t document_at(const int64_t *before, int64_t n, int64_t pos) {
 /* A byte, or a token. */
 static inline int32_t unit(const kr_corpus *c, int64_t at) { return c->ids ? c->ids[at] : c->bytes[at]; }
 
-static void fill(const text *t, const kr_stream *st, const order *o, span sp, const kr_batch *b, int64_t row) {
+/* A piece of a document as beginning, end, middle, with a mark before each and one behind: the last four
+ * units make room for them.  The middle is drawn anywhere, of any length. */
+static void fill_in(const text *t, kr_rng *r, int32_t *ids, int32_t *targets, int64_t n) {
+    if (n < 2 * N_MARKS || kr_rng_uniform(r) >= t->k.fim) return;
+    int64_t units = n - N_MARKS, a = kr_rng_below(r, units + 1), c = kr_rng_below(r, units + 1), at = 0;
+    int32_t *room = t->room;
+    if (a > c) at = a, a = c, c = at, at = 0;
+    memcpy(room, ids, (size_t)units * sizeof *ids);
+    const int64_t part[3][2] = {{0, a}, {c, units}, {a, c}};
+    for (int k = 0; k < 3; k++) {
+        ids[at++] = t->mark[k];
+        for (int64_t i = part[k][0]; i < part[k][1]; i++) ids[at++] = room[i];
+    }
+    ids[at] = t->mark[3];
+    for (int64_t i = 0; i < n; i++) targets[i] = i + 1 < n && ids[i + 1] != t->mark[1] && ids[i + 1] != t->mark[2] ? ids[i + 1] : -1; /* where parts end is not told, but of the middle */
+}
+
+static void fill(const text *t, const kr_stream *st, const order *o, span sp, kr_rng *fim, const kr_batch *b, int64_t row) {
     const int64_t *before = o ? o->before : st->before;
     int64_t L = b->L, l = 0, pos = sp.from, d = document_at(before, st->n_docs, pos), seq = 0;
     int32_t *ids = b->ids + row * L, *targets = b->targets + row * L, *idx = b->seq_idx ? b->seq_idx + row * L : NULL;
@@ -84,6 +105,7 @@ static void fill(const text *t, const kr_stream *st, const order *o, span sp, co
             targets[l + i] = i + 1 < rest && pos + i >= sp.scored_from ? unit(&t->corpus, at + i + 1) : -1;
         if (idx)
             for (int64_t i = 0; i < run; i++) idx[l + i] = (int32_t)seq;
+        if (fim) fill_in(t, fim, ids + l, targets + l, run);
         l += run, pos += run;
     }
     for (; l < L; l++) {
@@ -127,18 +149,21 @@ static void packed_batch(const kr_source *s, text *t, int64_t step, kr_batch *b)
         int64_t number = step * b->S + i, epoch = number / rows;
         kr_rng r = kr_source_rng(s, KR_SPLIT_TRAIN, "row order", epoch);
         int64_t at = kr_permute(kr_rng_u64(&r), rows, number % rows);
-        fill(t, st, order_of(s, t, epoch), cut(st->n_bytes, b->L, at), b, i);
+        kr_rng own = kr_source_row_rng(s, KR_SPLIT_TRAIN, number);
+        fill(t, st, order_of(s, t, epoch), cut(st->n_bytes, b->L, at), t->k.fim > 0 ? &own : NULL, b, i);
     }
     pthread_mutex_unlock(&t->lock);
 }
 
-static void random_batch(const kr_source *s, const text *t, int64_t step, kr_batch *b) {
+static void random_batch(const kr_source *s, text *t, int64_t step, kr_batch *b) {
     const kr_stream *st = &t->stream[KR_SPLIT_TRAIN];
+    pthread_mutex_lock(&t->lock);
     for (int64_t i = 0; i < b->S; i++) {
         kr_rng r = kr_source_row_rng(s, KR_SPLIT_TRAIN, step * b->S + i);
         int64_t from = kr_rng_below(&r, st->n_bytes - b->L + 1);
-        fill(t, st, NULL, (span){from, from + b->L, from}, b, i);
+        fill(t, st, NULL, (span){from, from + b->L, from}, t->k.fim > 0 ? &r : NULL, b, i);
     }
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void eval_batch(const kr_source *s, const text *t, int64_t step, kr_batch *b) {
@@ -149,7 +174,7 @@ static void eval_batch(const kr_source *s, const text *t, int64_t step, kr_batch
         int64_t number = step * b->S + i;
         span sp = {0, 0, 0}; /* the last batch may have rows to spare: all padding */
         if (number < rows) sp = cut(st->n_bytes, b->L, kr_permute(kr_rng_stream("eval rows"), rows, number));
-        fill(t, st, NULL, sp, b, i);
+        fill(t, st, NULL, sp, NULL, b, i);
     }
 }
 
@@ -169,7 +194,7 @@ static void text_batch(const kr_source *s, kr_split split, int64_t step, kr_batc
     text *t = s->own;
     if (t->k.mode == MODE_CARRY)
         for (int64_t i = 0; i < b->S; i++)
-            fill(t, &t->stream[split], NULL, carry_span(s, &t->stream[split], step, i), b, i);
+            fill(t, &t->stream[split], NULL, carry_span(s, &t->stream[split], step, i), NULL, b, i);
     else if (split == KR_SPLIT_EVAL)
         eval_batch(s, t, step, b);
     else if (t->k.mode == MODE_PACKED)
@@ -255,6 +280,20 @@ static kr_status tokenize(kr_source *s, text *t) {
     return kr_corpus_encode(&t->corpus, t->tokenizer, s->info.end_id);
 }
 
+/* Marks are tokens of their names; of bytes four that no text in UTF-8 has. */
+static kr_status open_fim(const kr_source *s, text *t) {
+    static const int32_t bytes[N_MARKS] = {0xfc, 0xfd, 0xfe, 0xff};
+    if (t->k.fim > 0 && t->k.mode == MODE_CARRY) KR_FAIL(KR_ERR_CONFIG, "data.fim with data.mode \"carry\": a row goes on where it ended, so nothing of it can be moved");
+    if (t->k.fim > 0 && t->tokenizer && json_array_size(t->k.fim_tokens) != N_MARKS)
+        KR_FAIL(KR_ERR_CONFIG, "data.fim of tokens wants data.fim_tokens: those before the beginning, the end and the middle, and the one behind it");
+    for (int k = 0; k < N_MARKS && t->k.fim > 0; k++) {
+        const char *name = t->tokenizer ? json_string_value(json_array_get(t->k.fim_tokens, (size_t)k)) : NULL;
+        t->mark[k] = !t->tokenizer ? bytes[k] : name ? kr_tokenizer_find(t->tokenizer, name) : -1;
+        if (t->mark[k] < 0) KR_FAIL(KR_ERR_CONFIG, "data.fim_tokens: \"%s\" is no token of %s", name ? name : "", t->k.tokenizer);
+    }
+    return t->k.fim > 0 && !(t->room = kr_mem_array((size_t)s->info.L, sizeof *t->room)) ? KR_ERR_NOMEM : KR_OK;
+}
+
 static kr_status text_open(kr_source *s, const json_t *data) {
     text *t = s->own = kr_mem_new(sizeof *t);
     if (!t) return KR_ERR_NOMEM;
@@ -266,12 +305,13 @@ static kr_status text_open(kr_source *s, const json_t *data) {
     if (t->k.eval_paths)
         KR_TRY(kr_corpus_add(&t->corpus, t->k.eval_paths, "eval_paths", t->k.separator, t->k.end_byte));
     KR_TRY(tokenize(s, t));
+    KR_TRY(open_fim(s, t));
     kr_hold_out how = (kr_hold_out)t->k.eval_split;
     KR_TRY(kr_corpus_split(&t->corpus, n_train, t->k.eval_fraction, &how, &t->stream[0], &t->stream[1]));
     KR_TRY(check_sizes(s, t));
     if (t->k.mode == MODE_PACKED) KR_TRY(orders_new(t));
     describe(s, t, how);
-    t->k.paths = t->k.eval_paths = NULL; /* the JSON object is the caller's */
+    t->k.paths = t->k.eval_paths = t->k.fim_tokens = NULL; /* the JSON object is the caller's */
     t->k.kind = t->k.separator = t->k.tokenizer = t->k.end_token = NULL;
     return KR_OK;
 }
@@ -284,6 +324,7 @@ static void text_close(kr_source *s) {
         kr_mem_free(t->orders[i].doc);
         kr_mem_free(t->orders[i].before);
     }
+    kr_mem_free(t->room);
     kr_corpus_free(&t->corpus);
     kr_tokenizer_free(t->tokenizer);
     pthread_mutex_destroy(&t->lock);
@@ -299,6 +340,8 @@ static const kr_key text_keys_table[] = {
     KR_KEY_INT(text_keys, end_byte, -1, -1, 255, "byte to put after each document; -1: none"),
     KR_KEY_TEXT(text_keys, tokenizer, NULL, "a tokenizer.json, or a folder with one: tokens instead of bytes; none or empty: bytes"),
     KR_KEY_TEXT(text_keys, end_token, NULL, "token to put after each document, such as <|endoftext|>; none or empty: none"),
+    KR_KEY_REAL(text_keys, fim, 0, 0, 1, "training: share of the documents' pieces to be learnt as beginning, end, middle (fill in the middle)"),
+    KR_KEY_LIST(text_keys, fim_tokens, "four tokens for that: before the beginning, the end, the middle, and behind it; of bytes they are 252 to 255"),
     KR_KEY_REAL(text_keys, eval_fraction, 0.05, 0, 0.9, "share of the bytes to hold out"),
     KR_KEY_CHOICE(text_keys, eval_split, "auto|tail|documents",
                   "hold out the end of each document, or whole documents (auto: if there are 50)"),

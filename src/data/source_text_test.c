@@ -441,6 +441,48 @@ static void test_no_memory(void **state) {
     json_decref(j);
 }
 
+/* Put together again, beginning, middle and end are the piece; all rows of both modes, all lengths of pieces. */
+static void test_fim(void **state) {
+    (void)state;
+    int64_t pieces = 0;
+    write_documents("fim.txt", 60);
+    for (int packed = 0; packed < 2; packed++) {
+        char plain[200], fim[200];
+        snprintf(plain, sizeof plain, "{\"kind\": \"text\", \"paths\": \"fim.txt\", \"separator\": \"|\", \"mode\": \"%s\"}", packed ? "packed" : "random");
+        snprintf(fim, sizeof fim, "{\"kind\": \"text\", \"paths\": \"fim.txt\", \"separator\": \"|\", \"mode\": \"%s\", \"fim\": 1}", packed ? "packed" : "random");
+        fixture a = setup(plain, 4, 40, 3), b = setup(fim, 4, 40, 3);
+        for (int64_t step = 0; step < 20; step++) {
+            assert_int_equal(kr_source_batch(a.s, KR_SPLIT_TRAIN, step, &a.b), KR_OK);
+            assert_int_equal(kr_source_batch(b.s, KR_SPLIT_TRAIN, step, &b.b), KR_OK);
+            for (int64_t from = 0, to; from < 4 * 40; from = to) {
+                const int32_t *p = a.b.ids + from, *f = b.b.ids + from, *t = b.b.targets + from;
+                for (to = from + 1; to % 40 && a.b.seq_idx[to] == a.b.seq_idx[from]; to++) {}
+                int64_t n = to - from, x[4] = {0}, at = 0;
+                if (n < 8 || p[0] == 0) { /* too short, or padding */
+                    assert_memory_equal(p, f, (size_t)n * sizeof *p);
+                    continue;
+                }
+                for (int64_t i = 0; i < n; i++)
+                    if (f[i] >= 0xfc) x[f[i] - 0xfc] = i, at++;
+                assert_true(at == 4 && x[0] == 0 && x[1] > 0 && x[2] > x[1] && x[3] == n - 1);
+                int64_t begins = x[1] - 1, middle = x[3] - x[2] - 1;
+                for (int64_t i = 0; i < n - 4; i++)
+                    assert_int_equal(p[i], i < begins ? f[1 + i] : i < begins + middle ? f[x[2] + 1 + i - begins] : f[x[1] + 1 + i - begins - middle]);
+                for (int64_t i = 0; i < n; i++) assert_int_equal(t[i], i + 1 == n || i + 1 == x[1] || i + 1 == x[2] ? -1 : f[i + 1]);
+                pieces++;
+            }
+        }
+        assert_int_equal(kr_source_batch(a.s, KR_SPLIT_EVAL, 0, &a.b), KR_OK); /* what is held out is read as it stands */
+        assert_int_equal(kr_source_batch(b.s, KR_SPLIT_EVAL, 0, &b.b), KR_OK);
+        assert_memory_equal(a.b.ids, b.b.ids, 4 * 40 * sizeof *a.b.ids);
+        teardown(&a), teardown(&b);
+    }
+    assert_true(pieces > 100);
+    kr_source *s;
+    assert_int_equal(open_text(&s, "{\"kind\": \"text\", \"paths\": \"fim.txt\", \"mode\": \"carry\", \"fim\": 1}", 2, 16, 1), KR_ERR_CONFIG);
+    assert_non_null(strstr(kr_error(), "data.fim with data.mode \"carry\""));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),
@@ -455,6 +497,7 @@ int main(void) {
         cmocka_unit_test(test_random_range),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_carry),
+        cmocka_unit_test(test_fim),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_no_memory),
     };

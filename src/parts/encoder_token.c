@@ -2,19 +2,30 @@
 #include "ops/ops.h"
 #include "parts/part.h"
 
-typedef struct token { double scale; } token;
+typedef struct token { double scale; int64_t positions; } token;
 static const kr_key keys[] = {
     KR_KEY_REAL(token, scale, 1, -1e6, 1e6, "factor of the vectors"),
+    KR_KEY_INT(token, positions, 0, 0, 1 << 24, "a learnt vector for each of so many positions, which the data give with the steps; 0: none"),
     KR_KEY_END};
+
+/* x plus the vectors of the steps' positions. */
+static kr_node *placed(kr_build *b, int64_t n, kr_node *x) {
+    if (b->stateful) return kr_graph_fail(b->g, KR_ERR_CONFIG, "encoder.positions: they come with the data, so the model cannot go step by step");
+    kr_node *at = kr_input(b->g, "positions", KR_I32, 2, KR_DIMS(b->S, b->L));
+    kr_scope_push(b->g, "positions");
+    kr_node *W = kr_weight(b->g, "weight", KR_MATRIX, 2, KR_DIMS(n, b->d_model), (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL});
+    kr_scope_pop(b->g);
+    return kr_add(b, x, KR_APPLY(b->g, embedding, NULL, at, W));
+}
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     const token *o = opt;
-    (void)x;
     kr_node *ids = kr_input(b->g, "ids", KR_I32, 2, KR_DIMS(b->S, b->L));
     kr_scope_push(b->g, "embeddings");
     kr_node *W = kr_weight(b->g, "weight", KR_MATRIX, 2, KR_DIMS(b->vocab_size, b->d_model), (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL});
     kr_scope_pop(b->g);
-    return kr_scale(b, KR_APPLY(b->g, embedding, NULL, ids, W), o->scale);
+    x = kr_scale(b, KR_APPLY(b->g, embedding, NULL, ids, W), o->scale);
+    return o->positions ? placed(b, o->positions, x) : x;
 }
 
 const kr_part kr_part_encoder_token = {

@@ -13,6 +13,8 @@ static kr_status input_fits(const kr_model *m, const kr_graph *g, const kr_sourc
     long long in = i->vocab_size ? L : L * i->x_width, in_model = elements(g, i->vocab_size ? "ids" : "x") / S;
     if (in != in_model)
         KR_FAIL(KR_ERR_CONFIG, "model.encoder \"%s\" reads %lld numbers a row, but the data \"%s\" give %lld; leave its sizes out, and they are set to fit", c->encoder->name, in_model, i->kind, in);
+    if (kr_graph_find(g, "positions") && !i->positions)
+        KR_FAIL(KR_ERR_CONFIG, "model.encoder.positions wants data that say where their steps stand, and \"%s\" do not", i->kind);
     if (i->vocab_size > c->vocab_size)
         KR_FAIL(KR_ERR_CONFIG, "model.vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, i->kind, (long long)i->vocab_size);
     return KR_OK;

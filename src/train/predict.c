@@ -54,7 +54,7 @@ static kr_status take_memory(run *r) {
     r->values = kr_mem_array((size_t)r->n, sizeof *r->values), r->label = kr_mem_array((size_t)r->n_labels, sizeof *r->label);
     if (!r->targets || !r->cells || !r->y || !r->scale || !r->values || !r->label) return KR_ERR_NOMEM;
     for (int64_t k = 0; k < r->n_labels; k++) r->label[k] = kr_source_label(r->source, k);
-    r->b = (kr_batch){.S = 1, .L = i->L, .ids = kr_graph_data(r->g, "ids"), .x = kr_graph_data(r->g, "x"), .len = kr_graph_data(r->g, "len"),
+    r->b = (kr_batch){.S = 1, .L = i->L, .ids = kr_graph_data(r->g, "ids"), .x = kr_graph_data(r->g, "x"), .len = kr_graph_data(r->g, "len"), .positions = kr_graph_data(r->g, "positions"),
                       .targets = r->targets, .y = r->y, .scale = r->scale};
     return KR_OK;
 }

@@ -46,6 +46,16 @@ static void test_groups(void **state) {
     assert_true(t.logits == 1 && t.gradients > 10);
 }
 
+/* Nemotron 3: experts with relu2 in a narrower stream beside a shared one (scripts/nemotron-golden.py). */
+static void test_experts(void **state) {
+    (void)state;
+    tally t = {0};
+    int failed;
+    if (kr_verify(KRAIT_SOURCE_DIR "/tests/data/nemotron_experts", getenv("KRAIT_DEVICE"), count, &t, &failed) != KR_OK) fail_msg("%s", kr_error());
+    if (failed) fail_msg("%s", t.first);
+    assert_true(t.logits == 1);
+}
+
 /* The largest value of the last norm, moved by a tenth. */
 static void change_one_weight(const char *dir) {
     char path[1024];
@@ -102,6 +112,6 @@ int main(void) {
         printf("skipped: there is no %s (KRAIT_SHARED says where to look)\n", hf_folder(names[0]));
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_groups), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_not_there)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_models), cmocka_unit_test(test_groups), cmocka_unit_test(test_experts), cmocka_unit_test(test_corrupted), cmocka_unit_test(test_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

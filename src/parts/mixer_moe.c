@@ -4,6 +4,9 @@
  *   w, idx = route(u W_r)                     the top_k best, and their weights
  *   out    = sum over k of w[k] E_idx[k](u)  (+ E_shared(u))
  *
+ * With d_latent the chosen experts work in a narrower stream (Nemotron 3): they read u W_in, and W_out widens what
+ * they add up to.
+ *
  * No step is dropped.  In training balance times a load-balance loss is added to the loss. */
 #include <math.h>
 
@@ -13,7 +16,7 @@
 
 typedef struct moe {
     kr_perceptron expert; /* first: its keys are ours */
-    int64_t n_expert, top_k, d_shared;
+    int64_t n_expert, top_k, d_shared, d_latent;
     int gate;
     bool normalise, route_bias;
     double route_scale, balance;
@@ -27,6 +30,7 @@ static const kr_key keys[] = {
     EXPERT_INT(d_ff, 0, 0, 1 << 24, "inner width of an expert; 0: 8/3 d_model if gated, else 4 d_model, rounded up"),
     EXPERT_INT(multiple_of, 128, 1, 1 << 20, "to a multiple of this"),
     KR_KEY_INT(moe, d_shared, 0, 0, 1 << 24, "inner width of an expert that all steps share; 0: none"),
+    KR_KEY_INT(moe, d_latent, 0, 0, 1 << 24, "width of the stream that the chosen experts work in; 0: d_model"),
     EXPERT_BOOL(gated, true, "half of fc1 is a gate for the other half"),
     EXPERT_BOOL(gate_first, false, "the first half is the gate, not the second"),
     {"gate_scale", KR_KEY_REAL, offsetof(moe, expert.gate_scale), 1, -1e6, 1e6, NULL, NULL, "factor of the gate before f"},
@@ -57,12 +61,15 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     moe_route_attr a = {.k = K, .gate = o->gate, .normalise = o->normalise, .scale = o->route_scale};
     kr_node *w = kr_apply(g, &kr_op_moe_route, &a, (kr_node *const[KR_MAX_IN]){logits, bias}, route);
     if (o->balance > 0) b->balance[b->n_balance++] = (kr_balance){logits, route[MOE_ROUTE_IDX], o->balance};
+    int64_t M = o->d_latent ? o->d_latent : b->d_model;
+    kr_node *x = o->d_latent ? kr_linear(b, u, "latent_in", M, false) : u;
     /* each pair of a step and an expert is a row from here on */
-    kr_node *h = KR_APPLY(g, expert_linear, NULL, u, experts(b, "fc1", X, o->expert.gated ? 2 * F : F, b->d_model, 1), route[MOE_ROUTE_IDX]);
+    kr_node *h = KR_APPLY(g, expert_linear, NULL, x, experts(b, "fc1", X, o->expert.gated ? 2 * F : F, M, 1), route[MOE_ROUTE_IDX]);
     h = kr_perceptron_act(b, &o->expert, h);
-    h = KR_APPLY(g, expert_linear, NULL, kr_reshape(g, h, 2, KR_DIMS(T * K, F)), experts(b, "fc2", X, b->d_model, F, 1 / sqrt((double)b->n_residual)),
+    h = KR_APPLY(g, expert_linear, NULL, kr_reshape(g, h, 2, KR_DIMS(T * K, F)), experts(b, "fc2", X, M, F, 1 / sqrt((double)b->n_residual)),
                  kr_reshape(g, route[MOE_ROUTE_IDX], 2, pairs));
-    kr_node *y = KR_APPLY(g, moe_combine, NULL, kr_split_last(b, h, K, b->d_model), w);
+    kr_node *y = KR_APPLY(g, moe_combine, NULL, kr_split_last(b, h, K, M), w);
+    if (o->d_latent) y = kr_linear_out(b, y, "latent_out", b->d_model, false);
     if (!o->d_shared) return y;
     kr_perceptron shared = o->expert;
     shared.d_ff = o->d_shared;

@@ -117,8 +117,8 @@ struct kr_engine {
     kr_layout *layout;
     kr_prefix cache;
     kr_sequence *slot;
-    kr_sequence **reading, **writing, *at_desk; /* writing[i] is row i */
-    int64_t n_reading, n_writing, turn;
+    kr_sequence **reading, **writing, *at_desk; /* in the order of their turns; writing[i] is row i */
+    int64_t n_reading, n_writing;
     int threads;                        /* that draw */
     double piece_s;                     /* what the last piece took ... */
     int64_t piece;                      /* ... of so many tokens */

@@ -1,7 +1,7 @@
 /* read.c - prompts: in turns, a piece at a time, from the nearest state that is known.
  *
- * One prompt at a time lies on the desk.  After TURN pieces the next has its turn, and the state
- * of the first is parked. */
+ * One prompt at a time lies on the desk.  After TURN pieces it goes behind all others, so that whoever comes waits for none
+ * twice, and its state is parked. */
 #include <string.h>
 
 #include "base/timing.h"
@@ -84,8 +84,9 @@ static bool waits(kr_engine *e, int64_t i) {
 }
 
 static kr_sequence *whose_turn(kr_engine *e) {
-    while (waits(e, e->turn)) e->turn = (e->turn + 1) % e->n_reading;
-    kr_sequence *q = e->reading[e->turn];
+    int64_t i = 0;
+    while (waits(e, i)) i++;
+    kr_sequence *q = e->reading[i];
     if (q->fresh && q->parting > q->pos && is_cached(e, q)) look_up(e, q, true); /* it waited */
     return q;
 }
@@ -136,9 +137,15 @@ static void remove_reading(kr_engine *e, kr_sequence *q) {
     int64_t i = 0;
     while (e->reading[i] != q) i++;
     memmove(e->reading + i, e->reading + i + 1, (size_t)(--e->n_reading - i) * sizeof *e->reading);
-    if (e->turn > i) e->turn--;
-    if (e->turn >= e->n_reading) e->turn = 0;
     if (e->at_desk == q) e->at_desk = NULL;
+}
+
+static void go_behind(kr_engine *e, kr_sequence *q) {
+    int64_t i = 0;
+    while (e->reading[i] != q) i++;
+    memmove(e->reading + i, e->reading + i + 1, (size_t)(e->n_reading - 1 - i) * sizeof *e->reading);
+    e->reading[e->n_reading - 1] = q;
+    q->pieces = 0;
 }
 
 /* The whole prompt is read: into a row, and the first token. */
@@ -188,7 +195,7 @@ static kr_status read_piece(kr_engine *e, kr_sequence *q) {
     q->fresh = false;
     keep_checkpoint(e, q, logits);
     if (q->pos == r->n_tok) return start_writing(e, q, logits, NULL);
-    if (q->pieces >= TURN) e->turn = (e->turn + 1) % e->n_reading, q->pieces = 0;
+    if (q->pieces >= TURN) go_behind(e, q);
     return KR_OK;
 }
 

@@ -158,8 +158,6 @@ void kr_engine_end(kr_engine *e, kr_sequence *q, kr_finish how) {
     for (int64_t i = 0; i < e->n_reading; i++) {
         if (e->reading[i] != q) continue;
         memmove(e->reading + i, e->reading + i + 1, (size_t)(--e->n_reading - i) * sizeof *e->reading);
-        if (e->turn > i) e->turn--;
-        if (e->turn >= e->n_reading) e->turn = 0;
         break;
     }
     if (e->at_desk == q) e->at_desk = NULL;

@@ -331,13 +331,18 @@ static void test_texts(void **state) {
 
 /* --- HTTP ---------------------------------------------------------------------------------------------- */
 
-static int status_of(const bench *b, const char *raw) {
+static answer answer_to(const bench *b, const char *raw) {
     int fd = dial(b);
     say(fd, raw, strlen(raw));
     answer a = hear(fd);
+    close(fd);
+    return a;
+}
+
+static int status_of(const bench *b, const char *raw) {
+    answer a = answer_to(b, raw);
     int status = a.status;
     forget(&a);
-    close(fd);
     return status;
 }
 
@@ -355,7 +360,11 @@ static void test_http(void **state) {
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: -1\r\n\r\n"), 400);
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 5000\r\n\r\n"), 413);
     assert_int_equal(status_of(&b, POST_HEAD "Content-Length: 99999999999999999999999\r\n\r\n"), 413);
-    assert_int_equal(status_of(&b, "GET /health HTTP/1.1\r\n\r\n"), 400); /* no host */
+    assert_int_equal(status_of(&b, POST_HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
+    assert_int_equal(status_of(&b, POST_HEAD "Content-Length : 15\r\n\r\n{\"content\":\"a\"}"), 400);
+    refused_by(answer_to(&b, "GET /health HTTP/1.1\r\n\r\n"), 400, "invalid_header", NULL); /* no host */
+    refused_by(answer_to(&b, "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), 400, "invalid_header", NULL);
+    assert_int_equal(status_of(&b, "GET /health HTTP/1.0\r\n\r\n"), 200);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"), 403);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n"), 403);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: LOCALHOST:8080\r\n\r\n"), 200);

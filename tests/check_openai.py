@@ -18,7 +18,6 @@ import urllib.error
 import urllib.request
 
 try:
-    import httpx
     import openai
 except ImportError as e:
     print(f"check_openai: skipped, this Python has no package {e.name} (pip install openai, or KRAIT_PYTHON=...)")
@@ -206,7 +205,7 @@ def tls():
     with Server("--tls-cert", f"{folder}/cert.pem", "--tls-key", f"{folder}/key.pem") as s:
         trust = ssl.create_default_context(cafile=f"{folder}/cert.pem")
         check(s.url.startswith("https://"), "an https address")
-        with s.client(http_client=httpx.Client(verify=trust)) as c:
+        with s.client(http_client=openai.DefaultHttpxClient(verify=trust)) as c:
             a = list(c.completions.create(model="model", prompt="the krait is", max_tokens=50, temperature=0, stream=True))
             check("".join(x.choices[0].text for x in a if x.choices) == generated("the krait is", 50), "a stream over TLS")
         try:

@@ -12,6 +12,7 @@ static const command commands[] = {
     {"serve", "a model behind HTTP, as OpenAI's clients ask for it", cmd_serve},
     {"eval", "loss, perplexity and bits per byte of a model on files", cmd_eval},
     {"predict", "what a model says of files: classes, numbers, pictures of classes", cmd_predict},
+    {"sample", "pictures from a diffusion model, in one PNG or a folder", cmd_sample},
     {"info", "what a model is, and the memory it takes to train and to run", cmd_info},
     {"convert", "a model as safetensors or GGUF, from PyTorch, state-spaces, llama.cpp; in another precision", cmd_convert},
     {"quantize", "a model in 4 to 9 bits a weight: smaller, and faster on a CPU", cmd_quantize},

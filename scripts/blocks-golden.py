@@ -270,6 +270,48 @@ def gatedgcn(p, x, H, W):
     return F.relu(p.layernorm("norm", p.linear("U", x, M, bias=True) + num / (den + 1e-6)))
 
 
+def snake(H, W, up):
+    rows = range(H - 1, -1, -1) if up else range(H)
+    return [h * W + (w if i % 2 == 0 else W - 1 - w) for i, h in enumerate(rows) for w in range(W)]
+
+
+def diffusion_model(p, H, W):
+    """ZigMa's layers: an adaptive norm, Mamba along one snake a layer, a gate; patches in, noise out.  For
+    tests/check_diffusion.c: x [2, H W, 3], told a step of noise and a class, or none."""
+    C, side = 3, 2
+    h, w = H // side, W // side
+    x, t, label = torch.randn(2, H * W, C), torch.tensor([3., 17.]), torch.tensor([2, -1])
+    half = torch.exp(-torch.log(torch.tensor(10000.)) * torch.arange(3) / 3)
+    time = torch.cat([torch.cos(t[:, None] * half), torch.sin(t[:, None] * half)], -1)
+    p.pre = "backbone."
+    v = x.reshape(2, h, side, w, side, C).permute(0, 1, 3, 2, 4, 5).reshape(2, h * w, side * side * C)
+    s = p.linear("encoder", v, M, bias=True) + p.new("positions", h * w, M)
+    c = p.linear("condition.fc2", F.silu(p.linear("condition.fc1", time, 7, bias=True)), 7, bias=True)
+    table = p.new("condition.class", 3, 7)
+    c = F.silu(c + torch.stack([table[k] if k >= 0 else torch.zeros(7) for k in label]))
+
+    def told_norm(pre, x, n):
+        y = x / torch.sqrt((x * x).mean(-1, keepdim=True) + 1e-5) * p.new(pre + "weight", M, at=1.0)
+        told = p.linear(pre + "modulate", c, n * M, bias=True)[:, None].split(M, -1)
+        return y * (1 + told[1]) + told[0], told[-1]
+
+    for layer in range(2):
+        p.pre = f"backbone.layers.{layer}."
+        y, gate = told_norm("norm.", s, 3)
+        path, out = snake(h, w, layer == 1), torch.zeros_like(y)
+        p.pre += "mixer."
+        u, z = p.linear("in_proj", y[:, path], 2 * E).chunk(2, -1)
+        u = causal_conv(p, "conv1d", u, 4)
+        out[:, path] = p.linear("out_proj", s6(s6_parameters(p, "", E), u) * F.silu(z), M)
+        s = s + gate * out
+    p.pre = "backbone."
+    y, _ = told_norm("norm_f.", s, 2)
+    p.pre = ""
+    y = p.linear("head", y, side * side * C, bias=True)
+    y = y.reshape(2, h, w, side, side, C).permute(0, 1, 3, 2, 4, 5).reshape(2, H * W * C)
+    return {"x": x, "time": time, "class": label.int(), "y": y}
+
+
 FRAMES = {"vmrnn": 3}
 SIZES = {"bi_mamba_plus": (1, 9), "unet_block": (5, 7), "convnext": (5, 7), "down_conv": (5, 7)}
 
@@ -281,3 +323,7 @@ if __name__ == "__main__":
         y = f(p, x, H, W)
         out = {k: (v if v.dtype == torch.int32 else v.float()).contiguous() for k, v in {**p, "x": x, "y": y}.items()}
         save_file(out, f"{sys.argv[1]}/{f.__name__}.safetensors")
+    torch.manual_seed(7)
+    p = Params()
+    out = diffusion_model(p, 4, 6)
+    save_file({k: (v if v.dtype == torch.int32 else v.float()).contiguous() for k, v in {**p, **out}.items()}, f"{sys.argv[1]}/diffusion.safetensors")

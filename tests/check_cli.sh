@@ -40,7 +40,7 @@ expect 2 'usage: krait COMMAND'
 expect 0 'usage: krait COMMAND' --help
 expect 0 '^krait [0-9]' --version
 expect 2 'no command "trian"' trian
-for c in train generate eval info config verify bench tokenize tokenizer inspect quantize reduce serve; do expect 0 'usage: krait' $c --help; done
+for c in train generate eval predict sample info config verify bench tokenize tokenizer inspect quantize reduce serve; do expect 0 'usage: krait' $c --help; done
 expect 2 'Try .krait generate --help' generate
 expect 2 'wrong option' generate model --no-such-option
 expect 2 'temperature is "hot"' generate model -t hot

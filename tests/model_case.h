@@ -64,7 +64,7 @@ static kr_graph *graph_of(kr_model *m, kr_model_graph_options o) {
 
 /* Inputs that depend on nothing but the seed.  One target in eight is not scored. */
 static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, uint64_t seed) {
-    static const char *const real[] = {"x", "y"};
+    static const char *const real[] = {"x", "y", "time"};
     kr_rng r = {seed, 77, 0};
     int32_t *ids = kr_graph_data(g, "ids"), *targets = kr_graph_data(g, "targets");
     for (int64_t i = 0; i < S * L; i++) {
@@ -72,7 +72,7 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         if (ids) ids[i] = a;
         if (targets) targets[i] = kr_rng_below(&r, 8) ? b : -1;
     }
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 3; k++) {
         kr_node *n = kr_graph_find(g, real[k]);
         if (!n) continue;
         kr_tensor t = kr_node_tensor(n);
@@ -83,6 +83,8 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         kr_tensor t = n ? kr_node_tensor(n) : (kr_tensor){0};
         for (int64_t i = 0; n && i < kr_count(&t); i++) ((int32_t *)t.data)[i] = (int32_t)kr_rng_below(&r, L + 1) - 1;
     }
+    int32_t *class = kr_graph_data(g, "class"); /* of at least two, and none now and then */
+    for (int64_t s = 0; class && s < S; s++) class[s] = (int32_t)((s + (int64_t)seed) % 3) - 1;
     for (int64_t i = 0; i < m->config.n_residual; i++) {
         char name[40];
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);

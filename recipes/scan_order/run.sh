@@ -1,12 +1,14 @@
 #!/bin/sh
 # Every scan order, four paths each, over several seeds; prints accuracy on the test pictures: mean, least, most.
 #
-#   sh recipes/scan_order/run.sh recipe.json 7 "1 2 3"      MNIST; side of a local window; seeds
-#   sh recipes/scan_order/run.sh cifar.json 4 "1 2 3"       CIFAR-10
+#   sh recipes/scan_order/run.sh recipe.json 7 "1 2 3"                         MNIST; side of a local window; seeds
+#   sh recipes/scan_order/run.sh recipe.json 2 "1 2 3" --encoder.patch=4x4     ... in coarser patches, with an OUT of its own
+#   sh recipes/scan_order/run.sh cifar.json 2 "1 2 3"                          CIFAR-10
 #
 # A run that is there already is not repeated.  KRAIT names the program, OUT the folder for runs.
 set -eu
 recipe=$1 window=$2 seeds=$3
+shift 3
 here=$(dirname "$0") krait=${KRAIT:-krait} out=${OUT:-scan_order_runs}
 mkdir -p "$out"
 paths() {
@@ -26,7 +28,7 @@ for seed in $seeds; do
         to=$(log "$order" "$seed")
         if grep -q 'test loss' "$to" 2>/dev/null; then continue; fi
         "$krait" train "$here/$recipe" --train.out="$out/model" --train.overwrite=true --train.seed="$seed" --mixer.path="$(paths $order)" \
-            --mixer.path_window="$window" >"$to" 2>&1
+            --mixer.path_window="$window" "$@" >"$to" 2>&1
     done
 done
 for order in $orders; do

@@ -60,7 +60,7 @@ kr_status kr_source_open(kr_source **out, const kr_source_options *opt) {
     }
     kr_source_info *i = &s->info;
     if (!i->n_targets && i->vocab_size && !i->y_width) i->n_targets = i->L;
-    i->encoder = s->encoder, i->head = s->head;
+    i->encoder = s->encoder, i->condition = s->condition, i->head = s->head;
     s->fitted = NULL;
     *out = s;
     return KR_OK;
@@ -106,6 +106,7 @@ void kr_source_close(kr_source *s) {
     if (s->kind->close) s->kind->close(s);
     json_decref(s->learnt);
     json_decref(s->encoder);
+    json_decref(s->condition);
     json_decref(s->head);
     kr_mem_free(s);
 }

@@ -43,6 +43,7 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     int32_t *targets;          /* [S, n_targets] where a class or token is to be told */
     float *y;                  /* [S, y_width] where numbers are */
     float *scale;              /* [S, y_width] what an error of each is to be multiplied by; NULL if not wanted */
+    int32_t *classes;          /* [S] what a row is, where that is no answer but may be told to the model; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
     int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
     int32_t *len;              /* [S] steps of a row that are no padding; NULL if not wanted */
@@ -67,7 +68,8 @@ typedef struct kr_source_info {
     int64_t n_targets;         /* classes or ids to tell in a row: L, or 1 for the whole of it; 0: numbers */
     int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
     int64_t n_classes;         /* 0: targets are ids of the vocabulary */
-    const json_t *encoder, *head; /* what a model of these data wants to know: keys for its parts; may be NULL */
+    int64_t n_row_classes;     /* kinds of kr_batch.classes; 0: rows have none */
+    const json_t *encoder, *condition, *head; /* what a model of these data wants to know: keys for its parts; may be NULL */
     bool positions;            /* steps have positions of their own */
     bool text;                 /* ids are the bytes of a text, or its tokens */
     const kr_tokenizer *tokenizer; /* of those tokens; NULL: bytes */

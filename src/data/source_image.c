@@ -2,7 +2,10 @@
  *
  * A row is a picture, pixel by pixel in raster order: x[S, H W, C].  Each channel has mean 0 and
  * deviation 1 over the pictures to train on.  Answers come from `labels`: a list of numbers (one
- * a picture) or pictures of numbers (one a pixel), else from the names of folders or files. */
+ * a picture) or pictures of numbers (one a pixel), else from the names of folders or files.
+ *
+ * With task "noise" a picture is what a diffusion model learns to draw: numbers from -1 to 1; its class, if
+ * there are any, is no answer but something that the model may be told. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +19,13 @@
 enum { BY_FOLDER, BY_NAME };
 enum { AS_IS, GREY, COLOUR };
 enum { NO_FLIP, SIDES, ALL };
+enum { CLASS, NOISE };
 
 typedef struct image_keys {
-    const char *kind, *size, *tile;
+    const char *kind, *size, *tile, *crop;
     kr_set_keys set;
     const json_t *labels, *eval_labels, *test_labels;
-    int label, channels, flip;
+    int label, channels, flip, task;
     int64_t shift;
 } image_keys;
 
@@ -30,7 +34,8 @@ typedef struct image {
     kr_set set, mask;              /* mask: of the same examples, if a pixel has a class */
     kr_set label_files[KR_N_SPLIT];
     size_t next_labels[KR_N_SPLIT];
-    int64_t H, W, C;
+    int64_t H, W, C;               /* of a picture */
+    int64_t h, w;                  /* of a row: less than the picture if it is cropped */
     bool dense;
     unsigned char class_of[256];   /* of a mask's value */
     float shift[4], scale[4];      /* x = (value + shift) scale */
@@ -173,6 +178,17 @@ static double value(const image *m, int64_t i, int64_t at) {
     return m->set.each == 1 ? ((const uint8_t *)p)[at] : (double)((const float *)p)[at];
 }
 
+/* The middle of all values and half of what they span: bytes span 0 to 255, numbers what they do. */
+static void measure_range(const image *m, double *middle, double *half) {
+    double low = m->set.each == 1 ? 0 : INFINITY, high = m->set.each == 1 ? 255 : -INFINITY;
+    for (int64_t i = 0; m->set.each != 1 && i < m->set.n_in[KR_SPLIT_TRAIN]; i++)
+        for (int64_t at = 0; at < m->H * m->W * m->C; at++) {
+            double v = value(m, m->set.index[KR_SPLIT_TRAIN][i], at);
+            low = fmin(low, v), high = fmax(high, v);
+        }
+    for (int64_t c = 0; c < m->C; c++) middle[c] = (low + high) / 2, half[c] = (high - low) / 2;
+}
+
 static kr_status measure(kr_source *s, image *m) {
     double mean[4] = {0}, std[4] = {0}, size[3] = {(double)m->H, (double)m->W, (double)m->C};
     double n = (double)(m->set.n_in[KR_SPLIT_TRAIN] * m->H * m->W);
@@ -180,7 +196,8 @@ static kr_status measure(kr_source *s, image *m) {
         KR_TRY(kr_fitted_reals(s, "mean", mean, m->C));
         KR_TRY(kr_fitted_reals(s, "std", std, m->C));
     } else {
-        for (int64_t i = 0; i < m->set.n_in[KR_SPLIT_TRAIN]; i++) {
+        if (m->k.task == NOISE) measure_range(m, mean, std);
+        for (int64_t i = 0; m->k.task != NOISE && i < m->set.n_in[KR_SPLIT_TRAIN]; i++) {
             double sum[4] = {0}, square[4] = {0};
             for (int64_t at = 0; at < m->H * m->W; at++)
                 for (int64_t c = 0; c < m->C; c++) {
@@ -189,7 +206,7 @@ static kr_status measure(kr_source *s, image *m) {
                 }
             for (int64_t c = 0; c < m->C; c++) mean[c] += sum[c] / n, std[c] += square[c] / n;
         }
-        for (int64_t c = 0; c < m->C; c++) std[c] = sqrt(fmax(std[c] - mean[c] * mean[c], 0));
+        for (int64_t c = 0; m->k.task != NOISE && c < m->C; c++) std[c] = sqrt(fmax(std[c] - mean[c] * mean[c], 0));
         KR_TRY(kr_learnt_reals(s, "mean", mean, m->C));
         KR_TRY(kr_learnt_reals(s, "std", std, m->C));
         KR_TRY(kr_learnt_reals(s, "size", size, 3));
@@ -216,12 +233,14 @@ static kr_status mask_classes(image *m) {
 
 static kr_status classes(kr_source *s, image *m) {
     if (s->predict) m->dense = json_is_true(json_object_get(s->fitted, "dense"));
+    else if (m->dense && m->k.task == NOISE) KR_FAIL(KR_ERR_CONFIG, "data.task is \"noise\": pictures may have a class each, not one for each pixel");
     else if (m->dense) KR_TRY(mask_classes(m));
     if (!s->fitted) {
         KR_TRY(kr_set_sort_classes(&m->set));
         KR_TRY(kr_learnt_classes(s, &m->set));
         KR_TRY(kr_learnt(s, "dense", json_boolean(m->dense)));
     }
+    if (m->k.task == NOISE) return s->info.n_row_classes = m->set.classes.n < 2 ? 0 : (int64_t)m->set.classes.n, KR_OK;
     s->info.n_classes = (int64_t)m->set.classes.n;
     if (s->info.n_classes < 2)
         KR_FAIL(KR_ERR_CONFIG, "data: the pictures have %lld class%s, want at least 2: give data.labels, or a folder for each class", (long long)s->info.n_classes,
@@ -237,33 +256,39 @@ static kr_status classes(kr_source *s, image *m) {
 
 /* --- rows ------------------------------------------------------------------------------------------ */
 
-/* Bits of a symmetry: 1 upside down, 2 left for right, 4 rows for columns. */
-typedef struct view { int mirror; int64_t down, right; } view;
+/* Bits of a symmetry: 1 upside down, 2 left for right, 4 rows for columns; the corner of what is seen. */
+typedef struct view { int mirror; int64_t down, right, top, left; } view;
 
 static view draw_view(const kr_source *s, const image *m, kr_split split, int64_t row) {
-    view v = {0};
-    if (split != KR_SPLIT_TRAIN || (m->k.flip == NO_FLIP && !m->k.shift)) return v;
+    bool cropped = m->h < m->H || m->w < m->W;
+    view v = {.top = (m->H - m->h) / 2, .left = (m->W - m->w) / 2};
+    if (split != KR_SPLIT_TRAIN || (m->k.flip == NO_FLIP && !m->k.shift && !cropped)) return v;
     kr_rng r = kr_source_row_rng(s, split, row);
     if (m->k.flip == SIDES) v.mirror = (int)kr_rng_below(&r, 2) * 2;
-    if (m->k.flip == ALL) v.mirror = (int)kr_rng_below(&r, m->H == m->W ? 8 : 4);
+    if (m->k.flip == ALL) v.mirror = (int)kr_rng_below(&r, m->h == m->w ? 8 : 4);
     if (m->k.shift) v.down = kr_rng_below(&r, 2 * m->k.shift + 1) - m->k.shift, v.right = kr_rng_below(&r, 2 * m->k.shift + 1) - m->k.shift;
+    if (cropped) v.top = kr_rng_below(&r, m->H - m->h + 1), v.left = kr_rng_below(&r, m->W - m->w + 1);
     return v;
 }
+
+static int64_t within(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
 
 /* The pixel that is seen at (h, w); -1: outside. */
 static int64_t seen_at(const image *m, const view *v, int64_t h, int64_t w) {
     h += v->down, w += v->right;
-    if (h < 0 || w < 0 || h >= m->H || w >= m->W) return -1;
-    if (v->mirror & 1) h = m->H - 1 - h;
-    if (v->mirror & 2) w = m->W - 1 - w;
-    return v->mirror & 4 ? w * m->W + h : h * m->W + w;
+    if (m->k.task == NOISE) h = within(h, m->h), w = within(w, m->w); /* nobody is to learn to draw an edge */
+    if (h < 0 || w < 0 || h >= m->h || w >= m->w) return -1;
+    if (v->mirror & 1) h = m->h - 1 - h;
+    if (v->mirror & 2) w = m->w - 1 - w;
+    int64_t down = v->mirror & 4 ? w : h, right = v->mirror & 4 ? h : w;
+    return (v->top + down) * m->W + v->left + right;
 }
 
 static void fill(const image *m, int64_t example, const view *v, float *x, int32_t *targets) {
     const uint8_t *mask = m->dense && m->mask.n ? kr_set_data(&m->mask, example) : NULL;
     const void *p = kr_set_data(&m->set, example);
-    for (int64_t h = 0, to = 0; h < m->H; h++)
-        for (int64_t w = 0; w < m->W; w++, to++) {
+    for (int64_t h = 0, to = 0; h < m->h; h++)
+        for (int64_t w = 0; w < m->w; w++, to++) {
             int64_t at = seen_at(m, v, h, w);
             for (int64_t c = 0; c < m->C; c++) {
                 float value_at = at < 0 ? 0 : m->set.each == 1 ? ((const uint8_t *)p)[at * m->C + c] : ((const float *)p)[at * m->C + c];
@@ -271,16 +296,17 @@ static void fill(const image *m, int64_t example, const view *v, float *x, int32
             }
             if (m->dense) targets[to] = at < 0 || !mask ? -1 : m->class_of[mask[at]];
         }
-    if (!m->dense) targets[0] = m->set.label[example];
+    if (!m->dense && m->k.task == CLASS) targets[0] = m->set.label[example];
 }
 
 static void image_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
     enum { MANY = 1 << 16 };
     const image *m = s->own;
-    int64_t each = m->H * m->W * m->C, n_targets = s->info.n_targets, rows = 0;
+    int64_t each = m->h * m->w * m->C, n_targets = s->info.n_targets, rows = 0;
 #pragma omp parallel for num_threads(kr_cpu_threads()) schedule(static) reduction(+ : rows) if (b->S * each > MANY)
     for (int64_t i = 0; i < b->S; i++) {
         int64_t example = kr_set_at(s, &m->set, split, step, i);
+        if (b->classes) b->classes[i] = example < 0 || !s->info.n_row_classes ? -1 : m->set.label[example];
         if (example < 0) { /* padding */
             memset(b->x + i * each, 0, (size_t)each * sizeof *b->x);
             for (int64_t t = 0; t < n_targets; t++) b->targets[i * n_targets + t] = -1;
@@ -307,20 +333,40 @@ static const char *image_label(const kr_source *s, int64_t i) {
 
 /* --- open and close ----------------------------------------------------------------------------------- */
 
+/* What a model of these pictures is to have. */
+static kr_status suit_model(kr_source *s, const image *m, const char *size) {
+    bool noise = m->k.task == NOISE;
+    json_int_t C = m->C, K = noise ? s->info.n_row_classes : s->info.n_classes;
+    s->encoder = json_pack("{s:s, s:s, s:I, s:I}", "type", "patch", "size", size, "channels", C, "width", C);
+    s->head = noise ? json_pack("{s:s, s:I}", "type", "noise", "channels", C) : json_pack("{s:s, s:I}", "type", m->dense ? "dense" : "class", "n_classes", K);
+    if (noise && !(s->condition = json_pack("{s:s, s:I}", "type", "diffusion", "classes", K))) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    return s->encoder && s->head ? KR_OK : kr_fail(KR_ERR_NOMEM, "data: out of memory");
+}
+
 static kr_status describe(kr_source *s, const image *m) {
     kr_source_info *i = &s->info;
     char size[48], test[48] = "";
-    snprintf(size, sizeof size, "%lldx%lld", (long long)m->H, (long long)m->W);
-    s->encoder = json_pack("{s:s, s:s, s:I, s:I}", "type", "patch", "size", size, "channels", (json_int_t)m->C, "width", (json_int_t)m->C);
-    s->head = json_pack("{s:s, s:I}", "type", m->dense ? "dense" : "class", "n_classes", (json_int_t)i->n_classes);
-    if (!s->encoder || !s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
-    if (i->L && i->L != m->H * m->W) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld, but a picture of %s has %lld pixels; leave it out", (long long)i->L, size, (long long)(m->H * m->W));
-    i->L = m->H * m->W, i->x_width = m->C, i->n_targets = m->dense ? i->L : 1, i->H = m->H, i->W = m->W;
+    bool noise = m->k.task == NOISE;
+    int64_t K = noise ? i->n_row_classes : i->n_classes;
+    snprintf(size, sizeof size, "%lldx%lld", (long long)m->h, (long long)m->w);
+    KR_TRY(suit_model(s, m, size));
+    if (i->L && i->L != m->h * m->w) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld, but a picture of %s has %lld pixels; leave it out", (long long)i->L, size, (long long)(m->h * m->w));
+    i->L = m->h * m->w, i->x_width = m->C, i->n_targets = noise ? 0 : m->dense ? i->L : 1, i->H = m->h, i->W = m->w;
     i->metric = m->dense ? "dice" : "accuracy", i->more_metrics = m->dense ? "accuracy iou" : i->n_classes == 2 ? "f1 auroc mcc" : "f1 mcc";
+    if (noise) i->metric = "mse", i->more_metrics = NULL, i->y_width = i->L * m->C;
     if (i->n_test) snprintf(test, sizeof test, ", %lld to test", (long long)i->n_test);
     snprintf(i->about, sizeof i->about, "%lld pictures of %s with %lld channel%s and %lld classes to train on, %lld held out%s", (long long)i->n_train, size, (long long)m->C,
-             m->C == 1 ? "" : "s", (long long)i->n_classes, (long long)i->n_eval, test);
+             m->C == 1 ? "" : "s", (long long)K, (long long)i->n_eval, test);
     return KR_OK;
+}
+
+static kr_status read_crop(kr_source *s, image *m) {
+    int64_t size[KR_ORDER_AXES] = {m->H, m->W};
+    if (*m->k.crop && kr_order_size(m->k.crop, size) != 2) KR_FAIL(KR_ERR_CONFIG, "data.crop is \"%s\", want HxW", m->k.crop);
+    if (size[0] > m->H || size[1] > m->W) KR_FAIL(KR_ERR_CONFIG, "data.crop is \"%s\", and a picture has %lld x %lld pixels", m->k.crop, (long long)m->H, (long long)m->W);
+    m->h = size[0], m->w = size[1];
+    double grid[3] = {(double)m->h, (double)m->w, (double)m->C};
+    return s->fitted || m->k.task != NOISE ? KR_OK : kr_learnt_reals(s, "grid", grid, 3);
 }
 
 static kr_status image_open(kr_source *s, const json_t *data) {
@@ -342,7 +388,8 @@ static kr_status image_open(kr_source *s, const json_t *data) {
     KR_TRY(kr_set_split(s, &m->set, &m->k.set));
     KR_TRY(classes(s, m));
     KR_TRY(measure(s, m));
-    m->k.size = m->k.tile = NULL; /* the JSON object is the caller's */
+    KR_TRY(read_crop(s, m));
+    m->k.size = m->k.tile = m->k.crop = NULL; /* the JSON object is the caller's */
     return describe(s, m);
 }
 
@@ -364,7 +411,9 @@ static const kr_key image_keys_table[] = {
     KR_KEY_CHOICE(image_keys, label, "folder|name", "without labels the class is the folder's name, or the file's up to the first _ or -"),
     KR_KEY_TEXT(image_keys, size, "", "bring pictures to HxW; none: all have one size already"),
     KR_KEY_TEXT(image_keys, tile, "", "cut pictures into tiles of HxW"),
+    KR_KEY_CHOICE(image_keys, task, "class|noise", "tell classes, or learn to draw such pictures by a diffusion model"),
     KR_KEY_CHOICE(image_keys, channels, "as_is|grey|colour", "channels of a pixel"),
+    KR_KEY_TEXT(image_keys, crop, "", "see HxW pixels of a picture: training anywhere in it, else in its middle"),
     KR_KEY_CHOICE(image_keys, flip, "none|sides|all", "training: mirror at random, left for right or in all 8 (4) ways"),
     KR_KEY_INT(image_keys, shift, 0, 0, 1000, "training: move by up to so many pixels"),
     KR_KEY_END,

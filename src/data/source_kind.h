@@ -24,7 +24,7 @@ struct kr_source {
     uint64_t seed;
     bool predict;
     const json_t *fitted;         /* while opening only */
-    json_t *learnt, *encoder, *head; /* freed by kr_source_close */
+    json_t *learnt, *encoder, *condition, *head; /* freed by kr_source_close */
     void *own;
 };
 

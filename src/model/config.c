@@ -15,16 +15,19 @@ const kr_key kr_config_keys[] = {
     KR_KEY_BOOL(kr_config, tie_embeddings, true, "the head shares the token table"),
     KR_KEY_END};
 
-static const char *const also[] = {"model_type", "encoder", "order", "mixer", "memory", "head", "layers", "mixers", NULL};
+static const char *const also[] = {"model_type", "encoder", "condition", "order", "mixer", "memory", "head", "layers", "mixers", NULL};
 
 static kr_status read_parts(kr_config *c, const char *where) {
     const json_t *j = c->json;
     kr_status st = kr_keys_read_with(kr_config_keys, j, "config", also, c);
     if (st == KR_OK) st = kr_part_read("encoder", "token", json_object_get(j, "encoder"), "encoder", &c->arena, &c->encoder, &c->encoder_opt);
+    if (st == KR_OK) st = kr_part_read("condition", "none", json_object_get(j, "condition"), "condition", &c->arena, &c->condition, &c->condition_opt);
     if (st == KR_OK) st = kr_part_read("order", "causal", json_object_get(j, "order"), "order", &c->arena, &c->order, &c->order_opt);
     if (st == KR_OK) st = kr_part_read("mixer", "mamba2", json_object_get(j, "mixer"), "mixer", &c->arena, &c->mixer, &c->mixer_opt);
     if (st == KR_OK) st = kr_part_read("memory", "plain", json_object_get(j, "memory"), "memory", &c->arena, &c->memory, &c->memory_opt);
     if (st == KR_OK) st = kr_part_read("head", "lm", json_object_get(j, "head"), "head", &c->arena, &c->head, &c->head_opt);
+    if (st == KR_OK && (c->condition == &kr_part_condition_diffusion) != (c->head == &kr_part_head_noise))
+        st = kr_fail(KR_ERR_CONFIG, "condition \"%s\" and head \"%s\" do not go together: a diffusion model has condition \"diffusion\" and head \"noise\"", c->condition->name, c->head->name);
     if (st == KR_OK) st = kr_layers_read(c);
     return st == KR_OK ? st : kr_fail_in(st, where);
 }
@@ -64,12 +67,12 @@ static bool copy_scales(const kr_config *c, json_t *mixer) {
 
 /* Our own dialect with every key in it. */
 static json_t *write_own(const kr_config *c) {
-    const kr_part *parts[] = {c->encoder, c->order, c->mixer, c->head, c->memory};
-    const void *opts[] = {c->encoder_opt, c->order_opt, c->mixer_opt, c->head_opt, c->memory_opt};
-    int n = c->memory == &kr_part_memory_plain ? 4 : 5; /* nobody else knows memory */
+    const kr_part *parts[] = {c->encoder, c->order, c->mixer, c->head, c->memory, c->condition};
+    const void *opts[] = {c->encoder_opt, c->order_opt, c->mixer_opt, c->head_opt, c->memory_opt, c->condition_opt};
     json_t *j = json_pack("{s:s}", "model_type", "krait");
     bool ok = j && kr_keys_write(kr_config_keys, c, j, true) == KR_OK;
-    for (int i = 0; i < n && ok; i++) {
+    for (int i = 0; i < 6 && ok; i++) {
+        if (parts[i] == &kr_part_memory_plain || parts[i] == &kr_part_condition_none) continue; /* nobody else knows these */
         json_t *p = json_pack("{s:s}", "type", parts[i]->name);
         ok = p && (!parts[i]->keys || kr_keys_write(parts[i]->keys, opts[i], p, true) == KR_OK) &&
              json_object_set(j, parts[i]->kind, p) == 0;

@@ -26,8 +26,8 @@ typedef struct kr_config {
     int64_t d_model, n_layer, vocab_size, eos_token_id, bos_token_id;
     double norm_eps;
     bool tie_embeddings;
-    const kr_part *encoder, *order, *mixer, *memory, *head;
-    void *encoder_opt, *order_opt, *mixer_opt, *memory_opt, *head_opt;
+    const kr_part *encoder, *condition, *order, *mixer, *memory, *head;
+    void *encoder_opt, *condition_opt, *order_opt, *mixer_opt, *memory_opt, *head_opt;
     kr_layer *pattern;           /* of the layers, repeated */
     int64_t n_pattern, n_residual; /* entries; parts of all layers together */
     bool causal;                 /* neither the order nor a layer sees a later step */

@@ -1,6 +1,6 @@
 /* model.c - from a config to graphs.
  *
- *     x = encoder(inputs)
+ *     x = encoder(inputs);  c = condition(inputs), if the config has one: then norms and layers hear it (condition.h)
  *     for each part of each layer:  y, x = add_rmsnorm(mixed, x);  mixed = order(part)(y)
  *     ... or of parts side by side:                               mixed = the sum of theirs
  *     ... a part that makes a new stream:                         mixed = part(mixed + x), x = 0
@@ -17,15 +17,18 @@
 #include "ops/dropout/dropout.h"
 #include "ops/moe_balance/moe_balance.h"
 #include "ops/ops.h"
+#include "parts/condition.h"
 
-static kr_node *norm(kr_build *b, const char *name, kr_node *x, kr_node *residual, kr_node **sum) {
+/* `gate`: what is behind it may be gated. */
+static kr_node *norm(kr_build *b, const char *name, bool gate, kr_node *x, kr_node *residual, kr_node **sum) {
     kr_scope_push(b->g, name);
     kr_node *w = kr_weight(b->g, "weight", KR_NO_DECAY, 1, &b->d_model, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
-    kr_scope_pop(b->g);
     add_rmsnorm_attr a = {.eps = b->norm_eps};
     kr_node *out[KR_MAX_OUT] = {0};
     kr_node *y = kr_apply(b->g, &kr_op_add_rmsnorm, &a, (kr_node *const[KR_MAX_IN]){x, residual, w}, out);
     *sum = out[ADD_RMSNORM_SUM];
+    y = kr_modulate(b, y, gate);
+    kr_scope_pop(b->g);
     return y;
 }
 
@@ -98,7 +101,7 @@ static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int
     y = r->ways > 1 ? in_ways(b, c, r, bare, y) : one(b, c, r, bare, y);
     if (i) kr_scope_pop(b->g);
     if (k) kr_scope_pop(b->g);
-    y = dropped(b, dropout, kr_scale(b, y, r->out_scale));
+    y = kr_gated(b, dropped(b, dropout, kr_scale(b, y, r->out_scale)));
     b->residual++;
     return y;
 }
@@ -144,7 +147,7 @@ static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double
         }
         k++, i = 0;
         if (k) snprintf(name, sizeof name, "norm%d", k + 1);
-        y = norm(b, name, x, *residual, bare ? bare : residual);
+        y = norm(b, name, true, x, *residual, bare ? bare : residual);
         bare = NULL;
         x = mixed(b, c, r, k, i, dropout, y);
     }
@@ -157,6 +160,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
     kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
     if (x) b->S = kr_node_dim(x, 0), b->L = kr_node_dim(x, 1);
     b->embedding = x;
+    c->condition->build(b, c->condition_opt, NULL);
     for (b->layer = 0; b->layer < c->n_layer; b->layer++) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
         kr_scope_push(b->g, name);
@@ -165,7 +169,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
         kr_block_end(b->g);
         kr_scope_pop(b->g);
     }
-    x = norm(b, "norm_f", x, residual, &residual);
+    x = norm(b, "norm_f", false, x, residual, &residual);
     kr_scope_pop(b->g);
     return x;
 }

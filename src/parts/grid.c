@@ -121,3 +121,43 @@ kr_node *kr_unpatch(kr_build *b, kr_node *x, int64_t side, int64_t H, int64_t W)
     return spread(b, kr_reshape(b->g, x, 3, KR_DIMS(b->S, b->L * side * side, D)), side, H, W, true);
 }
 kr_node *kr_enlarge(kr_build *b, kr_node *x, int64_t side, int64_t H, int64_t W) { return spread(b, x, side, H, W, false); }
+
+int64_t kr_patch_cells(kr_build *b, const char *who) {
+    const kr_cut *c = &b->cut;
+    int64_t each = 1, steps = 1;
+    bool covered = true;
+    for (int i = 0; i < c->n_axes; i++) {
+        each *= c->patch[i], steps *= c->n[i];
+        covered = covered && c->stride[i] == c->patch[i] && c->n[i] * c->patch[i] == c->size[i];
+    }
+    if (!covered) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a %s head wants patches that cover the input once", who), 0;
+    if (each > 1 && steps != b->L)
+        return kr_graph_fail(b->g, KR_ERR_CONFIG, "a %s head wants a step for each of the %lld patches, and there are %lld steps", who, (long long)steps, (long long)b->L), 0;
+    return each;
+}
+
+/* Where each cell's vector lies behind the product: its patch, and its place there. */
+static int32_t *cells_of_patches(const kr_cut *c, int64_t *n_cells) {
+    int64_t size[3] = {1, 1, 1}, side[3] = {1, 1, 1}, n[3] = {1, 1, 1};
+    for (int i = 0; i < c->n_axes; i++) {
+        int to = 3 - c->n_axes + i;
+        size[to] = c->size[i], side[to] = c->patch[i], n[to] = c->n[i];
+    }
+    *n_cells = size[0] * size[1] * size[2];
+    int32_t *idx = kr_mem_array((size_t)*n_cells, sizeof *idx), *to = idx;
+    for (int64_t t = 0; idx && t < size[0]; t++)
+        for (int64_t h = 0; h < size[1]; h++)
+            for (int64_t w = 0; w < size[2]; w++) {
+                int64_t step = (t / side[0] * n[1] + h / side[1]) * n[2] + w / side[2];
+                int64_t in = (t % side[0] * side[1] + h % side[1]) * side[2] + w % side[2];
+                *to++ = (int32_t)(step * side[0] * side[1] * side[2] + in);
+            }
+    return idx;
+}
+
+kr_node *kr_uncut(kr_build *b, kr_node *x, int64_t width) {
+    int64_t each = kr_node_dim(x, -1) / width, n;
+    if (!x || each <= 1) return x;
+    int32_t *idx = cells_of_patches(&b->cut, &n);
+    return picked(b, kr_reshape(b->g, x, 3, KR_DIMS(b->S, kr_node_dim(x, 1) * each, width)), idx, n);
+}

@@ -30,4 +30,10 @@ kr_node *kr_pool2d(kr_build *b, kr_node *x, int64_t side, int pool);
  * for all of its patch. */
 kr_node *kr_unpatch(kr_build *b, kr_node *x, int64_t side, int64_t H, int64_t W);
 kr_node *kr_enlarge(kr_build *b, kr_node *x, int64_t side, int64_t H, int64_t W);
+
+/* Cells of a patch, if the encoder's patches cover the input once and each is still a step; 0: not so, and
+ * the graph fails.  `who` is the head that asks. */
+int64_t kr_patch_cells(kr_build *b, const char *who);
+/* [S, patches, cells of a patch times width] -> [S, cells, width], cells as they came in. */
+kr_node *kr_uncut(kr_build *b, kr_node *x, int64_t width);
 #endif

@@ -5,6 +5,7 @@
  * model/ puts them together.  A new data kind is a new part, not a new program.
  *
  *   encoder   inputs            -> x [S, L, M]
+ *   condition inputs            -> what every layer is told beside x
  *   order     x, a mixer        -> x: in what order the mixer sees the steps
  *   mixer     x [S, L, M]       -> x [S, L, M]
  *   memory    a mixer's scan    -> what is read out of its states
@@ -59,6 +60,9 @@ typedef struct kr_build {
     int64_t n_residual;       /* branches of all layers together */
     double norm_eps;
     kr_node *embedding;       /* what the encoder made */
+    kr_node *condition;       /* [batch, any width] what norms are told (condition.h); NULL: nothing */
+    bool gated;               /* ... as shift, scale and gate, not as a shift alone */
+    kr_node *gate;            /* [S, L, M] factor of what the layer at hand gives; NULL: none */
     int64_t n_shared;         /* uses of shared blocks so far */
     kr_balance *balance;      /* of the routers so far; room for n_residual */
     int n_balance;

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "train/fit.h"
 #include "train/options.h"
+#include "train/noise.h"
 #include "train/score.h"
 
 enum { DEFAULT_ROWS = 256, WINDOW = 2048 }; /* steps of all rows together that one run of the graph takes */
@@ -21,6 +22,7 @@ typedef struct run {
     const kr_model *m;
     kr_source *source;
     kr_graph *g;
+    kr_diffusion *diffusion;
     kr_batch b;
     int64_t S, L, W;      /* rows at once, steps of a row, steps of a window */
     int32_t *targets;     /* of a window, [S, W] */
@@ -90,7 +92,7 @@ static kr_status take_rows(run *r, const kr_source_info *i) {
     kr_batch *b = &r->b;
     size_t numbers = (size_t)(r->S * (i->y_width + 1));
     b->ids = kr_graph_data(r->g, "ids"), b->x = kr_graph_data(r->g, "x"), b->targets = kr_graph_data(r->g, "targets"), b->y = kr_graph_data(r->g, "y");
-    b->len = kr_graph_data(r->g, "len"), b->positions = kr_graph_data(r->g, "positions"), b->scale = kr_graph_data(r->g, "scale");
+    b->classes = kr_graph_data(r->g, "class"), b->len = kr_graph_data(r->g, "len"), b->positions = kr_graph_data(r->g, "positions"), b->scale = kr_graph_data(r->g, "scale");
     r->targets = kr_mem_array((size_t)(r->S * (i->n_targets + 1)), sizeof *r->targets);
     r->y = kr_mem_array(numbers, sizeof *r->y), r->scale = kr_mem_array(numbers, sizeof *r->scale);
     if (!r->targets || !r->y || !r->scale) return KR_ERR_NOMEM;
@@ -110,6 +112,7 @@ static kr_status take_memory(run *r) {
     kr_model_graph_options o = {.mode = r->logits ? KR_MODEL_ALL : KR_MODEL_LOSS, .S = r->S, .L = r->W, .stateful = r->W < r->L};
     KR_TRY(kr_model_graph((kr_model *)r->m, &o, &r->g));
     KR_TRY(kr_graph_alloc(r->g));
+    KR_TRY(kr_diffusion_of(&r->diffusion, &r->m->config));
     r->b = (kr_batch){.S = r->S, .L = r->L};
     if (!r->tokens || r->examples) return take_rows(r, i);
     if (!kr_graph_data(r->g, "logits")) KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants tokens", r->m->config.head->name, i->kind);
@@ -138,6 +141,7 @@ static kr_status score_batches(run *r, int64_t n, kr_score *s) {
     for (int64_t i = 0; i < n; i++) {
         KR_TRY(kr_source_batch(r->source, r->split, i, &r->b));
         if (!r->tokens || r->examples) {
+            kr_noise_rows(r->diffusion, r->g, &r->b, 0, r->split, i);
             kr_graph_run(r->g, KR_RUN_FORWARD);
             kr_score_add(s, r->g, &r->b, r->S * kr_source_get_info(r->source)->n_targets);
             continue;
@@ -186,6 +190,7 @@ kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t row
     KR_TRY(kr_json_parse(&recipe, recipe_json, strlen(recipe_json), "recipe"));
     kr_status st = eval_data(&r, json_object_get(recipe, "data"), rows, out);
     kr_graph_free(r.g);
+    kr_diffusion_free(r.diffusion);
     if (r.tokens && !r.examples) kr_mem_free(r.b.ids), kr_mem_free(r.b.targets);
     kr_mem_free(r.targets), kr_mem_free(r.y), kr_mem_free(r.scale);
     kr_source_close(r.source);

@@ -1,6 +1,8 @@
 /* fit.c - see fit.h. */
 #include "train/fit.h"
 
+#include "parts/condition.h"
+
 static int64_t elements(const kr_graph *g, const char *name) {
     const kr_node *n = kr_graph_find(g, name);
     int64_t all = n != NULL;
@@ -33,6 +35,9 @@ kr_status kr_fit(const kr_model *m, const kr_graph *g, const kr_source_info *i, 
     const kr_node *logits = kr_graph_find(g, "logits");
     int64_t V = kr_node_dim(logits, -1), wanted = i->n_classes ? i->n_classes : i->vocab_size;
     KR_TRY(input_fits(m, g, i, S, L));
+    if (kr_graph_find(g, "class") && ((const kr_condition *)m->config.condition_opt)->classes != i->n_row_classes)
+        KR_FAIL(KR_ERR_CONFIG, "model.condition.classes is %lld, but the data \"%s\" have %lld; leave it out, or set it to 0", (long long)((const kr_condition *)m->config.condition_opt)->classes,
+                i->kind, (long long)i->n_row_classes);
     if (!i->n_targets) return answers_fit(m, g, i, S, i->y_width, "y", "prediction", 1);
     KR_TRY(answers_fit(m, g, i, S, i->n_targets == i->L ? L : i->n_targets, "targets", "logits", V ? V : 1));
     if (logits && (i->n_classes ? V != wanted : V < wanted))

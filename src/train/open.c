@@ -40,6 +40,7 @@ static kr_status describe_model(kr_train *t) {
     json_decref(config);
     KR_TRY(st);
     KR_TRY(set_preprocessor(t));
+    KR_TRY(kr_diffusion_of(&t->diffusion, &t->model->config));
     if (t->info->tokenizer) /* the model's own, to write with and to be saved */
         KR_TRY(kr_tokenizer_open(&t->model->tokenizer, json_string_value(json_object_get(json_object_get(t->recipe, "data"), "tokenizer"))));
     const kr_config *c = &t->model->config;
@@ -165,6 +166,7 @@ void kr_train_free(kr_train *t) {
     if (!t) return;
     kr_graph_free(t->graph);
     kr_graph_free(t->eval);
+    kr_diffusion_free(t->diffusion);
     kr_model_release(t->model);
     kr_source_close(t->source);
     kr_mem_free(t->targets);

@@ -24,6 +24,8 @@ typedef struct run {
 
 /* The keys that the model was trained with, but for the paths. */
 static kr_status open_source(run *r, const char *const *files, int n_files) {
+    if (r->m->config.condition == &kr_part_condition_diffusion)
+        KR_FAIL(KR_ERR_CONFIG, "this is a diffusion model: it says nothing of files, it draws pictures (krait sample)");
     const json_t *keys = json_object_get(r->m->preprocessor, "data");
     if (!json_is_object(keys)) KR_FAIL(KR_ERR_CONFIG, "this model does not say how files become its input: want preprocessor_config.json with \"data\" in its folder, as krait train writes it");
     json_t *data = json_deep_copy(keys), *paths = json_array();

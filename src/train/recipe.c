@@ -71,7 +71,7 @@ static void json_path(const char *section, char to[64]) {
 
 /* "mixer.type" and "data.kind" choose a part and are no key of its table. */
 static bool is_choice_of_part(const char *name) {
-    static const char *const paths[] = {"encoder", "order", "mixer", "memory", "head", NULL};
+    static const char *const paths[] = {"encoder", "condition", "order", "mixer", "memory", "head", NULL};
     for (int i = 0; paths[i]; i++) {
         char full[2][80];
         snprintf(full[0], 80, "model.%s.type", paths[i]);
@@ -215,7 +215,7 @@ kr_status kr_recipe_model(const json_t *recipe, const kr_source_info *info, json
         bad |= json_object_set_new(m, "model_type", json_string("krait"));
         if (info->vocab_size && !json_object_get(m, "vocab_size")) bad |= json_object_set_new(m, "vocab_size", json_integer(info->vocab_size));
         if (info->end_id >= 0 && !json_object_get(m, "eos_token_id")) bad |= json_object_set_new(m, "eos_token_id", json_integer(info->end_id));
-        bad |= fill_part(m, "encoder", info->encoder) | fill_part(m, "head", info->head);
+        bad |= fill_part(m, "encoder", info->encoder) | fill_part(m, "condition", info->condition) | fill_part(m, "head", info->head);
         if (info->x_width && !json_object_get(m, "encoder"))
             bad |= json_object_set_new(m, "encoder", json_pack("{s:s, s:I}", "type", "linear", "width", (json_int_t)info->x_width));
         if (info->y_width && !json_object_get(m, "head"))

@@ -11,6 +11,7 @@
 
 #include "base/timing.h"
 #include "train/adamw.h"
+#include "train/noise.h"
 #include "train/score.h"
 
 static void say(const kr_train *t, const char *sentence) {
@@ -29,12 +30,14 @@ static void reset_rows(const kr_train *t, kr_graph *g, kr_split split, int64_t b
 static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i, kr_batch *b) {
     *b = (kr_batch){.S = t->info->S, .L = t->info->L, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"), .seq_idx = kr_graph_data(g, "seq_idx"),
                     .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y"), .scale = kr_graph_data(g, "scale"), .len = kr_graph_data(g, "len"),
-                    .positions = kr_graph_data(g, "positions")};
+                    .positions = kr_graph_data(g, "positions"), .classes = kr_graph_data(g, "class")};
     if (!b->targets) b->targets = t->targets; /* the graph of logits has no use for them, the count of hits has */
     if (!b->y) b->y = t->y;
     if (!b->scale) b->scale = t->scale;
     if (t->info->carries) reset_rows(t, g, split, i);
-    return kr_source_batch(t->source, split, i, b);
+    KR_TRY(kr_source_batch(t->source, split, i, b));
+    kr_noise_rows(t->diffusion, g, b, (uint64_t)t->opt.seed, split, i);
+    return KR_OK;
 }
 
 static void set_dropout_keys(const kr_train *t, int64_t batch) {

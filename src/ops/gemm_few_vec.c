@@ -32,7 +32,7 @@ typedef struct weights { const uint8_t *row[WIDE]; const char *ahead; } weights;
 static void weights_at(const kr_gemm *g, int64_t j, int64_t n, weights *w) {
     int64_t size = kr_gemm_b_bytes(g);
     for (int i = 0; i < WIDE; i++) w->row[i] = (const uint8_t *)g->b + (j + least(i, n - 1)) * g->ldb * size;
-    w->ahead = (const char *)g->b + (j + WIDE) * g->ldb * size;
+    w->ahead = (const char *)g->b + (j + (g->m > 1 ? WIDE : KR_VL)) * g->ldb * size; /* the panel, or panels, behind this one */
 }
 
 INLINE void fetch(weights *w, int64_t bytes) {

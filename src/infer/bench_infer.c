@@ -52,10 +52,11 @@ static kr_status bench(reader *r, const kr_model *m, const kr_bench_options *o, 
     out->decode = kr_time_work(decode, r, o);
     out->decode.best_s /= DECODED, out->decode.median_s /= DECODED;
     const kr_reader *graphs = &r->s->reader;
-    int64_t longest = graphs->length[0];
-    out->n_prefill = profile(r, graphs->graph[0], prefill, r->n / longest > 0 ? (int)(r->n / longest) : 1,
-                             out->prefill_part);
-    out->n_decode = profile(r, graphs->graph[graphs->n - 1], decode, DECODED, out->decode_part);
+    int longest = 0;
+    while (!graphs->graph[longest]) longest++; /* of those that were needed */
+    int64_t times = r->n / graphs->length[longest];
+    out->n_prefill = profile(r, graphs->graph[longest], prefill, times > 0 ? (int)times : 1, out->prefill_part);
+    out->n_decode = profile(r, graphs->home, decode, DECODED, out->decode_part);
     return KR_OK;
 }
 

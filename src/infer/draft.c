@@ -32,7 +32,7 @@ struct kr_draft {
 
 static kr_status open_way(way_back *w, kr_reader *r) {
     kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true, .state_dtype = r->state_dtype, .n_threads = 1};
-    w->now = r->graph[0];
+    w->now = r->home;
     KR_TRY(kr_model_graph(r->model, &o, &w->before));
     return kr_graph_alloc(w->before);
 }
@@ -197,7 +197,7 @@ static kr_status open_draft(kr_draft *d, kr_session *s) {
     KR_TRY(open_way(&d->target, &s->reader));
     for (int i = 0; i < N_RUNS; i++) {
         kr_model_graph_options o = {.mode = KR_MODEL_ALL, .S = 1, .L = run_length[i], .stateful = true, .n_threads = s->opt.n_threads,
-                                    .state_dtype = s->reader.state_dtype, .states_of = s->reader.graph[0]};
+                                    .state_dtype = s->reader.state_dtype, .states_of = s->reader.home};
         KR_TRY(kr_model_graph(s->reader.model, &o, &d->run[i]));
         KR_TRY(kr_graph_alloc(d->run[i]));
     }

@@ -218,7 +218,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     for (o->read_tok = o->grain; 2 * o->read_tok <= most; o->read_tok *= 2) {}
     KR_TRY(open_shared(&e->shared));
     KR_TRY(kr_reader_open(&e->desk, m, o->read_tok, o->n_threads, o->state_dtype));
-    KR_TRY(kr_layout_new(&e->layout, e->desk.graph[0], V));
+    KR_TRY(kr_layout_new(&e->layout, e->desk.home, V));
     KR_TRY(open_batches(e));
     KR_TRY(kr_prefix_open(&e->cache, o->grain, o->cache_bytes));
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);

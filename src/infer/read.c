@@ -9,7 +9,7 @@
 
 enum { TURN = 4, ALONE = 8 };
 
-static kr_graph *desk(const kr_engine *e) { return e->desk.graph[0]; }
+static kr_graph *desk(const kr_engine *e) { return e->desk.home; }
 
 static bool is_cached(const kr_engine *e, const kr_sequence *q) { return e->opt.cache_bytes > 0 && !q->req->opt.no_cache && !q->req->from; }
 

@@ -10,31 +10,41 @@ static int64_t next_length(int64_t now) {
     return n;
 }
 
-static kr_status open_graphs(kr_reader *r, int64_t longest, int n_threads) {
+static kr_status open_graph(kr_reader *r, int k) {
+    kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = r->length[k], .stateful = true, .n_threads = r->n_threads,
+                                .state_dtype = r->state_dtype, .states_of = r->home};
+    kr_status st = kr_model_graph(r->model, &o, &r->graph[k]);
+    if (st == KR_OK) st = kr_graph_alloc(r->graph[k]);
+    if (st == KR_OK) return KR_OK;
+    kr_graph_free(r->graph[k]);
+    r->graph[k] = NULL;
+    return st;
+}
+
+static kr_status open_home(kr_reader *r, int64_t longest) {
     for (int64_t L = longest;; L = next_length(L)) {
-        kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = L, .stateful = true, .n_threads = n_threads, .state_dtype = r->state_dtype,
-                                    .states_of = r->n ? r->graph[0] : NULL};
         KR_ASSERT(r->n < KR_N_LENGTHS);
-        r->length[r->n] = L;
-        KR_TRY(kr_model_graph(r->model, &o, &r->graph[r->n]));
-        KR_TRY(kr_graph_alloc(r->graph[r->n++]));
-        if (L == 1) return KR_OK;
+        r->length[r->n++] = L;
+        if (L == 1) break;
     }
+    KR_TRY(open_graph(r, r->n - 1));
+    r->home = r->graph[r->n - 1];
+    return KR_OK;
 }
 
 kr_status kr_reader_open(kr_reader *r, const kr_model *m, int64_t longest, int n_threads, const char *state_dtype) {
     const kr_config *c = &m->config;
-    *r = (kr_reader){.model = (kr_model *)m}; /* graphs look parameters up, and change none */
+    *r = (kr_reader){.model = (kr_model *)m, .n_threads = n_threads}; /* graphs look parameters up, and change none */
     if (!c->causal || !c->head->causal || strcmp(c->encoder->name, "token") != 0)
         KR_FAIL(KR_ERR_ARG, "this model (encoder %s, order %s, head %s) does not go from token to token", c->encoder->name, c->order->name, c->head->name);
     kr_status st = kr_state_dtype(&r->state_dtype, state_dtype, m);
-    if (st == KR_OK) st = open_graphs(r, longest, n_threads);
+    if (st == KR_OK) st = open_home(r, longest);
     if (st != KR_OK) kr_reader_close(r);
     return st;
 }
 
 void kr_reader_close(kr_reader *r) {
-    for (int i = KR_N_LENGTHS - 1; i >= 0; i--) kr_graph_free(r->graph[i]);
+    for (int i = 0; i < r->n; i++) kr_graph_free(r->graph[i]); /* home last */
     *r = (kr_reader){0};
 }
 
@@ -47,7 +57,9 @@ static int graph_for(const kr_reader *r, int64_t n) {
 int64_t kr_reader_piece(const kr_reader *r, int64_t n) { return r->length[graph_for(r, n)]; }
 
 kr_status kr_reader_read(kr_reader *r, const int32_t *tok, int64_t piece, const float **logits) {
-    kr_graph *g = r->graph[graph_for(r, piece)];
+    int k = graph_for(r, piece);
+    if (!r->graph[k]) KR_TRY(open_graph(r, k));
+    kr_graph *g = r->graph[k];
     memcpy(kr_graph_data(g, "ids"), tok, (size_t)piece * sizeof *tok);
     kr_graph_run(g, KR_RUN_FORWARD);
     KR_TRY(kr_graph_wait(g));

@@ -1,5 +1,6 @@
 /* reader.h - one sequence being read: graphs of falling length over one set of states.
  *
+ * Each is made when it is first read with: a short text needs few of them.
  * A text is cut into the longest pieces there are graphs for, so the numbers depend on the cut
  * by rounding.  Whoever wants the same bits again reads from the same positions. */
 #ifndef KR_INFER_READER_H
@@ -10,9 +11,10 @@ enum { KR_N_LENGTHS = 10 };
 
 typedef struct kr_reader {
     kr_model *model;
-    kr_graph *graph[KR_N_LENGTHS];  /* the first owns the states */
+    kr_graph *home;                 /* of single tokens; it owns the states */
+    kr_graph *graph[KR_N_LENGTHS];  /* NULL: not needed yet; the last is home */
     int64_t length[KR_N_LENGTHS];   /* the longest, then powers of two: 256 and all below */
-    int n;
+    int n, n_threads;
     kr_dtype state_dtype;
 } kr_reader;
 

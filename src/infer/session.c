@@ -1,6 +1,7 @@
 /* session.c - one sequence being read and continued.
  *
- * Memory is bounded for any prompt, and from then on each token costs the same. */
+ * Memory is bounded for any prompt, and each token costs the same; the graph of a length of piece is made when it is
+ * first read with. */
 #include "infer/session.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@ static kr_status open_session(kr_session *s, const kr_model *m) {
     int64_t V = m->config.vocab_size;
     s->opt.sampler = NULL;
     KR_TRY(kr_reader_open(&s->reader, m, s->opt.prefill_tok > 0 ? s->opt.prefill_tok : 256, s->opt.n_threads, s->opt.state_dtype));
-    KR_TRY(kr_layout_new(&s->layout, s->reader.graph[0], V));
+    KR_TRY(kr_layout_new(&s->layout, s->reader.home, V));
     if (!(s->kept_logits = kr_mem_array((size_t)V, sizeof *s->kept_logits))) return KR_ERR_NOMEM;
     KR_TRY(kr_sampler_init(&s->sampler, V, (int32_t)m->config.eos_token_id));
     KR_TRY(kr_sampler_start(&s->sampler, &choices));
@@ -50,7 +51,7 @@ void kr_session_free(kr_session *s) {
 
 void kr_session_reset(kr_session *s) {
     kr_draft_forget(s->draft);
-    kr_graph_reset_states(s->reader.graph[0], NULL);
+    kr_graph_reset_states(s->reader.home, NULL);
     kr_sampler_forget(&s->sampler);
     if (s->grammar) s->place = s->grammar->start;
     s->logits = NULL;
@@ -101,4 +102,4 @@ kr_status kr_session_set_grammar(kr_session *s, kr_grammar *g) {
 
 const float *kr_session_logits(const kr_session *s) { return s->logits; }
 int64_t kr_session_n_tok(const kr_session *s) { return s->n_tok; }
-int64_t kr_session_state_bytes(const kr_session *s) { return (int64_t)kr_graph_get_memory(s->reader.graph[0]).state; }
+int64_t kr_session_state_bytes(const kr_session *s) { return (int64_t)kr_graph_get_memory(s->reader.home).state; }

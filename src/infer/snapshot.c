@@ -94,7 +94,7 @@ kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
     kr_snapshot *x;
     KR_TRY(kr_draft_settle((kr_session *)s)); /* changes nothing that can be seen */
     KR_TRY(kr_snapshot_new(&x, s->layout, s->logits, true));
-    kr_status st = kr_graph_get_row(s->reader.graph[0], 0, x->states);
+    kr_status st = kr_graph_get_row(s->reader.home, 0, x->states);
     if (st != KR_OK) return kr_snapshot_free(x), st;
     x->n_tok = s->n_tok;
     x->seed = s->sampler.opt.seed;
@@ -109,7 +109,7 @@ kr_status kr_session_snapshot(kr_snapshot **out, const kr_session *s) {
 kr_status kr_session_restore(kr_session *s, const kr_snapshot *x) {
     if (!kr_layout_same(s->layout, x->layout)) KR_FAIL(KR_ERR_ARG, "the snapshot is of another model, or its states are of another type");
     kr_draft_forget(s->draft);
-    KR_TRY(kr_graph_put_row(s->reader.graph[0], 0, x->states));
+    KR_TRY(kr_graph_put_row(s->reader.home, 0, x->states));
     s->n_tok = x->n_tok;
     s->logits = NULL;
     s->last = KR_END;
@@ -127,7 +127,7 @@ kr_status kr_session_fork(kr_session **out, const kr_session *s) {
     o.sampler = &s->sampler.opt;
     KR_TRY(kr_draft_settle((kr_session *)s));
     KR_TRY(kr_session_new(&f, s->reader.model, &o));
-    kr_status st = kr_graph_copy_row(f->reader.graph[0], 0, s->reader.graph[0], 0);
+    kr_status st = kr_graph_copy_row(f->reader.home, 0, s->reader.home, 0);
     if (st != KR_OK) return kr_session_free(f), st;
     f->n_tok = s->n_tok;
     f->last = s->last;

@@ -32,7 +32,7 @@ static kr_status open_scorer(scorer *s, const kr_model *m, int n_threads) {
     *s = (scorer){.m = m};
     KR_TRY(kr_session_new(&s->s, m, &so));
     for (int i = 0; i < N_WINDOWS; i++) {
-        kr_model_graph_options o = {.mode = KR_MODEL_ALL, .S = 1, .L = window_of[i], .stateful = true, .n_threads = n_threads, .states_of = s->s->reader.graph[0]};
+        kr_model_graph_options o = {.mode = KR_MODEL_ALL, .S = 1, .L = window_of[i], .stateful = true, .n_threads = n_threads, .states_of = s->s->reader.home};
         KR_TRY(kr_model_graph((kr_model *)(uintptr_t)m, &o, &s->window[i]));
         KR_TRY(kr_graph_alloc(s->window[i]));
     }

@@ -21,7 +21,7 @@ enum { MR = 6 };
 #else
 enum { MR = 4 };
 #endif
-enum { WIDE = 2 * KR_VL, STRETCH = 64 }; /* of columns; of k */
+enum { WIDE = 2 * KR_VL, STRETCH = 32 }; /* of columns; of k */
 #define INLINE static inline __attribute__((always_inline))
 #define least kr_gemm_least
 
@@ -40,16 +40,12 @@ INLINE void fetch(weights *w, int64_t bytes) {
     w->ahead += bytes;
 }
 
-/* Numbers of k that are turned around at once, of KR_VL columns: t[i] holds number i of each; of 16 bits 2 i (low
- * halves) and 2 i + 1. */
-INLINE int64_t square(const kr_dtype type) { return type != KR_F32 ? 16 : KR_VL; }
-INLINE void turn_f32(const weights *w, int panel, int64_t k, vf *t) {
-    const uint8_t *const *row = w->row + panel * KR_VL;
-#pragma GCC unroll 16
-    for (int i = 0; i < KR_VL; i++) t[i] = v_load((const float *)(const void *)(row[i] + 4 * k));
-    transpose(t);
+/* Numbers of k that are turned around at once, 32 bytes of each of KR_VL columns: t[i] holds number i, of 16 bits 2 i
+ * (low halves) and 2 i + 1. */
+INLINE int64_t square(const kr_dtype type) { return type != KR_F32 ? 16 : 8; }
+INLINE void turn_square(const weights *w, const kr_dtype type, int panel, int64_t k, vi *t) {
+    turn_eight(w->row + panel * KR_VL, (type != KR_F32 ? 2 : 4) * k, t);
 }
-INLINE void turn_16(const weights *w, int panel, int64_t k, vi *t) { turn_eight(w->row + panel * KR_VL, 2 * k, t); }
 INLINE vf low_half(vi t, const kr_dtype type) { return from_upper(t << 16, type == KR_BF16); }
 INLINE vf high_half(vi t, const kr_dtype type) { return from_upper(t & (int32_t)0xffff0000u, type == KR_BF16); }
 INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, int64_t k) {
@@ -59,22 +55,21 @@ INLINE float one_weight(const weights *w, const kr_dtype type, int64_t column, i
     return memcpy(&f, w->row[column] + 4 * k, 4), f;
 }
 
-/* p[k][column] for kc numbers from k on. */
+/* p[k][column] for kc numbers from k on; meanwhile half as much is fetched. */
 INLINE void turn(weights *w, const kr_dtype type, int64_t k, int64_t kc, float *p) {
     const int64_t by = square(type);
     int64_t at = 0;
     for (int panel = 0; panel < 2; panel++)
         for (at = 0; at + by <= kc; at += by) {
             float *to = p + at * WIDE + panel * KR_VL;
-            vf t[KR_VL];
-            vi h[8];
-            if (type != KR_F32) turn_16(w, panel, k + at, h);
-            else turn_f32(w, panel, k + at, t);
+            vi t[8];
+            fetch(w, KR_VL * 16);
+            turn_square(w, type, panel, k + at, t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8 && type != KR_F32; i++)
-                v_store(to + 2 * i * WIDE, low_half(h[i], type)), v_store(to + (2 * i + 1) * WIDE, high_half(h[i], type));
-#pragma GCC unroll 16
-            for (int i = 0; i < KR_VL && type == KR_F32; i++) v_store(to + i * WIDE, t[i]);
+            for (int i = 0; i < 8; i++) {
+                if (type == KR_F32) v_store(to + i * WIDE, (vf)t[i]);
+                else v_store(to + 2 * i * WIDE, low_half(t[i], type)), v_store(to + (2 * i + 1) * WIDE, high_half(t[i], type));
+            }
         }
     for (; at < kc; at++)
         for (int i = 0; i < WIDE; i++) p[at * WIDE + i] = one_weight(w, type, i, k + at);
@@ -88,7 +83,6 @@ INLINE void multiply(const int rows, int64_t kc, const float *a, int64_t lda, co
     for (int64_t k = 0; k < kc; k++, p += WIDE) {
         vf w0 = v_load(p), w1 = v_load(p + KR_VL);
         __builtin_prefetch(ahead, 0, 2);
-        __builtin_prefetch(ahead + by / 2, 0, 2);
         ahead += by;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
@@ -126,9 +120,9 @@ static void many(const kr_gemm *g, weights *w, int64_t k0, int64_t kc, vf (*s)[2
         if (g->b_type == KR_BF16) turn(w, KR_BF16, k, n, p);
         else if (g->b_type == KR_F16) turn(w, KR_F16, k, n, p);
         else turn(w, KR_F32, k, n, p);
-        for (int64_t i = 0; i < g->m; i += high)
-            rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i, i ? (char *)p : w->ahead, i ? 0 : WIDE * size);
-        w->ahead += n * WIDE * size;
+        for (int64_t i = 0; i < g->m; i += high) /* the other half */
+            rows_of[least(high, g->m - i) - 1](n, g->a + i * g->lda + k, g->lda, p, s + i, i ? (char *)p : w->ahead, i ? 0 : WIDE * size / 2);
+        w->ahead += n * WIDE * size / 2;
     }
 }
 
@@ -141,15 +135,14 @@ INLINE void single(const kr_gemm *g, const kr_dtype type, weights *w, int panels
         vf sum = s[0][panel];
         for (k = k0; k + by <= k0 + kc; k += by) {
             const float *a = g->a + k;
-            vf t[KR_VL];
-            vi h[8];
-            fetch(w, KR_VL * by * (type != KR_F32 ? 2 : 4));
-            if (type != KR_F32) turn_16(w, panel, k, h);
-            else turn_f32(w, panel, k, t);
+            vi t[8];
+            fetch(w, KR_VL * 32);
+            turn_square(w, type, panel, k, t);
 #pragma GCC unroll 8
-            for (int i = 0; i < 8 && type != KR_F32; i++) sum += a[2 * i] * low_half(h[i], type), sum += a[2 * i + 1] * high_half(h[i], type);
-#pragma GCC unroll 16
-            for (int i = 0; i < KR_VL && type == KR_F32; i++) sum += a[i] * t[i];
+            for (int i = 0; i < 8; i++) {
+                if (type == KR_F32) sum += a[i] * (vf)t[i];
+                else sum += a[2 * i] * low_half(t[i], type), sum += a[2 * i + 1] * high_half(t[i], type);
+            }
         }
         s[0][panel] = sum;
     }
@@ -173,7 +166,7 @@ INLINE void sum_blocks(const kr_gemm *g, weights *w, const int blocks, int panel
             for (int b = 0; b < blocks; b++) {
                 const float *a = g->a + k + b * kc;
                 vi t[8];
-                turn_16(w, panel, k + b * kc, t);
+                turn_square(w, KR_BF16, panel, k + b * kc, t);
 #pragma GCC unroll 8
                 for (int i = 0; i < 8; i++) sum[b] += a[2 * i] * low_half(t[i], KR_BF16), sum[b] += a[2 * i + 1] * high_half(t[i], KR_BF16);
             }

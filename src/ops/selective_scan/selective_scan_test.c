@@ -6,6 +6,7 @@ OP_TEST(selective_scan, .range = "dt -1 1, dt_bias -8 0, A -2 -.05, z -2 2, seq_
         "S1 L1 D1 G1 N1 -D -z -dt_bias -h0 -seq_idx",       /* nothing optional */
         "S3 L1 D37 G1 N16 -seq_idx",                        /* a decoding step, lanes and a tail */
         "S2 L1 D6 G3 N19",                                  /* a step, groups, more states than lanes and a tail */
+        "S2 L1 D96 G3 N16 -D", "S1 L1 D48 G2 N16",          /* a step in squares: groups of whole blocks, one that two share */
         "S2 L5 D6 G2 N5",                                   /* groups of a few channels */
         "S1 L6 D19 G19 N3 -dt_bias dt_softplus=0",                  /* B and C for every channel; plain dt */
         "S1 L67 D83 G1 N16 -seq_idx",                       /* whole vectors, a tail; one step into the second chunk */

@@ -22,8 +22,8 @@ typedef struct audio_keys {
     const char *kind;
     kr_set_keys set;
     int label, features;
-    int64_t n_mels, rate;
-    double window_ms, hop_ms, seconds, shift_ms, noise;
+    int64_t n_mels, rate, masks, mask_bands;
+    double window_ms, hop_ms, seconds, shift_ms, noise, mask_ms;
 } audio_keys;
 
 typedef struct audio {
@@ -168,7 +168,19 @@ static kr_status measure(kr_source *s, audio *a) {
 
 /* --- rows ----------------------------------------------------------------------------------------------------- */
 
-/* Moved by up to shift_ms, with noise, while training. */
+/* SpecAugment (Park et al. 2019): stretches of time and of bands that are not heard. */
+static void hide(const audio *a, kr_rng *r, double ms_per_step, float *x) {
+    int64_t longest = (int64_t)(a->k.mask_ms / ms_per_step), most = a->k.mask_bands < a->width ? a->k.mask_bands : a->width;
+    if (longest > a->L) longest = a->L;
+    for (int64_t k = 0; k < a->k.masks; k++) {
+        int64_t n = kr_rng_below(r, longest + 1), at = kr_rng_below(r, a->L - n + 1);
+        memset(x + at * a->width, 0, (size_t)(n * a->width) * sizeof *x);
+        n = kr_rng_below(r, most + 1), at = kr_rng_below(r, a->width - n + 1);
+        for (int64_t l = 0; l < a->L && n; l++) memset(x + l * a->width + at, 0, (size_t)n * sizeof *x);
+    }
+}
+
+/* Moved by up to shift_ms, with noise, in part hidden, while training. */
 static void fill(const kr_source *s, const audio *a, kr_split split, int64_t row, int64_t example, float *x, int32_t *len) {
     const float *from = kr_set_data(&a->set, example);
     int64_t steps = kr_set_length(&a->set, example) / a->width, later = 0;
@@ -184,6 +196,7 @@ static void fill(const kr_source *s, const audio *a, kr_split split, int64_t row
             float v = at >= 0 && at < steps ? (float)((from[at * a->width + c] - a->mean[c]) / a->std[c]) : 0;
             x[l * a->width + c] = train && a->k.noise > 0 ? v + (float)(a->k.noise * kr_rng_normal(&r)) : v;
         }
+    if (train && (a->k.mask_ms > 0 || a->k.mask_bands)) hide(a, &r, per_step, x);
 }
 
 static void audio_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
@@ -238,6 +251,7 @@ static kr_status audio_open(kr_source *s, const json_t *data) {
     a->set.each = sizeof(float);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &a->k));
     a->rate = a->k.rate, a->width = a->k.features == RAW ? 1 : a->k.n_mels;
+    if (a->width == 1 && a->k.mask_bands) KR_FAIL(KR_ERR_CONFIG, "data.mask_bands is %lld, and there is one band only; want 0, or data.features \"mel\"", (long long)a->k.mask_bands);
     if (s->fitted) {
         double rate;
         KR_TRY(kr_fitted_classes(s, &a->set));
@@ -271,6 +285,9 @@ static const kr_key audio_keys_table[] = {
     KR_KEY_INT(audio_keys, rate, 0, 0, 1e9, "samples a second, where files do not say; 0: as the first file"),
     KR_KEY_REAL(audio_keys, shift_ms, 0, 0, 1e6, "training: move by up to so much"),
     KR_KEY_REAL(audio_keys, noise, 0, 0, 100, "training: add noise of this deviation"),
+    KR_KEY_REAL(audio_keys, mask_ms, 0, 0, 1e6, "training: hide stretches of time of up to so much"),
+    KR_KEY_INT(audio_keys, mask_bands, 0, 0, 4096, "training: hide up to so many neighbouring bands"),
+    KR_KEY_INT(audio_keys, masks, 1, 1, 100, "of each, so many"),
     KR_KEY_END,
 };
 

@@ -19,7 +19,7 @@ typedef struct series_keys {
     const char *kind;
     const json_t *paths, *columns;
     int64_t history, horizon, train_steps, eval_steps, test_steps, stride;
-    double eval_fraction, test_fraction;
+    double eval_fraction, test_fraction, jitter;
     bool window_norm;
 } series_keys;
 
@@ -195,6 +195,13 @@ static void of_window(const series *r, const float *x, int64_t m, double *mean, 
     *std = sqrt(square / n + 1e-5);
 }
 
+/* While training: noise on what is seen. */
+static void jitter(const kr_source *s, const series *r, kr_split split, int64_t row, float *x) {
+    if (split != KR_SPLIT_TRAIN || r->k.jitter <= 0) return;
+    kr_rng g = kr_source_row_rng(s, split, row);
+    for (int64_t i = 0; i < r->M * r->k.history; i++) x[i] += (float)(r->k.jitter * kr_rng_normal(&g));
+}
+
 static void series_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
     const series *r = s->own;
     int64_t seen = r->k.history, told = r->k.horizon, M = r->M;
@@ -217,6 +224,7 @@ static void series_batch(const kr_source *s, kr_split split, int64_t step, kr_ba
                 if (scale) scale[m * told + t] = (float)std;
             }
         }
+        jitter(s, r, split, step * b->S + i, x);
     }
 }
 
@@ -302,6 +310,7 @@ static const kr_key series_keys_table[] = {
     KR_KEY_REAL(series_keys, eval_fraction, 0.1, 0, 0.9, "share of the steps to hold out, before those to test on"),
     KR_KEY_REAL(series_keys, test_fraction, 0.2, 0, 0.9, "share of the steps to test on, the last ones"),
     KR_KEY_INT(series_keys, stride, 1, 1, 1e9, "steps from one window to train on to the next"),
+    KR_KEY_REAL(series_keys, jitter, 0, 0, 100, "training: add noise of this deviation to what is seen, after it is brought to deviation 1"),
     KR_KEY_BOOL(series_keys, window_norm, true, "bring each window to mean 0 and deviation 1, and the answer back (RevIN)"),
     KR_KEY_END,
 };

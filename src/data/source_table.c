@@ -18,6 +18,7 @@ typedef struct table_keys {
     kr_set_keys set;
     const json_t *columns;
     int task;
+    double jitter;
 } table_keys;
 
 typedef struct table {
@@ -138,6 +139,10 @@ static void table_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
         int64_t e = kr_set_at(s, &r->set, split, step, i);
         const float *x = e >= 0 ? kr_set_data(&r->set, e) : NULL;
         for (int64_t m = 0; m < r->M; m++) b->x[i * r->M + m] = x && !isnan(x[m]) ? (float)((x[m] - r->mean[m]) / r->std[m]) : 0;
+        if (split == KR_SPLIT_TRAIN && r->k.jitter > 0) {
+            kr_rng g = kr_source_row_rng(s, split, step * b->S + i);
+            for (int64_t m = 0; m < r->M; m++) b->x[i * r->M + m] += (float)(r->k.jitter * kr_rng_normal(&g));
+        }
         if (r->k.task == CLASS) b->targets[i] = e >= 0 ? r->set.label[e] : -1;
         else b->y[i] = e >= 0 ? (float)((r->set.y[e] - r->mean[r->M]) / r->std[r->M]) : 0;
         if (b->scale && r->k.task == REGRESS) b->scale[i] = (float)r->std[r->M];
@@ -234,6 +239,7 @@ static const kr_key table_keys_table[] = {
     KR_KEY_LIST(table_keys, columns, "the columns that go in; none: all but the label"),
     KR_KEY_TEXT(table_keys, label, "label", "the column to tell"),
     KR_KEY_CHOICE(table_keys, task, "class|regress", "as a class or as a number"),
+    KR_KEY_REAL(table_keys, jitter, 0, 0, 100, "training: add noise of this deviation to what goes in, after it is brought to deviation 1"),
     KR_KEY_END,
 };
 

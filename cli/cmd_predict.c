@@ -59,26 +59,30 @@ static const char *label(const kr_answer *a, int64_t i, char to[24]) {
     return to;
 }
 
+/* The most probable behind `last` (-1: of all), of equals the first; -1: there is none that is a number. */
+static int64_t next_best(const kr_answer *a, int64_t last) {
+    int64_t next = -1;
+    for (int64_t i = 0; i < a->n; i++) {
+        bool after = last < 0 || a->values[i] < a->values[last] || (a->values[i] == a->values[last] && i > last);
+        if (after && !isnan(a->values[i]) && (next < 0 || a->values[i] > a->values[next])) next = i;
+    }
+    return next;
+}
+
 static void json_classes(const output *o, const kr_answer *a) {
     char name[24];
-    fputs(", \"class\": ", o->to);
-    if (isnan(a->values[a->best])) fputs("null", o->to);
-    else print_text(o->to, label(a, a->best, name));
-    print_number(o->to, ", \"probability\": ", 6, a->values[a->best]);
-    fputs(", \"classes\": {", o->to);
-    float last = 2; /* the N most probable in turn; of equals the first */
-    int64_t last_at = -1;
-    for (int k = 0; k < o->top && k < a->n; k++) {
-        int64_t next = -1;
-        for (int64_t i = 0; i < a->n; i++) {
-            bool after = a->values[i] < last || (a->values[i] == last && i > last_at);
-            if (after && (next < 0 || a->values[i] > a->values[next])) next = i;
-        }
-        if (next < 0) break;
+    if (a->kind == KR_ANSWER_CLASS) {
+        fputs(", \"class\": ", o->to);
+        if (isnan(a->values[a->best])) fputs("null", o->to);
+        else print_text(o->to, label(a, a->best, name));
+        print_number(o->to, ", \"probability\": ", 6, a->values[a->best]);
+    }
+    fputs(a->kind == KR_ANSWER_CLASS ? ", \"classes\": {" : ", \"next\": {", o->to);
+    int64_t i = -1;
+    for (int k = 0; k < o->top && (i = next_best(a, i)) >= 0; k++) {
         if (k) fputs(", ", o->to);
-        print_text(o->to, label(a, next, name));
-        print_number(o->to, ": ", 6, a->values[next]);
-        last = a->values[next], last_at = next;
+        print_text(o->to, label(a, i, name));
+        print_number(o->to, ": ", 6, a->values[i]);
     }
     fputs("}}\n", o->to);
 }
@@ -86,7 +90,7 @@ static void json_classes(const output *o, const kr_answer *a) {
 static void json_answer(const output *o, const kr_answer *a) {
     fputs("{\"file\": ", o->to);
     print_text(o->to, a->name);
-    if (a->kind == KR_ANSWER_CLASS) {
+    if (a->kind == KR_ANSWER_CLASS || a->kind == KR_ANSWER_RANKED) {
         json_classes(o, a);
         return;
     }
@@ -109,8 +113,25 @@ static void json_answer(const output *o, const kr_answer *a) {
     fputs("}\n", o->to);
 }
 
+/* A line for each of the N most probable. */
+static void csv_ranked(const output *o, const kr_answer *a) {
+    char name[24];
+    int64_t i = -1;
+    if (o->n == 0) fputs("file,rank,next,probability\n", o->to);
+    for (int k = 0; k < o->top && (i = next_best(a, i)) >= 0; k++) {
+        print_cell(o->to, a->name);
+        fprintf(o->to, ",%d,", k + 1);
+        print_cell(o->to, label(a, i, name));
+        fprintf(o->to, ",%.7g\n", a->values[i]);
+    }
+}
+
 static void csv_answer(const output *o, const kr_answer *a) {
     char name[24];
+    if (a->kind == KR_ANSWER_RANKED) {
+        csv_ranked(o, a);
+        return;
+    }
     if (o->n == 0) {
         fputs(a->kind == KR_ANSWER_CLASS ? "file,class" : "file", o->to);
         for (int64_t i = 0; i < a->n; i++) {
@@ -134,7 +155,7 @@ static kr_status png_answer(const output *o, const kr_answer *a) {
     size_t stem = strlen(o->path) - 4;
     if (a->kind != KR_ANSWER_CELLS) {
         fprintf(stderr, "krait: %s: a PNG holds classes of pixels, and this model gives %s; want -o FILE.jsonl or FILE.csv\n", o->path,
-                a->kind == KR_ANSWER_CLASS ? "a class for the whole" : "numbers");
+                a->kind == KR_ANSWER_CLASS ? "a class for the whole" : a->kind == KR_ANSWER_RANKED ? "what comes next" : "numbers");
         return KR_ERR_STOPPED;
     }
     if (o->n) snprintf(path, sizeof path, "%.*s-%lld.png", (int)stem, o->path, (long long)o->n);

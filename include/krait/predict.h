@@ -13,6 +13,7 @@ extern "C" {
 typedef enum kr_answer_kind {
     KR_ANSWER_CLASS,   /* values: the probability of each class */
     KR_ANSWER_CELLS,   /* cells: the class of each cell of the input, H x W of them */
+    KR_ANSWER_RANKED,  /* values: the probability of each thing that may come next */
     KR_ANSWER_NUMBERS  /* values: numbers in the units of the data */
 } kr_answer_kind;
 
@@ -22,7 +23,7 @@ typedef struct kr_answer {
     int64_t n;                 /* values, or cells */
     const float *values;
     const int32_t *cells;
-    int64_t best;              /* of classes: the most probable */
+    int64_t best;              /* of classes, things: the most probable */
     int64_t n_classes, H, W;   /* of cells; H: 1 if they are a line */
     const char *const *label;  /* [n], or [n_classes] of cells: names; NULL: none have */
 } kr_answer;

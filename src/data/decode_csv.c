@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "data/decode.h"
+#include "data/words.h"
 
 typedef struct reader {
     const char *p, *end, *what;
@@ -104,6 +105,7 @@ static kr_status read_rows(kr_table *t, reader *r, bool names) {
 }
 
 static kr_status decode(kr_table *out, const uint8_t *p, size_t n, const char *what) {
+    if (kr_words_are(p, n, what)) return kr_words_decode(out, p, n, what);
     reader r = {.p = (const char *)p, .end = (const char *)p + n, .what = what, .line = 1};
     if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) r.p += 3; /* a byte order mark */
     while (r.p < r.end && (*r.p == '\n' || *r.p == '\r')) next_line(&r);
@@ -119,4 +121,4 @@ static kr_status decode(kr_table *out, const uint8_t *p, size_t n, const char *w
     return st;
 }
 
-const kr_decoder kr_decoder_csv = {.name = "csv", .about = "tables", .endings = ".csv .tsv .txt .smi", .table = decode};
+const kr_decoder kr_decoder_csv = {.name = "csv", .about = "tables", .endings = ".csv .tsv .txt", .table = decode};

@@ -157,6 +157,29 @@ static void sequences(void **state) {
     refuse_table("@r\nACGT\n+\nIII\n", "s.fq", "line 1: no read");
 }
 
+/* The first word of a line, and the others; a .txt with commas is a table all the same. */
+static void words(void **state) {
+    static const char smiles[] = "CCO ethyl  alcohol \r\n\n\tC\n", lists[] = "u 1 2\nv 3\n", table[] = "a b,c\n1,2\n";
+    kr_table t;
+    (void)state;
+    expect_table(&t, smiles, "a.smi", 2, 2);
+    assert_string_equal(kr_table_cell(&t, -1, 0), "smiles");
+    assert_string_equal(kr_table_cell(&t, 0, 0), "CCO");
+    assert_string_equal(kr_table_cell(&t, 0, 1), "ethyl  alcohol");
+    assert_string_equal(kr_table_cell(&t, 1, 0), "C");
+    assert_string_equal(kr_table_cell(&t, 1, 1), "");
+    assert_int_equal(t.line[1], 3);
+    kr_table_free(&t);
+    expect_table(&t, lists, "a.txt", 2, 2);
+    assert_string_equal(kr_table_cell(&t, -1, 1), "items");
+    assert_string_equal(kr_table_cell(&t, 0, 1), "1 2");
+    kr_table_free(&t);
+    expect_table(&t, table, "a.txt", 1, 2);
+    assert_string_equal(kr_table_cell(&t, -1, 0), "a b");
+    kr_table_free(&t);
+    refuse_table("\n \n", "a.smi", "no line in it");
+}
+
 static void jsonl(void **state) {
     kr_table t;
     (void)state;
@@ -332,7 +355,7 @@ static void two_channels(void **state) { /* grey and how opaque, made half as wi
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
-                                       cmocka_unit_test(sequences), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
+                                       cmocka_unit_test(sequences), cmocka_unit_test(words), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
                                        cmocka_unit_test(two_channels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,7 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_audio,
     &kr_source_sequence,
     &kr_source_table,
+    &kr_source_items,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

@@ -40,7 +40,7 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     int64_t S, L;
     int32_t *ids;              /* [S, L] of token tasks, else NULL */
     float *x;                  /* [S, L, x_width] of the others */
-    int32_t *targets;          /* [S, n_targets] where a class or token is to be told */
+    int32_t *targets;          /* [S, n_targets], held out [S, n_held_targets], where a class or token is to be told */
     float *y;                  /* [S, y_width] where numbers are */
     float *scale;              /* [S, y_width] what an error of each is to be multiplied by; NULL if not wanted */
     int32_t *classes;          /* [S] what a row is, where that is no answer but may be told to the model; NULL if not wanted */
@@ -66,6 +66,8 @@ typedef struct kr_source_info {
     int64_t vocab_size;        /* 0: not a token task */
     int64_t x_width, y_width;  /* numbers of a step, and of an answer; 0: ids go in, classes or ids come out */
     int64_t n_targets;         /* classes or ids to tell in a row: L, or 1 for the whole of it; 0: numbers */
+    int64_t n_held_targets;    /* and in a row that is held out, if that is another number: 1, behind its last step */
+    bool causal;               /* answers are later steps of the row, so a model must not see these */
     int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
     int64_t n_classes;         /* 0: targets are ids of the vocabulary */
     int64_t n_row_classes;     /* kinds of kr_batch.classes; 0: rows have none */
@@ -83,6 +85,8 @@ typedef struct kr_source_info {
     const char *metric;        /* what a model is chosen by: see train/score.h */
     const char *more_metrics;  /* others, "f1 mcc"; may be NULL */
 } kr_source_info;
+
+static inline int64_t kr_source_held_targets(const kr_source_info *i) { return i->n_held_targets ? i->n_held_targets : i->n_targets; }
 
 typedef struct kr_source kr_source;
 

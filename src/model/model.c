@@ -32,10 +32,10 @@ static kr_node *norm(kr_build *b, const char *name, bool gate, kr_node *x, kr_no
     return y;
 }
 
-static kr_node *dropped(kr_build *b, double p, kr_node *x) {
+static kr_node *dropped(kr_build *b, double p, int64_t which, kr_node *x) {
     if (p <= 0 || !x) return x;
     char name[40];
-    snprintf(name, sizeof name, "dropout_key.%lld", (long long)b->residual);
+    snprintf(name, sizeof name, "dropout_key.%lld", (long long)which);
     dropout_attr a = {.p = p};
     return KR_APPLY(b->g, dropout, &a, x, kr_input(b->g, name, KR_I32, 1, KR_DIMS(4)));
 }
@@ -101,7 +101,7 @@ static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int
     y = r->ways > 1 ? in_ways(b, c, r, bare, y) : one(b, c, r, bare, y);
     if (i) kr_scope_pop(b->g);
     if (k) kr_scope_pop(b->g);
-    y = kr_gated(b, dropped(b, dropout, kr_scale(b, y, r->out_scale)));
+    y = kr_gated(b, dropped(b, dropout, b->residual, kr_scale(b, y, r->out_scale)));
     b->residual++;
     return y;
 }
@@ -154,12 +154,12 @@ static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double
     return x;
 }
 
-static kr_node *backbone(kr_build *b, const kr_config *c, double dropout) {
+static kr_node *backbone(kr_build *b, const kr_config *c, double dropout, double embedding_dropout) {
     char name[40];
     kr_scope_push(b->g, "backbone");
     kr_node *x = c->encoder->build(b, c->encoder_opt, NULL), *residual = NULL;
     if (x) b->S = kr_node_dim(x, 0), b->L = kr_node_dim(x, 1);
-    b->embedding = x;
+    x = b->embedding = dropped(b, embedding_dropout, c->n_residual, x);
     c->condition->build(b, c->condition_opt, NULL);
     for (b->layer = 0; b->layer < c->n_layer; b->layer++) {
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
@@ -196,7 +196,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
         return KR_ERR_NOMEM;
     }
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
-    kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0);
+    kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0, o->mode == KR_MODEL_TRAIN ? o->embedding_dropout : 0);
     if (o->mode == KR_MODEL_HIDDEN) {
         kr_graph_keep(g, x, "hidden");
     } else if (o->mode == KR_MODEL_ALL || o->mode == KR_MODEL_LAST) {

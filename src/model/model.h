@@ -36,6 +36,7 @@ typedef struct kr_model_graph_options {
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
     int64_t remake_scans; /* and so many scans, those of the last layers */
     double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */
+    double embedding_dropout; /* of the encoder's output while training; takes "dropout_key.N", N the number of mixers */
     kr_dtype state_dtype; /* how an SSM's states are stored on a GPU: KR_F32, KR_BF16, KR_F16; not in training */
     bool plain;         /* every op as the parts build it; see kr_graph_options */
     int n_threads;      /* 0: kr_cpu_threads() */

@@ -3,13 +3,15 @@
 
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/ops.h"
+#include "ops/pool/pool.h"
 #include "ops/slice_steps/slice_steps.h"
 #include "parts/part.h"
 
-typedef struct lm { double z_loss, scale; } lm;
+typedef struct lm { double z_loss, scale; bool lengths; } lm;
 static const kr_key keys[] = {
     KR_KEY_REAL(lm, z_loss, 0, 0, 1, "weight of the squared log of the softmax's denominator in the loss"),
     KR_KEY_REAL(lm, scale, 1, -1e6, 1e6, "factor of the scores"),
+    KR_KEY_BOOL(lm, lengths, false, "rows end early, and held-out ones are answered once, behind their end; the data say it"),
     KR_KEY_END};
 
 /* The token table under its full name if tied, else a matrix of the head's own. */
@@ -21,8 +23,10 @@ static kr_node *table(kr_build *b) {
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     const lm *o = opt;
+    pool_attr end = {.kind = KR_POOL_LAST};
     slice_steps_attr last = {.start = -1, .count = 1};
-    if (!b->all_logits) x = KR_APPLY(b->g, slice_steps, &last, x);
+    if (b->all_logits && o->lengths) x = KR_APPLY(b->g, pool, &end, x, kr_input(b->g, "len", KR_I32, 1, KR_DIMS(b->S)));
+    else if (!b->all_logits) x = KR_APPLY(b->g, slice_steps, &last, x);
     kr_node *y = KR_APPLY(b->g, linear, NULL, kr_scale(b, x, o->scale), table(b));
     kr_graph_keep(b->g, y, "logits");
     return y;

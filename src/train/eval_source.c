@@ -143,7 +143,7 @@ static kr_status score_batches(run *r, int64_t n, kr_score *s) {
         if (!r->tokens || r->examples) {
             kr_noise_rows(r->diffusion, r->g, &r->b, 0, r->split, i);
             kr_graph_run(r->g, KR_RUN_FORWARD);
-            kr_score_add(s, r->g, &r->b, r->S * kr_source_get_info(r->source)->n_targets);
+            kr_score_add(s, r->g, &r->b, r->S * kr_source_held_targets(kr_source_get_info(r->source)));
             continue;
         }
         kr_graph_reset_states(r->g, NULL);

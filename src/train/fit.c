@@ -22,10 +22,10 @@ static kr_status input_fits(const kr_model *m, const kr_graph *g, const kr_sourc
     return KR_OK;
 }
 
-/* `asked` are the graph's right answers, `said` are its own; a graph may have one of them, or both. */
-static kr_status answers_fit(const kr_model *m, const kr_graph *g, const kr_source_info *i, int64_t S, int64_t want, const char *asked, const char *said, int64_t V) {
+/* `want` answers a row, held out `want_said`; `asked` are the graph's right answers, `said` are its own; a graph may have one of them, or both. */
+static kr_status answers_fit(const kr_model *m, const kr_graph *g, const kr_source_info *i, int64_t S, int64_t want, int64_t want_said, const char *asked, const char *said, int64_t V) {
     long long n_asked = elements(g, asked) / S, n_said = elements(g, said) / S / V, none = !n_asked && !n_said, n = n_asked && n_asked != want ? n_asked : n_said;
-    if (none || (n_asked && n_asked != want) || (n_said && n_said != want))
+    if (none || (n_asked && n_asked != want) || (n_said && n_said != want_said))
         KR_FAIL(KR_ERR_CONFIG, "model.head \"%s\" wants %lld %s a row, but the data \"%s\" give %lld %s; choose the head that fits them, or leave it out", m->config.head->name, n,
                 i->n_targets ? "classes or ids" : "numbers", i->kind, (long long)want, i->n_targets ? i->n_classes ? "classes" : "ids" : "numbers");
     return KR_OK;
@@ -38,8 +38,9 @@ kr_status kr_fit(const kr_model *m, const kr_graph *g, const kr_source_info *i, 
     if (kr_graph_find(g, "class") && ((const kr_condition *)m->config.condition_opt)->classes != i->n_row_classes)
         KR_FAIL(KR_ERR_CONFIG, "model.condition.classes is %lld, but the data \"%s\" have %lld; leave it out, or set it to 0", (long long)((const kr_condition *)m->config.condition_opt)->classes,
                 i->kind, (long long)i->n_row_classes);
-    if (!i->n_targets) return answers_fit(m, g, i, S, i->y_width, "y", "prediction", 1);
-    KR_TRY(answers_fit(m, g, i, S, i->n_targets == i->L ? L : i->n_targets, "targets", "logits", V ? V : 1));
+    if (!i->n_targets) return answers_fit(m, g, i, S, i->y_width, i->y_width, "y", "prediction", 1);
+    int64_t want = i->n_targets == i->L ? L : i->n_targets;
+    KR_TRY(answers_fit(m, g, i, S, want, i->n_held_targets ? i->n_held_targets : want, "targets", "logits", V ? V : 1));
     if (logits && (i->n_classes ? V != wanted : V < wanted))
         KR_FAIL(KR_ERR_CONFIG, "model.head \"%s\" scores %lld %s, but the data \"%s\" have %lld", m->config.head->name, (long long)V, i->n_classes ? "classes" : "ids", i->kind, (long long)wanted);
     return KR_OK;

@@ -48,6 +48,7 @@ static kr_status describe_model(kr_train *t) {
     if (tokens != (t->info->vocab_size > 0)) KR_FAIL(KR_ERR_CONFIG, "model.encoder is \"%s\", but the data \"%s\" gives %s", c->encoder->name, t->info->kind, tokens ? "numbers" : "tokens");
     if (tokens && c->vocab_size < t->info->vocab_size)
         KR_FAIL(KR_ERR_CONFIG, "model.vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, t->info->kind, (long long)t->info->vocab_size);
+    if (t->info->causal && !c->causal) KR_FAIL(KR_ERR_CONFIG, "the model (order \"%s\") sees later steps, and these are what the data \"%s\" ask for", c->order->name, t->info->kind);
     if (t->info->carries && !c->causal) KR_FAIL(KR_ERR_CONFIG, "data.mode is \"carry\", but the model (order \"%s\") sees later steps, so it cannot go step by step", c->order->name);
     return KR_OK;
 }
@@ -56,7 +57,7 @@ static kr_status make_graphs(kr_train *t) {
     /* a row of a single document needs no seq_idx: what is behind its end is not scored */
     bool packed = (t->info->n_train_docs > 1 || t->info->n_eval_docs > 1) && t->model->config.order->causal;
     kr_model_graph_options o = {.mode = KR_MODEL_TRAIN, .S = t->info->S, .L = t->info->L, .stateful = t->info->carries, .packed = packed,
-                                .checkpoint = t->opt.recompute, .remake_scans = t->opt.remake_scans, .dropout = t->opt.dropout, .n_threads = t->n_threads};
+                                .checkpoint = t->opt.recompute, .remake_scans = t->opt.remake_scans, .dropout = t->opt.dropout, .embedding_dropout = t->opt.embedding_dropout, .n_threads = t->n_threads};
     KR_TRY(kr_model_graph(t->model, &o, &t->graph));
     t->eval_logits = strcmp(t->info->metric, "bits_per_byte") != 0 && strcmp(t->info->metric, "perplexity") != 0;
     o.mode = t->eval_logits ? KR_MODEL_ALL : KR_MODEL_LOSS;

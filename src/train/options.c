@@ -29,6 +29,7 @@ const kr_key kr_train_keys[] = {
     REAL(weight_decay, 0.1, 10, "AdamW: decay of matrices; never of A_log, D, dt_bias, norms, biases"),
     REAL(clip, 1, 1e9, "largest norm of all gradients together; 0: no clipping"),
     REAL(dropout, 0, 0.99, "share of each mixer's output dropped while training"),
+    REAL(embedding_dropout, 0, 0.99, "share of the encoder's output dropped while training"),
     KR_KEY_CHOICE(kr_train_options, dtype, "float32|bfloat16", "how matrices are stored, and on a GPU activations; the optimiser stays float32"),
     KR_KEY_TEXT(kr_train_options, device, "cpu", "where to run: cpu, cuda, or cuda:N for that GPU"),
     BOOL(recompute, false, "keep only the inputs of layers and recompute them in backward: less memory, about a third more time"),

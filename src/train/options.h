@@ -9,7 +9,7 @@ typedef struct kr_train_options {
     const char *out, *from, *from_only, *from_except, *sample_prompt, *device;
     int64_t steps, batch_size, seq_len, accumulate, warmup_steps, eval_every, eval_batches, checkpoint_every, keep_checkpoints,
         sample_every, sample_tok, log_every, seed, threads, remake_scans;
-    double minutes, lr, min_lr, decay_fraction, beta1, beta2, eps, weight_decay, clip, dropout;
+    double minutes, lr, min_lr, decay_fraction, beta1, beta2, eps, weight_decay, clip, dropout, embedding_dropout;
     int schedule, dtype;
     bool recompute, overwrite;
 } kr_train_options;

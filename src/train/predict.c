@@ -76,18 +76,19 @@ static void softmax(const float *x, int64_t n, float *p) {
 
 static kr_status answer(run *r, int64_t step, kr_answer_fn *f, void *user) {
     const kr_source_info *i = r->info;
-    const float *out = kr_graph_data(r->g, i->n_targets ? "logits" : "prediction");
+    int64_t n_told = kr_source_held_targets(i);
+    const float *out = kr_graph_data(r->g, n_told ? "logits" : "prediction");
     char name[4096] = "";
     kr_source_name(r->source, KR_SPLIT_EVAL, step, 0, name, sizeof name);
     kr_answer a = {.name = name, .label = r->label[0] ? r->label : NULL, .n = r->n, .values = r->values, .n_classes = i->n_classes};
-    if (i->n_targets > 1) {
-        int64_t V = r->n / i->n_targets;
-        for (int64_t c = 0; c < i->n_targets; c++) r->cells[c] = (int32_t)largest(out + c * V, V);
-        a.kind = KR_ANSWER_CELLS, a.cells = r->cells, a.n = i->n_targets, a.values = NULL;
-        a.H = i->H ? i->H : 1, a.W = i->n_targets / a.H;
-    } else if (i->n_targets) {
+    if (n_told > 1) {
+        int64_t V = r->n / n_told;
+        for (int64_t c = 0; c < n_told; c++) r->cells[c] = (int32_t)largest(out + c * V, V);
+        a.kind = KR_ANSWER_CELLS, a.cells = r->cells, a.n = n_told, a.values = NULL;
+        a.H = i->H ? i->H : 1, a.W = n_told / a.H;
+    } else if (n_told) {
         softmax(out, r->n, r->values);
-        a.kind = KR_ANSWER_CLASS, a.best = largest(out, r->n);
+        a.kind = i->n_classes ? KR_ANSWER_CLASS : KR_ANSWER_RANKED, a.best = largest(out, r->n);
     } else {
         memcpy(r->values, out, (size_t)r->n * sizeof *out);
         kr_source_restore(r->source, KR_SPLIT_EVAL, step, 0, r->values);

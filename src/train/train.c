@@ -42,9 +42,10 @@ static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int6
 
 static void set_dropout_keys(const kr_train *t, int64_t batch) {
     char name[40];
-    for (int64_t i = 0; t->opt.dropout > 0 && i < t->model->config.n_residual; i++) {
+    for (int64_t i = 0; i <= t->model->config.n_residual; i++) {
         snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
         int32_t *key = kr_graph_data(t->graph, name);
+        if (!key) continue;
         key[0] = (int32_t)(uint32_t)(uint64_t)t->opt.seed, key[1] = (int32_t)((uint64_t)t->opt.seed >> 32);
         key[2] = (int32_t)batch, key[3] = (int32_t)i;
     }
@@ -106,7 +107,7 @@ static kr_status score_split(kr_train *t, kr_split split, int64_t n, kr_score *s
     for (int64_t i = 0; i < n; i++) {
         KR_TRY(load_batch(t, t->eval, split, i, &b));
         kr_graph_run(t->eval, KR_RUN_FORWARD);
-        kr_score_add(s, t->eval, &b, t->info->S * t->info->n_targets);
+        kr_score_add(s, t->eval, &b, t->info->S * kr_source_held_targets(t->info));
         if (t->info->tokenizer) s->bytes += bytes_of(t->info, b.targets);
     }
     return s->status;

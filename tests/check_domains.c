@@ -1,0 +1,127 @@
+/* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
+ * took. */
+#include "data_case.h"
+
+typedef struct answers { int n, right; } answers;
+
+static kr_source *open_source(const char *text, int64_t S, const json_t *fitted, bool predict) {
+    json_t *j;
+    kr_source *s;
+    char data[1000];
+    snprintf(data, sizeof data, "%s", text);
+    for (char *p = data; *p; p++) *p = *p == '\'' ? '"' : *p;
+    if (kr_json_parse(&j, data, strlen(data), "data") != KR_OK || kr_source_open(&s, &(kr_source_options){.data = j, .S = S, .seed = 1, .fitted = fitted, .predict = predict}) != KR_OK)
+        fail_msg("%s", kr_error());
+    json_decref(j);
+    return s;
+}
+
+/* --- items ---------------------------------------------------------------------------------------- */
+
+enum { L = 4 };
+typedef struct rows { int32_t ids[8 * L], targets[8 * L], seq_idx[8 * L], len[8]; } rows;
+
+static kr_batch batch_of(rows *r, int64_t S) {
+    return (kr_batch){.S = S, .L = L, .ids = r->ids, .targets = r->targets, .seq_idx = r->seq_idx, .len = r->len};
+}
+
+/* Who is held out sees all before, and nothing that is held out is learnt. */
+static void items_rows(void **state) {
+    static const char lists[] = "u1 a b c d e f g\r\nu2  b a\n\nu3 c b a\n", pairs[] = "u1 a\nu1 b\nu3 c\nu1 c\nu2 b\nu1 d\nu2 a\nu1 e\nu3 b\nu1 f\nu1 g\nu3 a\n";
+    static const char table[] = "who,what\nu1,a b\nu1,c\nu2,b\nu1,d e f g\nu2,a\nu3,c b a\n";
+    static const char *const data[] = {"{'kind': 'items', 'paths': 'lists.txt', 'length': 4}", "{'kind': 'items', 'paths': 'pairs.txt', 'length': 4}",
+                                       "{'kind': 'items', 'paths': 'table.csv', 'length': 4, 'user': 'who', 'items': 'what'}"};
+    (void)state;
+    write_bytes("lists.txt", lists, sizeof lists - 1), write_bytes("pairs.txt", pairs, sizeof pairs - 1), write_bytes("table.csv", table, sizeof table - 1);
+    for (int k = 0; k < 3; k++) {
+        rows r;
+        kr_source *s = open_source(data[k], 2, NULL, false);
+        const kr_source_info *i = kr_source_get_info(s);
+        kr_batch b = batch_of(&r, 2);
+        int a = -1, n_pairs = 0;
+        assert_int_equal(i->vocab_size, 7);
+        assert_true(i->n_eval == 2 && i->n_test == 2 && i->n_targets == L && kr_source_held_targets(i) == 1);
+        for (int v = 0; v < 7; v++)
+            if (strcmp(kr_source_label(s, v), "a") == 0) a = v;
+        assert_int_equal(a, 0);
+        /* to train on: u1 a b c d e, u2 b a; c alone of u3 tells nothing */
+        assert_int_equal(kr_source_batch(s, KR_SPLIT_TRAIN, 0, &b), KR_OK);
+        for (int l = 0; l < 2 * L; l++) {
+            if (r.targets[l] < 0) continue;
+            n_pairs++;
+            bool first = l % L == 0 || r.seq_idx[l] != r.seq_idx[l - 1];
+            if (!first) assert_int_equal(r.ids[l], r.targets[l - 1]);
+            assert_string_not_equal(kr_source_label(s, r.targets[l]), "f");
+            assert_string_not_equal(kr_source_label(s, r.targets[l]), "g");
+        }
+        assert_int_equal(n_pairs, 5);
+        /* EVAL: u1 b c d e -> f, u3 c -> b; TEST: u1 c d e f -> g, u3 c b -> a */
+        for (int split = KR_SPLIT_EVAL; split <= KR_SPLIT_TEST; split++) {
+            assert_int_equal(kr_source_batch(s, (kr_split)split, 0, &b), KR_OK);
+            assert_int_equal(b.n_rows, 2);
+            int u1 = r.len[0] == L ? 0 : 1;
+            assert_int_equal(r.len[!u1], split == KR_SPLIT_EVAL ? 1 : 2);
+            assert_string_equal(kr_source_label(s, r.targets[u1]), split == KR_SPLIT_EVAL ? "f" : "g");
+            assert_string_equal(kr_source_label(s, r.targets[!u1]), split == KR_SPLIT_EVAL ? "b" : "a");
+            assert_string_equal(kr_source_label(s, r.ids[u1 * L]), split == KR_SPLIT_EVAL ? "b" : "c");
+            assert_string_equal(kr_source_label(s, r.ids[u1 * L + 3]), split == KR_SPLIT_EVAL ? "e" : "f");
+        }
+        /* to predict: all of the past, what is not known left out */
+        static const char some[] = "v a b zzz c\n";
+        write_bytes("new.txt", some, sizeof some - 1);
+        kr_source *p = open_source("{'kind': 'items', 'paths': 'new.txt', 'length': 4}", 1, kr_source_learnt(s), true);
+        b = batch_of(&r, 1);
+        assert_int_equal(kr_source_batch(p, KR_SPLIT_EVAL, 0, &b), KR_OK);
+        assert_int_equal(r.len[0], 3);
+        assert_string_equal(kr_source_label(p, r.ids[2]), "c");
+        kr_source_close(p), kr_source_close(s);
+    }
+    write_bytes("none.txt", "x q r s\n", 8);
+    refuse("{'data': {'kind': 'items', 'paths': 'none.csv'}}", "none.csv");
+    refuse("{'data': {'kind': 'items', 'paths': 'table.csv'}}", "there is no column \"user\"");
+}
+
+/* Everyone takes the things of a round table in turn, from anywhere. */
+enum { THINGS = 12 };
+static kr_status is_next(void *user, const kr_answer *a) {
+    answers *all = user;
+    assert_int_equal(a->kind, KR_ANSWER_RANKED);
+    assert_int_equal(a->n, THINGS);
+    assert_string_equal(a->name, all->n ? "ask.txt:2" : "ask.txt:1");
+    all->right += strcmp(a->label[a->best], all->n ? "t2" : "t9") == 0;
+    all->n++;
+    return KR_OK;
+}
+static void items(void **state) {
+    kr_model *m;
+    kr_eval_source_result r;
+    kr_str s = {0};
+    answers all = {0};
+    const char *const files[] = {"ask.txt"};
+    (void)state;
+    for (int u = 0; u < 60; u++) {
+        kr_str_appendf(&s, "user%d", u);
+        for (int k = 0; k < 3 + u % 9; k++) kr_str_appendf(&s, " t%d", (u * 5 + k) % THINGS);
+        kr_str_append(&s, "\n");
+    }
+    write_bytes("took.txt", s.text, s.n);
+    write_bytes("ask.txt", "me t6 t7 t8\nyou t0 t1\n", 22);
+#define ITEMS "'data': {'kind': 'items', 'paths': 'took.txt', 'length': 10}"
+#define ONE "'d_model': 16, 'n_layer': 1, 'mixer': {'type': 'mamba1', 'd_state': 4}"
+    train("{'model': {" ONE ", 'tie_embeddings': true}, " ITEMS ", 'train': {'out': 'm', 'overwrite': true, 'batch_size': 16, 'steps': 150, 'lr': 0.02, 'warmup_steps': 5,"
+          " 'eval_every': 0, 'eval_batches': 100, 'log_every': 1000, 'embedding_dropout': 0.1, 'dropout': 0.1}}");
+    assert_true(last_metric > 0.9);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, is_next, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 2 && all.right == 2);
+    if (kr_eval_source(m, "{\"data\": {\"kind\": \"items\", \"paths\": \"took.txt\", \"length\": 10}}", 0, true, &r) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(r.n_rows == 60 && r.n_scored == 60 && r.metric > 0.9);
+    assert_string_equal(r.metric_name, "ndcg@10");
+    kr_model_free(m);
+    refuse("{'model': {" ONE ", 'order': {'type': 'bidirectional'}}, " ITEMS "}", "sees later steps, and these are what the data \"items\" ask for");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items)};
+    return cmocka_run_group_tests(tests, make_folder, NULL);
+}

@@ -1,6 +1,7 @@
 /* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
- * took. */
+ * took, molecules. */
 #include "data_case.h"
+#include "data/smiles.h"
 
 typedef struct answers { int n, right; } answers;
 
@@ -121,7 +122,97 @@ static void items(void **state) {
     refuse("{'model': {" ONE ", 'order': {'type': 'bidirectional'}}, " ITEMS "}", "sees later steps, and these are what the data \"items\" ask for");
 }
 
+/* --- molecules ------------------------------------------------------------------------------------ */
+
+/* As many signs as `want` has words, and the same ids where words are the same. */
+static void signs(void **state) {
+    static const char *const cases[][2] = {
+        {"CCO", "C C O"}, {"ClCBr", "Cl C Br"}, {"CSc1ccccc1", "C S c 1 c c c c c 1"}, {"[Sc+3]", "[ Sc + 3 ]"}, {"c1c[se]cn1", "c 1 c [ se ] c n 1"},
+        {"[nH]1cc1", "[ n H ] 1 c c 1"}, {"C[C@@H](N)C(=O)O", "C [ C @@ H ] ( N ) C ( = O ) O"}, {"[C@H]", "[ C @ H ]"}, {"F/C=C\\F", "F / C = C \\ F"},
+        {"C%12CC%12", "C %12 C C %12"}, {"C%1", "C ? 1"}, {"[13CH4]", "[ 1 3 C H 4 ]"}, {"COCNCCo", "C O C N C C o"}, {"[Co]", "[ Co ]"}, {"C1:C:C:1 \t", "C 1 : C : C : 1"},
+        {"[Na+].[Cl-]", "[ Na + ] . [ Cl - ]"}, {"Xe", "? ?"}, {"", ""}};
+    enum { OTHER = 2, FROM = 3, MOST = 40 };
+    struct { char word[4]; unsigned char id; } known[100];
+    int n_known = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char id[MOST];
+        int64_t n = kr_smiles_read(cases[i][0], FROM, OTHER, id), k = 0;
+        assert_int_equal(kr_smiles_read(cases[i][0], FROM, OTHER, NULL), n);
+        for (const char *p = cases[i][1]; *p; k++) {
+            char word[4];
+            int used = 0;
+            assert_int_equal(sscanf(p, "%3s%n", word, &used), 1);
+            p += used + (p[used] == ' ');
+            assert_true(k < n);
+            if (strcmp(word, "?") == 0) {
+                assert_int_equal(id[k], OTHER);
+                continue;
+            }
+            assert_true(id[k] >= FROM && id[k] < FROM + KR_SMILES_SIGNS);
+            int w = 0;
+            while (w < n_known && strcmp(known[w].word, word) != 0 && known[w].id != id[k]) w++;
+            if (w == n_known) memcpy(known[w].word, word, sizeof word), known[n_known++].id = id[k];
+            if (strcmp(known[w].word, word) != 0 || known[w].id != id[k]) fail_msg("%s: %s and %s", cases[i][0], word, known[w].word);
+        }
+        if (k != n) fail_msg("%s has %d signs, want %d", cases[i][0], (int)n, (int)k);
+    }
+}
+
+static kr_status keep_names(void *user, const kr_answer *a) {
+    answers *all = user;
+    assert_int_equal(a->kind, KR_ANSWER_NUMBERS);
+    assert_int_equal(a->n, 2);
+    assert_string_equal(a->label[1], all->right ? "halogen" : "carbons");
+    all->n++;
+    return KR_OK;
+}
+/* Chains: how many carbons, whether there is a chlorine; half of the answers are not known. */
+static void molecules(void **state) {
+    kr_model *m;
+    kr_eval_source_result r;
+    kr_str s = {0};
+    kr_rng g = {11, 3, 0};
+    const char *const files[] = {"new.smi"};
+    (void)state;
+    kr_str_append(&s, "smiles,atoms,carbons,ring,halogen\n");
+    for (int i = 0; i < 160; i++) {
+        int n = 1 + (int)kr_rng_below(&g, 8), ring = (int)kr_rng_below(&g, 2), cl = (int)kr_rng_below(&g, 2);
+        kr_str_append(&s, ring ? "C1CC1" : "");
+        for (int k = 0; k < n; k++) kr_str_append(&s, "C");
+        kr_str_appendf(&s, "%s,%d,", cl ? "Cl" : "Br", n + 3 * ring + 1);
+        kr_str_appendf(&s, kr_rng_below(&g, 2) ? "%d," : ",", 100 * (n + 3 * ring));
+        kr_str_appendf(&s, kr_rng_below(&g, 2) ? "%d," : ",", ring);
+        kr_str_appendf(&s, kr_rng_below(&g, 2) ? "%d\n" : "\n", cl);
+    }
+    write_bytes("mol.csv", s.text, s.n);
+    kr_str_free(&s);
+    write_bytes("new.smi", "CCCl chloroethane\nC1CC1CBr\n", 27);
+#define MOL(keys) "'data': {'kind': 'sequence', 'alphabet': 'smiles', 'paths': 'mol.csv', 'sequence': 'smiles', 'eval_fraction': 0.2, " keys "}"
+#define LEARN "'train': {'out': 'm', 'overwrite': true, 'batch_size': 16, 'steps': 150, 'lr': 0.01, 'warmup_steps': 5, 'eval_every': 0, 'eval_batches': 100, 'log_every': 1000}"
+#define TWO "'model': {'d_model': 16, 'n_layer': 1, 'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', 'd_state': 4}, 'head': {'pool': 'mean'}}"
+    train("{" TWO ", " MOL("'task': 'regress', 'label': ['atoms', 'carbons']") ", " LEARN "}");
+    if (last_metric > 5000) fail_msg("a mean square error of %g", last_metric); /* of a variance of some 40000, carbons count 100 each */
+    answers all = {0};
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, keep_names, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(all.n, 2);
+    kr_model_free(m);
+    train("{" TWO ", " MOL("'task': 'class', 'label': ['ring', 'halogen']") ", " LEARN "}");
+    assert_true(last_metric > 0.95); /* the mean of two AUROC */
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    all = (answers){.right = 1};
+    if (kr_predict(m, files, 1, keep_names, &all) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_eval_source(m, "{\"data\": {\"kind\": \"sequence\", \"alphabet\": \"smiles\", \"paths\": \"mol.csv\", \"sequence\": \"smiles\", \"label\": [\"ring\", \"halogen\"], \"eval_fraction\": 0.2}}", 0, false, &r) != KR_OK)
+        fail_msg("%s", kr_error());
+    assert_true(fabs(r.metric - last_metric) < 1e-9);
+    assert_true(r.n_rows == 32 && r.n_scored < 50 && r.n_scored > 15); /* about half of 64 answers */
+    kr_model_free(m);
+    refuse("{" TWO ", " MOL("'label': ['ring', 'atoms']") "}", "atoms is \"");
+    refuse("{" TWO ", " MOL("'task': 'regress', 'label': 'carbons'") "}", "carbons is \"\", want a number");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -42,7 +42,8 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     float *x;                  /* [S, L, x_width] of the others */
     int32_t *targets;          /* [S, n_targets], held out [S, n_held_targets], where a class or token is to be told */
     float *y;                  /* [S, y_width] where numbers are */
-    float *scale;              /* [S, y_width] what an error of each is to be multiplied by; NULL if not wanted */
+    float *scale;              /* [S, y_width] what an error of each is to be multiplied by, 0: not scored; NULL if not wanted */
+    float *weight;             /* [S, y_width] 1: count an error of it, 0: do not, it is not known; NULL if not wanted */
     int32_t *classes;          /* [S] what a row is, where that is no answer but may be told to the model; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
     int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
@@ -69,6 +70,7 @@ typedef struct kr_source_info {
     int64_t n_held_targets;    /* and in a row that is held out, if that is another number: 1, behind its last step */
     bool causal;               /* answers are later steps of the row, so a model must not see these */
     int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
+    bool yes_or_no;            /* targets answer questions of their own, 1 or 0 each */
     int64_t n_classes;         /* 0: targets are ids of the vocabulary */
     int64_t n_row_classes;     /* kinds of kr_batch.classes; 0: rows have none */
     const json_t *encoder, *condition, *head; /* what a model of these data wants to know: keys for its parts; may be NULL */

@@ -1,14 +1,16 @@
 /* source_sequence.c - sequences of letters out of tables (CSV, FASTA, FASTQ, JSON lines, ...): DNA,
  * proteins, SMILES, any text; with a class, a number, or letters that were hidden.
  *
- *   class    a class for the whole sequence, in the column `label`
- *   regress  a number, there too; with mean 0 and deviation 1 over the sequences to train on
+ *   class    a class for the whole sequence, in the column `label`; of several columns yes or no (1 or 0) each
+ *   regress  a number, there too, or several; with mean 0 and deviation 1 over the sequences to train on
  *   masked   15 % of the letters are hidden, and are to be told (80 % of them are shown as a mask,
  *            10 % as another letter, 10 % as they are: BERT, Devlin et al. 2018); no labels
  *   infill   spans are hidden and come at the end (fim.h); every letter is told from those before it, and
  *            where the last of a span is; for models that go from left to right; no labels
  *
- * Ids: 0 pads (of infill it is the end, too), 1 masks, 2 is any other letter, and the alphabet's letters follow.  A row is `length`
+ * With several columns of answers an empty cell is one that is not known: it is not learnt, nor scored.
+ *
+ * Ids: 0 pads (of infill it is the end, too), 1 masks, 2 is any other letter, and the alphabet's letters follow (of SMILES signs: smiles.h).  A row is `length`
  * long, or as the longest sequence to train on; what is longer is cut. */
 #include <ctype.h>
 #include <math.h>
@@ -20,13 +22,15 @@
 #include "base/mem.h"
 #include "data/fim.h"
 #include "data/set.h"
+#include "data/smiles.h"
 
 enum { DNA, PROTEIN, SMILES, BYTES };
 enum { CLASS, REGRESS, MASKED, INFILL };
 enum { PAD, MASK, OTHER, LETTERS };
 
 typedef struct sequence_keys {
-    const char *kind, *sequence, *label;
+    const char *kind, *sequence;
+    const json_t *label;
     kr_set_keys set;
     int64_t length;
     int alphabet, task;
@@ -39,26 +43,31 @@ typedef struct sequence {
     kr_set set;                /* ids as bytes */
     unsigned char id_of[256], complement[256];
     int64_t n_ids, L, n_letters; /* L: steps of a row, of infill more than it has letters */
-    double mean, std;          /* of the numbers */
     int32_t *room;             /* infill, [L]: a row before its order changes */
     int64_t *at;               /* ... its order */
     pthread_mutex_t lock;      /* of these two */
+    kr_set asked;              /* its classes are the columns of answers */
+    int64_t T;                 /* of them */
+    bool several;
+    double *learnt, *mean, *std; /* [1 + 2 T] the length, and [T] of the numbers */
 } sequence;
 
 /* --- letters -------------------------------------------------------------------------------------- */
 
 static void make_alphabet(sequence *q) {
-    static const char *const letters[] = {"ACGT", "ACDEFGHIKLMNPQRSTVWY", "BCNOPSFIHKbcnopsrlie()[]{}=#$:/\\.@+-%*0123456789ALMTZagt"};
+    static const char *const letters[] = {"ACGT", "ACDEFGHIKLMNPQRSTVWY", ""};
     memset(q->id_of, OTHER, sizeof q->id_of);
     q->n_ids = LETTERS;
     if (q->k.alphabet == BYTES) {
         for (int c = 1; c < 253; c++) q->id_of[c] = (unsigned char)(LETTERS + c - 1);
         q->n_ids = LETTERS + 252;
+    } else if (q->k.alphabet == SMILES) {
+        q->n_ids = LETTERS + KR_SMILES_SIGNS;
     } else {
         for (const char *p = letters[q->k.alphabet]; *p; p++) {
             unsigned char id = (unsigned char)q->n_ids++;
             q->id_of[(unsigned char)*p] = id;
-            if (q->k.alphabet != SMILES) q->id_of[tolower((unsigned char)*p)] = id;
+            q->id_of[tolower((unsigned char)*p)] = id;
         }
     }
     if (q->k.alphabet == DNA) q->id_of['U'] = q->id_of['u'] = q->id_of['T'];
@@ -79,64 +88,121 @@ static kr_status find_column(const kr_table *t, const char *name, const char *ke
     KR_FAIL(KR_ERR_CONFIG, "%s: there is no column \"%s\" (data.%s); there are %s", path, name, key, known);
 }
 
-static kr_status add_row(sequence *q, kr_set *set, const kr_table *t, int64_t row, int64_t column, int64_t label_column, const char *path, kr_split part) {
-    const char *text = kr_table_cell(t, row, column), *label = label_column >= 0 ? kr_table_cell(t, row, label_column) : "";
-    int32_t class = -1;
-    float y = 0;
+static kr_status wrong(const char *path, int64_t line, const char *name, const char *cell, const char *want) {
+    KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %s is \"%.40s\", want %s", path, (long long)line, name, cell, want);
+}
+
+/* y[i]: a number, or 0 or 1; NaN: not known. */
+static kr_status read_answer(const sequence *q, const char *cell, const char *path, int64_t line, int64_t i, float *y) {
+    const char *name = q->asked.classes.name[i];
     char *end;
-    if (label_column >= 0 && q->k.task == CLASS && (class = kr_set_class(set, label)) == -2) return KR_ERR_NOMEM;
-    if (label_column >= 0 && q->k.task == CLASS && class < 0)
-        KR_FAIL(KR_ERR_CONFIG, "%s: line %lld: the class \"%.40s\" is none of those trained on", path, (long long)t->line[row], label);
-    if (label_column >= 0 && q->k.task == REGRESS) {
-        y = strtof(label, &end);
-        if (end == label || *end || !isfinite(y)) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: %s is \"%.40s\", want a number", path, (long long)t->line[row], q->k.label, label);
-    }
-    size_t n = 0;
-    bool all = q->k.alphabet == BYTES; /* a line's end and spaces are letters of a text, and layout elsewhere */
-    for (const char *p = text; *p; p++) n += all || !isspace((unsigned char)*p);
-    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
-    unsigned char *to = kr_set_add(set, n, part, t->line[row], class, q->k.task == REGRESS ? &y : NULL);
-    if (!to) return KR_ERR_NOMEM;
-    for (const char *p = text; *p; p++)
-        if (all || !isspace((unsigned char)*p)) *to++ = q->id_of[(unsigned char)*p];
+    *y = strtof(cell, &end);
+    if (!*cell && q->several) return *y = NAN, KR_OK;
+    if (end == cell || *end || !isfinite(*y)) return wrong(path, line, name, cell, "a number");
+    if (q->k.task == CLASS && *y != 0 && *y != 1) return wrong(path, line, name, cell, "0, 1 or nothing");
     return KR_OK;
 }
 
-typedef struct reading { sequence *q; bool labels; } reading;
+static int64_t count_letters(const sequence *q, const char *text) {
+    int64_t n = 0;
+    if (q->k.alphabet == SMILES) return kr_smiles_read(text, LETTERS, OTHER, NULL);
+    for (bool all = q->k.alphabet == BYTES; *text; text++) n += all || !isspace((unsigned char)*text); /* a space is a letter of a text, and layout elsewhere */
+    return n;
+}
+
+static void put_letters(const sequence *q, const char *text, unsigned char *to) {
+    if (q->k.alphabet == SMILES) kr_smiles_read(text, LETTERS, OTHER, to);
+    else
+        for (bool all = q->k.alphabet == BYTES; *text; text++)
+            if (all || !isspace((unsigned char)*text)) *to++ = q->id_of[(unsigned char)*text];
+}
+
+typedef struct reading { sequence *q; bool labels; int64_t *at; float *y; } reading; /* [T] columns, answers */
+
+static kr_status add_row(const reading *r, kr_set *set, const kr_table *t, int64_t row, int64_t column, const char *path, kr_split part) {
+    sequence *q = r->q;
+    const char *text = kr_table_cell(t, row, column);
+    int32_t class = -1;
+    if (r->labels && q->k.task == CLASS && !q->several) {
+        const char *label = kr_table_cell(t, row, r->at[0]);
+        if ((class = kr_set_class(set, label)) == -2) return KR_ERR_NOMEM;
+        if (class < 0) KR_FAIL(KR_ERR_CONFIG, "%s: line %lld: the class \"%.40s\" is none of those trained on", path, (long long)t->line[row], label);
+    }
+    for (int64_t i = 0; i < set->y_width; i++) {
+        if (r->labels) KR_TRY(read_answer(q, kr_table_cell(t, row, r->at[i]), path, t->line[row], i, &r->y[i]));
+        else r->y[i] = 0;
+    }
+    int64_t n = count_letters(q, text);
+    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
+    unsigned char *to = kr_set_add(set, (size_t)n, part, t->line[row], class, set->y_width ? r->y : NULL);
+    if (!to) return KR_ERR_NOMEM;
+    put_letters(q, text, to);
+    return KR_OK;
+}
+
 static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
     const reading *r = user;
     sequence *q = r->q;
     kr_table t;
-    int64_t column = -1, label = -1;
+    int64_t column = -1;
     KR_TRY(kr_decode_table(&t, path));
     kr_status st = find_column(&t, q->k.sequence, "sequence", path, &column);
-    if (st == KR_OK && r->labels && q->k.task < MASKED) st = find_column(&t, q->k.label, "label", path, &label);
-    for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) st = add_row(q, set, &t, i, column, label, path, part);
+    for (int64_t i = 0; i < q->T && r->labels && st == KR_OK; i++) st = find_column(&t, q->asked.classes.name[i], "label", path, &r->at[i]);
+    for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) st = add_row(r, set, &t, i, column, path, part);
     kr_table_free(&t);
+    return st;
+}
+
+/* Which columns tell the answers. */
+static kr_status choose_labels(sequence *q) {
+    const json_t *l = q->k.label;
+    if (q->k.task >= MASKED) return KR_OK;
+    for (size_t i = 0; i < (json_is_array(l) ? json_array_size(l) : 1); i++)
+        if (kr_set_class(&q->asked, json_is_array(l) ? json_string_value(json_array_get(l, i)) : l ? json_string_value(l) : "label") == -2) return KR_ERR_NOMEM;
+    q->T = (int64_t)q->asked.classes.n, q->several = q->T > 1;
+    if (!q->T) KR_FAIL(KR_ERR_CONFIG, "data.label names no column");
+    q->set.y_width = q->k.task == REGRESS || q->several ? q->T : 0;
+    return KR_OK;
+}
+
+static kr_status read_all(kr_source *s, sequence *q) {
+    reading r = {.q = q, .labels = !s->predict, .at = kr_mem_array((size_t)q->T + 1, sizeof *r.at), .y = kr_mem_array((size_t)q->T + 1, sizeof *r.y)};
+    kr_status st = r.at && r.y ? kr_set_load(s, &q->set, &q->k.set, read_file, &r) : KR_ERR_NOMEM;
+    kr_mem_free(r.at), kr_mem_free(r.y);
     return st;
 }
 
 /* --- what is learnt ----------------------------------------------------------------------------------- */
 
+/* Mean and deviation of the i-th number where it is known. */
+static void measure_number(sequence *q, int64_t i) {
+    double n = 0, sum = 0, square = 0;
+    for (int64_t e = 0; e < q->set.n_in[KR_SPLIT_TRAIN]; e++) {
+        double y = q->set.y[q->set.index[KR_SPLIT_TRAIN][e] * q->T + i];
+        if (!isnan(y)) n++, sum += y, square += y * y;
+    }
+    if (n > 0) q->mean[i] = sum / n, q->std[i] = sqrt(fmax(square / n - q->mean[i] * q->mean[i], 0));
+    if (!(q->std[i] > 1e-12)) q->std[i] = 1;
+}
+
 static kr_status measure(kr_source *s, sequence *q) {
-    double learnt[3] = {0, 0, 1}, n = (double)q->set.n_in[KR_SPLIT_TRAIN], sum = 0, square = 0;
+    int64_t n = 1 + 2 * (q->k.task == REGRESS ? q->T : 1);
+    if (!(q->learnt = kr_mem_array((size_t)n, sizeof *q->learnt))) return KR_ERR_NOMEM;
+    q->mean = q->learnt + 1, q->std = q->learnt + 1 + (n - 1) / 2;
+    for (int64_t i = 0; i < (n - 1) / 2; i++) q->std[i] = 1;
     if (s->fitted) {
-        KR_TRY(kr_fitted_reals(s, "length_mean_std", learnt, 3));
+        KR_TRY(kr_fitted_reals(s, "length_mean_std", q->learnt, n));
     } else {
-        for (int64_t e = 0; e < q->set.n_in[KR_SPLIT_TRAIN]; e++) {
-            int64_t i = q->set.index[KR_SPLIT_TRAIN][e], len = kr_set_length(&q->set, i);
-            if ((double)len > learnt[0]) learnt[0] = (double)len;
-            if (q->k.task == REGRESS) sum += q->set.y[i], square += (double)q->set.y[i] * q->set.y[i];
-        }
-        if (q->k.length) learnt[0] = (double)q->k.length;
-        if (q->k.task == REGRESS) learnt[1] = sum / n, learnt[2] = sqrt(fmax(square / n - learnt[1] * learnt[1], 0));
-        if (!(learnt[2] > 1e-12)) learnt[2] = 1;
+        for (int64_t e = 0; e < q->set.n_in[KR_SPLIT_TRAIN]; e++)
+            q->learnt[0] = fmax(q->learnt[0], (double)kr_set_length(&q->set, q->set.index[KR_SPLIT_TRAIN][e]));
+        if (q->k.length) q->learnt[0] = (double)q->k.length;
+        for (int64_t i = 0; i < q->T && q->k.task == REGRESS; i++) measure_number(q, i);
         KR_TRY(kr_set_sort_classes(&q->set));
-        KR_TRY(kr_learnt_reals(s, "length_mean_std", learnt, 3));
+        KR_TRY(kr_learnt_reals(s, "length_mean_std", q->learnt, n));
         KR_TRY(kr_learnt_classes(s, &q->set));
     }
-    if (!(learnt[0] >= 1 && learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", learnt[0]);
-    q->L = q->n_letters = (int64_t)learnt[0], q->mean = learnt[1], q->std = learnt[2];
+    if (!(q->learnt[0] >= 1 && q->learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", q->learnt[0]);
+    q->L = q->n_letters = (int64_t)q->learnt[0];
     if (q->k.task == INFILL) q->L += 2 * KR_FIM_SPANS;
     return KR_OK;
 }
@@ -169,6 +235,18 @@ static void infill(const sequence *q, kr_rng *r, const int32_t *letters, int64_t
     targets[q->L - 1] = steps == q->L ? PAD : -1;
 }
 
+/* Errors count in the file's units; those of what is not known (NaN) not at all. */
+static void put_answer(const sequence *q, float y, kr_batch *b, int64_t at, int64_t t) {
+    bool known = !isnan(y);
+    if (q->k.task == CLASS) {
+        b->targets[at] = known ? (int32_t)y : -1;
+        return;
+    }
+    b->y[at] = known ? (float)((y - q->mean[t]) / q->std[t]) : 0;
+    if (b->weight) b->weight[at] = known;
+    if (b->scale) b->scale[at] = known ? (float)q->std[t] : 0;
+}
+
 static void fill(const kr_source *s, const sequence *q, kr_split split, int64_t row, int64_t example, kr_batch *b, int64_t i) {
     const unsigned char *from = kr_set_data(&q->set, example);
     int32_t *ids = b->ids + i * q->L;
@@ -178,14 +256,12 @@ static void fill(const kr_source *s, const sequence *q, kr_split split, int64_t 
     if (n > q->n_letters) n = q->n_letters;
     for (int64_t l = 0; l < q->L; l++) ids[l] = l >= n ? PAD : back ? q->complement[from[n - 1 - l]] : from[l];
     if (b->len) b->len[i] = (int32_t)n;
-    if (q->k.task == CLASS) b->targets[i] = q->set.label[example];
-    else if (q->k.task == REGRESS) b->y[i] = (float)((q->set.y[example] - q->mean) / q->std);
-    else if (q->k.task == MASKED) hide(q, &r, n, ids, b->targets + i * q->L);
-    else {
+    if (q->k.task == MASKED) hide(q, &r, n, ids, b->targets + i * q->L);
+    else if (q->k.task == INFILL) {
         memcpy(q->room, ids, (size_t)n * sizeof *ids);
         infill(q, &r, q->room, n, q->at, ids, b->targets + i * q->L, b->positions ? b->positions + i * q->L : NULL);
-    }
-    if (b->scale && q->k.task == REGRESS) b->scale[i] = (float)q->std; /* errors in the file's units */
+    } else if (!q->set.y_width) b->targets[i] = q->set.label[example];
+    for (int64_t t = 0; t < q->set.y_width; t++) put_answer(q, q->set.y[example * q->T + t], b, i * q->T + t, t);
 }
 
 static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
@@ -203,7 +279,7 @@ static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_
         }
         for (int64_t l = 0; l < q->L; l++) b->ids[i * q->L + l] = PAD;
         for (int64_t t = 0; t < s->info.n_targets; t++) b->targets[i * s->info.n_targets + t] = -1;
-        if (q->k.task == REGRESS) b->y[i] = 0;
+        for (int64_t t = 0; t < s->info.y_width; t++) put_answer(q, NAN, b, i * q->T + t, t);
         if (b->len) b->len[i] = 1;
     }
     pthread_mutex_unlock(&q->lock);
@@ -212,7 +288,7 @@ static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_
 static void sequence_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y) {
     const sequence *q = s->own;
     (void)split, (void)step, (void)row;
-    y[0] = (float)(y[0] * q->std + q->mean);
+    for (int64_t t = 0; t < q->T; t++) y[t] = (float)(y[t] * q->std[t] + q->mean[t]);
 }
 static bool sequence_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
     const sequence *q = s->own;
@@ -222,7 +298,8 @@ static bool sequence_who(const kr_source *s, kr_split split, int64_t step, int64
 }
 static const char *sequence_label(const kr_source *s, int64_t i) {
     const sequence *q = s->own;
-    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
+    const kr_file_list *names = q->set.y_width ? &q->asked.classes : &q->set.classes;
+    return i >= 0 && i < (int64_t)names->n ? names->name[i] : NULL;
 }
 
 /* --- open and close ----------------------------------------------------------------------------------------- */
@@ -233,13 +310,16 @@ static kr_status describe(kr_source *s, const sequence *q) {
     char test[48] = "";
     if (i->L && i->L != q->L) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.length instead", (long long)i->L);
     i->L = q->L, i->vocab_size = q->n_ids;
-    if (q->k.task == CLASS) {
+    if (q->k.task == CLASS && q->several) {
+        i->n_targets = q->T, i->n_classes = 2, i->yes_or_no = true, i->metric = "auroc", i->more_metrics = "accuracy";
+        s->head = json_pack("{s:s, s:i, s:I, s:b}", "type", "class", "n_classes", 2, "answers", (json_int_t)q->T, "lengths", true);
+    } else if (q->k.task == CLASS) {
         i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n, i->more_metrics = i->n_classes == 2 ? "f1 mcc auroc" : "f1 mcc";
-        if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the column \"%s\" has %lld value%s, want at least 2 classes", q->k.label, (long long)i->n_classes, i->n_classes == 1 ? "" : "s");
+        if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the column \"%s\" has %lld value%s, want at least 2 classes", q->asked.classes.name[0], (long long)i->n_classes, i->n_classes == 1 ? "" : "s");
         s->head = json_pack("{s:s, s:I, s:b}", "type", "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
     } else if (q->k.task == REGRESS) {
-        i->y_width = 1, i->metric = "mse", i->more_metrics = "mae r2";
-        s->head = json_pack("{s:s, s:i, s:b}", "type", "regress", "width", 1, "lengths", true);
+        i->y_width = q->T, i->metric = "mse", i->more_metrics = "rmse mae r2";
+        s->head = json_pack("{s:s, s:I, s:b, s:b}", "type", "regress", "width", (json_int_t)q->T, "lengths", true, "weighted", q->several);
     } else {
         i->n_targets = i->L, i->metric = "perplexity";
         s->head = json_pack("{s:s}", "type", "lm");
@@ -260,25 +340,24 @@ static kr_status sequence_open(kr_source *s, const json_t *data) {
     q->set.each = 1;
     pthread_mutex_init(&q->lock, NULL);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
-    q->set.y_width = q->k.task == REGRESS;
     make_alphabet(q);
+    KR_TRY(choose_labels(q));
     if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
-    reading r = {q, !s->predict};
-    KR_TRY(kr_set_load(s, &q->set, &q->k.set, read_file, &r));
+    KR_TRY(read_all(s, q));
     KR_TRY(kr_set_split(s, &q->set, &q->k.set));
     KR_TRY(measure(s, q));
     KR_TRY(describe(s, q));
     q->room = kr_mem_array((size_t)q->L, sizeof *q->room), q->at = kr_mem_array((size_t)q->L, sizeof *q->at);
     if (!q->room || !q->at) return KR_ERR_NOMEM;
-    q->k.sequence = q->k.label = NULL; /* the JSON object is the caller's */
+    q->k.sequence = NULL, q->k.label = NULL; /* the JSON object is the caller's */
     return KR_OK;
 }
 
 static void sequence_close(kr_source *s) {
     sequence *q = s->own;
     if (!q) return;
-    kr_set_free(&q->set);
-    kr_mem_free(q->room), kr_mem_free(q->at);
+    kr_set_free(&q->set), kr_set_free(&q->asked);
+    kr_mem_free(q->room), kr_mem_free(q->at), kr_mem_free(q->learnt);
     pthread_mutex_destroy(&q->lock);
     kr_mem_free(q);
 }
@@ -290,7 +369,7 @@ static const kr_key sequence_keys_table[] = {
     KR_KEY_CHOICE(sequence_keys, alphabet, "dna|protein|smiles|bytes", "which letters have ids of their own"),
     KR_KEY_CHOICE(sequence_keys, task, "class|regress|masked|infill", "what is to be told: a class, a number, letters that were hidden, each next letter with spans moved to the end"),
     KR_KEY_TEXT(sequence_keys, sequence, "sequence", "the column of the sequences"),
-    KR_KEY_TEXT(sequence_keys, label, "label", "the column of the classes or numbers"),
+    KR_KEY_LIST(sequence_keys, label, "the column of the classes or numbers (label); a list: several of yes or no, or of numbers"),
     KR_KEY_BOOL(sequence_keys, reverse_complement, false, "DNA, training: half of the sequences as the other strand has them"),
     KR_KEY_REAL(sequence_keys, mask_fraction, 0.15, 0.01, 0.9, "masked: share of the letters to hide"),
     KR_KEY_REAL(sequence_keys, infill_fraction, 0.2, 0, 0.9, "infill: share of the letters that spans hide at most"),

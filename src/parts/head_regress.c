@@ -1,13 +1,15 @@
 /* head_regress.c - numbers for a whole sequence: pool over the steps, one product. */
+#include "ops/binary/binary.h"
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
 #include "parts/part.h"
 
-typedef struct regress { int64_t width; int pool; bool lengths; } regress;
+typedef struct regress { int64_t width; int pool; bool lengths, weighted; } regress;
 static const kr_key keys[] = {
     KR_KEY_INT(regress, width, 1, 1, 1 << 20, "numbers to predict for each sequence"),
     KR_KEY_CHOICE(regress, pool, "last|mean|max", "how the steps become one vector"),
     KR_KEY_BOOL(regress, lengths, false, "rows end early, and only steps before their end count; the data say it"),
+    KR_KEY_BOOL(regress, weighted, false, "numbers that are not known are not learnt; the data say it"),
     KR_KEY_END};
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
@@ -23,7 +25,13 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
 static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
     const regress *o = opt;
     kr_node *target = kr_input(b->g, "y", KR_F32, 2, KR_DIMS(b->S, o->width));
-    return KR_APPLY(b->g, mse, NULL, build(b, opt, x), target);
+    kr_node *said = build(b, opt, x);
+    if (o->weighted) {
+        binary_attr mul = {.kind = KR_BINARY_MUL};
+        kr_node *weight = kr_input(b->g, "weight", KR_F32, 2, KR_DIMS(b->S, o->width));
+        said = KR_APPLY(b->g, binary, &mul, said, weight), target = KR_APPLY(b->g, binary, &mul, target, weight);
+    }
+    return KR_APPLY(b->g, mse, NULL, said, target);
 }
 
 const kr_part kr_part_head_regress = {.kind = "head", .name = "regress", .about = "numbers for each sequence; mean squared error",

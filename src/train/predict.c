@@ -49,7 +49,7 @@ static kr_status take_memory(run *r) {
     KR_TRY(kr_fit(r->m, r->g, i, 1, i->L)); /* the folder may have been edited */
     r->n = 1;
     for (int k = 0; k < kr_node_dims(out); k++) r->n *= kr_node_dim(out, k);
-    r->n_labels = i->n_classes ? i->n_classes : r->n;
+    r->n_labels = i->yes_or_no ? i->n_targets : i->n_classes ? i->n_classes : r->n;
     size_t numbers = (size_t)(i->y_width + 1);
     r->targets = kr_mem_array((size_t)i->n_targets + 1, sizeof *r->targets), r->cells = kr_mem_array((size_t)i->n_targets + 1, sizeof *r->cells);
     r->y = kr_mem_array(numbers, sizeof *r->y), r->scale = kr_mem_array(numbers, sizeof *r->scale);
@@ -81,7 +81,10 @@ static kr_status answer(run *r, int64_t step, kr_answer_fn *f, void *user) {
     char name[4096] = "";
     kr_source_name(r->source, KR_SPLIT_EVAL, step, 0, name, sizeof name);
     kr_answer a = {.name = name, .label = r->label[0] ? r->label : NULL, .n = r->n, .values = r->values, .n_classes = i->n_classes};
-    if (n_told > 1) {
+    if (i->yes_or_no) {
+        for (int64_t q = 0; q < n_told; q++) r->values[q] = (float)(1 / (1 + exp((double)out[2 * q] - out[2 * q + 1])));
+        a.kind = KR_ANSWER_NUMBERS, a.n = n_told; /* how probable a yes is */
+    } else if (n_told > 1) {
         int64_t V = r->n / n_told;
         for (int64_t c = 0; c < n_told; c++) r->cells[c] = (int32_t)largest(out + c * V, V);
         a.kind = KR_ANSWER_CELLS, a.cells = r->cells, a.n = n_told, a.values = NULL;

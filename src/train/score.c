@@ -30,6 +30,7 @@ kr_status kr_score_open(kr_score *s, const kr_source_info *i) {
         if (!s->confusion) return KR_ERR_NOMEM;
     }
     if (wants(i, "auroc") && i->n_classes == 2) s->margin_room = 1;
+    s->n_questions = i->yes_or_no ? i->n_targets : 1;
     s->ranked = wants(i, "hr@") || wants(i, "mrr") || wants(i, "ndcg@");
     return KR_OK;
 }
@@ -38,22 +39,25 @@ void kr_score_close(kr_score *s) {
     kr_mem_free(s->confusion);
     kr_mem_free(s->margin);
     kr_mem_free(s->positive);
+    kr_mem_free(s->question);
     *s = (kr_score){0};
 }
 
-static void add_margin(kr_score *s, float margin, bool positive) {
+static void add_margin(kr_score *s, float margin, bool positive, int64_t question) {
     if (s->n_margin + 1 >= s->margin_room) {
         int64_t room = 2 * s->margin_room + 1024;
         float *m = kr_mem_resize(s->margin, (size_t)room * sizeof *m);
         if (m) s->margin = m;
         unsigned char *p = m ? kr_mem_resize(s->positive, (size_t)room) : NULL;
-        if (!p) {
+        if (p) s->positive = p;
+        int32_t *q = p ? kr_mem_resize(s->question, (size_t)room * sizeof *q) : NULL;
+        if (!q) {
             s->status = KR_ERR_NOMEM;
             return;
         }
-        s->positive = p, s->margin_room = room;
+        s->question = q, s->margin_room = room;
     }
-    s->margin[s->n_margin] = margin, s->positive[s->n_margin++] = positive;
+    s->question[s->n_margin] = (int32_t)question, s->margin[s->n_margin] = margin, s->positive[s->n_margin++] = positive;
 }
 
 /* Ties, and scores that are no numbers, count against the model. */
@@ -65,7 +69,7 @@ static void add_rank(kr_score *s, const float *x, int32_t target, int64_t V) {
         if (rank <= tops[i]) s->in_top[i]++, s->gain[i] += 1 / log2((double)rank + 1);
 }
 
-static void add_logits(kr_score *s, const float *x, int32_t target, int64_t V) {
+static void add_logits(kr_score *s, const float *x, int32_t target, int64_t V, int64_t question) {
     int64_t best = 0;
     double sum = 0;
     for (int64_t v = 0; v < V; v++)
@@ -75,13 +79,15 @@ static void add_logits(kr_score *s, const float *x, int32_t target, int64_t V) {
     s->nll += log(sum) + x[best] - x[target];
     s->hits += best == target;
     if (s->confusion && V == s->n_classes) s->confusion[target * V + best]++;
-    if (s->margin_room && V == 2) add_margin(s, x[1] - x[0], target == 1);
+    if (s->margin_room && V == 2) add_margin(s, x[1] - x[0], target == 1, question);
     if (s->ranked) add_rank(s, x, target, V);
 }
 
 static void add_numbers(kr_score *s, const float *x, const kr_batch *b, int64_t width) {
     for (int64_t i = 0; i < b->n_rows * width; i++) {
-        double scale = b->scale ? b->scale[i] : 1, y = b->y[i] * scale, error = (x[i] - b->y[i]) * scale;
+        double scale = b->scale ? b->scale[i] : 1;
+        if (scale == 0) continue; /* not known */
+        double y = b->y[i] * scale, error = (x[i] - b->y[i]) * scale;
         s->square += error * error, s->absolute += fabs(error);
         s->sum += y, s->sum_square += y * y, s->n++;
     }
@@ -104,7 +110,7 @@ void kr_score_add(kr_score *s, const kr_graph *g, const kr_batch *b, int64_t n) 
     for (int64_t i = 0; i < n; i++) {
         if (b->targets[i] < 0 || (logits && b->targets[i] >= V)) continue;
         s->n++;
-        if (logits) add_logits(s, logits + i * V, b->targets[i], V);
+        if (logits) add_logits(s, logits + i * V, b->targets[i], V, i % s->n_questions);
         else s->nll += nll[i];
     }
 }
@@ -159,25 +165,34 @@ static int by_margin(const void *a, const void *b) {
 }
 
 /* The share of pairs of one of each class that stand the right way round; ties count half. */
-static double auroc(const kr_score *s) {
-    int64_t n = s->n_margin, positives = 0;
-    ranked_answer *a = kr_mem_array((size_t)n + 1, sizeof *a);
+static double auroc_of(const kr_score *s, int64_t question, ranked_answer *a) {
+    int64_t n = 0, positives = 0;
     double ranks = 0;
-    if (!a) return NAN;
-    for (int64_t i = 0; i < n; i++) {
-        a[i] = (ranked_answer){s->margin[i], s->positive[i]};
-        if (isnan(s->margin[i])) ranks = NAN; /* it has no place among the others */
+    for (int64_t i = 0; i < s->n_margin; i++) {
+        if (s->question[i] != question) continue;
+        if (isnan(s->margin[i])) return NAN; /* it has no place among the others */
+        a[n++] = (ranked_answer){s->margin[i], s->positive[i]};
     }
-    if (isnan(ranks)) n = 0;
     qsort(a, (size_t)n, sizeof *a, by_margin);
     for (int64_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && a[end].margin == a[i].margin;) end++;
         for (int64_t k = i; k < end; k++)
             if (a[k].positive) ranks += (double)(i + 1 + end) / 2, positives++;
     }
-    kr_mem_free(a);
     double p = (double)positives, q = (double)(n - positives);
     return p > 0 && q > 0 ? (ranks - p * (p + 1) / 2) / (p * q) : NAN;
+}
+
+/* Questions that have one answer only are left out; NaN: all have. */
+static double auroc(const kr_score *s) {
+    ranked_answer *a = kr_mem_array((size_t)s->n_margin + 1, sizeof *a);
+    double sum = 0, n = 0;
+    for (int64_t q = 0; a && q < s->n_questions; q++) {
+        double x = auroc_of(s, q, a);
+        if (!isnan(x)) sum += x, n++;
+    }
+    kr_mem_free(a);
+    return n > 0 ? sum / n : NAN;
 }
 
 static double of_classes(const kr_score *s, const char *metric) {

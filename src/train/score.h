@@ -2,7 +2,7 @@
  *
  *   bits_per_byte  perplexity                    of texts
  *   accuracy  f1  mcc  auroc                     of classes; f1: mean over the classes that are there;
- *                                                auroc: of two
+ *                                                auroc: of two; of several questions of yes or no the mean over them
  *   dice  iou                                    of classes of pixels: of the last class if there are two,
  *                                                else the mean over classes
  *   hr@K  ndcg@K  mrr                            of ids: does the right one stand among the K best?
@@ -22,7 +22,8 @@ typedef struct kr_score {
     int64_t n_classes, *confusion; /* [right, said] */
     float *margin;              /* of two classes: score of the second over the first, for each answer */
     unsigned char *positive;    /* is it the second? */
-    int64_t n_margin, margin_room;
+    int32_t *question;          /* and which one it is about, if there are several */
+    int64_t n_margin, margin_room, n_questions;
     bool ranked;
     double reciprocal, in_top[3], gain[3]; /* by rank: 1/rank; K = 1, 5, 10 */
     kr_status status;           /* no memory */

@@ -1,5 +1,5 @@
 /* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
- * took, molecules. */
+ * took, molecules, graphs. */
 #include "data_case.h"
 #include "data/smiles.h"
 
@@ -106,6 +106,7 @@ static void items(void **state) {
         kr_str_append(&s, "\n");
     }
     write_bytes("took.txt", s.text, s.n);
+    kr_str_free(&s);
     write_bytes("ask.txt", "me t6 t7 t8\nyou t0 t1\n", 22);
 #define ITEMS "'data': {'kind': 'items', 'paths': 'took.txt', 'length': 10}"
 #define ONE "'d_model': 16, 'n_layer': 1, 'mixer': {'type': 'mamba1', 'd_state': 4}"
@@ -212,7 +213,137 @@ static void molecules(void **state) {
     refuse("{" TWO ", " MOL("'task': 'regress', 'label': 'carbons'") "}", "carbons is \"\", want a number");
 }
 
+/* --- graphs --------------------------------------------------------------------------------------- */
+
+static void add_member(kr_str *zip, const char *name, const kr_str *text) {
+    const size_t n = text->n, len = strlen(name);
+    const char head[30] = {'P', 'K', 3, 4, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (char)n, (char)(n >> 8), (char)(n >> 16), 0, (char)n, (char)(n >> 8), (char)(n >> 16), 0, (char)len, 0, 0, 0};
+    kr_str_append_n(zip, head, sizeof head);
+    kr_str_append(zip, name);
+    kr_str_append_n(zip, text->text, n);
+}
+
+/* Rings (class 1) and paths (class -1) of 4 to 8 nodes, with labels that say nothing. */
+static void write_rings(const char *path, int n_graphs, bool labels, const char *spoil) {
+    kr_str edges = {0}, graph = {0}, class = {0}, node = {0}, edge = {0}, zip = {0};
+    kr_rng r = {5, 9, 0};
+    for (int g = 0, first = 1; g < n_graphs; g++) {
+        int n = 4 + (int)kr_rng_below(&r, 5), ring = g % 2;
+        kr_str_appendf(&class, "%d\n", ring ? 1 : -1);
+        for (int i = 0; i < n; i++) {
+            kr_str_appendf(&graph, "%d\n", g + 1);
+            kr_str_appendf(&node, "%d\n", (int)kr_rng_below(&r, 3));
+            if (i == n - 1 && !ring) break;
+            int a = first + i, b = first + (i + 1) % n;
+            kr_str_appendf(&edges, "%d, %d\n%d, %d\n", a, b, b, a);
+            kr_str_append(&edge, "0\n1\n");
+        }
+        first += n;
+    }
+    kr_str_append(&edges, spoil);
+    add_member(&zip, "R/R_A.txt", &edges), add_member(&zip, "R/R_graph_indicator.txt", &graph);
+    if (labels) add_member(&zip, "R/R_graph_labels.txt", &class);
+    add_member(&zip, "R/R_node_labels.txt", &node), add_member(&zip, "R/R_edge_labels.txt", &edge);
+    write_bytes(path, zip.text, zip.n);
+    kr_str_free(&edges), kr_str_free(&graph), kr_str_free(&class), kr_str_free(&node), kr_str_free(&edge), kr_str_free(&zip);
+}
+
+static kr_status is_ring(void *user, const kr_answer *a) {
+    answers *all = user;
+    assert_int_equal(a->kind, KR_ANSWER_CLASS);
+    all->right += strcmp(a->label[a->best], all->n % 2 ? "1" : "-1") == 0;
+    all->n++;
+    return KR_OK;
+}
+
+/* The edges of a row join the nodes that they join in the file: ends of a path have one, others two. */
+static void graph_rows(void) {
+    enum { W = 3 + 1 + 2 };
+    kr_source *s = open_source("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2}", 1, NULL, false);
+    const kr_source_info *i = kr_source_get_info(s);
+    assert_int_equal(i->x_width, W);
+    assert_true(i->L == 8 && i->n_edges == 16 && i->edge_width == 2 && i->n_eval == 6);
+    float *x = malloc((size_t)(i->L * W) * sizeof *x), *e = malloc((size_t)(i->n_edges * 2) * sizeof *e);
+    int32_t from[16], to[16], target, len;
+    kr_batch b = {.S = 1, .L = i->L, .x = x, .targets = &target, .len = &len, .edge_from = from, .edge_to = to, .e = e};
+    for (int step = 0; step < 20; step++) {
+        int degree[8] = {0}, n_edges = 0;
+        assert_int_equal(kr_source_batch(s, KR_SPLIT_TRAIN, step, &b), KR_OK);
+        for (int j = 0; j < 16; j++) {
+            assert_true((from[j] < 0) == (to[j] < 0) && from[j] < len && to[j] < len);
+            if (from[j] >= 0) degree[from[j]]++, n_edges++;
+        }
+        assert_int_equal(n_edges, 2 * (len - (strcmp(kr_source_label(s, target), "-1") == 0)));
+        for (int l = 0; l < 8; l++) {
+            assert_true(fabs(x[l * W + 3] - log1p(degree[l])) < 1e-6);
+            assert_true(x[l * W + 4] == 0 && x[l * W] + x[l * W + 1] + x[l * W + 2] == (l < len));
+            if (l && l < len) assert_true(degree[l] >= degree[l - 1]); /* hubs last */
+            if (l < len && degree[l] == 2 && n_edges == 2 * len && len > 4) assert_true(fabs(x[l * W + 5] - .5) < 1e-6); /* in a ring half of the walks of two steps come back */
+        }
+    }
+    free(x), free(e);
+    kr_source_close(s);
+}
+
+static void graphs(void **state) {
+    kr_model *m;
+    answers all = {0};
+    const char *const files[] = {"new.zip"};
+    (void)state;
+    write_rings("rings.zip", 60, true, "");
+    write_rings("new.zip", 40, false, "");
+    graph_rows();
+#define GCN "'model': {'d_model': 16, 'n_layer': 2, 'layers': ['gatedgcn&mixer+mlp'], 'mixer': {'type': 'mamba1', 'd_state': 4}}"
+    train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2}, " LEARN "}");
+    if (last_metric < 0.9) fail_msg("%g of the rings and paths are told apart", last_metric);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, is_ring, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 40 && all.right > 36);
+    kr_model_free(m);
+    write_rings("bad.zip", 10, true, "1, 40\n");
+#define GRAPH(name) "{" GCN ", 'data': {'kind': 'graph', 'paths': '" name "'}}"
+    refuse(GRAPH("bad.zip"), "bad.zip: edge_labels.txt has");
+    write_bytes("cut.zip", "PK\3\4", 4);
+    refuse(GRAPH("cut.zip"), "cut.zip: no graphs of TU in it");
+    refuse(GRAPH("new.zip"), "its class is not known");
+    refuse("{'model': {'d_model': 8, 'n_layer': 1, 'mixer': {'type': 'mamba1'}, 'encoder': {'edges': 5}}, 'data': {'kind': 'graph', 'paths': 'rings.zip'}}", "reads 5 edges a row");
+}
+
+/* Nodes whose features tell nothing, but their neighbours' do: answers stand in the file's order. */
+static kr_status keep_cells(void *user, const kr_answer *a) {
+    answers *all = user;
+    assert_int_equal(a->kind, KR_ANSWER_CELLS);
+    assert_int_equal(a->n, 60);
+    for (int i = 0; i < 60; i++) all->right += strcmp(a->label[a->cells[i]], i % 2 ? "odd" : "even") == 0;
+    all->n++;
+    return KR_OK;
+}
+static void nodes(void **state) {
+    kr_model *m;
+    kr_str s = {0}, e = {0};
+    kr_rng r = {1, 2, 0};
+    answers all = {0};
+    const char *const files[] = {"g.nodes.tsv"};
+    (void)state;
+    kr_str_append(&s, "id\tclass\tpart\tfeatures\n"), kr_str_append(&e, "from\tto\n");
+    for (int i = 0; i < 60; i++) {
+        kr_str_appendf(&s, "n%d\t%s\t%s\t%d %d\n", i, i % 2 ? "odd" : "even", i < 30 ? "train" : i < 40 ? "val" : i < 50 ? "test" : "none", (int)kr_rng_below(&r, 4), 4 + i % 2);
+        for (int k = 0; k < 2; k++) kr_str_appendf(&e, "n%d\tn%d\n", i, (int)kr_rng_below(&r, 30) * 2 + i % 2);
+    }
+    write_bytes("g.nodes.tsv", s.text, s.n), write_bytes("g.edges.tsv", e.text, e.n);
+    kr_str_free(&s), kr_str_free(&e);
+    train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'g.nodes.tsv'}, 'train': {'out': 'm', 'overwrite': true, 'batch_size': 1, 'steps': 60, 'lr': 0.01, 'warmup_steps': 5,"
+          " 'eval_every': 0, 'eval_batches': 100, 'log_every': 1000}}");
+    assert_true(last_metric > 0.9);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, keep_cells, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 1 && all.right > 55);
+    kr_model_free(m);
+    write_bytes("g.edges.tsv", "from\tto\nn1\tnone\n", 16);
+    refuse(GRAPH("g.nodes.tsv"), "\"none\" is no node");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

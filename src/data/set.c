@@ -165,14 +165,21 @@ kr_status kr_set_load(const kr_source *s, kr_set *set, const kr_set_keys *k, kr_
 
 /* --- holding out -------------------------------------------------------------------------------- */
 
+/* How many examples before the end the k-th share of held-out ones stands, that to test if there is one. */
+static int64_t shift_of(const kr_set_keys *k, int64_t n) {
+    double fraction = !k->test_paths && k->test_fraction > 0 ? k->test_fraction : k->eval_fraction;
+    int64_t want = (int64_t)((double)n * fraction + 0.5);
+    return n ? k->fold * (want ? want : 1) % n : 0;
+}
+
 /* The share `fraction` of what is to train on goes to `part`: `from` of the n have gone already, each with
  * those that join it. */
-static int64_t hold_out(kr_set *set, const int64_t *train, int64_t n, int64_t from, double fraction, const kr_set_keys *k, kr_split part) {
+static int64_t hold_out(kr_set *set, const int64_t *train, int64_t n, int64_t from, int64_t shift, double fraction, const kr_set_keys *k, kr_split part) {
     int64_t want = (int64_t)((double)n * fraction + 0.5);
     if (fraction > 0 && want < 1) want = 1;
     if (want > n - from) want = n - from;
     for (int64_t i = 0; i < want; i++) {
-        int64_t at = n - 1 - from - i;
+        int64_t at = n - 1 - (from + i + shift) % n;
         if (k->hold_out == KR_HOLD_OUT_RANDOM) at = kr_permute((uint64_t)k->split_seed, n, at);
         int64_t e = train[at];
         do set->part[e++] = (unsigned char)part;
@@ -197,8 +204,8 @@ kr_status kr_set_split(kr_source *s, kr_set *set, const kr_set_keys *k) {
         int64_t n = 0, gone = 0, *train = set->index[KR_SPLIT_TRAIN];
         for (int64_t i = 0; i < set->n_in[KR_SPLIT_TRAIN]; i++)
             if (!set->joins[train[i]]) train[n++] = train[i];
-        if (!k->test_paths) gone = hold_out(set, train, n, gone, k->test_fraction, k, KR_SPLIT_TEST);
-        if (!k->eval_paths) hold_out(set, train, n, gone, k->eval_fraction, k, KR_SPLIT_EVAL);
+        if (!k->test_paths) gone = hold_out(set, train, n, gone, shift_of(k, n), k->test_fraction, k, KR_SPLIT_TEST);
+        if (!k->eval_paths) hold_out(set, train, n, gone, shift_of(k, n), k->eval_fraction, k, KR_SPLIT_EVAL);
         KR_TRY(fill_index(set));
     }
     kr_source_info *i = &s->info;

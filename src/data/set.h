@@ -16,7 +16,7 @@
 typedef struct kr_set_keys {
     const json_t *paths, *eval_paths, *test_paths;
     double eval_fraction, test_fraction;
-    int64_t split_seed;
+    int64_t split_seed, fold;
     int hold_out;
 } kr_set_keys;
 
@@ -30,6 +30,7 @@ enum { KR_HOLD_OUT_RANDOM, KR_HOLD_OUT_LAST };
     KR_SET_KEY(type, eval_fraction, KR_KEY_REAL, 0.1, 0, 0.9, NULL, "share of the examples to hold out, if there are no eval_paths"), \
     KR_SET_KEY(type, test_fraction, KR_KEY_REAL, 0, 0, 0.9, NULL, "share to hold out for the score at the end"),             \
     KR_SET_KEY(type, split_seed, KR_KEY_INT, 0, 0, 9e15, NULL, "of the draw of what is held out; the run's own seed does not matter"), \
+    KR_SET_KEY(type, fold, KR_KEY_INT, 0, 0, 1e6, NULL, "which share of this size is held out, from 0: for cross-validation"),    \
     KR_SET_KEY(type, hold_out, KR_KEY_CHOICE, 0, 0, 0, "random|last", "which examples: drawn, or the last ones as they stand")
 
 typedef struct kr_set {

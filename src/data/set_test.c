@@ -33,10 +33,27 @@ static void hold_out(int tiles) {
     kr_set_free(&set);
 }
 
+/* Ten folds of a tenth hold out every example once; what is to test and what is held out never meet. */
+static void folds(void **state) {
+    int eval[20] = {0}, test[20] = {0};
+    (void)state;
+    for (int fold = 0; fold < 10; fold++) {
+        kr_source s = {.info = {.S = 4}};
+        kr_set set = {.each = 1};
+        kr_set_keys k = {.eval_fraction = fold % 2 ? 0.1 : 0.2, .test_fraction = 0.1, .fold = fold};
+        for (int i = 0; i < 20; i++) assert_non_null(kr_set_add(&set, 1, KR_SPLIT_TRAIN, i, -1, NULL));
+        assert_int_equal(kr_set_split(&s, &set, &k), KR_OK);
+        assert_true(s.info.n_test == 2 && s.info.n_eval == (fold % 2 ? 2 : 4));
+        for (int i = 0; i < 20; i++) eval[i] += set.part[i] == KR_SPLIT_EVAL, test[i] += set.part[i] == KR_SPLIT_TEST;
+        kr_set_free(&set);
+    }
+    for (int i = 0; i < 20; i++) assert_true(test[i] == 1 && eval[i] >= 1);
+}
+
 static void whole(void **state) { (void)state, hold_out(1); }
 static void in_tiles(void **state) { (void)state, hold_out(5); }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles), cmocka_unit_test(folds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

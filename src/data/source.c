@@ -22,6 +22,7 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_sequence,
     &kr_source_table,
     &kr_source_items,
+    &kr_source_graph,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -100,6 +101,12 @@ const char *kr_source_label(const kr_source *s, int64_t i) { return s->kind->lab
 
 void kr_source_restore(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y) {
     if (s->kind->restore) s->kind->restore(s, split, step, row, y);
+}
+
+int64_t kr_source_cells(const kr_source *s, kr_split split, int64_t step, int64_t row, const int32_t *said, int32_t *cells) {
+    if (s->kind->cells) return s->kind->cells(s, split, step, row, said, cells);
+    memcpy(cells, said, (size_t)s->info.n_targets * sizeof *cells);
+    return s->info.n_targets;
 }
 
 void kr_source_close(kr_source *s) {

@@ -45,6 +45,8 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     float *scale;              /* [S, y_width] what an error of each is to be multiplied by, 0: not scored; NULL if not wanted */
     float *weight;             /* [S, y_width] 1: count an error of it, 0: do not, it is not known; NULL if not wanted */
     int32_t *classes;          /* [S] what a row is, where that is no answer but may be told to the model; NULL if not wanted */
+    int32_t *edge_from, *edge_to; /* [S, n_edges] steps that edges join, of graphs; -1: no edge; NULL if not wanted */
+    float *e;                  /* [S, n_edges, edge_width] what is known of them; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
     int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
     int32_t *len;              /* [S] steps of a row that are no padding; NULL if not wanted */
@@ -66,6 +68,7 @@ typedef struct kr_source_info {
     int64_t S, L;
     int64_t vocab_size;        /* 0: not a token task */
     int64_t x_width, y_width;  /* numbers of a step, and of an answer; 0: ids go in, classes or ids come out */
+    int64_t n_edges, edge_width; /* of a row that is a graph, else 0 */
     int64_t n_targets;         /* classes or ids to tell in a row: L, or 1 for the whole of it; 0: numbers */
     int64_t n_held_targets;    /* and in a row that is held out, if that is another number: 1, behind its last step */
     bool causal;               /* answers are later steps of the row, so a model must not see these */
@@ -104,6 +107,8 @@ bool kr_source_resets(const kr_source *s, kr_split split, int64_t step, int64_t 
 const json_t *kr_source_learnt(const kr_source *s);
 /* Who a row is, "scans/7.png" or "train.csv:12"; false: it pads the batch, or has no name. */
 bool kr_source_name(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size);
+/* What a model said of the steps of a row, as cells of the file; returns how many these are. */
+int64_t kr_source_cells(const kr_source *s, kr_split split, int64_t step, int64_t row, const int32_t *said, int32_t *cells);
 /* The name of class i, or of number i of an answer; NULL: it has none. */
 const char *kr_source_label(const kr_source *s, int64_t i);
 /* A model's numbers for a row, in the units of the file. */

@@ -123,7 +123,8 @@ static kr_status add_row(items *q, const kr_table *t, int64_t row, int64_t user_
 }
 
 static kr_status column(const kr_table *t, const char *name, const char *key, const char *path, int64_t *at) {
-    if ((*at = kr_table_find(t, name)) < 0) KR_FAIL(KR_ERR_CONFIG, "%s: there is no column \"%s\" (data.%s)", path, name, key);
+    KR_TRY(kr_table_only(t, name, path, at));
+    if (*at < 0) KR_FAIL(KR_ERR_CONFIG, "%s: there is no column \"%s\" (data.%s)", path, name, key);
     return KR_OK;
 }
 

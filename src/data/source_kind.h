@@ -15,6 +15,7 @@ typedef struct kr_source_kind {
     bool (*who)(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size);  /* NULL: none have */
     const char *(*label)(const kr_source *s, int64_t i);                                                 /* NULL: none have */
     void (*restore)(const kr_source *s, kr_split split, int64_t step, int64_t row, float *y);            /* NULL: as they are */
+    int64_t (*cells)(const kr_source *s, kr_split split, int64_t step, int64_t row, const int32_t *said, int32_t *cells); /* NULL: a cell a target */
     void (*close)(kr_source *s); /* also after a failed open; frees s->own */
 } kr_source_kind;
 
@@ -29,7 +30,7 @@ struct kr_source {
 };
 
 extern const kr_source_kind kr_source_text, kr_source_image, kr_source_series, kr_source_audio, kr_source_sequence, kr_source_table,
-    kr_source_items;
+    kr_source_items, kr_source_graph;
 extern const kr_source_kind kr_source_copying, kr_source_selective_copying, kr_source_induction_heads, kr_source_mqar,
     kr_source_associative_recall, kr_source_adding, kr_source_parity;
 

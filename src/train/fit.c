@@ -17,6 +17,10 @@ static kr_status input_fits(const kr_model *m, const kr_graph *g, const kr_sourc
         KR_FAIL(KR_ERR_CONFIG, "model.encoder \"%s\" reads %lld numbers a row, but the data \"%s\" give %lld; leave its sizes out, and they are set to fit", c->encoder->name, in_model, i->kind, in);
     if (kr_graph_find(g, "positions") && !i->positions)
         KR_FAIL(KR_ERR_CONFIG, "model.encoder.positions wants data that say where their steps stand, and \"%s\" do not", i->kind);
+    long long edges = elements(g, "edge_from") / S, known = elements(g, "e") / S;
+    if (edges != i->n_edges || elements(g, "edge_to") / S != i->n_edges || known != i->n_edges * i->edge_width)
+        KR_FAIL(KR_ERR_CONFIG, "model.encoder \"%s\" reads %lld edges a row and %lld numbers of them, but the data \"%s\" have %lld and %lld; leave its sizes out, and they are set to fit",
+                c->encoder->name, edges, known, i->kind, (long long)i->n_edges, (long long)(i->n_edges * i->edge_width));
     if (i->vocab_size > c->vocab_size)
         KR_FAIL(KR_ERR_CONFIG, "model.vocab_size is %lld, but the data \"%s\" has %lld ids", (long long)c->vocab_size, i->kind, (long long)i->vocab_size);
     return KR_OK;

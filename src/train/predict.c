@@ -57,7 +57,8 @@ static kr_status take_memory(run *r) {
     if (!r->targets || !r->cells || !r->y || !r->scale || !r->values || !r->label) return KR_ERR_NOMEM;
     for (int64_t k = 0; k < r->n_labels; k++) r->label[k] = kr_source_label(r->source, k);
     r->b = (kr_batch){.S = 1, .L = i->L, .ids = kr_graph_data(r->g, "ids"), .x = kr_graph_data(r->g, "x"), .len = kr_graph_data(r->g, "len"), .positions = kr_graph_data(r->g, "positions"),
-                      .targets = r->targets, .y = r->y, .scale = r->scale};
+                      .targets = r->targets, .y = r->y, .scale = r->scale,
+                      .edge_from = kr_graph_data(r->g, "edge_from"), .edge_to = kr_graph_data(r->g, "edge_to"), .e = kr_graph_data(r->g, "e")};
     return KR_OK;
 }
 
@@ -86,7 +87,8 @@ static kr_status answer(run *r, int64_t step, kr_answer_fn *f, void *user) {
         a.kind = KR_ANSWER_NUMBERS, a.n = n_told; /* how probable a yes is */
     } else if (n_told > 1) {
         int64_t V = r->n / n_told;
-        for (int64_t c = 0; c < n_told; c++) r->cells[c] = (int32_t)largest(out + c * V, V);
+        for (int64_t c = 0; c < n_told; c++) r->targets[c] = (int32_t)largest(out + c * V, V);
+        n_told = kr_source_cells(r->source, KR_SPLIT_EVAL, step, 0, r->targets, r->cells);
         a.kind = KR_ANSWER_CELLS, a.cells = r->cells, a.n = n_told, a.values = NULL;
         a.H = i->H ? i->H : 1, a.W = n_told / a.H;
     } else if (n_told) {

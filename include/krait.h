@@ -55,6 +55,16 @@ KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_
  * "bfloat16", "float16", or rounded in blocks: "q8_0", "q6_k", "q4_k", "q4_0"), each file whole or
  * not at all.  KR_ERR_CONFIG: `to` is there already, or no GGUF says what the model is. */
 KR_API kr_status kr_model_convert(const char *from, const char *to, const char *dtype);
+/* Weights as q8_0, and inputs of a Mamba mixer's products in eight bits with fixed scales, by the recipe of Quamba
+ * (docs/quantization.md): the model of `from` reads the text to see how large they get.  `to` is a new folder. */
+typedef struct kr_w8a8_options {
+    const char *text;   /* to calibrate with: like what will be read */
+    int64_t n_bytes;    /* -1: up to the NUL */
+    int64_t max_tok;    /* of it, at most; 0: 16384 */
+    double percentile;  /* of the sizes of the scan's x: what is larger is cut off; 100: nothing is */
+    bool no_hadamard;   /* out_proj's input is not rotated */
+} kr_w8a8_options;
+KR_API kr_status kr_model_quantize_w8a8(const char *from, const char *to, const kr_w8a8_options *opt);
 /* Why llama.cpp would refuse the model as GGUF or answer otherwise; NULL: it answers the same. */
 KR_API const char *kr_model_gguf_obstacle(const kr_model *m);
 KR_API void kr_model_free(kr_model *m); /* after its sessions */

@@ -146,6 +146,12 @@ expect 0 'bits/byte' eval half text.txt
 expect 2 'want a model, a new folder and --format' quantize spoken rounded
 expect 3 'is there already' quantize spoken half --format q8_0
 expect 3 'dtype is "int3"' quantize spoken rounded --format int3
+expect 2 'w8a8 wants --calibrate' quantize spoken rounded --format w8a8
+expect 2 'is for --format w8a8' quantize spoken rounded --format q8_0 --calibrate spoken/config.json
+expect 3 'No such file' quantize spoken rounded --format w8a8 --calibrate nowhere.txt
+"$krait" quantize spoken rounded --format w8a8 --calibrate spoken/config.json || fail "quantize to w8a8"
+expect 0 'spoken/config.json' eval rounded spoken/config.json
+rm -r rounded
 [ ! -e rounded ] || fail "a refused format left a folder"
 for f in q8_0 q6_k q4_k q4_0 bf16 f16; do
     "$krait" quantize spoken rounded --format $f || fail "quantize to $f"

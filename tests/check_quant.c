@@ -113,8 +113,55 @@ static void falls_back(void **state) {
     assert_int_equal(kr_matrix_dtype(&p, KR_BF16), KR_F32);
 }
 
+/* Fixed scales: near the model itself, and near each other with and without the rotation. */
+static void fixed_scales(void **state) {
+    static const char *const bytes[] = {
+        "{'model_type': 'krait', 'd_model': 96, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba2', 'headdim': 32, 'd_state': 16}}",
+        "{'model_type': 'krait', 'd_model': 64, 'n_layer': 3, 'vocab_size': 256, 'layers': ['mixer', 'mlp', 'small'],"
+        " 'mixer': {'type': 'mamba1', 'd_state': 5, 'dt_rank': 32}, 'mixers': {'small': {'type': 'mamba1', 'd_state': 3, 'expand': 3}}}",
+        "{'model_type': 'krait', 'd_model': 64, 'n_layer': 1, 'vocab_size': 256, 'mixer': {'type': 's4d'}}"};
+    char text[1500];
+    (void)state;
+    for (int i = 0; i < 1500; i++) text[i] = (char)(i * 7);
+    for (int c = 0; c < 3; c++) {
+        char dir[] = "/tmp/krait-quant.XXXXXX", from[64], to[2][64], gguf[80];
+        float had[2][256];
+        assert_non_null(mkdtemp(dir));
+        snprintf(from, sizeof from, "%s/from", dir);
+        kr_model *m = model_of(bytes[c], 3), *q;
+        assert_int_equal(kr_model_save(m, from, KR_F32), KR_OK);
+        float loss = loss_of(m);
+        for (int k = 0; k < 2; k++) {
+            kr_w8a8_options o = {.text = text, .n_bytes = sizeof text, .percentile = 100, .no_hadamard = k};
+            snprintf(to[k], sizeof to[k], "%s/to%d", dir, k);
+            kr_status st = kr_model_quantize_w8a8(from, to[k], &o);
+            assert_int_equal(st, c == 2 ? KR_ERR_CONFIG : KR_OK);
+            if (c == 2) continue;
+            assert_int_equal(kr_model_quantize_w8a8(from, to[k], &o), KR_ERR_CONFIG); /* there already */
+            o.percentile = 0;
+            assert_int_equal(kr_model_quantize_w8a8(from, from, &o), KR_ERR_ARG);
+            q = load_ok(to[k], KR_AS_STORED, false);
+            for (kr_param *p = q->params->first; p; p = p->next) {
+                if (p->matrix) assert_int_equal(p->dtype, kr_matrix_dtype(p, KR_Q8_0));
+                if (strstr(p->name, "_scale") && !(*(float *)p->data > 0 && *(float *)p->data != 1)) fail_msg("%s: %g", p->name, *(float *)p->data);
+            }
+            if (!(fabsf(loss_of(q) - loss) < 0.02f * loss)) fail_msg("%d %d: %g, want %g", c, k, loss_of(q), loss);
+            snprintf(gguf, sizeof gguf, "%s/a.gguf", dir);
+            assert_non_null(kr_model_gguf_obstacle(q));
+            assert_int_not_equal(kr_model_convert(to[k], gguf, "q8_0"), KR_OK);
+            kr_model_release(q);
+            q = load_ok(to[k], KR_F32, false); /* weights that have been rounded, turned and not: what is left is that rounding */
+            last_logits(q, 1, had[k]);
+            kr_model_release(q);
+        }
+        if (c < 2) assert_true(distance(had[0], had[1], 256) < 0.02);
+        kr_model_release(m);
+        kr_dir_remove(dir);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(holds_what_is_stored), cmocka_unit_test(rounds_while_reading),
-                                       cmocka_unit_test(falls_back)};
+                                       cmocka_unit_test(falls_back), cmocka_unit_test(fixed_scales)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

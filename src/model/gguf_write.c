@@ -322,6 +322,7 @@ static const char *find_obstacle(const writer *w) {
     if (inner(w) != 2 * c->d_model) return "its inner width is not twice d_model";
     if (flag(w, "bias")) return "its products have biases";
     if (!flag(w, "conv_bias")) return "its convolution has no bias";
+    if (flag(w, "int8_inputs") || flag(w, "hadamard")) return "its products' inputs have fixed scales or are rotated";
     if (!w->two) return flag(w, "rms_norm_dt_bc") && real(w, "bc_dt_rms_eps") != c->norm_eps ? "dt, B and C are normalised with an epsilon of their own" : NULL;
     if (option(w, "ngroups") > 1 && !flag(w, "group_norm")) return "its norm takes all groups together";
     if (!flag(w, "rmsnorm") || flag(w, "norm_before_gate")) return "its gate is not followed by a norm";

@@ -13,7 +13,8 @@
  * B may be in blocks (tensor/quant.h; b_trans, not a_trans, k whole blocks).  Then each row of A
  * is rounded to eight bits in groups of 32 numbers, d = max / 127 each; a group's products are
  * summed as integers, exactly; times the scales of both sides they are added to [c] + [bias] in
- * rising k, by fused multiply-adds.  (gemm_blocks_vec.c) */
+ * rising k, by fused multiply-adds.  With a_scale d is that for all, and larger numbers are cut to 127 d.
+ * (gemm_blocks_vec.c) */
 #ifndef KR_OPS_GEMM_H
 #define KR_OPS_GEMM_H
 #include <stdbool.h>
@@ -32,6 +33,7 @@ typedef struct kr_gemm {
     kr_dtype b_type;          /* F32, BF16, F16 or blocks; ldb counts numbers */
     bool acc;                 /* add into c instead of setting it */
     bool plain;               /* B in blocks: do without a CPU's dot products of bytes, to check and measure that */
+    float a_scale;            /* B in blocks: A's scale; 0: each group has its own.  Else not looked at */
     const float *bias;        /* [n], added to every row; NULL: none */
 } kr_gemm;
 

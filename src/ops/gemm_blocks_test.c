@@ -60,8 +60,12 @@ static float defined(const job *j, int64_t r, int64_t q, bool fused) {
         float most = 0, d;
         int x[32], sum = 0, dot[2] = {0, 0};
         for (int i = 0; i < 32; i++) most = fabsf(a[i]) > most ? fabsf(a[i]) : most;
-        d = most / 127;
-        for (int i = 0; i < 32; i++) sum += x[i] = most > 0 ? (int)(fused ? nearbyint((double)a[i] * (127 / most)) : nearbyintf(a[i] * (127 / most))) : 0;
+        d = g->a_scale > 0 ? g->a_scale : most / 127;
+        float by = g->a_scale > 0 ? 1 / g->a_scale : most > 0 ? 127 / most : 0, cut = g->a_scale > 0 ? 127 * g->a_scale : most;
+        for (int i = 0; i < 32; i++) {
+            float held = fmaxf(fminf(a[i], cut), -cut);
+            sum += x[i] = (int)(fused ? nearbyint((double)held * by) : nearbyintf(held * by));
+        }
         const kr_q8_0 *q8 = (const kr_q8_0 *)row + k / 32;
         const kr_q4_0 *q4 = (const kr_q4_0 *)row + k / 32;
         const kr_q4_k *q4k = (const kr_q4_k *)row + k / 256;
@@ -115,6 +119,8 @@ static void is_the_definition(void **state) {
                     job j = make(types[t], sizes[s][0], sizes[s][1], k, flags);
                     check(&isas[i], &j, flags % 3);
                     j.g.plain = true;
+                    check(&isas[i], &j, flags % 3);
+                    j.g.a_scale = 0.017f, j.g.plain = flags % 2; /* cuts off what is above 2.16 */
                     check(&isas[i], &j, flags % 3);
                     drop(&j);
                 }
@@ -208,9 +214,10 @@ static void keeps_what_is_not_finite(void **state) {
     (void)state;
     for (int i = 0; i < N_ISA; i++)
         for (int t = 0; t < 4 && kr_cpu_has(isas[i].impl); t++)
-            for (int bad = 0; bad < 2; bad++) {
+            for (int bad = 0; bad < 4; bad++) {
                 job j = make(types[t], 4, 40, 512, 0);
-                j.a[1 * 512 + 70] = bad ? INFINITY : NAN;
+                j.g.a_scale = bad > 1 ? 0.01f : 0;
+                j.a[1 * 512 + 70] = bad % 2 ? INFINITY : NAN;
                 run(&isas[i], &j.g, 2);
                 for (int64_t r = 0; r < 4; r++)
                     for (int64_t q = 0; q < 40; q++) assert_true(isfinite(j.c[r * 40 + q]) == (r != 1));

@@ -62,8 +62,8 @@ enum { PANEL_W = KR_GEMM_QN * KR_GEMM_QK, PANEL_SCALE = KR_GEMM_QN * KR_GEMM_QK 
 
 /* --- A in eight bits ---------------------------------------------------------------------- */
 
-/* Infinity and NaN stay in d, and so in all sums. */
-static void round_group(const float *x, int32_t lifted, bool halves, int8_t *q, kr_gemm_group *to) {
+/* Infinity and NaN stay in d, and so in all sums.  fixed: the scale; 0: the group's own. */
+static void round_group(const float *x, float fixed, int32_t lifted, bool halves, int8_t *q, kr_gemm_group *to) {
     int32_t lane[KR_VL], most = 0, sum[2] = {0, 0};
     vi top = {0};
     for (int i = 0; i < 32; i += KR_VL) {
@@ -74,18 +74,20 @@ static void round_group(const float *x, int32_t lifted, bool halves, int8_t *q, 
     for (int i = 0; i < KR_VL; i++) most = lane[i] > most ? lane[i] : most;
     float max, by;
     memcpy(&max, &most, sizeof max);
-    by = max > 1e-30f ? 127 / max : 0;
+    by = fixed > 0 ? 1 / fixed : max > 1e-30f ? 127 / max : 0;
+    const vf most_of = v_set(fixed > 0 ? 127 * fixed : __builtin_inff());
     for (int half = 0; half < 2; half++) {
         vf total = {0};
         for (int i = 16 * half; i < 16 * half + 16; i += KR_VL) {
-            vf t = v_fma(v_load(x + i), v_set(by), v_set(12582912.f)); /* 1.5 * 2^23: the low bits are the nearest whole number */
+            vf v = v_max(v_min(v_load(x + i), most_of), -most_of);
+            vf t = v_fma(v, v_set(by), v_set(12582912.f)); /* 1.5 * 2^23: the low bits are the nearest whole number */
             vb b = __builtin_convertvector((vi)t, vb);
             memcpy(q + i, &b, sizeof b);
             total += t - 12582912.f;
         }
         sum[half] = max < __builtin_inff() ? (int32_t)v_sum(total) : 0;
     }
-    to->d = max < 1e-30f ? 0 : max / 127;
+    to->d = fixed > 0 && max < __builtin_inff() ? fixed : max < 1e-30f ? 0 : max / 127;
     to->sum = to->d * (float)(sum[0] + sum[1]);
     to->base[0] = -lifted * (halves ? sum[0] : sum[0] + sum[1]);
     to->base[1] = -lifted * sum[1];
@@ -98,7 +100,7 @@ static void round_row(void *arg, int64_t i, int who) {
     (void)who;
     for (int64_t k = 0; k < g->k; k += 32) {
         int8_t few[32], *q = b->how == WORDS ? few : b->x + i * g->k + k;
-        round_group(g->a + i * g->lda + k, lifted, g->b_type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
+        round_group(g->a + i * g->lda + k, g->a_scale, lifted, g->b_type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
         int16_t *words = (int16_t *)(void *)b->x + i * g->k + k;
         for (int n = 0; n < 32 && b->how == WORDS; n++) words[n] = few[n / 4 * 4 + n % 4 / 2 + 2 * (n % 2)];
     }

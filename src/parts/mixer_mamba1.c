@@ -11,7 +11,9 @@
  *   y      = scan(..) silu(z) + x (1 - sigmoid(z))
  *
  * Falcon-Mamba normalises dt, B and C by their root mean square (rms_norm_dt_bc); Jamba does so
- * with weights (dt_bc_weights). */
+ * with weights (dt_bc_weights).
+ *
+ * int8_inputs, hadamard: the recipe of Quamba (Chiang et al. 2024), see docs/quantization.md. */
 #include <math.h>
 
 #include "ops/binary/binary.h"
@@ -25,7 +27,7 @@ typedef struct mamba1 {
     int64_t d_state, d_conv, expand, d_inner, dt_rank;
     double dt_min, dt_max, dt_scale, dt_init_floor, bc_dt_rms_eps;
     int dt_init;
-    bool conv_bias, bias, rms_norm_dt_bc, dt_bc_weights, forget_gate;
+    bool conv_bias, bias, rms_norm_dt_bc, dt_bc_weights, forget_gate, int8_inputs, hadamard;
 } mamba1;
 
 static const kr_key keys[] = {
@@ -45,6 +47,8 @@ static const kr_key keys[] = {
     KR_KEY_BOOL(mamba1, dt_bc_weights, false, "... and with weights, as Jamba does"),
     KR_KEY_REAL(mamba1, bc_dt_rms_eps, 1e-6, 0, 1, "epsilon of that normalisation"),
     KR_KEY_BOOL(mamba1, forget_gate, false, "what the gate keeps from y it lets in of x, as Bi-Mamba+ does"),
+    KR_KEY_BOOL(mamba1, int8_inputs, false, "products and the scan's x have one scale each for eight bits, which krait quantize --format w8a8 finds"),
+    KR_KEY_BOOL(mamba1, hadamard, false, "out_proj reads its input rotated by Hadamard's matrix, as its weights were"),
     KR_KEY_END};
 
 /* y silu(z) + u (1 - sigmoid(z)) */
@@ -68,9 +72,11 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     double r = o->dt_scale / sqrt((double)R);
     kr_graph *g = b->g;
 
+    b->input_scales = o->int8_inputs;
     kr_node *xz = kr_linear(b, x, "in_proj", 2 * E, o->bias);
     kr_node *z = kr_columns(g, xz, E, E);
     kr_node *u = kr_conv1d(b, kr_columns(g, xz, 0, E), o->d_conv, o->conv_bias, 0);
+    if (o->int8_inputs) u = kr_round8(b, u);
     kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false);
     kr_node *dt = normalised(b, o, kr_columns(g, dbc, 0, R), "dt_norm");
     kr_node *B = normalised(b, o, kr_columns(g, dbc, R, N), "B_norm");
@@ -80,8 +86,9 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     kr_init w = o->dt_init ? (kr_init){KR_INIT_CONST, r, 0, 0, NULL} : (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL};
     kr_node *W = kr_weight(g, "weight", KR_MATRIX, 2, KR_DIMS(E, R), w);
     kr_node *dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, o->dt_init_floor, NULL});
+    kr_node *dt_scale = o->int8_inputs ? kr_input_scale(b, "input_scale") : NULL;
     kr_scope_pop(g);
-    dt = KR_APPLY(g, linear, NULL, dt, W);
+    dt = KR_APPLY(g, linear, NULL, dt, W, NULL, dt_scale);
 
     kr_node *A = kr_decay(b, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL});
     kr_node *D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
@@ -93,7 +100,10 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     if (y && h0) kr_state_set_next(g, h0, out[SCAN_H]);
     if (o->forget_gate) y = forget(b, y, u, z);
     else if (!gate) y = KR_APPLY(g, glu, &(glu_attr){.kind = KR_GLU_SILU}, y, z);
-    return kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
+    if (o->hadamard) y = KR_APPLY(g, hadamard, NULL, y);
+    y = kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
+    b->input_scales = false;
+    return y;
 }
 
 const kr_part kr_part_mixer_mamba1 = {.kind = "mixer", .name = "mamba1", .about = "selective state space (S6) with a short convolution and a gate",

@@ -4,7 +4,9 @@
  *   x, B, C            = silu(conv1d(xBC))
  *   y   = ssd(x, clamp(softplus(dt + dt_bias)), A, B, C, D)
  *   y   = rmsnorm(y * silu(z))               or rmsnorm(y) * silu(z); without rmsnorm y * silu(z)
- *   out = [silu(z0) * x0, y] W_out */
+ *   out = [silu(z0) * x0, y] W_out
+ *
+ * int8_inputs, hadamard: the recipe of Quamba (Chiang et al. 2024), see docs/quantization.md. */
 #include "ops/binary/binary.h"
 #include "ops/binary_row/binary_row.h"
 #include "ops/gated_rmsnorm/gated_rmsnorm.h"
@@ -18,7 +20,7 @@ typedef struct mamba2 {
     int64_t d_state, d_conv, expand, d_inner, headdim, d_ssm, ngroups, chunk_size;
     double A_init_min, A_init_max, dt_min, dt_max, dt_init_floor, dt_limit_min, dt_limit_max, norm_eps, conv_init;
     double z_scale, x_scale, B_scale, C_scale, dt_scale;
-    bool D_has_hdim, rmsnorm, norm_before_gate, group_norm, bias, conv_bias, learnable_init_states;
+    bool D_has_hdim, rmsnorm, norm_before_gate, group_norm, bias, conv_bias, learnable_init_states, int8_inputs, hadamard;
 } mamba2;
 
 static const kr_key keys[] = {
@@ -50,6 +52,8 @@ static const kr_key keys[] = {
     KR_KEY_BOOL(mamba2, bias, false, "in_proj and out_proj have a bias"),
     KR_KEY_BOOL(mamba2, conv_bias, true, "the convolution has a bias"),
     KR_KEY_BOOL(mamba2, learnable_init_states, false, "the state starts from learnt values, not from zero; not for several documents in a row"),
+    KR_KEY_BOOL(mamba2, int8_inputs, false, "products and the scan's x have one scale each for eight bits, which krait quantize --format w8a8 finds"),
+    KR_KEY_BOOL(mamba2, hadamard, false, "out_proj reads its input rotated by Hadamard's matrix, as its weights were"),
     KR_KEY_INT(mamba2, chunk_size, 0, 0, 1 << 16, "steps computed as one block; 0: what is fastest here; the result is the same"),
     KR_KEY_END};
 
@@ -114,11 +118,13 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
         return kr_graph_fail(g, KR_ERR_CONFIG, "mamba2: learnable_init_states starts a row, but ssd starts each further document packed into it "
                              "from zero; train on one document, or set learnable_init_states to false");
 
+    b->input_scales = o->int8_inputs;
     kr_node *p = kr_linear(b, u, "in_proj", 2 * Em + Es + W + H, o->bias);
     p = scaled(b, o, p, 2 * Em, Es, G * N, H);
     kr_node *z = kr_columns(g, p, 2 * Em, Es), *dt = kr_columns(g, p, 2 * Em + Es + W, H);
     kr_node *xbc = kr_conv1d(b, kr_columns(g, p, 2 * Em + Es, W), o->d_conv, o->conv_bias, o->conv_init);
-    kr_node *x = kr_split_last(b, kr_columns(g, xbc, 0, Es), H, P);
+    kr_node *x = kr_columns(g, xbc, 0, Es);
+    x = kr_split_last(b, o->int8_inputs ? kr_round8(b, x) : x, H, P);
     kr_node *B = kr_split_last(b, kr_columns(g, xbc, Es, G * N), G, N);
     kr_node *C = kr_split_last(b, kr_columns(g, xbc, Es + G * N, G * N), G, N);
 
@@ -149,7 +155,10 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
         y = gated(b, y, z);
     }
     if (Em) y = KR_APPLY(g, concat, NULL, gated(b, kr_columns(g, p, Em, Em), kr_columns(g, p, 0, Em)), y);
-    return kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
+    if (o->hadamard) y = KR_APPLY(g, hadamard, NULL, y);
+    y = kr_linear_out(b, y, "out_proj", b->d_model, o->bias);
+    b->input_scales = false;
+    return y;
 }
 
 const kr_part kr_part_mixer_mamba2 = {.kind = "mixer", .name = "mamba2", .about = "state-space duality (SSD): one decay per head, computed by products",

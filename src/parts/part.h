@@ -70,6 +70,7 @@ typedef struct kr_build {
     bool stateful;            /* states go in and out: decoding, or windows that carry */
     bool all_logits;          /* the head gives scores of every step, not only of the last */
     bool tied;                /* the head shares the token table */
+    bool input_scales;        /* products have a parameter that is the scale of their input's eight bits */
     const kr_part *mixer;     /* for an order */
     const void *mixer_opt;
     const kr_part *memory;    /* for a mixer; NULL: plain */
@@ -111,6 +112,9 @@ kr_status kr_part_read(const char *kind, const char *def, const json_t *object, 
 kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
 /* The same with weights shrunk by sqrt(n_residual), as the last product of a residual branch. */
 kr_node *kr_linear_out(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias);
+/* Of int8_inputs: the parameter NAME [1]; and x in eight bits with the scale x_scale. */
+kr_node *kr_input_scale(kr_build *b, const char *name);
+kr_node *kr_round8(kr_build *b, kr_node *x);
 kr_node *kr_act(kr_build *b, kr_node *x, int kind);
 kr_node *kr_scale(kr_build *b, kr_node *x, double factor); /* x itself if it is 1 */
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);

@@ -53,9 +53,16 @@ static kr_node *linear(kr_build *b, kr_node *x, const char *name, int64_t n_out,
     kr_scope_push(b->g, name);
     kr_node *W = kr_weight(b->g, "weight", KR_MATRIX, 2, KR_DIMS(n_out, n_in), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
     kr_node *c = bias ? kr_weight(b->g, "bias", KR_NO_DECAY, 1, &n_out, (kr_init){0}) : NULL;
+    kr_node *s = b->input_scales ? kr_input_scale(b, "input_scale") : NULL;
     kr_scope_pop(b->g);
-    return KR_APPLY(b->g, linear, NULL, x, W, c);
+    return KR_APPLY(b->g, linear, NULL, x, W, c, s);
 }
+
+kr_node *kr_input_scale(kr_build *b, const char *name) {
+    return kr_weight(b->g, name, KR_NO_DECAY, 1, KR_DIMS(1), (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
+}
+
+kr_node *kr_round8(kr_build *b, kr_node *x) { return KR_APPLY(b->g, round8, NULL, x, kr_input_scale(b, "x_scale")); }
 
 kr_node *kr_linear(kr_build *b, kr_node *x, const char *name, int64_t n_out, bool bias) {
     return linear(b, x, name, n_out, bias, 1);

@@ -4,7 +4,7 @@
 #include "ops/gemm.h"
 #include "ops/op.h"
 
-enum { LINEAR_X, LINEAR_W, LINEAR_B };
+enum { LINEAR_X, LINEAR_W, LINEAR_B, LINEAR_S };
 enum { LINEAR_Y };
 /* Rows are summed into db in at most 32 blocks of a size that depends on nothing else. */
 #define LINEAR_ROWS(rows) ((rows) > 32 * 64 ? ((rows) + 31) / 32 : 64)

@@ -10,7 +10,8 @@ void KR_VEC(linear_fwd)(const kr_call *c) {
     int64_t N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
     const kr_tensor *x = &c->in[LINEAR_X], *W = &c->in[LINEAR_W];
     kr_gemm g = {.m = c->rows, .n = N, .k = K, .a = x->data, .lda = x->pitch, .b = W->data, .ldb = K, .b_trans = true,
-                 .b_type = W->dtype, .c = c->out[LINEAR_Y].data, .ldc = N, .bias = c->in[LINEAR_B].data};
+                 .b_type = W->dtype, .c = c->out[LINEAR_Y].data, .ldc = N, .bias = c->in[LINEAR_B].data,
+                 .a_scale = c->in[LINEAR_S].data ? *(const float *)c->in[LINEAR_S].data : 0};
     product(&g, c);
 }
 

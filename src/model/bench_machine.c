@@ -81,7 +81,7 @@ kr_status kr_bench_read_roof(size_t bytes, const kr_bench_options *opt, double *
 
 kr_status kr_bench_gemm_roof(const kr_bench_options *opt, double *out) {
     kr_bench_call b;
-    kr_status st = kr_bench_call_open(&b, "linear", "*1024 N1024 K1024 -b", kr_cpu_best(), opt->n_threads);
+    kr_status st = kr_bench_call_open(&b, "linear", "*1024 N1024 K1024 -b -s", kr_cpu_best(), opt->n_threads);
     if (st == KR_OK) *out = b.op->flops(&b.call) / kr_bench_call_time(&b, false, opt).best_s;
     kr_bench_call_close(&b);
     return st;
@@ -112,7 +112,7 @@ static kr_status measure_device(kr_bench_machine *out, kr_device *d, const kr_be
     KR_TRY(kr_cuda()->alloc(d, (void **)&c.memory, 2 * c.bytes));
     out->stream_bytes = 2.0 * (double)c.bytes * COPIES / kr_time_work(copy, &c, o).best_s;
     kr_cuda()->free(d, c.memory);
-    kr_status st = kr_bench_call_open_on(&b, "linear", large ? "*8192 N8192 K8192 -b" : "*128 N128 K128 -b", d, real);
+    kr_status st = kr_bench_call_open_on(&b, "linear", large ? "*8192 N8192 K8192 -b -s" : "*128 N128 K128 -b -s", d, real);
     if (st == KR_OK) out->gemm_flops = b.op->flops(&b.call) / kr_bench_call_time(&b, false, o).best_s;
     kr_bench_call_close(&b);
     return st;

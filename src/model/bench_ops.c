@@ -12,10 +12,10 @@ typedef struct entry {
     const char *op, *sizes, *small;
 } entry;
 static const entry table[] = {
-    {"linear", "*8192 K256 N1288 -b", "*256 K256 N1288 -b"},
-    {"linear", "*8192 K512 N256 -b", "*256 K512 N256 -b"},
-    {"linear", "*8192 K512 N48 -b", "*256 K512 N48 -b"}, /* Mamba-1's x_proj */
-    {"linear", "*8192 K16 N512 -b", "*256 K16 N512 -b"}, /* and dt_proj */
+    {"linear", "*8192 K256 N1288 -b -s", "*256 K256 N1288 -b -s"},
+    {"linear", "*8192 K512 N256 -b -s", "*256 K512 N256 -b -s"},
+    {"linear", "*8192 K512 N48 -b -s", "*256 K512 N48 -b -s"}, /* Mamba-1's x_proj */
+    {"linear", "*8192 K16 N512 -b -s", "*256 K16 N512 -b -s"}, /* and dt_proj */
     {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
     {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h"},
     {"lti_scan", "S8 L1024 D256 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him",
@@ -35,10 +35,10 @@ enum { N_TABLE = sizeof table / sizeof *table };
 
 /* On a device: 8 rows of 2048 tokens of mamba2-130m and mamba1-130m, and heads as in mamba2-2.7b. */
 static const struct { const char *op, *sizes; } device_table[] = {
-    {"linear", "*16384 K768 N3352 -b"},
-    {"linear", "*16384 K1536 N768 -b"},
-    {"linear", "*16384 K1536 N80 -b"},
-    {"linear", "*16384 K48 N1536 -b"},
+    {"linear", "*16384 K768 N3352 -b -s"},
+    {"linear", "*16384 K1536 N768 -b -s"},
+    {"linear", "*16384 K1536 N80 -b -s"},
+    {"linear", "*16384 K48 N1536 -b -s"},
     {"ssd", "S8 L2048 H24 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
     {"ssd", "S2 L4096 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
     {"ssd", "S16 L2048 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},

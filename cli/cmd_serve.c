@@ -40,6 +40,8 @@ static const char help[] =
     "                          repeats itself; takes the memory of the states once more (none)\n"
     "      --max-waiting N     requests that wait for a slot; further ones are told to try again, 429 (1024)\n"
     "      --cache-mb N        memory for what prompts begin with; 0: none (512)\n"
+    "      --cache FOLDER      also keeps that there, so that a server that starts again knows it; the folder has as\n"
+    "                          many MB (none)\n"
     "      --reuse-replies     the cache also holds what was written, so conversations go on at once; their bits\n"
     "                          then differ by rounding from a reading of all of it\n"
     "      --stall-ms N        how long reading a prompt may hold up what is being written (100)\n"
@@ -155,11 +157,11 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET };
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE };
     struct option options[N_NUMBERS + 32] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
         {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"chat-template", 1, NULL, TEMPLATE}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
-        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"help", 0, NULL, 'h'}, {0}};
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
     int n_options = 0, code;
@@ -184,6 +186,7 @@ static int read_options(setup *s, int argc, char **argv) {
         case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;
         case STATES: o->states_dir = optarg; break;
         case FORGET: o->states_forget = true; break;
+        case CACHE: o->engine.cache_dir = optarg; break;
         case LOG: o->log = log_line; break;
         default:
             if (c < NUMBERS) return misuse("serve", "wrong option");

@@ -19,6 +19,7 @@
 static const char tiny[] = "{'model_type': 'krait', 'd_model': 32, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba2', 'd_state': 16, 'headdim': 16}}";
 
 typedef struct child { pid_t pid; int port; } child;
+typedef struct setup { const char *dir, *cache, *form; int64_t budget; uint64_t seed; double drain_s; } setup;
 
 static kr_server *running;
 static void stop(int signal) {
@@ -27,26 +28,27 @@ static void stop(int signal) {
 }
 
 /* Exits with 0 if all memory was given back. */
-static void be_server(const char *dir, int64_t budget, int to) {
+static void be_server(const setup *how, int to) {
     int64_t live = kr_mem_get_stats().n_live;
-    kr_model *m = model_of(tiny, 3);
-    kr_server_options o = {.engine = {.n_slots = 4, .n_threads = 1, .cache_bytes = 1 << 20}, .states_dir = dir, .states_bytes = budget, .name = "tiny"};
+    kr_model *m = model_of(tiny, how->seed ? how->seed : 3);
+    kr_server_options o = {.engine = {.n_slots = 4, .n_threads = 1, .cache_bytes = 1 << 20, .cache_dir = how->cache, .keep_s = 0.05},
+                           .states_dir = how->dir, .states_bytes = how->budget, .name = "tiny"};
     kr_chat *chat;
-    if (kr_chat_open(&chat, NULL, "chatml") != KR_OK) exit(10);
+    if (kr_chat_open(&chat, NULL, how->form ? how->form : "chatml") != KR_OK) exit(10);
     o.chat = chat;
     if (kr_server_new(&running, m, &o) != KR_OK) fprintf(stderr, "%s\n", kr_error()), exit(9);
     int port = kr_server_port(running);
     signal(SIGTERM, stop);
     if (write(to, &port, sizeof port) != sizeof port) exit(8);
     close(to);
-    kr_status st = kr_server_run(running, 5);
+    kr_status st = kr_server_run(running, how->drain_s > 0 ? how->drain_s : 5);
     kr_server_free(running);
     kr_model_release(m);
     kr_chat_free(chat);
     exit(st != KR_OK ? 7 : kr_mem_get_stats().n_live != live ? 6 : 0);
 }
 
-static child start(const char *dir, int64_t budget) {
+static child start_as(setup how) {
     int ends[2];
     child c = {0};
     pid_t parent = getpid();
@@ -56,13 +58,15 @@ static child start(const char *dir, int64_t budget) {
         close(ends[0]);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
         if (getppid() != parent) _exit(0);
-        be_server(dir, budget, ends[1]);
+        be_server(&how, ends[1]);
     }
     close(ends[1]);
     if (read(ends[0], &c.port, sizeof c.port) != sizeof c.port) fail_msg("the server did not start");
     close(ends[0]);
     return c;
 }
+
+static child start(const char *dir, int64_t budget) { return start_as((setup){.dir = dir, .budget = budget}); }
 
 static int end(child c, int with) {
     int status;
@@ -288,8 +292,6 @@ static void test_killed(void **state) {
     assert_int_equal(kr_dir_remove(dir), KR_OK);
 }
 
-/* --- clients that leave ------------------------------------------------------------------------------------ */
-
 static int64_t metric(child c, const char *name) {
     kr_str text = {0};
     char line[100];
@@ -300,6 +302,56 @@ static int64_t metric(child c, const char *name) {
     kr_str_free(&text);
     return value;
 }
+
+/* --- a server that starts again ----------------------------------------------------------------------------- */
+
+/* Greedily, what follows a text of 300 bytes and `rest`; how many of them were known. */
+static int64_t go_on(child c, const char *rest, char to[512]) {
+    kr_str text = {0}, body = {0};
+    json_t *j = NULL;
+    kr_str_append(&body, "{\"prompt\": \"");
+    for (int i = 0; i < 30; i++) kr_str_appendf(&body, "number %02d,", i);
+    kr_str_appendf(&body, "%s\", " GREEDY "}", rest);
+    if (say(c, "POST", "/v1/completions", body.text, &text) != 200) fail_msg("%s", kr_str_text(&text));
+    assert_int_equal(kr_json_parse(&j, text.text, text.n, "answer"), KR_OK);
+    snprintf(to, 512, "%s", json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "text")));
+    int64_t known = json_integer_value(json_object_get(json_object_get(json_object_get(j, "usage"), "prompt_tokens_details"), "cached_tokens"));
+    json_decref(j);
+    kr_str_free(&text);
+    kr_str_free(&body);
+    return known;
+}
+
+static void test_warm(void **state) {
+    const char *dir = new_folder();
+    char first[512], again[512];
+    (void)state;
+    child c = start_as((setup){.cache = dir});
+    assert_int_equal(go_on(c, "", first), 0);
+    end_well(c);
+    c = start_as((setup){.cache = dir});
+    assert_int_equal(go_on(c, "", again), 300);
+    assert_string_equal(first, again);
+    assert_int_equal(go_on(c, " and more of it", first), 256);
+    for (int i = 0; metric(c, "krait_cache_kept_entries") != metric(c, "krait_cache_entries") && i < 500; i++) nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* the tree comes last */
+    end(c, SIGKILL);
+    c = start_as((setup){.cache = dir});
+    assert_int_equal(go_on(c, " and more of it", again), 315);
+    assert_string_equal(first, again);
+    end_well(c);
+    c = start_as((setup){.cache = dir, .seed = 4}); /* another model */
+    assert_int_equal(go_on(c, "", again), 0);
+    assert_int_equal(metric(c, "krait_cache_kept_refused_total"), 0);
+    end_well(c);
+    c = start_as((setup){.cache = dir});
+    assert_int_equal(go_on(c, " and more of it", again), 315);
+    assert_string_equal(first, again);
+    end_well(c);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+/* --- clients that leave ------------------------------------------------------------------------------------ */
 
 /* At once, while they wait, after some tokens; of a stream and of a whole answer. */
 static void test_left(void **state) {
@@ -347,6 +399,6 @@ int main(void) {
     st = KR_ERR_MISSING;
 #endif
     if (st == KR_ERR_MISSING) return printf("check_states: skipped: this build has no server, or no SQLite\n"), 77;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_left)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_warm), cmocka_unit_test(test_left)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

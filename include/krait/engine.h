@@ -38,10 +38,16 @@ typedef struct kr_engine_options {
                              0: none.  What is written stays the same, bit for bit.  On a CPU; takes once more the states of all slots */
     int n_threads;        /* default: all cores this process may use */
     const char *state_dtype; /* as of sessions */
+    const char *cache_dir;   /* a folder that the prefix cache outlives the engine in: read at the start, written when nothing
+                                runs and at the end; NULL: none.  One engine at a time has it */
+    double keep_s;           /* it is written after so long without work; default 2 */
+    void (*note)(void *user, const char *sentence); /* what of that folder was of no use, from any thread; may be NULL */
+    void *user;
 } kr_engine_options;
 
+/* KR_ERR_BUSY, KR_ERR_IO: of cache_dir. */
 KR_API kr_status kr_engine_new(kr_engine **out, const kr_model *m, const kr_engine_options *opt);
-/* Ends what runs (KR_FINISH_CANCEL), then all of it; free requests before or after. */
+/* Ends what runs (KR_FINISH_CANCEL), writes cache_dir, then ends all of it; free requests before or after. */
 KR_API void kr_engine_free(kr_engine *e);
 /* Refuses new requests; returns when those it has are done, or after so many seconds (false). */
 KR_API bool kr_engine_drain(kr_engine *e, double timeout_s);
@@ -115,6 +121,7 @@ typedef struct kr_engine_stats {
     int64_t n_requests, n_prompt, n_cached, n_written, n_steps, n_cancelled, n_failed; /* since the start */
     int64_t n_guessed, n_accepted; /* tokens of drafts; of these, written */
     int64_t cache_bytes, cache_entries, cache_hits, cache_misses, cache_evicted;
+    int64_t kept_entries, kept_bytes, kept_refused; /* in cache_dir; refused: damaged, or of another model */
     int64_t state_bytes;       /* of one sequence */
     double read_s, write_s, longest_stall_s;
 } kr_engine_stats;

@@ -48,7 +48,7 @@ typedef struct kr_server_options {
     double idle_s;               /* between requests of one connection; default 75 */
     double send_s;               /* of a client that reads nothing; default 30 */
     int n_workers;               /* threads for what may take a while: long texts, files; default 4 */
-    /* A line of JSON for each request, from the thread of kr_server_run. */
+    /* A line of JSON for each request, from the thread of kr_server_run; now and then one of engine.cache_dir ("note"), from any. */
     void (*log)(void *user, const char *line);
     void *user;
 } kr_server_options;

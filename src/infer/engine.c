@@ -109,15 +109,17 @@ static void drop_cancelled(kr_engine *e, bool all) {
     pthread_mutex_unlock(&e->shared->lock);
 }
 
-/* Waits for work; false: it is time to end. */
-static bool wait_for_work(kr_engine *e) {
+/* Waits for work, or for a picture of the cache to be wanted; false: it is time to end. */
+static bool wait_for_work(kr_engine *e, bool *wanted) {
     pthread_mutex_lock(&e->shared->lock);
     e->stats.cache_bytes = e->cache.bytes, e->stats.cache_entries = e->cache.n_entries;
     e->stats.cache_hits = e->cache.n_hits, e->stats.cache_misses = e->cache.n_misses, e->stats.cache_evicted = e->cache.n_evicted;
     e->stats.n_reading = e->n_reading, e->stats.n_writing = e->n_writing;
     bool idle = e->n_reading + e->n_writing == 0;
     if (idle && !e->queue) pthread_cond_broadcast(&e->shared->news); /* for drain */
-    while (idle && !e->queue && !e->closing) pthread_cond_wait(&e->shared->work, &e->shared->lock);
+    if (e->keeper.file) kr_keeper_tell(e, idle && !e->queue);
+    while (idle && !e->queue && !e->closing && !e->keeper.wanted) pthread_cond_wait(&e->shared->work, &e->shared->lock);
+    *wanted = e->keeper.wanted;
     bool on = !e->closing;
     pthread_mutex_unlock(&e->shared->lock);
     return on;
@@ -132,8 +134,10 @@ static void fail_all(kr_engine *e, kr_status st) {
 
 static void *run(void *arg) {
     kr_engine *e = arg;
-    while (wait_for_work(e)) {
+    bool wanted;
+    while (wait_for_work(e, &wanted)) {
         kr_status st = KR_OK;
+        if (wanted) kr_keeper_draw(e);
         drop_cancelled(e, false);
         admit(e);
         if (e->n_writing) st = kr_engine_write(e);
@@ -209,6 +213,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     if (o->read_tok == 0) o->read_tok = 512;
     if (o->stall_s == 0) o->stall_s = 0.1;
     if (o->cache_bytes == 0) o->cache_bytes = (int64_t)512 << 20;
+    if (!(o->keep_s > 0)) o->keep_s = 2;
     if (o->n_slots < 1 || o->n_slots > KR_MAX_SLOTS) KR_FAIL(KR_ERR_ARG, "n_slots is %lld, want 1 to %d", (long long)o->n_slots, KR_MAX_SLOTS);
     if (o->grain < 1 || o->grain > 4096 || (o->grain & (o->grain - 1))) KR_FAIL(KR_ERR_ARG, "the grain is %lld, want a power of two up to 4096", (long long)o->grain);
     if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
@@ -221,6 +226,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     KR_TRY(kr_layout_new(&e->layout, e->desk.home, V));
     KR_TRY(open_batches(e));
     KR_TRY(kr_prefix_open(&e->cache, o->grain, o->cache_bytes));
+    if (o->cache_dir && o->cache_bytes > 0) KR_TRY(kr_keeper_open(e));
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
     e->reading = kr_mem_array((size_t)o->n_slots, sizeof *e->reading);
     e->writing = kr_mem_array((size_t)o->n_slots, sizeof *e->writing);
@@ -235,7 +241,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     int why = pthread_create(&e->thread, NULL, run, e);
     if (why) KR_FAIL(KR_ERR_NOMEM, "no thread for the engine: %s", strerror(why));
     e->running = true;
-    return KR_OK;
+    return e->keeper.file ? kr_keeper_start(e) : KR_OK;
 }
 
 kr_status kr_engine_new(kr_engine **out, const kr_model *m, const kr_engine_options *opt) {
@@ -259,6 +265,7 @@ void kr_engine_free(kr_engine *e) {
         pthread_mutex_unlock(&e->shared->lock);
         pthread_join(e->thread, NULL);
     }
+    kr_keeper_close(e);
     for (int64_t i = 0; e->slot && i < e->opt.n_slots; i++) {
         kr_sampler_clear(&e->slot[i].sampler);
         kr_str_free(&e->slot[i].shown);
@@ -324,4 +331,7 @@ void kr_engine_get_stats(const kr_engine *e, kr_engine_stats *out) {
     *out = e->stats;
     out->n_waiting = e->n_waiting;
     pthread_mutex_unlock(&e->shared->lock);
+    if (!e->keeper.file) return;
+    kr_prefix_file_stats kept = kr_prefix_file_get_stats(e->keeper.file);
+    out->kept_entries = kept.n, out->kept_bytes = kept.bytes, out->kept_refused = kept.n_refused;
 }

@@ -5,6 +5,7 @@
  *     read.c      prompts: turns, the prefix cache, checkpoints
  *     write.c     a step for all that are being written; ends
  *     ahead.c     which tokens that step reads: those known, and guesses
+ *     keep.c      a second thread, that writes the prefix cache to its folder
  *
  * The lock guards the queue, events, flags and counts.  States, graphs, the cache and
  * sequences belong to the thread alone. */
@@ -15,7 +16,7 @@
 #include <time.h>
 
 #include "graph/graph.h"
-#include "infer/prefix.h"
+#include "infer/prefix_file.h"
 #include "infer/reader.h"
 #include "infer/stops.h"
 #include "krait/engine.h"
@@ -98,6 +99,19 @@ struct kr_sequence {
     kr_str shown;              /* of this step */
 };
 
+/* The thread that writes the cache to disk.  The engine's draws the picture, between two steps. */
+typedef struct kr_keeper {
+    kr_prefix_file *file;      /* NULL: the cache is nowhere but in memory */
+    pthread_t thread;
+    bool running;
+    /* under the lock */
+    pthread_cond_t wake;
+    bool ending, wanted, drawn;/* a picture */
+    kr_tree picture;
+    int64_t changes, saved;    /* of the cache, by now and when it was written */
+    double calm_since;         /* 0: there is work */
+} kr_keeper;
+
 enum { KR_N_BATCHES = 24, KR_MAX_SLOTS = 256, KR_MAX_TOP = 100 };
 struct kr_engine {
     const kr_model *model;
@@ -123,6 +137,7 @@ struct kr_engine {
     double piece_s;                     /* what the last piece took ... */
     int64_t piece;                      /* ... of so many tokens */
     double last_step;                   /* when the last step ended */
+    kr_keeper keeper;
     kr_status broken;
     char error[512];
     kr_logprob *top;
@@ -133,6 +148,12 @@ struct kr_engine {
     kr_engine_stats stats;
 };
 
+/* keep.c: opens the cache's folder and reads it; starts the thread; ends it and writes the cache. */
+kr_status kr_keeper_open(kr_engine *e);
+kr_status kr_keeper_start(kr_engine *e);
+void kr_keeper_close(kr_engine *e);
+void kr_keeper_tell(kr_engine *e, bool idle); /* how the cache is, once a turn; the lock is held */
+void kr_keeper_draw(kr_engine *e);            /* the picture that is wanted */
 /* read.c */
 kr_status kr_engine_begin(kr_engine *e, kr_sequence *q);
 kr_status kr_engine_read(kr_engine *e);

@@ -25,6 +25,9 @@ typedef struct kr_block kr_block;
 typedef struct kr_prefix {
     int64_t grain, budget, bytes, now;  /* now: requests so far */
     int64_t n_entries, n_hits, n_misses, n_evicted;
+    int64_t next_serial, n_changes;     /* a checkpoint has a number that no other ever had */
+    kr_snapshot *(*fetch)(void *user, int64_t serial, int64_t n_tok); /* of those not in memory (kr_prefix_restore); NULL: it is lost */
+    void *user;
     kr_block *root, **table, *entries;  /* entries: blocks with a checkpoint, in a list */
     size_t n_table, n_blocks;
 } kr_prefix;
@@ -45,4 +48,19 @@ kr_prefix_hit kr_prefix_find(kr_prefix *p, const int32_t *tok, int64_t n, bool t
 bool kr_prefix_wants(kr_prefix *p, const int32_t *tok, int64_t n, int64_t n_all, bool parting, size_t bytes);
 /* Takes the checkpoint over, one owner; KR_ERR_NOMEM leaves the cache as it is. */
 kr_status kr_prefix_add(kr_prefix *p, const int32_t *tok, int64_t n, int64_t n_all, bool parting, kr_snapshot *state);
+
+/* --- as a file has it ----------------------------------------------------------------------------- */
+
+/* A block; `parent` is the number of one before it, -1 is the root; serial 0: it has no checkpoint. */
+typedef struct kr_tree_block { int64_t parent, behind, used, n_used, serial; int32_t n, parting; } kr_tree_block;
+typedef struct kr_tree {
+    int64_t now, next_serial, n_changes, n, n_tok;
+    kr_tree_block *block;
+    int32_t *tok;        /* of all blocks, one behind the other */
+    kr_snapshot **state; /* [n], an owner of each; NULL: there is none, or it is not in memory */
+} kr_tree;
+kr_status kr_prefix_picture(kr_prefix *p, kr_tree *out);
+void kr_tree_free(kr_tree *x);
+/* Into an empty cache; each state will have so many bytes.  KR_ERR_FORMAT: this is no tree of tokens below V. */
+kr_status kr_prefix_restore(kr_prefix *p, const kr_tree *x, size_t state_bytes, int64_t V);
 #endif

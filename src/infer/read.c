@@ -121,10 +121,9 @@ static void keep_checkpoint(kr_engine *e, kr_sequence *q, const float *logits) {
     kr_request *r = q->req;
     bool parting = q->pos == q->parting;
     kr_snapshot *s;
-    size_t bytes = sizeof *s + e->layout->bytes + (size_t)e->layout->V * sizeof *logits + 256;
     if (r->opt.no_cache || (!q->exact && !e->opt.reuse_replies) || r->from || e->opt.cache_bytes <= 0) return;
     if (q->pos % e->cache.grain != 0 && q->pos != r->n_tok) return;
-    if (!kr_prefix_wants(&e->cache, r->tok, q->pos, r->n_tok, parting, bytes)) return;
+    if (!kr_prefix_wants(&e->cache, r->tok, q->pos, r->n_tok, parting, kr_snapshot_size(e->layout, true, false))) return;
     if (kr_snapshot_new(&s, e->layout, true, false) != KR_OK) return;
     s->n_tok = q->pos;
     memcpy(s->logits, logits, (size_t)e->layout->V * sizeof *logits);

@@ -55,10 +55,15 @@ bool kr_layout_same(const kr_layout *a, const kr_layout *b) {
 
 static size_t padded(size_t n) { return (n + 63) & ~(size_t)63; }
 
+static size_t scores_bytes(const kr_layout *l, bool logits) { return logits ? padded((size_t)l->V * sizeof(float)) : 0; }
+
+size_t kr_snapshot_size(const kr_layout *l, bool logits, bool memory) {
+    return padded(sizeof(kr_snapshot)) + padded(l->bytes) + scores_bytes(l, logits) + (memory ? kr_sampler_memory_bytes(l->V) : 0);
+}
+
 /* One block for all of it. */
 kr_status kr_snapshot_new(kr_snapshot **out, kr_layout *l, bool logits, bool memory) {
-    size_t head = padded(sizeof(kr_snapshot)), scores = logits ? padded((size_t)l->V * sizeof(float)) : 0, states = padded(l->bytes);
-    size_t bytes = head + states + scores + (memory ? kr_sampler_memory_bytes(l->V) : 0);
+    size_t head = padded(sizeof(kr_snapshot)), scores = scores_bytes(l, logits), states = padded(l->bytes), bytes = kr_snapshot_size(l, logits, memory);
     kr_snapshot *s = kr_mem_new(bytes);
     if (!s) return KR_ERR_NOMEM;
     s->n_owners = 1;

@@ -33,7 +33,8 @@ struct kr_snapshot {
     int32_t place;            /* in it; not saved */
     size_t bytes;
 };
-/* With room for what it is to keep. */
+/* With room for what it is to keep; so many bytes. */
+size_t kr_snapshot_size(const kr_layout *l, bool logits, bool memory);
 kr_status kr_snapshot_new(kr_snapshot **out, kr_layout *l, bool logits, bool memory);
 /* state.c: from a file, logits and memory with it. */
 kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path);

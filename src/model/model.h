@@ -85,4 +85,7 @@ kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype);
 
 /* Does a text model read bytes?  (256 ids and no tokenizer file) */
 bool kr_model_is_bytes(const kr_model *m);
+/* A model by its config and a sample of its weights: 32 digits. */
+enum { KR_MODEL_SIGN = 32 };
+void kr_model_sign(char to[KR_MODEL_SIGN + 1], const kr_model *m);
 #endif

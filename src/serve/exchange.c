@@ -1,6 +1,7 @@
 /* exchange.c - what handlers say: errors in OpenAI's shape, JSON text. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "serve/http.h"
 #include "text/unicode.h"
@@ -17,6 +18,16 @@ void kr_exchange_set(kr_exchange *x, const char *name, const char *fmt, ...) {
     va_end(ap);
     for (char *p = x->header[i].value; *p; p++) /* no line of ours ends early */
         if ((unsigned char)*p < 32 || *p == 127) *p = ' ';
+}
+
+const char *kr_log_time(char to[40]) {
+    struct timespec t;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &tm);
+    size_t n = strftime(to, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(to + n, 40 - n, ".%03ldZ", t.tv_nsec / 1000000);
+    return to;
 }
 
 void kr_str_append_json_text(kr_str *to, const char *bytes, size_t n) {

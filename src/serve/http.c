@@ -242,13 +242,8 @@ static void free_exchange(kr_exchange *x) {
 static void write_log(kr_exchange *x, bool aborted) {
     kr_http *h = x->http;
     kr_str s = {0};
-    struct timespec t;
-    struct tm tm;
     char when[40];
-    clock_gettime(CLOCK_REALTIME, &t);
-    gmtime_r(&t.tv_sec, &tm);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
-    kr_str_appendf(&s, "{\"time\":\"%s.%03ldZ\",\"id\":\"%s\",\"from\":\"%s\",\"method\":", when, t.tv_nsec / 1000000, x->id, x->in->from);
+    kr_str_appendf(&s, "{\"time\":\"%s\",\"id\":\"%s\",\"from\":\"%s\",\"method\":", kr_log_time(when), x->id, x->in->from);
     kr_str_append_json_text(&s, x->method, strlen(x->method));
     kr_str_append(&s, ",\"path\":");
     kr_str_append_json_text(&s, x->path ? x->path : "", x->path ? strlen(x->path) : 0);

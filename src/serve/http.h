@@ -100,6 +100,8 @@ void kr_refuse_status(kr_exchange *x, kr_status st, const char *param);
 void kr_error_object(kr_str *to, int status, const char *param, const char *code, const char *message);
 /* n bytes as a JSON string; what is no UTF-8 becomes U+FFFD. */
 void kr_str_append_json_text(kr_str *to, const char *bytes, size_t n);
+/* Now, as lines of the log have it; returns `to`. */
+const char *kr_log_time(char to[40]);
 /* A json_t as text. */
 void kr_str_append_json_value(kr_str *to, const json_t *j);
 

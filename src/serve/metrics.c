@@ -73,6 +73,9 @@ void kr_metrics_write(const kr_metrics *m, const kr_engine_stats *e, int64_t n_c
     COUNTER("cache_hits_total", e->cache_hits, "Prompts that began from a checkpoint.");
     COUNTER("cache_misses_total", e->cache_misses, "Prompts that did not.");
     COUNTER("cache_evicted_total", e->cache_evicted, "Checkpoints dropped for room.");
+    GAUGE("cache_kept_entries", e->kept_entries, "Checkpoints in the folder of the prefix cache.");
+    GAUGE("cache_kept_bytes", e->kept_bytes, "Bytes of these.");
+    COUNTER("cache_kept_refused_total", e->kept_refused, "Files of that folder that were damaged or of another model.");
     GAUGE("longest_stall_seconds", e->longest_stall_s, "The longest that prompts held up what was being written.");
     GAUGE("uptime_seconds", uptime_s, "Since the start.");
     histogram(out, "time_to_first_token_seconds", "From the request to its first token.", &m->first);

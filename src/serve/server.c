@@ -20,6 +20,16 @@ static void log_line(void *user, const char *line) {
     o->log(o->user, line);
 }
 
+static void log_note(void *user, const char *sentence) {
+    kr_str line = {0};
+    char when[40];
+    kr_str_appendf(&line, "{\"time\":\"%s\",\"note\":", kr_log_time(when));
+    kr_str_append_json_text(&line, sentence, strlen(sentence));
+    kr_str_append(&line, "}\n");
+    if (kr_str_status(&line) == KR_OK) log_line(user, kr_str_text(&line));
+    kr_str_free(&line);
+}
+
 static void fill_defaults(kr_server_options *o) {
     if (!o->host) o->host = "127.0.0.1";
     if (!o->max_tok) o->max_tok = 4096;
@@ -40,7 +50,7 @@ static void fill_defaults(kr_server_options *o) {
 static kr_status open_states(kr_server *s) {
     const kr_server_options *o = &s->opt;
     kr_states_options so = {.budget = o->states_bytes, .forget_oldest = o->states_forget, .max_names = o->states_max};
-    kr_states_model(so.model, s->model);
+    kr_model_sign(so.model, s->model);
     memcpy(s->states_model, so.model, sizeof so.model);
     return o->states_dir ? kr_states_open(&s->states, o->states_dir, &so) : KR_OK;
 }
@@ -59,7 +69,9 @@ static kr_status open_server(kr_server *s) {
                          .log = o->log ? log_line : NULL};
     KR_TRY(open_states(s));
     KR_TRY(kr_http_new(&s->http, &h));
-    return kr_engine_new(&s->engine, s->model, &o->engine);
+    kr_engine_options e = o->engine;
+    if (o->log) e.note = log_note, e.user = s;
+    return kr_engine_new(&s->engine, s->model, &e);
 }
 
 kr_status kr_server_new(kr_server **out, const kr_model *m, const kr_server_options *opt) {

@@ -18,7 +18,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "model/model.h"
+#include "base/sum.h"
 #include "serve/states_index.h"
 
 enum { PATH_ROOM = 4096, N_MEMORY = 256, VERSION = 1 };
@@ -52,27 +52,11 @@ static double now(void) {
 
 /* --- sums and names --------------------------------------------------------------------------- */
 
-/* Against damage, not against malice: four lanes of 64 bits. */
-static uint64_t sum_of(const void *bytes, size_t n) {
-    uint64_t lane[4] = {0x9E3779B97F4A7C15u, 0xD6E8FEB86659FD93u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u}, word[4];
-    const unsigned char *p = bytes;
-    size_t left = n;
-    for (; left >= 32; p += 32, left -= 32) {
-        memcpy(word, p, 32);
-        for (int i = 0; i < 4; i++) lane[i] = (lane[i] ^ word[i]) * 0xD6E8FEB86659FD93u, lane[i] ^= lane[i] >> 29;
-    }
-    memset(word, 0, sizeof word);
-    if (left) memcpy(word, p, left);
-    uint64_t h = n;
-    for (int i = 0; i < 4; i++) h = (h ^ lane[i] ^ word[i] * 0x9E3779B97F4A7C15u) * 0xC2B2AE3D27D4EB4Fu, h ^= h >> 31;
-    return h;
-}
-
 static kr_status sum_file(const char *path, uint64_t *sum, int64_t *bytes) {
     const void *data;
     size_t n;
     KR_TRY(kr_file_map(&data, &n, path));
-    *sum = sum_of(data, n);
+    *sum = kr_sum(data, n);
     *bytes = (int64_t)n;
     kr_file_unmap(data, n);
     return KR_OK;
@@ -83,25 +67,6 @@ kr_status kr_states_check_name(const char *name) {
     if (n == 0 || n > KR_STATE_NAME || dots == n || strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != n)
         KR_FAIL(KR_ERR_ARG, "a state's name wants 1 to %d of A-Z a-z 0-9 . _ -, and not dots alone", KR_STATE_NAME);
     return KR_OK;
-}
-
-static uint64_t mix(uint64_t h, const void *bytes, size_t n) {
-    uint64_t more = sum_of(bytes, n);
-    return sum_of((uint64_t[]){h, more}, 16);
-}
-
-void kr_states_model(char to[KR_STATE_MODEL + 1], const kr_model *m) {
-    enum { SAMPLES = 64 };
-    uint64_t h = (uint64_t)m->config.vocab_size, g = (uint64_t)m->params->n_elements;
-    for (const kr_param *p = m->params->first; p; p = p->next) {
-        h = mix(mix(h, p->name, strlen(p->name)), p->dim, sizeof *p->dim * (size_t)p->n_dims);
-        kr_tensor t = {.dtype = p->dtype, .n_dims = p->n_dims};
-        memcpy(t.dim, p->dim, sizeof t.dim);
-        size_t bytes = kr_dtype_row_bytes(p->dtype, kr_count(&t)), step = bytes / SAMPLES;
-        for (size_t i = 0; p->data && i < SAMPLES && step >= 4; i++) g = mix(g, (const char *)p->data + i * step, 4);
-        if (p->data && step < 4) g = mix(g, p->data, bytes);
-    }
-    snprintf(to, KR_STATE_MODEL + 1, "%016llx%016llx", (unsigned long long)h, (unsigned long long)g);
 }
 
 static void path_of(const kr_states *s, int64_t file, char path[PATH_ROOM + 64]) {

@@ -15,17 +15,18 @@
 #include <stdint.h>
 
 #include "krait/infer.h"
+#include "model/model.h"
 
 typedef struct kr_states kr_states;
 
-enum { KR_STATE_NAME = 128, KR_STATE_MODEL = 32 };
+enum { KR_STATE_NAME = 128, KR_STATE_MODEL = KR_MODEL_SIGN };
 
 typedef struct kr_states_options {
     int64_t budget;      /* bytes of all files together; 0: 8 GB */
     int64_t max_names;   /* 0: 100000 */
     bool forget_oldest;  /* where these do not suffice, those used longest ago go; else the new one is refused */
     int64_t memory;      /* bytes of those kept in memory too; 0: 256 MB; negative: none */
-    char model[KR_STATE_MODEL + 1]; /* of those made here: kr_states_model */
+    char model[KR_STATE_MODEL + 1]; /* of those made here: kr_model_sign */
 } kr_states_options;
 
 typedef struct kr_state_info {
@@ -44,8 +45,6 @@ void kr_states_close(kr_states *s);
 
 /* [A-Za-z0-9._-]{1,128}, and not all dots.  KR_ERR_ARG. */
 kr_status kr_states_check_name(const char *name);
-/* A model by its config and a sample of its weights. */
-void kr_states_model(char to[KR_STATE_MODEL + 1], const kr_model *m);
 
 /* Keeps a snapshot under a name, in place of what had it.  When this returns KR_OK it is on the
  * disk.  KR_ERR_CONFIG: the budget, or the number of names, does not suffice; KR_ERR_IO: the disk does not. */

@@ -13,7 +13,6 @@ kr_status kr_states_check_name(const char *name) {
     (void)name;
     NONE;
 }
-void kr_states_model(char to[KR_STATE_MODEL + 1], const kr_model *m) { (void)m, *to = 0; }
 kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state, bool open) {
     (void)s, (void)name, (void)parent, (void)state, (void)open;
     NONE;

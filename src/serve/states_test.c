@@ -49,7 +49,7 @@ static bool same_state(const kr_snapshot *a, const kr_snapshot *b) {
 
 static kr_states *open_with(const char *dir, kr_states_options o) {
     kr_states *s;
-    kr_states_model(o.model, the.m);
+    kr_model_sign(o.model, the.m);
     if (kr_states_open(&s, dir, &o) != KR_OK) fail_msg("%s", kr_error());
     return s;
 }
@@ -493,7 +493,7 @@ static kr_status all_of_it(void *unused) {
     kr_snapshot *x = NULL;
     kr_state_info *all = NULL;
     int64_t n;
-    kr_states_model(o.model, the.m);
+    kr_model_sign(o.model, the.m);
     KR_TRY(kr_states_open(&s, memory_dir, &o));
     kr_status st = kr_session_snapshot(&x, the.s);
     if (st == KR_OK) st = kr_states_put(s, "a", NULL, x, false);

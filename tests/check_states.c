@@ -225,6 +225,67 @@ static void test_routes(void **state) {
     assert_int_equal(kr_dir_remove(dir), KR_OK);
 }
 
+/* The last tokens that a state has read or written, as its file has them. */
+static void tokens_of(child c, const char *name, kr_str *to) {
+    char path[100];
+    uint64_t n;
+    json_t *head = NULL;
+    kr_str file = {0};
+    snprintf(path, sizeof path, "/v1/states/%s?raw=1", name);
+    assert_int_equal(say(c, "GET", path, "", &file), 200);
+    memcpy(&n, file.text, 8);
+    assert_int_equal(kr_json_parse(&head, file.text + 8, n, "state"), KR_OK);
+    const json_t *at = json_object_get(json_object_get(head, "sampler.recent"), "data_offsets");
+    size_t from = (size_t)json_integer_value(json_array_get(at, 0)), end = (size_t)json_integer_value(json_array_get(at, 1));
+    assert_true(end > from && 8 + n + end <= file.n);
+    kr_str_cut(to, 0);
+    kr_str_append_n(to, file.text + 8 + n + from, end - from);
+    json_decref(head);
+    kr_str_free(&file);
+}
+
+/* In these forms a turn ends with a text, which the state has read by then. */
+static void test_text_stops(void **state) {
+    static const struct { const char *form, *writes; } cases[] = {
+        {"zephyr", "A</s>"}, {"tulu", "A</s>"}, {"chatml", "A<|im_end|>"}, {"plain", " A\\n\\nUser:"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *dir = new_folder();
+        char body[600], one[512], whole[512];
+        kr_str a = {0}, b = {0}, file = {0};
+        child c = start_as((setup){.dir = dir, .form = cases[i].form});
+        snprintf(body, sizeof body, "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"save_state\": \"talk\", \"seed\": 1, \"grammar\": \"root ::= \\\"%s\\\"\"}", cases[i].writes);
+        expect(c, 200, "POST", "/v1/chat/completions", body, "\"finish_reason\":\"stop\"");
+        expect(c, 200, "GET", "/v1/states/talk", "", "\"open\":true");
+        static const char *const more[] = {"{\"role\": \"user\", \"content\": \"And </s> User: so?\"}", "{\"role\": \"user\", \"content\": \"B\"}, {\"role\": \"assistant\", \"content\": \"C\"}, {\"role\": \"user\", \"content\": \"D\"}"};
+        for (int k = 0; k < 2; k++) {
+            snprintf(body, sizeof body, "{\"state\": \"talk\", \"messages\": [%s]}", more[k]);
+            expect(c, 200, "PUT", "/v1/states/one", body, NULL);
+            snprintf(body, sizeof body, "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"A\"}, %s]}", more[k]);
+            expect(c, 200, "PUT", "/v1/states/whole", body, NULL);
+            tokens_of(c, "one", &a);
+            tokens_of(c, "whole", &b);
+            if (a.n != b.n || memcmp(a.text, b.text, a.n) != 0) fail_msg("%s: a state goes on with other tokens than the whole conversation has", cases[i].form);
+            text_of(c, "{\"state\": \"one\", " GREEDY "}", one);
+            text_of(c, "{\"state\": \"whole\", " GREEDY "}", whole);
+            assert_memory_equal(one, whole, 10);
+        }
+        /* the file knows it too, and that the turn is open */
+        assert_int_equal(say(c, "GET", "/v1/states/talk?raw=1", "", &file), 200);
+        assert_int_equal(ask(c, "PUT", "/v1/states/up", "application/octet-stream", file.text, file.n, &a), 200);
+        expect(c, 200, "GET", "/v1/states/up", "", "\"open\":true");
+        snprintf(body, sizeof body, "{\"state\": \"up\", \"messages\": [%s]}", more[1]);
+        expect(c, 200, "PUT", "/v1/states/one", body, NULL);
+        tokens_of(c, "one", &a);
+        assert_memory_equal(a.text, b.text, a.n);
+        kr_str_free(&a);
+        kr_str_free(&b);
+        kr_str_free(&file);
+        end_well(c);
+        assert_int_equal(kr_dir_remove(dir), KR_OK);
+    }
+}
+
 static void test_none_kept(void **state) {
     (void)state;
     child c = start(NULL, 0);
@@ -399,6 +460,6 @@ int main(void) {
     st = KR_ERR_MISSING;
 #endif
     if (st == KR_ERR_MISSING) return printf("check_states: skipped: this build has no server, or no SQLite\n"), 77;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_warm), cmocka_unit_test(test_left)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_text_stops), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_warm), cmocka_unit_test(test_left)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,7 @@ typedef struct kr_request_options {
     bool logprobs;               /* with each token its log-probability */
     int64_t n_top;               /* ... and those of so many likeliest; at most 100 */
     bool keep_state;             /* for kr_request_state */
+    bool in_turn;                /* the state kept stands within a turn of a conversation: see kr_snapshot_in_turn */
     bool only_read;              /* ends (KR_FINISH_LENGTH) when the prompt is read: for its state, or to have it in the cache */
     int64_t n_draft;             /* tokens guessed at once at most; 0: as the engine says; negative: none */
     bool no_cache;               /* neither takes from the prefix cache nor adds to it */

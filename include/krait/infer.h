@@ -63,6 +63,11 @@ KR_API kr_snapshot *kr_snapshot_share(kr_snapshot *s); /* one more owner; return
 KR_API void kr_snapshot_free(kr_snapshot *s);          /* one less */
 KR_API int64_t kr_snapshot_n_tok(const kr_snapshot *s);
 KR_API int64_t kr_snapshot_bytes(const kr_snapshot *s);
+/* Two things that go with a state into its file.  The stop string that ended the writing, which the state has read; NULL: none
+ * did.  *beyond (may be NULL): what came with its last token. */
+KR_API const char *kr_snapshot_stop(const kr_snapshot *s, const char **beyond);
+/* Whether it stands within a turn of a conversation (kr_request_options.in_turn). */
+KR_API bool kr_snapshot_in_turn(const kr_snapshot *s);
 /* The file is that of kr_session_save; reading wants a session of the model. */
 KR_API kr_status kr_snapshot_save(const kr_snapshot *s, const char *path);
 KR_API kr_status kr_snapshot_load(kr_snapshot **out, const kr_session *like, const char *path);

@@ -87,8 +87,23 @@ void kr_snapshot_free(kr_snapshot *s) {
     kr_layout_free(s->layout);
     kr_grammar_leave(s->grammar);
     kr_grammar_free(s->grammar);
+    kr_mem_free(s->stop);
+    kr_mem_free(s->beyond);
     kr_mem_free(s);
 }
+
+kr_status kr_snapshot_set_stop(kr_snapshot *s, const char *stop, const char *beyond) {
+    s->stop = kr_mem_strdup(stop);
+    s->beyond = kr_mem_strdup(beyond);
+    return s->stop && s->beyond ? KR_OK : KR_ERR_NOMEM;
+}
+
+const char *kr_snapshot_stop(const kr_snapshot *s, const char **beyond) {
+    if (beyond) *beyond = s->stop ? s->beyond : NULL;
+    return s->stop;
+}
+
+bool kr_snapshot_in_turn(const kr_snapshot *s) { return s->in_turn; }
 
 int64_t kr_snapshot_n_tok(const kr_snapshot *s) { return s->n_tok; }
 int64_t kr_snapshot_bytes(const kr_snapshot *s) { return (int64_t)s->bytes; }

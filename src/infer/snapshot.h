@@ -31,11 +31,15 @@ struct kr_snapshot {
     uint64_t seed;            /* the memory's */
     kr_grammar *grammar;      /* one owner; NULL: none */
     int32_t place;            /* in it; not saved */
+    char *stop, *beyond;      /* of the stop string that ended the writing; NULL: none */
+    bool in_turn;
     size_t bytes;
 };
 /* With room for what it is to keep; so many bytes. */
 size_t kr_snapshot_size(const kr_layout *l, bool logits, bool memory);
 kr_status kr_snapshot_new(kr_snapshot **out, kr_layout *l, bool logits, bool memory);
+/* While it has one owner: the end was this stop string, and what its last token had more. */
+kr_status kr_snapshot_set_stop(kr_snapshot *s, const char *stop, const char *beyond);
 /* state.c: from a file, logits and memory with it. */
 kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path);
 #endif

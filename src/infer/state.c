@@ -23,6 +23,9 @@ static kr_status add_states(const kr_snapshot *s, kr_st_writer *w) {
     snprintf(text, sizeof text, "%llu %llu %lld %lld %lld %.9g", (unsigned long long)m->rng.seed, (unsigned long long)m->rng.index, (long long)s->n_tok,
              (long long)m->n_read, (long long)m->n_written, (double)m->mu);
     KR_TRY(kr_st_writer_metadata(w, "format", "krait-session"));
+    if (s->in_turn) KR_TRY(kr_st_writer_metadata(w, "turn", "open"));
+    if (s->stop) KR_TRY(kr_st_writer_metadata(w, "stop", s->stop));
+    if (s->stop && *s->beyond) KR_TRY(kr_st_writer_metadata(w, "beyond_stop", s->beyond));
     return kr_st_writer_metadata(w, "position", text);
 }
 
@@ -62,9 +65,19 @@ static kr_status read_memory(kr_snapshot *x, const kr_st *st, const char *path) 
     return check_memory(m, n_tok, l->V, path);
 }
 
+/* How the writing ended, and where in a conversation: older files say neither. */
+static kr_status read_end(kr_snapshot *x, const kr_st *st, const char *path) {
+    const char *turn = kr_st_metadata(st, "turn"), *stop = kr_st_metadata(st, "stop"), *beyond = kr_st_metadata(st, "beyond_stop");
+    x->in_turn = turn && strcmp(turn, "open") == 0;
+    if (!beyond) beyond = "";
+    if (stop && (strlen(stop) > 4096 || strlen(beyond) > 65536)) KR_FAIL(KR_ERR_FORMAT, "%s: its stop string is too long", path);
+    return stop && *stop ? kr_snapshot_set_stop(x, stop, beyond) : KR_OK;
+}
+
 static kr_status read_all(kr_snapshot *x, const kr_st *st, const char *path) {
     const kr_layout *l = x->layout;
     KR_TRY(read_memory(x, st, path));
+    KR_TRY(read_end(x, st, path));
     KR_TRY(kr_st_read_f32(st, "logits", 1, &l->V, x->logits));
     for (int i = 0; i < l->n; i++) {
         const kr_layout_state *s = &l->state[i];

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "krait.h"
+#include "text/unicode.h"
 
 kr_status kr_stops_open(kr_stops *s, const char *const *stop, int64_t n) {
     *s = (kr_stops){0};
@@ -27,6 +28,7 @@ void kr_stops_close(kr_stops *s) {
     kr_mem_free(s->stop);
     kr_mem_free(s->length);
     kr_str_free(&s->held);
+    kr_str_free(&s->beyond);
     *s = (kr_stops){0};
 }
 
@@ -46,15 +48,20 @@ static void cut_front(kr_str *s, size_t n) {
 
 bool kr_stops_put(kr_stops *s, const char *bytes, size_t n, kr_str *out) {
     const char *first = NULL;
+    int64_t which = 0;
     kr_str_append_n(&s->held, bytes, n);
     if (s->held.failed) out->failed = true; /* text is lost, so `out` is not all */
     if (s->held.n == 0) return false;
     for (int64_t i = 0; i < s->n; i++) {
         const char *at = memmem(s->held.text, s->held.n, s->stop[i], s->length[i]);
-        if (at && (!first || at < first)) first = at;
+        if (at && (!first || at < first)) first = at, which = i;
     }
     if (first) {
+        const char *behind = first + s->length[which];
         kr_str_append_n(out, s->held.text, (size_t)(first - s->held.text));
+        s->found = s->stop[which];
+        kr_str_append_n(&s->beyond, behind, kr_utf8_valid(behind, (size_t)(s->held.text + s->held.n - behind)));
+        if (s->beyond.failed) out->failed = true;
         kr_str_cut(&s->held, 0);
         return true;
     }

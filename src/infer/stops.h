@@ -10,6 +10,8 @@ typedef struct kr_stops {
     size_t *length;
     int64_t n;
     kr_str held; /* what may still become a stop string, or a character */
+    const char *found;  /* the stop string that is there, once one is; NULL */
+    kr_str beyond;      /* what came behind it, with the same bytes: whole characters */
 } kr_stops;
 
 /* Copies the strings.  KR_ERR_ARG: one is empty, or there are more than 64 or longer ones than 4096 bytes. */

@@ -78,6 +78,8 @@ static void keep_state(kr_engine *e, kr_sequence *q, int64_t row, const float *l
     if (kr_graph_get_row(e->batch[0], row, s->states) != KR_OK) return kr_snapshot_free(s);
     s->n_tok = r->n_tok + (r->from ? r->from->n_tok : 0);
     s->seed = q->sampler.opt.seed;
+    s->in_turn = r->opt.in_turn;
+    if (r->stops.found && kr_snapshot_set_stop(s, r->stops.found, kr_str_text(&r->stops.beyond)) != KR_OK) return kr_snapshot_free(s);
     memcpy(s->logits, logits, (size_t)e->layout->V * sizeof *logits);
     if (s->memory) memcpy(s->memory, q->sampler.memory, kr_sampler_memory_bytes(e->layout->V));
     if (cached && kr_prefix_wants(&e->cache, r->tok, r->n_tok, r->n_tok, true, s->bytes)) {

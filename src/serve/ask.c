@@ -378,7 +378,7 @@ bool kr_ask_prompts(kr_ask *a, const char *param) {
 void kr_ask_request(const kr_ask *a, int64_t i, int64_t k, kr_request_options *o) {
     *o = (kr_request_options){
         .prompt = a->prompt[i].tok, .n_prompt = a->prompt[i].n, .max_tok = a->max_tokens, .stop = a->stop, .n_stop = a->n_stop, .stop_tok = a->stop_tok,
-        .n_stop_tok = a->n_stop_tok, .grammar = a->grammar, .logprobs = a->logprobs, .n_top = a->n_top, .n_draft = a->draft ? a->draft : -1, .no_cache = !a->cache_prompt, .client = a->x->client, .from = a->from, .keep_state = a->save_state != NULL,
+        .n_stop_tok = a->n_stop_tok, .grammar = a->grammar, .logprobs = a->logprobs, .n_top = a->n_top, .n_draft = a->draft ? a->draft : -1, .no_cache = !a->cache_prompt, .client = a->x->client, .from = a->from, .keep_state = a->save_state != NULL, .in_turn = a->chat,
         .sampler = {.temperature = (float)a->temperature, .top_k = a->top_k, .top_p = a->top_p >= 1 ? 0 : (float)a->top_p, .min_p = (float)a->min_p,
                     .repetition_penalty = (float)a->repetition_penalty, .seed = (uint64_t)a->seed + (uint64_t)k, .typical_p = a->typical_p >= 1 ? 0 : (float)a->typical_p,
                     .top_n_sigma = (float)a->top_n_sigma, .xtc_probability = (float)a->xtc_probability, .xtc_threshold = (float)a->xtc_threshold,

@@ -63,7 +63,7 @@ bool kr_ask_states(kr_ask *a) {
 void kr_keep_state(const kr_ask *a, const kr_request *r, kr_str *out) {
     kr_snapshot *state = NULL;
     kr_status st = kr_request_state(r, &state);
-    if (st == KR_OK) st = kr_states_put(kr_server_of(a->x)->states, a->save_state, a->state, state, a->chat);
+    if (st == KR_OK) st = kr_states_put(kr_server_of(a->x)->states, a->save_state, a->state, state);
     kr_str_append(out, "{\"name\":");
     kr_str_append_json_text(out, a->save_state, strlen(a->save_state));
     if (st == KR_OK) {

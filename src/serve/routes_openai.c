@@ -85,23 +85,56 @@ static void add_stops(kr_ask *a) {
     }
 }
 
+static bool ends_turns(const kr_chat *c, const char *stop) {
+    for (int i = 0; kr_chat_stop(c, i); i++)
+        if (strcmp(kr_chat_stop(c, i), stop) == 0) return true;
+    return false;
+}
+
+/* Where an answer ended at a text that ends turns, the state has read that text: it is not written again.  `behind` is what the
+ * template puts behind the answer, of which `n_head` bytes are its own, before anything that somebody said. */
+static const char *skip_stop(const kr_ask *a, const char *behind, size_t n_head) {
+    const char *beyond, *stop = kr_snapshot_stop(a->from, &beyond);
+    const char *at = stop && ends_turns(kr_server_of(a->x)->opt.chat, stop) ? memmem(behind, n_head, stop, strlen(stop)) : NULL;
+    if (!at) return behind;
+    for (at += strlen(stop); *beyond && *at == *beyond; beyond++) at++;
+    return at;
+}
+
+enum { OWN_WORDS = 2 }; /* messages of ours before those that are asked about */
+
+/* How much of what the template puts behind the answer, `behind`, is its own: up to the first message's content. */
+static size_t head_length(const kr_ask *a, kr_chat_message *all, int64_t n, bool answer, const char *mark, const char *behind) {
+    static const char other[] = "krait:here-someone-speaks";
+    char *text = NULL;
+    if (n == 0) return strlen(behind);
+    all[OWN_WORDS].content = other;
+    kr_status st = kr_chat_render(kr_server_of(a->x)->opt.chat, all, n + OWN_WORDS, answer, &text);
+    const char *from = st == KR_OK ? strstr(text, mark) : NULL, *to = from ? strstr(from, other) : NULL;
+    size_t length = to ? (size_t)(to - from) - strlen(mark) : 0;
+    if (length && strncmp(from + strlen(mark), behind, length) != 0) length = 0;
+    kr_chat_text_free(text);
+    return length;
+}
+
 /* What the messages add to a conversation whose last turn, an answer, is there already: what the template puts behind such
  * a turn's text; or, if the turn is closed, behind its end. */
 static kr_status render_behind(const kr_ask *a, const talk *t, bool answer, kr_str *out) {
     static const char mark[] = "krait:here-it-goes-on";
     const kr_chat *c = kr_server_of(a->x)->opt.chat;
-    kr_chat_message *all = kr_mem_array((size_t)t->n + 2, sizeof *all);
+    kr_chat_message *all = kr_mem_array((size_t)t->n + OWN_WORDS, sizeof *all);
     char *whole = NULL, *closed = NULL;
     if (!all) return KR_ERR_NOMEM;
     all[0] = (kr_chat_message){"user", "."}, all[1] = (kr_chat_message){"assistant", mark};
-    memcpy(all + 2, t->say, (size_t)t->n * sizeof *all);
-    kr_status st = kr_chat_render(c, all, t->n + 2, answer, &whole);
-    if (st == KR_OK) st = kr_chat_render(c, all, 2, false, &closed);
+    memcpy(all + OWN_WORDS, t->say, (size_t)t->n * sizeof *all);
+    kr_status st = kr_chat_render(c, all, t->n + OWN_WORDS, answer, &whole);
+    if (st == KR_OK) st = kr_chat_render(c, all, OWN_WORDS, false, &closed);
     const char *from = st == KR_OK ? strstr(whole, mark) : NULL, *end = st == KR_OK ? strstr(closed, mark) : NULL;
     if (from && end) {
         size_t n = a->from_open ? 0 : strlen(end + sizeof mark - 1);
         from += sizeof mark - 1;
-        if (strncmp(from, end + sizeof mark - 1, n) == 0) kr_str_append(out, from + n);
+        if (a->from_open) from = skip_stop(a, from, head_length(a, all, t->n, answer, mark, from));
+        if (a->from_open || strncmp(from, end + sizeof mark - 1, n) == 0) kr_str_append(out, from + n);
         else from = NULL;
     }
     if (st == KR_OK) st = from && end ? kr_str_status(out) : kr_fail(KR_ERR_ARG, "the chat template does not let a conversation go on from a state");

@@ -86,7 +86,7 @@ static void keep(kr_exchange *x) {
     m->kept_it = true;
     kr_status st = kr_request_state(m->req, &state);
     if (st != KR_OK) return kr_refuse_status(x, KR_ERR_NOMEM, NULL);
-    st = kr_states_put(s, m->ask.save_state, m->ask.state, state, false);
+    st = kr_states_put(s, m->ask.save_state, m->ask.state, state);
     kr_snapshot_free(state);
     if (st != KR_OK) kr_refuse_state(x, st, "name");
     else show(x, m->ask.save_state);
@@ -130,6 +130,7 @@ static void make(kr_exchange *x, const char *name) {
     m->ask.save_state = name;
     kr_ask_request(&m->ask, 0, 0, &o);
     o.only_read = o.keep_state = true;
+    o.in_turn = false; /* the last turn is closed */
     o.on_event = wake, o.user = x;
     kr_status st = kr_engine_submit(kr_server_of(x)->engine, &o, &m->req);
     if (st != KR_OK) {

@@ -388,10 +388,10 @@ static void release(kr_states *s, int64_t bytes) {
     pthread_mutex_unlock(&s->lock);
 }
 
-kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state, bool open) {
+kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state) {
     char path[PATH_ROOM + 64];
     int64_t file, expected = kr_snapshot_bytes(state);
-    kr_state_info i = {.n_tok = kr_snapshot_n_tok(state), .open = open};
+    kr_state_info i = {.n_tok = kr_snapshot_n_tok(state), .open = kr_snapshot_in_turn(state)};
     KR_TRY(reserve(s, name, expected, &file));
     path_of(s, file, path);
     at(KR_STEP_WRITE);
@@ -409,7 +409,7 @@ kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, 
     char path[PATH_ROOM + 64];
     kr_snapshot *state = NULL;
     int64_t file;
-    kr_state_info i = {.open = open};
+    kr_state_info i = {0};
     KR_TRY(reserve(s, name, (int64_t)n, &file));
     path_of(s, file, path);
     at(KR_STEP_WRITE);
@@ -418,7 +418,7 @@ kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, 
     at(KR_STEP_SUM);
     if (st == KR_OK) st = check(user, &state, path);
     if (st == KR_OK) st = sum_file(path, &i.checksum, &i.bytes);
-    if (st == KR_OK) i.n_tok = kr_snapshot_n_tok(state);
+    if (st == KR_OK) i.n_tok = kr_snapshot_n_tok(state), i.open = open || kr_snapshot_in_turn(state);
     release(s, (int64_t)n);
     if (st == KR_OK) st = enter(s, name, "", file, &i, state);
     if (st != KR_OK) remove_file(s, file);

@@ -36,7 +36,7 @@ typedef struct kr_state_info {
     int64_t n_names;      /* that share it */
     uint64_t checksum;
     double created, used; /* seconds since 1970 */
-    bool open;            /* it stands within a turn of a chat that goes on */
+    bool open;            /* it stands within a turn of a chat that goes on (kr_snapshot_in_turn) */
 } kr_state_info;
 
 /* Makes the folder, where there is none, for its owner alone.  KR_ERR_BUSY: another process has it.  KR_ERR_MISSING: this build has no SQLite. */
@@ -48,9 +48,9 @@ kr_status kr_states_check_name(const char *name);
 
 /* Keeps a snapshot under a name, in place of what had it.  When this returns KR_OK it is on the
  * disk.  KR_ERR_CONFIG: the budget, or the number of names, does not suffice; KR_ERR_IO: the disk does not. */
-kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state, bool open);
-/* The same for the bytes of a file.  `check` reads the file, whose name means nothing, and says whether it is good.  A file does not say itself
- * whether it is `open`. */
+kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state);
+/* The same for the bytes of a file.  `check` reads the file, whose name means nothing, and says whether it is good.  open: it is, also where the
+ * file does not say so itself, as older ones. */
 typedef kr_status (*kr_states_reader)(void *user, kr_snapshot **out, const char *path);
 kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, bool open, kr_states_reader check, void *user);
 /* One more owner.  KR_ERR_MISSING: there is none of this name; KR_ERR_ARG: it is of another model;

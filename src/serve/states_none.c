@@ -13,8 +13,8 @@ kr_status kr_states_check_name(const char *name) {
     (void)name;
     NONE;
 }
-kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state, bool open) {
-    (void)s, (void)name, (void)parent, (void)state, (void)open;
+kr_status kr_states_put(kr_states *s, const char *name, const char *parent, kr_snapshot *state) {
+    (void)s, (void)name, (void)parent, (void)state;
     NONE;
 }
 kr_status kr_states_put_file(kr_states *s, const char *name, const void *bytes, size_t n, bool open, kr_states_reader check, void *user) {

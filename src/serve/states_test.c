@@ -57,7 +57,7 @@ static kr_states *open_states(const char *dir) { return open_with(dir, (kr_state
 
 static void put(kr_states *s, const char *name, int number) {
     kr_snapshot *x = state_of(number);
-    if (kr_states_put(s, name, NULL, x, false) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_states_put(s, name, NULL, x) != KR_OK) fail_msg("%s", kr_error());
     kr_snapshot_free(x);
 }
 
@@ -159,7 +159,7 @@ static void test_names(void **state) {
     kr_state_info i;
     char name[200];
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
-        assert_int_equal(kr_states_put(s, bad[k], NULL, x, false), KR_ERR_ARG);
+        assert_int_equal(kr_states_put(s, bad[k], NULL, x), KR_ERR_ARG);
         assert_int_equal(kr_states_get_info(s, bad[k], &i), KR_ERR_ARG);
         assert_int_equal(kr_states_remove(s, bad[k]), KR_ERR_ARG);
         assert_int_equal(kr_states_fork(s, "a", bad[k]), KR_ERR_ARG);
@@ -168,12 +168,14 @@ static void test_names(void **state) {
     name[129] = 0;
     assert_int_equal(kr_states_check_name(name), KR_ERR_ARG);
     name[128] = 0;
-    assert_int_equal(kr_states_put(s, name, NULL, x, true), KR_OK);
+    x->in_turn = true;
+    assert_int_equal(kr_states_put(s, name, NULL, x), KR_OK);
     assert_int_equal(kr_states_get_info(s, name, &i), KR_OK);
     assert_true(strcmp(i.name, name) == 0 && i.open);
-    assert_int_equal(kr_states_put(s, "1.state", NULL, x, false), KR_OK); /* names are no files */
-    assert_int_equal(kr_states_put(s, "..a", NULL, x, false), KR_OK);
-    assert_int_equal(kr_states_put(s, "index.sqlite", NULL, x, false), KR_OK);
+    x->in_turn = false;
+    assert_int_equal(kr_states_put(s, "1.state", NULL, x), KR_OK); /* names are no files */
+    assert_int_equal(kr_states_put(s, "..a", NULL, x), KR_OK);
+    assert_int_equal(kr_states_put(s, "index.sqlite", NULL, x), KR_OK);
     check_is(s, "index.sqlite", 1);
     kr_snapshot_free(x);
     kr_states_close(s);
@@ -194,7 +196,7 @@ static void test_budget(void **state) {
     s = open_with(dir, (kr_states_options){.budget = 3 * one + 100});
     put(s, "b", 2);
     put(s, "c", 3);
-    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_CONFIG);
+    assert_int_equal(kr_states_put(s, "d", NULL, x), KR_ERR_CONFIG);
     assert_non_null(strstr(kr_error(), "allowed"));
     put(s, "c", 4); /* in place of another it fits */
     assert_int_equal(kr_states_fork(s, "c", "c2"), KR_OK);
@@ -211,7 +213,7 @@ static void test_budget(void **state) {
     assert_int_equal(n_files(dir), 3);
     kr_states_close(s);
     s = open_with(dir, (kr_states_options){.budget = one / 2, .forget_oldest = true});
-    assert_int_equal(kr_states_put(s, "d", NULL, x, false), KR_ERR_CONFIG);
+    assert_int_equal(kr_states_put(s, "d", NULL, x), KR_ERR_CONFIG);
     assert_true(is_there(s, "a") && is_there(s, "d")); /* what can never fit drives nothing out */
     kr_states_close(s);
     kr_snapshot_free(x);
@@ -272,15 +274,15 @@ static void test_most_names(void **state) {
     assert_int_equal(kr_states_fork(s, "a", "b"), KR_OK);
     assert_int_equal(kr_states_fork(s, "a", "c"), KR_ERR_CONFIG);
     kr_snapshot *x = state_of(3);
-    assert_int_equal(kr_states_put(s, "c", NULL, x, false), KR_ERR_CONFIG);
-    assert_int_equal(kr_states_put(s, "b", NULL, x, false), KR_OK); /* in its place */
+    assert_int_equal(kr_states_put(s, "c", NULL, x), KR_ERR_CONFIG);
+    assert_int_equal(kr_states_put(s, "b", NULL, x), KR_OK); /* in its place */
     assert_int_equal(n_files(dir), 2);
     assert_int_equal(mode_of(dir, "files"), 0700);
     assert_int_equal(mode_of(dir, "index.sqlite"), 0600);
     assert_int_equal(mode_of(dir, "files/1.state"), 0600);
     kr_states_close(s);
     s = open_with(dir, (kr_states_options){.max_names = 2, .forget_oldest = true});
-    assert_int_equal(kr_states_put(s, "c", NULL, x, false), KR_OK);
+    assert_int_equal(kr_states_put(s, "c", NULL, x), KR_OK);
     assert_false(is_there(s, "a"));
     kr_snapshot_free(x);
     kr_states_close(s);
@@ -444,14 +446,14 @@ static void put_without_room(const char *dir) {
     kr_snapshot *x = state_of(9);
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){room, RLIM_INFINITY}) != 0) _exit(5);
-    kr_status st = kr_states_put(s, "a", NULL, x, false);
+    kr_status st = kr_states_put(s, "a", NULL, x);
     if (st != KR_OK && st != KR_ERR_IO) _exit(6);
     if (st != KR_OK && !*kr_error()) _exit(7);
     size_t n = n_files(dir); /* nothing half is left */
     if (n != 2) _exit(8);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     check_is(s, "a", st == KR_OK ? 9 : 1);
-    if (kr_states_put(s, "a", NULL, x, false) != KR_OK) _exit(9); /* room again: all is well */
+    if (kr_states_put(s, "a", NULL, x) != KR_OK) _exit(9); /* room again: all is well */
     check_is(s, "a", 9);
     kr_snapshot_free(x);
     kr_states_close(s);
@@ -496,7 +498,7 @@ static kr_status all_of_it(void *unused) {
     kr_model_sign(o.model, the.m);
     KR_TRY(kr_states_open(&s, memory_dir, &o));
     kr_status st = kr_session_snapshot(&x, the.s);
-    if (st == KR_OK) st = kr_states_put(s, "a", NULL, x, false);
+    if (st == KR_OK) st = kr_states_put(s, "a", NULL, x);
     kr_snapshot_free(x);
     x = NULL;
     if (st == KR_OK) st = kr_states_get(s, "a", read_state, &the, &x, NULL);

@@ -201,6 +201,10 @@ static void test_refusals(void **state) {
     kr_str_append(&many, "{\"prompt\":[");
     for (int i = 0; i < 300000; i++) kr_str_append(&many, i % 3 ? "{}," : "\"\",");
     refused_by(once(&b, "POST", "/v1/completions", "", many.text), 400, "too_many_values", NULL);
+    kr_str_cut(&many, 0); /* numbers and literals count too, but in lists of tokens */
+    kr_str_append(&many, "{\"prompt\":\"a\",\"stop_token_ids\":[");
+    for (int i = 0; i < 300000; i++) kr_str_append(&many, i % 3 ? "1," : "true,");
+    refused_by(once(&b, "POST", "/v1/completions", "", many.text), 400, "too_many_values", NULL);
     kr_str_free(&many);
     refused_by(post(&b, "/v1/embeddings", "{'input': ['aaaaaaaaaaaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb']}"), 400, "invalid_value", "input");
     /* choices whose values are to be compared by pairs */
@@ -483,6 +487,7 @@ static void test_drafts(void **state) {
         json_t *j = json_in(&a);
         text[draft] = kr_mem_strdup(json_string_value(json_object_get(json_array_get(json_object_get(j, "choices"), 0), "text")));
         assert_int_equal(strlen(text[draft]), 100);
+        until(is_calm, &b, "the last step counted");
         steps[draft] = stats(&b).n_steps - before;
         json_decref(j);
         forget(&a);

@@ -12,6 +12,8 @@
 static const char *const seeds[] = {
     "p{\"prompt\": \"Once upon a time\", \"max_tokens\": 20, \"temperature\": 0.7, \"top_p\": 0.9, \"top_k\": 40, \"seed\": 7, \"stream\": true, \"stream_options\": {\"include_usage\": true}}",
     "p{\"prompt\": [\"a\", [1, 2, 255], \"\\u00e9\\ud83d\\ude00\"], \"n\": 2, \"stop\": [\"\\n\", \"end\"], \"stop_token_ids\": [0, 10], \"logprobs\": 5, \"logit_bias\": {\"65\": -100, \"66\": 2.5}}",
+    "p{\"prompt\": [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 255], \"a\", [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15]], \"stop\": \"[\"}",
+    "p{\"prompt\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 256], \"x\": [null, 0]}",
     "p{\"model\": \"krait\", \"prompt\": [72, 101], \"min_p\": 0.05, \"typical_p\": 0.9, \"mirostat_tau\": 5, \"dry_multiplier\": 0.8, \"xtc_probability\": 0.1, \"min_tokens\": 3}",
     "p{\"prompt\": \"{\", \"grammar\": \"root ::= [a-z]+\"}",
     "p{\"prompt\": \"{\", \"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"schema\": {\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"integer\"}}}}}}",
@@ -75,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (!ok) check_refusal(&x);
     else check_request(&a);
     kr_ask_close(&a);
-    kr_str_free(&x.body);
+    kr_exchange_drop_body(&x);
     kr_str_free(&x.out);
     FUZZ_MUST(kr_mem_get_stats().n_live == live);
     return 0;

@@ -311,11 +311,13 @@ void kr_ask_close(kr_ask *a) {
 
 /* --- prompts -------------------------------------------------------------------------------------------- */
 
-static kr_prompt *new_prompt(kr_ask *a, int64_t n) {
+/* Of n tokens, or of those given, which become its own. */
+static kr_prompt *new_prompt(kr_ask *a, int64_t n, kr_ids *ids) {
     kr_prompt *more = kr_mem_resize(a->prompt, (size_t)(a->n_prompt + 1) * sizeof *more);
     if (!more) return NULL;
     a->prompt = more;
-    more[a->n_prompt] = (kr_prompt){kr_mem_array((size_t)n + 1, sizeof(int32_t)), n};
+    more[a->n_prompt] = (kr_prompt){ids ? ids->tok : kr_mem_array((size_t)n + 1, sizeof(int32_t)), n};
+    if (ids) ids->tok = NULL;
     return more[a->n_prompt].tok ? &more[a->n_prompt++] : NULL;
 }
 
@@ -339,22 +341,23 @@ bool kr_ask_add_text(kr_ask *a, const char *param, const char *text, size_t n_by
         return false;
     }
     if (!small_enough(a, param, n)) return false;
-    kr_prompt *p = new_prompt(a, n);
+    kr_prompt *p = new_prompt(a, n, NULL);
     if (!p) return out_of_memory(a);
     encode(a, text, n_bytes, p->tok, n);
     return true;
 }
 
 bool kr_ask_tokens(kr_ask *a, const char *param, const json_t *list) {
-    int64_t n = (int64_t)json_array_size(list), V = kr_model_vocab_size(kr_server_of(a->x)->model);
+    kr_ids *ids = kr_exchange_ids(a->x, list);
+    int64_t n = ids ? ids->n : (int64_t)json_array_size(list), V = kr_model_vocab_size(kr_server_of(a->x)->model);
     if (!json_is_array(list)) REFUSE(a, param, "%s is %s, want a list of token ids.", param, list ? kind_of(list) : "missing");
     if (!small_enough(a, param, n)) return false;
-    kr_prompt *p = new_prompt(a, n);
+    kr_prompt *p = new_prompt(a, n, ids);
     if (!p) return out_of_memory(a);
     for (int64_t i = 0; i < n; i++) {
-        const json_t *j = json_array_get(list, (size_t)i);
-        json_int_t id = json_integer_value(j);
-        if (!json_is_integer(j) || id < 0 || id >= V) REFUSE(a, param, "%s: item %lld is no token id; ids are 0 to %lld.", param, (long long)i, (long long)V - 1);
+        const json_t *j = ids ? NULL : json_array_get(list, (size_t)i);
+        json_int_t id = ids ? p->tok[i] : json_integer_value(j);
+        if ((!ids && !json_is_integer(j)) || id < 0 || id >= V) REFUSE(a, param, "%s: item %lld is no token id; ids are 0 to %lld.", param, (long long)i, (long long)V - 1);
         p->tok[i] = (int32_t)id;
     }
     return true;
@@ -366,7 +369,7 @@ bool kr_ask_prompts(kr_ask *a, const char *param) {
     if (!j && a->from) return kr_ask_add_text(a, param, "", 0);
     if (json_is_string(j)) return kr_ask_add_text(a, param, json_string_value(j), json_string_length(j));
     if (!json_is_array(j) || n == 0) REFUSE(a, param, "%s is %s, want a text, a list of token ids, or a list of either.", param, j ? json_is_array(j) ? "an empty list" : kind_of(j) : "missing");
-    if (json_is_integer(first)) return kr_ask_tokens(a, param, j);
+    if (json_is_integer(first) || kr_exchange_ids(a->x, j)) return kr_ask_tokens(a, param, j);
     if (n * a->n > a->most) REFUSE(a, param, "%s asks for %lld answers, more than the %lld that this server gives at most.", param, (long long)(n * a->n), (long long)a->most);
     for (int64_t i = 0; i < n; i++) {
         const json_t *one = json_array_get(j, (size_t)i);

@@ -118,38 +118,3 @@ void kr_refuse_status(kr_exchange *x, kr_status st, const char *param) {
     default: kr_refuse(x, 500, param, "internal", "%s", why);
     }
 }
-
-enum { MOST_PARTS = 250000 };
-
-/* Objects, lists and texts, each of which takes a hundred times its bytes once it is read; numbers are cheaper, and prompts
- * may be lists of millions. */
-static bool has_too_many_parts(const char *text, size_t n) {
-    int64_t parts = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '\\') i++;
-        else if (text[i] == '"') parts += (quoted = !quoted);
-        else parts += !quoted && (text[i] == '{' || text[i] == '[');
-    }
-    return parts > MOST_PARTS;
-}
-
-json_t *kr_exchange_json(kr_exchange *x) {
-    json_t *j;
-    if (x->body.n == 0) {
-        kr_refuse(x, 400, NULL, "empty_body", "The request has no body; it wants a JSON object.");
-        return NULL;
-    }
-    if (has_too_many_parts(x->body.text, x->body.n)) {
-        kr_refuse(x, 400, NULL, "too_many_values", "The request has more than %d objects, lists and texts.", MOST_PARTS);
-        return NULL;
-    }
-    if (kr_json_parse(&j, x->body.text, x->body.n, "the request's body") != KR_OK) {
-        kr_refuse(x, 400, NULL, "invalid_json", "%s", kr_error());
-        return NULL;
-    }
-    if (json_is_object(j)) return j;
-    json_decref(j);
-    kr_refuse(x, 400, NULL, "invalid_json", "The request's body is not a JSON object.");
-    return NULL;
-}

@@ -263,7 +263,7 @@ static void end_exchange(kr_exchange *x) {
     if (in->begun && h->o.seen) h->o.seen(x, in->status, in->all_sent, in->aborted);
     if (in->begun && h->o.log) write_log(x, in->aborted);
     h->bodies -= in->held;
-    kr_str_free(&x->body);
+    kr_exchange_drop_body(x);
     kr_str_free(&x->out);
     if (in->next) in->next->in->prev = in->prev;
     if (in->prev) in->prev->in->next = in->next;

@@ -44,6 +44,8 @@ typedef struct kr_route {
 
 enum { KR_HTTP_PARAMS = 2, KR_HTTP_PARAM_BYTES = 160, KR_HTTP_HEADERS = 10, KR_HTTP_HEADER_BYTES = 256 };
 
+typedef struct kr_ids { int32_t *tok; int64_t n; } kr_ids;
+
 struct kr_exchange {
     /* the question; does not change */
     kr_http *http;
@@ -55,7 +57,9 @@ struct kr_exchange {
     int64_t client;       /* whose: by API key and address */
     double at;            /* kr_now() when its first line was there */
     int64_t n_body;       /* bytes */
-    kr_str body;          /* a handler that needs it no more may free it */
+    kr_str body;          /* a handler that needs it no more may drop it */
+    kr_ids *ids;          /* long lists of token ids in it, which its JSON has not (body.c) */
+    int64_t n_ids;
     /* the answer */
     int status;           /* 200 */
     const char *type;     /* application/json */
@@ -90,6 +94,9 @@ void kr_exchange_wake(kr_exchange *x);
 void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x));
 /* The body as JSON, an object; NULL: refused already.  The caller drops it. */
 json_t *kr_exchange_json(kr_exchange *x);
+/* The ids of a list that is not in the JSON; NULL: it is. */
+kr_ids *kr_exchange_ids(const kr_exchange *x, const json_t *list);
+void kr_exchange_drop_body(kr_exchange *x);
 
 /* An error in OpenAI's words replaces whatever was in x->out: {"error": {"message", "type", "param", "code"}}.
  * The type follows from the status; param and code may be NULL. */

@@ -308,7 +308,7 @@ static void forget_question(kr_ask *a) {
     }
     json_object_del(a->body, "prompt");
     json_object_del(a->body, "messages");
-    kr_str_free(&a->x->body);
+    kr_exchange_drop_body(a->x);
 }
 
 enum { MOST_WHOLE = 1 << 22 };

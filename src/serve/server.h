@@ -3,6 +3,7 @@
  *     http.c          connections; the only file that knows libmicrohttpd
  *     gate.c          who may ask what
  *     exchange.c      errors, JSON text
+ *     body.c          a request's JSON, without long lists of tokens
  *     server.c        opening, the list of all routes
  *     ask.c           the fields of a request
  *     reply.c         what the engine says, as JSON or as a stream of events

@@ -670,6 +670,9 @@ static void test_drain(void **state) {
     assert_true(kr_now() - t0 < 10);
     a = hear(stream);
     assert_null(strstr(a.body ? a.body : "", "[DONE]"));
+    assert_non_null(strstr(a.body, "data: {\"error\":"));
+    assert_non_null(strstr(a.body, "\"code\":\"shutting_down\"}}\n\n"));
+    assert_string_equal(a.body + a.n - 2, "\n\n");
     forget(&a);
     close(stream);
 }

@@ -32,6 +32,7 @@ static void be_server(const setup *how, int to) {
     int64_t live = kr_mem_get_stats().n_live;
     kr_model *m = model_of(tiny, how->seed ? how->seed : 3);
     kr_server_options o = {.engine = {.n_slots = 4, .n_threads = 1, .cache_bytes = 1 << 20, .cache_dir = how->cache, .keep_s = 0.05},
+                           .max_tok = 1000000,
                            .states_dir = how->dir, .states_bytes = how->budget, .name = "tiny"};
     kr_chat *chat;
     if (kr_chat_open(&chat, NULL, how->form ? how->form : "chatml") != KR_OK) exit(10);
@@ -412,6 +413,137 @@ static void test_warm(void **state) {
     assert_int_equal(kr_dir_remove(dir), KR_OK);
 }
 
+/* --- a server that ends ----------------------------------------------------------------------------------- */
+
+/* Asks, ends the server once it writes, and hears the rest. */
+static void cut_off(child c, const char *path, const char *body, kr_str *text) {
+    char head[200], in[4096];
+    int fd = dial(c);
+    assert_true(fd >= 0);
+    int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", path, strlen(body));
+    assert_int_equal(send(fd, head, (size_t)n, MSG_NOSIGNAL), n);
+    assert_int_equal(send(fd, body, strlen(body), MSG_NOSIGNAL), (ssize_t)strlen(body));
+    for (int i = 0; metric(c, "krait_generated_tokens_total") < 20 && i < 1000; i++) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    kill(c.pid, SIGTERM);
+    kr_str_cut(text, 0);
+    for (ssize_t got; (got = read(fd, in, sizeof in)) > 0;) kr_str_append_n(text, in, (size_t)got);
+    close(fd);
+    int status;
+    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("the server ended with status %d", status);
+}
+
+static int64_t number_behind(const kr_str *text, const char *what) {
+    const char *at = strstr(kr_str_text(text), what);
+    if (!at) fail_msg("no %s in %s", what, kr_str_text(text));
+    return strtoll(at + strlen(what), NULL, 10);
+}
+
+#define LETTERS "\"temperature\": 0, \"grammar\": \"root ::= [a-z]*\", "
+
+/* What is not done in time is kept under a name that the client is told, and goes on from there as if nothing had been. */
+static void test_cut(void **state) {
+    const char *dir = new_folder();
+    char name[100] = "", path[200], body[600], rest[512];
+    kr_str text = {0}, said = {0};
+    (void)state;
+    setup how = {.dir = dir, .drain_s = 0.05};
+    child c = start_as(how);
+    cut_off(c, "/v1/completions", "{\"prompt\": \"the krait\", \"max_tokens\": 900000, \"stream\": true, " LETTERS "\"logprobs\": 0}", &text);
+    assert_null(strstr(text.text, "[DONE]"));
+    assert_non_null(strstr(text.text, "data: {\"error\":"));
+    assert_non_null(strstr(text.text, "\"code\":\"shutting_down\""));
+    const char *at = strstr(text.text, "\"state\":{\"name\":\"cut-");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "\"state\":{\"name\":\"%90[^\"]", name), 1);
+    int64_t n = number_behind(&text, "\"n_tokens\":");
+    for (const char *p = text.text; (p = strstr(p, "\"text\":\""));) { /* letters alone, so nothing is escaped */
+        p += 8;
+        kr_str_append_n(&said, p, strcspn(p, "\""));
+    }
+    assert_int_equal(said.n + 9, n);
+    c = start_as(how);
+    snprintf(path, sizeof path, "/v1/states/%s", name);
+    expect(c, 200, "GET", path, "", "\"open\":false");
+    snprintf(body, sizeof body, "{\"state\": \"%s\", " LETTERS "\"max_tokens\": 12}", name);
+    text_of(c, body, rest);
+    kr_str_append(&said, rest);
+    snprintf(body, sizeof body, "{\"prompt\": \"the krait\", " LETTERS "\"max_tokens\": %lld}", (long long)n - 9 + 12);
+    kr_str_cut(&text, 0);
+    assert_int_equal(say(c, "POST", "/v1/completions", body, &text), 200);
+    at = strstr(text.text, "\"text\":\"") + 8;
+    assert_int_equal(strcspn(at, "\""), said.n);
+    assert_memory_equal(at, said.text, said.n);
+    /* a whole answer, under the name it asked for: what there is of it comes too */
+    cut_off(c, "/v1/chat/completions", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], \"max_tokens\": 900000, \"save_state\": \"mine\", " LETTERS "\"seed\": 1}", &text);
+    assert_non_null(strstr(text.text, "HTTP/1.1 503"));
+    assert_non_null(strstr(text.text, "Retry-After"));
+    assert_non_null(strstr(text.text, "\"state\":{\"name\":\"mine\",\"n_tokens\":"));
+    assert_non_null(strstr(text.text, "\"finish_reason\":null"));
+    at = strstr(text.text, "\"content\":\"");
+    assert_non_null(at);
+    kr_str_cut(&said, 0);
+    kr_str_append_n(&said, at + 11, strcspn(at + 11, "\""));
+    c = start_as(how);
+    expect(c, 200, "GET", "/v1/states/mine", "", "\"open\":true");
+    /* a turn that was cut goes on as itself: empty, as all of it is in the state */
+    kr_str_cut(&text, 0);
+    assert_int_equal(say(c, "POST", "/v1/chat/completions", "{\"state\": \"mine\", \"messages\": [{\"role\": \"assistant\", \"content\": \"\"}], \"continue_final_message\": true, " LETTERS "\"max_tokens\": 12}", &text), 200);
+    at = strstr(text.text, "\"content\":\"");
+    kr_str_append_n(&said, at + 11, strcspn(at + 11, "\""));
+    snprintf(body, sizeof body, "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}], " LETTERS "\"max_tokens\": %zu}", said.n);
+    kr_str_cut(&text, 0);
+    assert_int_equal(say(c, "POST", "/v1/chat/completions", body, &text), 200);
+    at = strstr(text.text, "\"content\":\"") + 11;
+    assert_int_equal(strcspn(at, "\""), said.n);
+    assert_memory_equal(at, said.text, said.n);
+    /* two answers, each its own */
+    cut_off(c, "/v1/completions", "{\"prompt\": \"the krait\", \"max_tokens\": 900000, \"stream\": true, \"n\": 2}", &text);
+    assert_non_null(strstr(text.text, "\"states\":[{\"index\":0,\"name\":\"cut-"));
+    assert_non_null(strstr(text.text, "{\"index\":1,\"name\":\"cut-"));
+    kr_str_free(&text);
+    kr_str_free(&said);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
+/* A server without named states says that it ends; what it had read of a prompt, the next one knows. */
+static void test_cut_reading(void **state) {
+    const char *dir = new_folder();
+    kr_str body = {0}, text = {0};
+    (void)state;
+    setup how = {.cache = dir, .drain_s = 0.05};
+    kr_str_append(&body, "{\"prompt\": \"");
+    for (int i = 0; i < 20000; i++) kr_str_appendf(&body, "%d, ", i % 1000);
+    kr_str_append(&body, "\", \"max_tokens\": 900000}");
+    child c = start_as(how);
+    char head[200], in[4096];
+    int fd = dial(c), n = snprintf(head, sizeof head, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", body.n);
+    assert_int_equal(send(fd, head, (size_t)n, MSG_NOSIGNAL), n);
+    for (size_t at = 0; at < body.n;) {
+        ssize_t k = send(fd, body.text + at, body.n - at, MSG_NOSIGNAL);
+        assert_true(k > 0);
+        at += (size_t)k;
+    }
+    for (int i = 0; metric(c, "krait_cache_entries") < 1 && i < 1000; i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    kill(c.pid, SIGTERM);
+    for (ssize_t got; (got = read(fd, in, sizeof in)) > 0;) kr_str_append_n(&text, in, (size_t)got);
+    close(fd);
+    int status;
+    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_non_null(strstr(kr_str_text(&text), "HTTP/1.1 503"));
+    assert_non_null(strstr(kr_str_text(&text), "\"code\":\"shutting_down\"}}"));
+    c = start_as(how);
+    kr_str_cut(&body, body.n - strlen("900000}"));
+    kr_str_append(&body, "1}");
+    assert_int_equal(say(c, "POST", "/v1/completions", body.text, &text), 200);
+    assert_true(number_behind(&text, "\"cached_tokens\":") > 0);
+    end_well(c);
+    kr_str_free(&body);
+    kr_str_free(&text);
+    assert_int_equal(kr_dir_remove(dir), KR_OK);
+}
+
 /* --- clients that leave ------------------------------------------------------------------------------------ */
 
 /* At once, while they wait, after some tokens; of a stream and of a whole answer. */
@@ -460,6 +592,6 @@ int main(void) {
     st = KR_ERR_MISSING;
 #endif
     if (st == KR_ERR_MISSING) return printf("check_states: skipped: this build has no server, or no SQLite\n"), 77;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_text_stops), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_warm), cmocka_unit_test(test_left)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_routes), cmocka_unit_test(test_text_stops), cmocka_unit_test(test_none_kept), cmocka_unit_test(test_killed), cmocka_unit_test(test_warm), cmocka_unit_test(test_cut), cmocka_unit_test(test_cut_reading), cmocka_unit_test(test_left)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

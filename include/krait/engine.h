@@ -79,6 +79,8 @@ typedef struct kr_request_options {
 /* KR_ERR_ARG; KR_ERR_BUSY: too many wait already; KR_ERR_STOPPED: the engine is ending. */
 KR_API kr_status kr_engine_submit(kr_engine *e, const kr_request_options *opt, kr_request **out);
 KR_API void kr_request_cancel(kr_request *r); /* the next event but those there are is the last */
+/* The same, but of one that has written anything the state is kept, for kr_request_state. */
+KR_API void kr_request_interrupt(kr_request *r);
 KR_API void kr_request_free(kr_request *r);   /* cancels; before or after kr_engine_free */
 
 typedef enum kr_finish {

@@ -57,8 +57,8 @@ typedef struct kr_server_options {
  * KR_ERR_MISSING: this build has no server.  KR_ERR_IO: the address is taken ... */
 KR_API kr_status kr_server_new(kr_server **out, const kr_model *m, const kr_server_options *opt);
 KR_API int kr_server_port(const kr_server *s);
-/* Runs until kr_server_stop; then new requests are refused (503), and when those it has are answered, or
- * after drain_s, it returns. */
+/* Runs until kr_server_stop; then new requests are refused (503), and when those it has are answered it returns.  What is not
+ * answered after drain_s is cut: with states_dir its state is kept, and its client told (docs/serve.md); that takes 10 s at most. */
 KR_API kr_status kr_server_run(kr_server *s, double drain_s);
 KR_API void kr_server_stop(kr_server *s); /* from any thread or signal handler */
 KR_API void kr_server_free(kr_server *s);

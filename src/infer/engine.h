@@ -39,7 +39,7 @@ struct kr_request {
     kr_shared *shared;
     int n_owners;              /* of the owner and the engine; under the lock */
     kr_request *next;          /* in the queue */
-    atomic_bool cancelled;
+    atomic_bool cancelled, interrupted; /* interrupted: cancelled, but its state is wanted */
     kr_request_options opt;    /* without its pointers */
     int32_t *tok;              /* [n_prompt + n_written], the prompt first; the thread's */
     int64_t n_tok, room;

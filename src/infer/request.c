@@ -99,6 +99,11 @@ void kr_request_cancel(kr_request *r) {
     pthread_mutex_unlock(&r->shared->lock);
 }
 
+void kr_request_interrupt(kr_request *r) {
+    atomic_store(&r->interrupted, true);
+    kr_request_cancel(r);
+}
+
 /* --- events ---------------------------------------------------------------------------------- */
 
 static bool make_room(kr_request *r) {

@@ -68,13 +68,18 @@ static int64_t row_of(const kr_engine *e, const kr_sequence *q) {
     return -1;
 }
 
+/* By its owner, or by the cache. */
+static bool is_wanted(kr_request *r) { return r->opt.keep_state || atomic_load(&r->interrupted); }
+static bool is_cached(const kr_engine *e, const kr_request *r) { return e->opt.reuse_replies && !r->opt.no_cache && !r->from && e->opt.cache_bytes > 0; }
+static bool wants_state(const kr_engine *e, kr_request *r) { return is_wanted(r) || is_cached(e, r); }
+
 /* A snapshot of the row, for the owner, the cache, or both. */
 static void keep_state(kr_engine *e, kr_sequence *q, int64_t row, const float *logits) {
     kr_request *r = q->req;
-    bool cached = e->opt.reuse_replies && !r->opt.no_cache && !r->from && e->opt.cache_bytes > 0;
+    bool cached = is_cached(e, r), wanted = is_wanted(r);
     kr_snapshot *s;
-    if (!r->opt.keep_state && !cached) return;
-    if (kr_snapshot_new(&s, e->layout, true, r->opt.keep_state) != KR_OK) return;
+    if (!wanted && !cached) return;
+    if (kr_snapshot_new(&s, e->layout, true, wanted) != KR_OK) return;
     if (kr_graph_get_row(e->batch[0], row, s->states) != KR_OK) return kr_snapshot_free(s);
     s->n_tok = r->n_tok + (r->from ? r->from->n_tok : 0);
     s->seed = q->sampler.opt.seed;
@@ -86,7 +91,7 @@ static void keep_state(kr_engine *e, kr_sequence *q, int64_t row, const float *l
         kr_snapshot *one = kr_snapshot_share(s);
         if (kr_prefix_add(&e->cache, r->tok, r->n_tok, r->n_tok, true, one) != KR_OK) kr_snapshot_free(one);
     }
-    if (!r->opt.keep_state) return kr_snapshot_free(s);
+    if (!wanted) return kr_snapshot_free(s);
     pthread_mutex_lock(&e->shared->lock);
     r->state = s;
     pthread_mutex_unlock(&e->shared->lock);
@@ -95,10 +100,6 @@ static void keep_state(kr_engine *e, kr_sequence *q, int64_t row, const float *l
 void kr_engine_end_reading(kr_engine *e, kr_sequence *q, const float *logits) {
     keep_state(e, q, row_of(e, q), logits);
     kr_engine_end(e, q, KR_FINISH_LENGTH);
-}
-
-static bool wants_state(const kr_engine *e, const kr_request *r) {
-    return r->opt.keep_state || (e->opt.reuse_replies && !r->opt.no_cache && !r->from && e->opt.cache_bytes > 0);
 }
 
 /* The last token is read first where the state is to be kept. */

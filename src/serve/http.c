@@ -61,9 +61,10 @@ typedef struct line {
 typedef struct kr_exchange_inside {
     struct MHD_Connection *c;
     line *line;
-    bool begun, refused, too_large, dispatched, suspended, ready, done, told_gone, dead, closed, aborted;
+    bool begun, refused, too_large, dispatched, suspended, ready, done, told_gone, told_late, dead, closed, aborted;
     bool busy;                /* a worker has it; only the loop says so, and unsays it */
     atomic_bool gone;         /* its client left */
+    atomic_bool late;         /* the server waits no longer */
     size_t sent;              /* of out, to the client */
     int64_t all_sent, held;   /* held: bytes of the body counted in http->bodies */
     double waits_since;       /* for something to send */
@@ -97,7 +98,7 @@ struct kr_http {
 /* --- what handlers ask ------------------------------------------------------------------------------ */
 
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_HEADER_KIND, name); }
-bool kr_exchange_gone(const kr_exchange *x) { return atomic_load(&x->in->gone); }
+bool kr_exchange_gone(const kr_exchange *x) { return atomic_load(&x->in->gone) || atomic_load(&x->in->late); }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_GET_ARGUMENT_KIND, name); }
 
 static void ring(const kr_http *h) {
@@ -343,6 +344,10 @@ static void look_at(kr_exchange *x) {
         in->told_gone = true;
         if (x->gone) x->gone(x);
     }
+    if (in->late && !in->told_late) {
+        in->told_late = true;
+        if (x->cut) x->cut(x);
+    }
     if (!in->done) {
         if (!x->step || x->step(x)) in->done = true;
         else if (in->busy) return;
@@ -497,6 +502,8 @@ static void turn(kr_http *h, double next_tick) {
     MHD_run(h->daemon);
 }
 
+enum { LAST_WORDS_S = 10 }; /* for what is cut to be kept and its client to be told */
+
 kr_status kr_http_run(kr_http *h, double drain_s) {
     double next = kr_now() + 1, until = 0;
     for (;;) {
@@ -509,7 +516,13 @@ kr_status kr_http_run(kr_http *h, double drain_s) {
         if (now > until) break;
         if (next > now + 0.05) next = now + 0.05;
     }
-    for (kr_exchange *x = h->all; x; x = x->in->next) { /* too late: they are cut off */
+    for (kr_exchange *x = h->all; x; x = x->in->next) { /* each is to come to its end */
+        x->in->late = true;
+        if (x->in->line && !x->in->dispatched) shutdown(x->in->line->fd, SHUT_RDWR);
+        kr_exchange_wake(x);
+    }
+    for (double end = kr_now() + LAST_WORDS_S; !idle(h) && kr_now() < end;) turn(h, kr_now() + 0.05);
+    for (kr_exchange *x = h->all; x; x = x->in->next) { /* and who has not is cut off */
         x->in->gone = true;
         kr_exchange_wake(x);
     }

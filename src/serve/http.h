@@ -71,6 +71,7 @@ struct kr_exchange {
     bool (*step)(kr_exchange *x);     /* true: all is said.  Never called while a worker has x */
     void (*drop)(kr_exchange *x);     /* x ends, answered or not (the client may have left): frees x->state */
     void (*gone)(kr_exchange *x);     /* the client left: stop what runs for it; step is called on */
+    void (*cut)(kr_exchange *x);      /* the server ends and waits no longer: come to an end, and say so; step is called on */
     void *state;
     /* counted for the log by whoever knows */
     int64_t n_prompt, n_cached, n_written;

@@ -60,12 +60,12 @@ bool kr_ask_states(kr_ask *a) {
     return st == KR_OK;
 }
 
-void kr_keep_state(const kr_ask *a, const kr_request *r, kr_str *out) {
+void kr_keep_state(const kr_ask *a, const char *name, const kr_request *r, kr_str *out) {
     kr_snapshot *state = NULL;
     kr_status st = kr_request_state(r, &state);
-    if (st == KR_OK) st = kr_states_put(kr_server_of(a->x)->states, a->save_state, a->state, state);
+    if (st == KR_OK) st = kr_states_put(kr_server_of(a->x)->states, name, a->state, state);
     kr_str_append(out, "{\"name\":");
-    kr_str_append_json_text(out, a->save_state, strlen(a->save_state));
+    kr_str_append_json_text(out, name, strlen(name));
     if (st == KR_OK) {
         kr_str_appendf(out, ",\"n_tokens\":%lld}", (long long)kr_snapshot_n_tok(state));
     } else {

@@ -14,7 +14,7 @@ void kr_append_state(kr_str *to, const kr_state_info *i, const char *model);
 
 /* Reads both fields of an ask; false: refused.  On a worker: it may read a file. */
 bool kr_ask_states(kr_ask *a);
-/* Keeps the end of a request under a->save_state, and appends what came of it as an object: its length, or
+/* Keeps the end of a request under a name, and appends what came of it as an object: {"name", "n_tokens"}, or
  * {"name", "error"}, as the answer is there already.  On a worker. */
-void kr_keep_state(const kr_ask *a, const kr_request *r, kr_str *out);
+void kr_keep_state(const kr_ask *a, const char *name, const kr_request *r, kr_str *out);
 #endif

@@ -29,7 +29,8 @@ typedef struct reply {
     int64_t n;
     kr_str head;                          /* {"id": ... "choices":[ */
     bool counted, saving;
-    kr_str kept;                          /* what came of save_state */
+    bool cut;                             /* the server ends */
+    kr_str kept;                          /* what came of save_state; where it was cut, of all choices */
 } reply;
 
 /* --- logprobs ------------------------------------------------------------------------------------- */
@@ -113,7 +114,7 @@ static void append_logprobs(const reply *r, kr_str *to, choice *c) {
 
 /* --- answers ---------------------------------------------------------------------------------------- */
 
-static const char *finish_of(const choice *c) { return !c->ended ? "null" : c->finish == KR_FINISH_LENGTH ? "\"length\"" : "\"stop\""; }
+static const char *finish_of(const choice *c) { return !c->ended || c->finish == KR_FINISH_CANCEL ? "null" : c->finish == KR_FINISH_LENGTH ? "\"length\"" : "\"stop\""; }
 
 static void append_usage(reply *r, kr_str *to) {
     kr_exchange *x = r->ask.x;
@@ -201,7 +202,7 @@ static bool failed(reply *r) {
     kr_exchange *x = r->ask.x;
     const choice *bad = NULL;
     for (int64_t i = 0; i < r->n && !bad; i++)
-        if (r->choice[i].ended && (r->choice[i].finish == KR_FINISH_ERROR || r->choice[i].finish == KR_FINISH_CANCEL)) bad = &r->choice[i];
+        if (r->choice[i].ended && (r->choice[i].finish == KR_FINISH_ERROR || (r->choice[i].finish == KR_FINISH_CANCEL && !r->cut))) bad = &r->choice[i];
     if (!bad) return false;
     int status = bad->finish == KR_FINISH_CANCEL ? 503 : 500;
     const char *code = status == 503 ? "shutting_down" : "internal", *why = status == 503 ? "The server is shutting down." : kr_request_error(bad->req);
@@ -216,6 +217,97 @@ static bool failed(reply *r) {
     }
     return true;
 }
+
+/* --- a server that ends ---------------------------------------------------------------------------------- */
+
+static int64_t n_written(const choice *c) {
+    kr_request_usage u;
+    kr_request_get_usage(c->req, &u);
+    return u.n_written;
+}
+
+static bool is_cut(const choice *c) { return c->finish == KR_FINISH_CANCEL; }
+
+/* Of each choice that was cut while it was written, as items of a list: on a worker. */
+static void save_cut(kr_exchange *x) {
+    reply *r = x->state;
+    for (int64_t i = 0; i < r->n; i++) {
+        char name[KR_STATE_NAME + 1];
+        if (!is_cut(&r->choice[i]) || n_written(&r->choice[i]) == 0) continue;
+        if (r->ask.save_state) snprintf(name, sizeof name, "%s", r->ask.save_state);
+        else if (r->n == 1) snprintf(name, sizeof name, "cut-%s", x->id);
+        else snprintf(name, sizeof name, "cut-%s-%lld", x->id, (long long)i);
+        if (r->kept.n) kr_str_append_char(&r->kept, ',');
+        size_t at = r->kept.n + 1;
+        kr_keep_state(&r->ask, name, r->choice[i].req, &r->kept);
+        if (r->n == 1 || r->kept.failed) continue;
+        kr_str object = {0}; /* {"index": i, "name": ...} */
+        kr_str_append(&object, r->kept.text + at);
+        kr_str_cut(&r->kept, at);
+        kr_str_appendf(&r->kept, "\"index\":%lld,%s", (long long)i, kr_str_text(&object));
+        kr_str_free(&object);
+    }
+}
+
+/* The error of a request that was cut, in x->out, gets what was written by then, where nothing of it was sent, and its states. */
+static void add_rest(reply *r) {
+    kr_str *out = &r->ask.x->out;
+    kr_str_cut(out, out->n - 1);
+    if (!r->ask.stream && r->kept.n) {
+        kr_str_append(out, ",\"choices\":[");
+        for (int64_t i = 0; i < r->n; i++) {
+            if (i) kr_str_append_char(out, ',');
+            append_choice(r, out, i, true);
+        }
+        kr_str_append_char(out, ']');
+    }
+    if (r->kept.n) kr_str_appendf(out, r->n == 1 ? ",\"state\":%s" : ",\"states\":[%s]", kr_str_text(&r->kept));
+    kr_str_append_char(out, '}');
+}
+
+static void tell_cut(reply *r) {
+    static const char plain[] = "The server is shutting down.", kept[] = "The server is shutting down; what it remembers is kept, to go on from.";
+    kr_exchange *x = r->ask.x;
+    const char *why = r->kept.n && !strstr(kr_str_text(&r->kept), "\"error\":") ? kept : plain;
+    if (r->ask.stream) {
+        for (int64_t i = 0; i < r->n; i++)
+            if (r->choice[i].text.n || r->choice[i].tokens.n || (r->choice[i].ended && !is_cut(&r->choice[i]) && r->choice[i].finish != KR_GOES_ON)) send_chunk(r, i);
+        kr_str_append(&x->out, "data: ");
+        kr_error_object(&x->out, 503, NULL, "shutting_down", why);
+    } else {
+        kr_refuse(x, 503, NULL, "shutting_down", "%s", why);
+        kr_exchange_set(x, "Retry-After", "5");
+        kr_str_cut(&x->out, x->out.n - 1);
+    }
+    add_rest(r);
+    kr_str_append(&x->out, r->ask.stream ? "\n\n" : "\n");
+}
+
+/* True: this is the end, or what is kept for it is being written. */
+static bool end_cut(reply *r, bool *all_is_said) {
+    bool any = false, begun = false;
+    for (int64_t i = 0; i < r->n; i++) {
+        any |= is_cut(&r->choice[i]);
+        begun |= is_cut(&r->choice[i]) && n_written(&r->choice[i]) > 0;
+    }
+    if (!any) return false; /* each came to its end in time */
+    *all_is_said = !begun || r->saving || !kr_server_of(r->ask.x)->states;
+    if (*all_is_said) return tell_cut(r), true;
+    r->saving = true;
+    kr_exchange_work(r->ask.x, save_cut);
+    return true;
+}
+
+static void cut(kr_exchange *x) {
+    reply *r = x->state;
+    r->cut = true;
+    for (int64_t i = 0; i < r->n; i++) {
+        if (kr_server_of(x)->states) kr_request_interrupt(r->choice[i].req);
+        else kr_request_cancel(r->choice[i].req);
+    }
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------- */
 
 static void finish_stream(reply *r) {
     kr_str *out = &r->ask.x->out, usage = {0};
@@ -234,7 +326,7 @@ static void finish_stream(reply *r) {
 
 static void save_state(kr_exchange *x) {
     reply *r = x->state;
-    kr_keep_state(&r->ask, r->choice[0].req, &r->kept);
+    kr_keep_state(&r->ask, r->ask.save_state, r->choice[0].req, &r->kept);
 }
 
 static bool step(kr_exchange *x) {
@@ -249,6 +341,8 @@ static bool step(kr_exchange *x) {
         all &= c->ended;
     }
     if (failed(r)) return true;
+    if (r->cut && !all) return false;
+    if (r->cut && end_cut(r, &all)) return all;
     for (int64_t i = 0; i < r->n && r->ask.stream; i++) {
         choice *c = &r->choice[i];
         if (c->text.n || c->tokens.n || (c->ended && c->finish != KR_GOES_ON) || (r->ask.chat && !c->begun)) send_chunk(r, i);
@@ -361,6 +455,7 @@ void kr_reply_start(kr_ask *a) {
     x->state = r;
     x->step = step;
     x->gone = gone;
+    x->cut = cut;
     x->drop = drop;
     if (!(x->stream = a->stream)) return;
     x->type = "text/event-stream";

@@ -171,7 +171,8 @@ bool kr_ask_messages(kr_ask *a, bool answer) {
         if (strcmp(t.say[t.n - 1].role, "assistant") == 0) begun = t.say[--t.n].content;
         else ok = false, kr_refuse(a->x, 400, "continue_final_message", "invalid_value", "The last message is of %s, want one of assistant to go on with.", t.say[t.n - 1].role);
     }
-    if (ok) {
+    bool in_turn = a->from && a->from_open && a->continue_final && t.n == 0; /* goes on with the very answer that the state stands in */
+    if (ok && !in_turn) {
         kr_status st = render(a, &t, answer, &text);
         if (st != KR_OK) kr_refuse_status(a->x, st == KR_ERR_NUMERIC ? KR_ERR_ARG : st, "messages"), ok = false;
     }

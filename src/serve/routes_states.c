@@ -137,7 +137,7 @@ static void make(kr_exchange *x, const char *name) {
         kr_refuse_status(x, st, NULL);
         return drop_making(x);
     }
-    x->step = step_making, x->gone = leave_making, x->drop = drop_making;
+    x->step = step_making, x->gone = x->cut = leave_making, x->drop = drop_making;
 }
 
 static void put(kr_exchange *x) {

@@ -24,6 +24,8 @@ static const char *const models[] = {
     "{" TINY "'mixer': {'type': 'mamba3', 'd_state': 8, 'headdim': 8, 'mimo_rank': 2}, 'layers': ['mixer', 'attention+moe'],"
     " 'mixers': {'attention': {'n_head': 4, 'n_kv_head': 2, 'cache_len': 2000, 'rope_dims': -1, 'd_conv': 3}, 'moe': {'n_expert': 4, 'top_k': 2}}}",
     "{" TINY "'mixer': {'type': 'mamba2', 'd_state': 4, 'headdim': 4, 'learnable_init_states': true}, 'layers': ['mixer', 'lstm']}",
+    "{" TINY "'mixer': {'type': 'mamba1', 'd_state': 4}, 'memory': {'type': 'dense'}}",
+    "{" TINY "'mixer': {'type': 'mamba1', 'd_state': 4}, 'memory': {'type': 'suppress', 'alpha': 0.9}}",
 };
 enum { N_MODELS = sizeof models / sizeof *models, N_CUT = 5, GRAIN = 16, V = 256 }; /* the first are read in pieces of many lengths */
 

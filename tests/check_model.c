@@ -56,6 +56,10 @@ static const model_case cases[] = {
     {"dense, in a hybrid", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 4}, " M2 ", 'D_has_hdim': true},"
      " 'layers': ['mixer', 'attention', 'mixer+mamba1'], 'mixers': {'attention': {'n_head': 2}, 'mamba1': {'d_state': 3}}}", true},
     {"dense in both directions", "{" TOKENS "'memory': {'type': 'dense'}, 'order': {'type': 'bidirectional'}, " M2 "}}", false},
+    {"dense s4d", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 2}, " S4 "}}", true},
+    {"dense s4d, real", "{" TOKENS "'memory': {'type': 'dense'}, " S4 ", 'init': 'real', 'disc': 'bilinear'}}", true},
+    {"suppressed mamba1, all of it", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 1}, " M1 "}}", true},
+    {"suppressed mamba1, none of it, with a forget gate", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 0}, " M1 ", 'forget_gate': true}}", true},
     {"suppressed, all of it: a threshold has no gradient", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 1}, " M2 ", 'dt_limit_max': 0.9}}", true},
     {"attention", "{" TOKENS ATT "}}", true},
     {"attention with everything", "{" TOKENS "'mixer': {'type': 'attention', 'n_head': 4, 'n_kv_head': 2, 'head_dim': 6, 'rope_dims': 4,"

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "ops/binary/binary.h"
+#include "ops/lti_scan/lti_scan.h"
 #include "ops/selective_scan/selective_scan.h"
 #include "ops/ssd/ssd.h"
 #include "ops/unary/unary.h"
@@ -33,32 +34,38 @@ static kr_node *gate(kr_build *b, const dense *o, kr_node *u, int64_t i, int64_t
     return r;
 }
 
-/* C and what adds D x, in the op's inputs. */
-static void places(const kr_op *op, int *C, int *D, int *more) {
-    bool two = op == &kr_op_ssd;
-    *C = two ? SSD_C : SCAN_C, *D = two ? SSD_D : SCAN_D, *more = two ? SSD_DHP : SCAN_D;
+/* C (of S4D a complex one) and what adds D x, in the op's inputs. */
+typedef struct places { int C[2], D[2]; } places;
+static places places_of(const kr_op *op) {
+    if (op == &kr_op_ssd) return (places){{SSD_C, SSD_C}, {SSD_D, SSD_DHP}};
+    if (op == &kr_op_lti_scan) return (places){{LTI_CRE, LTI_CIM}, {LTI_D, LTI_D}};
+    return (places){{SCAN_C, SCAN_C}, {SCAN_D, SCAN_D}};
 }
 
-/* Can this layer's C read that layer's states?  [S, L, G, N] and as many channels. */
-static bool alike(const kr_scan *a, const kr_scan *s, int C) {
-    return a->op == s->op && a->E == s->E && a->path == s->path && a->residual < s->residual && kr_node_dim(a->in[0], 0) == kr_node_dim(s->in[0], 0) &&
-           kr_node_dim(a->in[0], 1) == kr_node_dim(s->in[0], 1) && kr_node_dim(a->in[C], 2) == kr_node_dim(s->in[C], 2) &&
-           kr_node_dim(a->in[C], 3) == kr_node_dim(s->in[C], 3);
+/* Can this layer's C read that layer's states?  [S, L, G, N] (of S4D [E, N]) and as many channels. */
+static bool alike(const kr_scan *a, const kr_scan *s, const places *p) {
+    bool same = a->op == s->op && a->E == s->E && a->path == s->path && a->residual < s->residual && kr_node_dim(a->in[0], 0) == kr_node_dim(s->in[0], 0) &&
+                kr_node_dim(a->in[0], 1) == kr_node_dim(s->in[0], 1);
+    for (int i = 0; i < 2 && same; i++) {
+        const kr_node *x = a->in[p->C[i]], *y = s->in[p->C[i]];
+        int n = x ? kr_node_dims(x) : 0;
+        same = !x == !y && (!x || (kr_node_dim(x, n - 1) == kr_node_dim(y, n - 1) && kr_node_dim(x, n - 2) == kr_node_dim(y, n - 2)));
+    }
+    return same;
 }
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     const dense *o = opt;
     binary_attr mul = {.kind = KR_BINARY_MUL};
     kr_scan *s = &b->scan[b->n_scan];
-    int C, D, more;
+    const places p = places_of(s->op);
     int64_t i = 0;
-    places(s->op, &C, &D, &more);
     kr_node *y = kr_reshape(b->g, kr_apply(b->g, s->op, s->attr, s->in, s->out), 3, KR_DIMS(b->S, b->L, s->E));
     for (const kr_scan *a = s - 1; a >= b->scan && i < o->depth; a--) {
         kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
-        if (!alike(a, s, C)) continue;
+        if (!alike(a, s, &p)) continue;
         for (int k = 0; k < KR_MAX_IN; k++) in[k] = a->in[k];
-        in[C] = s->in[C], in[D] = in[more] = NULL;
+        for (int k = 0; k < 2; k++) in[p.C[k]] = s->in[p.C[k]], in[p.D[k]] = NULL;
         kr_node *r = kr_reshape(b->g, kr_apply(b->g, a->op, &a->own_attr, in, out), 3, KR_DIMS(b->S, b->L, s->E));
         y = kr_add(b, y, KR_APPLY(b->g, binary, &mul, r, gate(b, o, u, ++i, s->E)));
     }

@@ -230,6 +230,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     if (E % f.P) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_inner %lld is not a number of heads of headdim %lld", (long long)E, (long long)f.P);
     if (H % f.G) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: %lld heads do not split into ngroups %lld", (long long)H, (long long)f.G);
     if (f.N % 2 || f.J < 1) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: d_state %lld with rope_fraction %g turns no pair; want d_state even and a pair at least", (long long)f.N, o->rope_fraction);
+    if (kr_has_memory(b)) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: memory rules are for mamba1, mamba2 and s4d: its states turn, each layer's by angles of its own");
     if (many && b->seq_idx) return kr_graph_fail(g, KR_ERR_CONFIG, "mamba3: with mimo_rank a row is one document; packed ones are not taken");
 
     f.p = kr_linear(b, u, "in_proj", at + 3 * H + f.J, false);

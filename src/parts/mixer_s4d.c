@@ -11,6 +11,7 @@
 #include "parts/hippo.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "ops/binary/binary.h"
 #include "ops/lti_scan/lti_scan.h"
@@ -76,7 +77,9 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
         if (!real) in[LTI_H0IM] = kr_state(g, "ssm_state_imag", 3, KR_DIMS(b->S, E, n));
     }
     lti_scan_attr a = {.disc = o->disc};
-    kr_node *y = kr_apply(g, &kr_op_lti_scan, &a, in, out);
+    kr_scan scan = {.op = &kr_op_lti_scan, .attr = &a, .u = x, .E = E};
+    memcpy(scan.in, in, sizeof in);
+    kr_node *y = kr_read_out(b, &scan, out);
     if (y && b->stateful) {
         kr_state_set_next(g, in[LTI_H0RE], out[LTI_HRE]);
         if (!real) kr_state_set_next(g, in[LTI_H0IM], out[LTI_HIM]);

@@ -1,5 +1,5 @@
 /* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
- * took, molecules, graphs. */
+ * took, molecules, graphs, points. */
 #include "data_case.h"
 #include "data/smiles.h"
 
@@ -343,7 +343,72 @@ static void nodes(void **state) {
     refuse(GRAPH("g.nodes.tsv"), "\"none\" is no node");
 }
 
+/* --- points --------------------------------------------------------------------------------------- */
+
+/* Rings and rods of 40 points with some noise, the file's order drawn. */
+static void write_cloud(const char *path, bool ring, int seed) {
+    kr_str s = {0};
+    kr_rng r = {(uint64_t)seed, 8, 0};
+    kr_str_append(&s, "x y z\n# drawn\n");
+    for (int i = 0; i < 40; i++) {
+        double t = 6.2831853 * kr_rng_uniform(&r), d = .03 * kr_rng_normal(&r);
+        kr_str_appendf(&s, "%.4f %.4f %.4f 7\n", ring ? cos(t) + d : d, ring ? sin(t) : t, ring ? d : d + 100);
+    }
+    write_bytes(path, s.text, s.n);
+    kr_str_free(&s);
+}
+
+static kr_status is_cloud(void *user, const kr_answer *a) {
+    answers *all = user;
+    all->right += strncmp(strrchr(a->name, '/') + 1, a->label[a->best], 3) == 0;
+    all->n++;
+    return KR_OK;
+}
+
+static void points(void **state) {
+    kr_model *m;
+    answers all = {0};
+    char path[60];
+    const char *const files[] = {"clouds"};
+    unsigned char npy[10 + 67 + 2 * 4 * 4 * 4] = "\x93NUMPY\1\0\x43\0{'descr': '|u1', 'fortran_order': False, 'shape': (2, 4, 4, 4), } \n";
+    (void)state;
+    assert_int_equal(kr_dir_make("clouds"), KR_OK);
+    for (int i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "clouds/%s_%d.xyz", i % 2 ? "ring" : "rod", i);
+        write_cloud(path, i % 2, i);
+    }
+    train("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'clouds', 'label': 'name', 'points': 16, 'curves': ['hilbert', 'hilbert-trans'], 'jitter': 0.01, 'turn': 30, 'eval_fraction': 0.2}, " TRAIN "}");
+    assert_true(last_metric > 0.9);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    if (kr_predict(m, files, 1, is_cloud, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 40 && all.right >= 38);
+    kr_model_free(m);
+    /* voxels: a bar of four cells along the last axis, and one cell */
+    assert_int_equal(strlen((char *)npy + 10), 67);
+    for (int i = 0; i < 4; i++) npy[77 + 20 + i] = 1;
+    npy[77 + 64 + 7] = 1;
+    assert_true(kr_dir_make("voxels") == KR_OK && kr_dir_make("voxels/bars") == KR_OK && kr_dir_make("voxels/none") == KR_OK);
+    write_bytes("voxels/bars/a.npy", npy, sizeof npy), write_bytes("voxels/none/a.npy", npy, sizeof npy);
+    kr_source *s = open_source("{'kind': 'points', 'paths': 'voxels', 'points': 8, 'curves': 'xyz', 'eval_fraction': 0}", 4, NULL, false);
+    float x[4 * 8 * 3];
+    int32_t targets[4];
+    kr_batch b = {.S = 4, .L = 8, .x = x, .targets = targets};
+    assert_int_equal(kr_source_get_info(s)->n_train, 4);
+    assert_int_equal(kr_source_batch(s, KR_SPLIT_TRAIN, 0, &b), KR_OK);
+    for (int row = 0; row < 4; row++)
+        for (int l = 0; l < 8; l++) {
+            const float *p = x + (row * 8 + l) * 3;
+            assert_true(p[0] == 0 && p[1] == 0); /* in its middle */
+            float z[] = {-1, -1.f / 3, 1.f / 3, 1};
+            if (x[row * 24 + 2] != 0) assert_true(fabsf(p[2] - z[l / 2]) < 1e-5f); /* the four cells, twice each */
+        }
+    kr_source_close(s);
+    write_bytes("voxels/none/b.off", "OFF\n3 0 0\n0 0 0\n1 1 1\n", 22);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "b.off: 2 points, want 3");
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'clouds', 'label': 'name', 'curves': 'circle'}}", "circle");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes), cmocka_unit_test(points)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

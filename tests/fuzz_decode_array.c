@@ -14,7 +14,8 @@ static const uint8_t npz[] = "a.npz\nPK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\117\0\0
 static const uint8_t png[] = "a.png\n\211PNG\r\n\32\n\0\0\0\15IHDR\0\0\0\2\0\0\0\1\10\0\0\0\0\321\111\40\126\0\0\0\13IDATx\234c`d\0\0\0\5\0\2";
 static const uint8_t jpg[] = "a.jpg\n\377\330\377\340\0\20JFIF\0\1\1\0\0\1\0\1\0\0\377\300\0\13\10\0\1\0\1\1\1\21\0", flac[] = "a.flac\nfLaC\0\0\0\42\20\0\20\0";
 static const uint8_t gz[] = "a.idx.gz\n\37\213\10\0\0\0\0\0\0\3";
-static const struct { const uint8_t *p; size_t n; } seeds[] = {{idx, sizeof idx - 1}, {shorts, sizeof shorts - 1}, {npy, sizeof npy - 1}, {wav, sizeof wav - 1}, {npz, sizeof npz - 1},
+static const uint8_t off[] = "a.off\nOFF\n2 1 0\n0 0 1\n1 2 3\n", xyz[] = "a.xyz\nx y z\n1 2 3\n4,5,6\n";
+static const struct { const uint8_t *p; size_t n; } seeds[] = {{off, sizeof off - 1}, {xyz, sizeof xyz - 1}, {idx, sizeof idx - 1}, {shorts, sizeof shorts - 1}, {npy, sizeof npy - 1}, {wav, sizeof wav - 1}, {npz, sizeof npz - 1},
                                                                {png, sizeof png - 1}, {jpg, sizeof jpg - 1}, {flac, sizeof flac - 1}, {gz, sizeof gz - 1}};
 const char *const fuzz_words[] = {"IHDR", "IDAT", "IEND", "PLTE", "tRNS", "\377\330\377", "\377\304", "\377\332", "RIFF", "data", "fmt ", "PK\3\4", "\223NUMPY", "'descr': '<f8'", "(1,)", "fLaC", "OggS", "FORM", NULL};
 

@@ -180,6 +180,24 @@ static void words(void **state) {
     refuse_table("\n \n", "a.smi", "no line in it");
 }
 
+static void points(void **state) {
+    static const char off[] = "OFF\n# corners\n2 1 0\n0 0 1.5\n\n -1 2e1 3 9\n3 0 1 0\n", one_line[] = "OFF1 0 0\n1 2 3\n", xyz[] = "x,y,z\n1,2,3,0.5\r\n4 5 6\n";
+    kr_array a;
+    (void)state;
+    expect_array(&a, (const uint8_t *)off, sizeof off - 1, "a.off", 2, (const int64_t[]){2, 3});
+    assert_true(a.f32[2] == 1.5f && a.f32[3] == -1 && a.f32[4] == 20 && a.f32[5] == 3);
+    kr_array_free(&a);
+    expect_array(&a, (const uint8_t *)one_line, sizeof one_line - 1, "a.off", 2, (const int64_t[]){1, 3});
+    kr_array_free(&a);
+    expect_array(&a, (const uint8_t *)xyz, sizeof xyz - 1, "a.xyz", 2, (const int64_t[]){2, 3});
+    assert_true(a.f32[0] == 1 && a.f32[5] == 6);
+    kr_array_free(&a);
+    refuse_array((const uint8_t *)"OFF\n9 0 0\n1 2 3\n", 16, "a.off", "want how many points");
+    refuse_array((const uint8_t *)"OFF\n2 0 0\n1 2 3\n1 2 nan\n", 24, "a.off", "line 4: no point");
+    refuse_array((const uint8_t *)"a\nb\n", 4, "a.xyz", "no line of three numbers");
+    refuse_array((const uint8_t *)"1 2 3\nb\n", 8, "a.xyz", "line 2: no point");
+}
+
 static void jsonl(void **state) {
     kr_table t;
     (void)state;
@@ -355,7 +373,7 @@ static void two_channels(void **state) { /* grey and how opaque, made half as wi
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
-                                       cmocka_unit_test(sequences), cmocka_unit_test(words), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
+                                       cmocka_unit_test(sequences), cmocka_unit_test(words), cmocka_unit_test(points), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
                                        cmocka_unit_test(two_channels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_table,
     &kr_source_items,
     &kr_source_graph,
+    &kr_source_points,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

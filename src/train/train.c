@@ -187,7 +187,7 @@ static void progress(kr_train *t, double loss, double norm) {
     int64_t tokens = t->state.n_tok - t->mark_tok, steps = t->state.step - t->mark_step;
     double rate = span > 0 ? (double)tokens / span : 0;
     kr_train_progress p = {.step = t->state.step, .steps = t->state.steps, .loss = loss, .lr = t->lr, .grad_norm = norm,
-                           .bits = t->info->vocab_size && !t->info->n_classes ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
+                           .bits = t->info->vocab_size && t->info->n_targets && !t->info->n_classes ? loss / log(2) : NAN, .tokens_per_s = rate, .seconds = seconds,
                            .eta_s = steps > 0 ? (double)(t->state.steps - t->state.step) * span / (double)steps : 0, .n_tok = t->state.n_tok};
     kr_metrics_step(&t->metrics, &p);
     if (t->metrics.status != KR_OK && !t->metrics_lost) { /* once: the run itself is not harmed */

@@ -1,0 +1,242 @@
+/* source_points.c - points in space with a class for each cloud: OFF, XYZ, arrays [points, 3 or more], or
+ * voxels (an array of three axes of a side each above 3, or several of them), whose full cells are points.
+ *
+ * A row is `points` of a cloud, drawn anew each time while training and once for those held out, in the
+ * order of a curve (PointMamba, Liang et al. 2024: Hilbert's, and the same with x and y swapped), one
+ * behind the other if there are several, so L is points times curves.  A step is x, y, z, around the
+ * cloud's middle with its farthest point at 1, and which curve it is on as one of so many.
+ *
+ * A cloud's class is the folder's name or what its file's name begins with, up to the first _ - or . */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "data/set.h"
+#include "krait/order.h"
+
+enum { BY_FOLDER, BY_NAME, MOST_CURVES = 4, LEAST_SIDE = 4 };
+
+typedef struct points_keys {
+    const char *kind;
+    kr_set_keys set;
+    int64_t points;
+    const json_t *curves;
+    double jitter, turn;
+    int label;
+} points_keys;
+
+typedef struct points {
+    points_keys k;
+    kr_set set;                /* floats: for each curve x, y, z of all points in its order */
+    const char *curve[MOST_CURVES];
+    int64_t n_curves;
+} points;
+
+/* --- reading ---------------------------------------------------------------------------------------- */
+
+/* The part of a path that names its class. */
+static void class_of(const points *q, const char *path, char *to, size_t size) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *from = name;
+    size_t n = strcspn(name, "_-.");
+    if (q->k.label == BY_FOLDER) {
+        for (from = slash ? slash : path; from > path && from[-1] != '/';) from--;
+        n = (size_t)((slash ? slash : path) - from);
+    }
+    snprintf(to, size, "%.*s", (int)n, from);
+}
+
+/* Into the ball of radius 1 around the middle. */
+static void centre(float *x, int64_t n) {
+    double middle[3] = {0}, far = 0;
+    for (int64_t i = 0; i < 3 * n; i++) middle[i % 3] += x[i] / (double)n;
+    for (int64_t i = 0; i < n; i++) {
+        double r = 0;
+        for (int k = 0; k < 3; k++) x[3 * i + k] -= (float)middle[k], r += (double)x[3 * i + k] * x[3 * i + k];
+        far = fmax(far, r);
+    }
+    for (int64_t i = 0; i < 3 * n && far > 0; i++) x[i] = (float)(x[i] / sqrt(far));
+}
+
+static kr_status add_cloud(points *q, float *x, int64_t n, kr_split part, int64_t row, int32_t class, const char *path) {
+    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: cloud %lld has no point", path, (long long)(row < 0 ? 0 : row));
+    int32_t *rank = kr_mem_array((size_t)n, sizeof *rank);
+    float *to = rank ? kr_set_add(&q->set, (size_t)(3 * n * q->n_curves), part, row, class, NULL) : NULL;
+    kr_status st = to ? KR_OK : KR_ERR_NOMEM;
+    centre(x, n);
+    for (int64_t c = 0; c < q->n_curves && st == KR_OK; c++) {
+        st = kr_order_points(q->curve[c], 0, n, x, rank);
+        for (int64_t i = 0; i < n && st == KR_OK; i++) memcpy(to + 3 * (c * n + i), x + 3 * rank[i], 3 * sizeof *x);
+    }
+    kr_mem_free(rank);
+    return st;
+}
+
+/* Full cells of a grid. */
+static int64_t cells_of(const kr_array *a, int64_t at, const int64_t side[3], float *x) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < side[0] * side[1] * side[2]; i++) {
+        if (!(kr_array_at(a, at + i) > 0)) continue;
+        x[3 * n] = (float)(i / (side[1] * side[2])), x[3 * n + 1] = (float)(i / side[2] % side[1]), x[3 * n + 2] = (float)(i % side[2]);
+        n++;
+    }
+    return n;
+}
+
+static kr_status add_array(points *q, const kr_array *a, const char *path, kr_split part, int32_t class) {
+    int64_t side[3] = {0}, each, n, wide = a->n_dims ? a->dim[a->n_dims - 1] : 0;
+    bool cells = a->n_dims >= 3;
+    for (int i = 0; i < 3 && cells; i++) side[i] = a->dim[a->n_dims - 3 + i], cells = side[i] >= LEAST_SIDE;
+    if (!cells && (a->n_dims < 2 || a->n_dims > 3 || wide < 3)) KR_FAIL(KR_ERR_FORMAT, "%s: neither points [n, 3], nor clouds of them [clouds, n, 3], nor voxels", path);
+    each = cells ? side[0] * side[1] * side[2] : a->dim[a->n_dims - 2] * wide;
+    n = each ? a->n / each : 0;
+    float *x = kr_mem_array((size_t)(3 * each) + 1, sizeof *x);
+    kr_status st = x ? KR_OK : KR_ERR_NOMEM;
+    for (int64_t k = 0; k < n && st == KR_OK; k++) {
+        int64_t m = cells ? cells_of(a, k * each, side, x) : each / wide;
+        for (int64_t i = 0; i < 3 * m && !cells; i++) x[i] = (float)kr_array_at(a, k * each + i / 3 * wide + i % 3);
+        if (cells && n > 1 && !m) continue; /* an empty grid among others */
+        st = add_cloud(q, x, m, part, n > 1 ? k : -1, class, path);
+    }
+    kr_mem_free(x);
+    return st;
+}
+
+typedef struct reading { const kr_source *s; points *q; } reading;
+static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
+    const reading *r = user;
+    char name[256];
+    kr_array a;
+    int32_t class = -1;
+    if (!r->s->predict) {
+        class_of(r->q, path, name, sizeof name);
+        if (!*name) KR_FAIL(KR_ERR_CONFIG, "%s: no %s names its class (data.label)", path, r->q->k.label == BY_FOLDER ? "folder" : "beginning of its name");
+        if ((class = kr_set_class(set, name)) == -2) return KR_ERR_NOMEM;
+        if (class < 0) KR_FAIL(KR_ERR_CONFIG, "%s: the class \"%s\" is none of those trained on", path, name);
+    }
+    KR_TRY(kr_decode_array(&a, path));
+    kr_status st = add_array(r->q, &a, path, part, class);
+    kr_array_free(&a);
+    return st;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------ */
+
+/* A turn around the axis that stands up in most files, the last. */
+static void turn(float x[3], double angle) {
+    double c = cos(angle), s = sin(angle), a = x[0], b = x[1];
+    x[0] = (float)(c * a - s * b), x[1] = (float)(s * a + c * b);
+}
+
+/* Which points: evenly along the curve, each at a drawn place in its stretch, so that none is left bare. */
+static void fill(const kr_source *s, const points *q, kr_split split, int64_t row, int64_t example, float *x) {
+    const float *from = kr_set_data(&q->set, example);
+    int64_t n = kr_set_length(&q->set, example) / (3 * q->n_curves), P = q->k.points, W = s->info.x_width;
+    kr_rng r = split == KR_SPLIT_TRAIN ? kr_source_row_rng(s, split, row) : kr_source_rng(s, split, "points of a cloud", example);
+    bool train = split == KR_SPLIT_TRAIN;
+    double angle = train ? q->k.turn * (2 * kr_rng_uniform(&r) - 1) * 3.14159265358979323846 / 180 : 0;
+    for (int64_t i = 0; i < P * q->n_curves; i++) {
+        int64_t c = i / P, at = (int64_t)(((double)(i % P) + kr_rng_uniform(&r)) / (double)P * (double)n);
+        float *to = x + i * W;
+        if (at >= n) at = n - 1;
+        memcpy(to, from + 3 * (c * n + at), 3 * sizeof *to);
+        if (train && q->k.turn > 0) turn(to, angle);
+        for (int k = 0; k < 3 && train && q->k.jitter > 0; k++) to[k] += (float)(q->k.jitter * kr_rng_normal(&r));
+        for (int64_t k = 0; k < q->n_curves && q->n_curves > 1; k++) to[3 + k] = k == c;
+    }
+}
+
+static void points_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
+    const points *q = s->own;
+    int64_t each = s->info.L * s->info.x_width;
+    b->n_rows = 0;
+    for (int64_t i = 0; i < b->S; i++) {
+        int64_t example = kr_set_at(s, &q->set, split, step, i);
+        b->targets[i] = example >= 0 ? q->set.label[example] : -1;
+        if (example >= 0) fill(s, q, split, step * b->S + i, example, b->x + i * each), b->n_rows++;
+        else memset(b->x + i * each, 0, (size_t)each * sizeof *b->x);
+    }
+}
+
+static bool points_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
+    const points *q = s->own;
+    int64_t i = kr_set_at(s, &q->set, split, step, row);
+    if (i >= 0) kr_set_name(&q->set, i, to, size);
+    return i >= 0;
+}
+static const char *points_label(const kr_source *s, int64_t i) {
+    const points *q = s->own;
+    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
+}
+
+/* --- open and close ----------------------------------------------------------------------------------------- */
+
+static kr_status choose_curves(points *q) {
+    const json_t *c = q->k.curves;
+    int32_t rank;
+    size_t n = json_is_array(c) ? json_array_size(c) : 1;
+    if (n < 1 || n > MOST_CURVES) KR_FAIL(KR_ERR_CONFIG, "data.curves has %zu names, want 1 to %d", n, MOST_CURVES);
+    for (size_t i = 0; i < n; i++) {
+        q->curve[i] = json_is_array(c) ? json_string_value(json_array_get(c, i)) : c ? json_string_value(c) : "hilbert";
+        KR_TRY(kr_order_points(q->curve[i], 0, 1, (const float[]){0, 0, 0}, &rank)); /* does it know the name? */
+    }
+    q->n_curves = (int64_t)n;
+    return KR_OK;
+}
+
+static kr_status describe(kr_source *s, points *q) {
+    kr_source_info *i = &s->info;
+    int64_t L = q->k.points * q->n_curves;
+    if (i->L && i->L != L) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.points instead", (long long)i->L);
+    i->L = L, i->x_width = 3 + (q->n_curves > 1 ? q->n_curves : 0), i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n;
+    i->more_metrics = i->n_classes == 2 ? "f1 mcc auroc" : "f1 mcc";
+    if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the clouds have %lld class%s, want at least 2: folders or names of files tell them (data.label)", (long long)i->n_classes, i->n_classes == 1 ? "" : "es");
+    s->head = json_pack("{s:s, s:I}", "type", "class", "n_classes", (json_int_t)i->n_classes);
+    if (!s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    snprintf(i->about, sizeof i->about, "%lld clouds to train on, %lld held out, %lld to test; %lld points along %lld curve%s; %lld classes", (long long)i->n_train, (long long)i->n_eval,
+             (long long)i->n_test, (long long)q->k.points, (long long)q->n_curves, q->n_curves == 1 ? "" : "s", (long long)i->n_classes);
+    return KR_OK;
+}
+
+static kr_status points_open(kr_source *s, const json_t *data) {
+    points *q = s->own = kr_mem_new(sizeof *q);
+    if (!q) return KR_ERR_NOMEM;
+    q->set.each = sizeof(float);
+    KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
+    KR_TRY(choose_curves(q));
+    if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
+    reading r = {s, q};
+    KR_TRY(kr_set_load(s, &q->set, &q->k.set, read_file, &r));
+    KR_TRY(kr_set_sort_classes(&q->set));
+    KR_TRY(kr_set_split(s, &q->set, &q->k.set));
+    if (!s->fitted) KR_TRY(kr_learnt_classes(s, &q->set));
+    return describe(s, q);
+}
+
+static void points_close(kr_source *s) {
+    points *q = s->own;
+    if (q) kr_set_free(&q->set);
+    kr_mem_free(q);
+}
+
+static const kr_key points_keys_table[] = {
+    KR_KEY_TEXT(points_keys, kind, "points", "where rows come from"),
+    KR_SET_KEYS(points_keys),
+    KR_KEY_INT(points_keys, points, 256, 1, 1e6, "points of a cloud that are seen"),
+    KR_KEY_LIST(points_keys, curves, "orders of the points (hilbert): hilbert, hilbert-trans, z, xyz, ...; several follow each other"),
+    KR_KEY_REAL(points_keys, jitter, 0, 0, 1, "training: deviation of what is added to coordinates, of a radius of 1"),
+    KR_KEY_REAL(points_keys, turn, 0, 0, 180, "training: degrees of a drawn turn around the last axis, at most"),
+    KR_KEY_CHOICE(points_keys, label, "folder|name", "what tells a cloud's class: its folder, or its file's name up to the first _ - or ."),
+    KR_KEY_END,
+};
+
+const kr_source_kind kr_source_points = {
+    .name = "points",
+    .about = "clouds of points in space, or voxels, with a class each",
+    .keys = points_keys_table,
+    .open = points_open,
+    .batch = points_batch,
+    .who = points_who,
+    .label = points_label,
+    .close = points_close,
+};

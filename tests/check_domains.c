@@ -1,5 +1,5 @@
 /* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
- * took, molecules, graphs, points. */
+ * took, molecules, graphs, points, clips. */
 #include "data_case.h"
 #include "data/smiles.h"
 
@@ -360,7 +360,7 @@ static void write_cloud(const char *path, bool ring, int seed) {
 
 static kr_status is_cloud(void *user, const kr_answer *a) {
     answers *all = user;
-    all->right += strncmp(strrchr(a->name, '/') + 1, a->label[a->best], 3) == 0;
+    all->right += strncmp(strrchr(a->name, 47) + 1, a->label[a->best], 3) == 0;
     all->n++;
     return KR_OK;
 }
@@ -408,7 +408,70 @@ static void points(void **state) {
     refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'clouds', 'label': 'name', 'curves': 'circle'}}", "circle");
 }
 
+/* --- clips ---------------------------------------------------------------------------------------- */
+
+/* An array of bytes, whatever its axes. */
+static void write_npy(const char *path, const char *shape, const unsigned char *x, size_t n) {
+    kr_str s = {0};
+    char dict[100];
+    int len = snprintf(dict, sizeof dict, "{'descr': '|u1', 'fortran_order': False, 'shape': (%s), }\n", shape);
+    const char head[10] = {(char)0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (char)len, 0};
+    kr_str_append_n(&s, head, 10), kr_str_append(&s, dict), kr_str_append_n(&s, x, n);
+    write_bytes(path, s.text, s.n);
+    kr_str_free(&s);
+}
+
+/* Things that go up or down: of two joints, and of a bright row in pictures of 8 x 8. */
+static void write_motion(const char *path, bool up, int frames, int seed, bool video) {
+    unsigned char x[24 * 64];
+    char shape[40];
+    kr_rng r = {(uint64_t)seed, 4, 0};
+    for (int t = 0; t < frames; t++) {
+        double place = (up ? t : frames - 1 - t) / (double)frames;
+        for (int i = 0; i < (video ? 64 : 4); i++)
+            x[t * (video ? 64 : 4) + i] = (unsigned char)(kr_rng_below(&r, 9) + (video ? (i / 8 == (int)(place * 8) ? 200 : 20) : i % 2 ? 100 * place : 60));
+    }
+    snprintf(shape, sizeof shape, video ? "%d, 8, 8" : "%d, 2, 2", frames);
+    write_npy(path, shape, x, (size_t)(frames * (video ? 64 : 4)));
+}
+
+static void clips(void **state) {
+    static const char *const models[] = {"{" ONE ", 'head': {'pool': 'last'}}", "{" ONE ", 'head': {'pool': 'last'}, 'encoder': {'patch': '1x8x8'}}"};
+    (void)state;
+    for (int video = 0; video < 2; video++) {
+        kr_model *m;
+        answers all = {0};
+        char path[60], recipe[1000];
+        const char *const files[] = {video ? "videos" : "skeletons"};
+        assert_int_equal(kr_dir_make(files[0]), KR_OK);
+        for (int i = 0; i < 40; i++) {
+            snprintf(path, sizeof path, "%s/%s_%d.npy", files[0], i % 2 ? "upward" : "downward", i);
+            write_motion(path, i % 2, 10 + i % 9, i, video);
+        }
+        snprintf(recipe, sizeof recipe, "{'model': %s, 'data': {'kind': 'clip', 'paths': '%s', 'label': 'name', 'frames': 8, 'jitter': 0.05, 'eval_fraction': 0.2}, " TRAIN "}", models[video], files[0]);
+        train(recipe);
+        assert_true(last_metric > 0.9);
+        if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+        if (kr_predict(m, files, 1, is_cloud, &all) != KR_OK) fail_msg("%s", kr_error());
+        assert_true(all.n == 40 && all.right >= 38);
+        kr_model_free(m);
+    }
+    /* points, two of them a frame, are the same as frames of two joints, and frames come evenly */
+    write_bytes("a_1.xyz", "0 0 0\n0 1 0\n2 0 0\n2 1 0\n4 0 0\n4 1 0\n6 0 0\n6 1 0\n", 48), write_bytes("b_1.xyz", "0 0 0\n0 1 0\n", 12);
+    kr_source *s = open_source("{'kind': 'clip', 'paths': ['a_1.xyz', 'b_1.xyz'], 'eval_paths': 'a_1.xyz', 'label': 'name', 'frames': 2, 'joints': 2}", 1, NULL, false);
+    float x[2 * 6];
+    int32_t target;
+    kr_batch b = {.S = 1, .L = 2, .x = x, .targets = &target};
+    assert_int_equal(kr_source_get_info(s)->x_width, 6);
+    assert_int_equal(kr_source_batch(s, KR_SPLIT_EVAL, 0, &b), KR_OK);
+    assert_true(x[0] == x[3] && x[1] == -x[4] && x[2] == 0); /* frames 1 and 3 of 0 .. 3: x is 2 and 6 around 3, y 0 and 1 around .5 */
+    assert_true(fabsf(x[6] + 3 * x[0]) < 1e-5f && fabsf(x[6] - 6 * x[4]) < 1e-5f && x[6] > 0);
+    kr_source_close(s);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': ['a_1.xyz', 'b_1.xyz'], 'label': 'name', 'joints': 3}}", "a_1.xyz: want 3 points a frame (data.joints), and there are 8");
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': ['videos', 'skeletons'], 'label': 'name'}}", "as in the others");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes), cmocka_unit_test(points)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes), cmocka_unit_test(points), cmocka_unit_test(clips)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -24,6 +24,7 @@ static const kr_source_kind *const kinds[] = {
     &kr_source_items,
     &kr_source_graph,
     &kr_source_points,
+    &kr_source_clip,
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

@@ -30,7 +30,7 @@ struct kr_source {
 };
 
 extern const kr_source_kind kr_source_text, kr_source_image, kr_source_series, kr_source_audio, kr_source_sequence, kr_source_table,
-    kr_source_items, kr_source_graph, kr_source_points;
+    kr_source_items, kr_source_graph, kr_source_points, kr_source_clip;
 extern const kr_source_kind kr_source_copying, kr_source_selective_copying, kr_source_induction_heads, kr_source_mqar,
     kr_source_associative_recall, kr_source_adding, kr_source_parity;
 

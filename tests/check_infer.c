@@ -82,6 +82,36 @@ static void test_snapshot(void **state) {
     }
 }
 
+/* A file of somebody else's: a count of steps that is none would be a place outside of the attention's cache. */
+static void test_hostile_count(void **state) {
+    static const int32_t bad[] = {-1, INT32_MIN, INT32_MAX};
+    (void)state;
+    kr_model *m = model_of(models[2], 3);
+    kr_session *s = session_of(m, NULL);
+    kr_snapshot *x, *y;
+    char path[200];
+    int counts = 0;
+    feed(s, 5);
+    assert_int_equal(kr_session_snapshot(&x, s), KR_OK);
+    snprintf(path, sizeof path, "%s/state", new_folder());
+    for (int i = 0; i < x->layout->n; i++) {
+        int32_t *n = (int32_t *)(void *)((char *)x->states + x->layout->state[i].at), was = *n;
+        if (x->layout->state[i].dtype != KR_I32) continue;
+        for (int k = 0; k < 3; k++) {
+            *n = bad[k];
+            assert_int_equal(kr_snapshot_save(x, path), KR_OK);
+            assert_int_equal(kr_snapshot_load(&y, s, path), KR_ERR_FORMAT);
+            assert_non_null(strstr(kr_error(), "count of steps"));
+        }
+        *n = was;
+        counts++;
+    }
+    assert_true(counts > 0);
+    kr_snapshot_free(x);
+    kr_session_free(s);
+    kr_model_release(m);
+}
+
 static void test_of_another_model(void **state) {
     (void)state;
     kr_model *a = model_of(models[0], 1), *b = model_of(models[1], 1);
@@ -421,7 +451,7 @@ static void test_logprobs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
+        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_hostile_count), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
         cmocka_unit_test(test_cuts), cmocka_unit_test(test_penalties), cmocka_unit_test(test_mirostat), cmocka_unit_test(test_large_vocabulary),
         cmocka_unit_test(test_allowed), cmocka_unit_test(test_refused), cmocka_unit_test(test_no_scores), cmocka_unit_test(test_logprobs),
     };

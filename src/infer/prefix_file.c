@@ -214,6 +214,7 @@ kr_snapshot *kr_prefix_file_fetch(void *user, int64_t serial, int64_t n_tok) {
             s->n_tok = n_tok;
             memcpy(s->states, states, l->bytes);
             memcpy(s->logits, states + l->bytes, (size_t)l->V * sizeof *s->logits);
+            if ((st = kr_snapshot_check(s)) != KR_OK) kr_snapshot_free(s), s = NULL;
         }
         kr_file_unmap(data, n);
     }

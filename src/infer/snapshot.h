@@ -40,6 +40,8 @@ size_t kr_snapshot_size(const kr_layout *l, bool logits, bool memory);
 kr_status kr_snapshot_new(kr_snapshot **out, kr_layout *l, bool logits, bool memory);
 /* While it has one owner: the end was this stop string, and what its last token had more. */
 kr_status kr_snapshot_set_stop(kr_snapshot *s, const char *stop, const char *beyond);
+/* state.c: are its numbers such as a model leaves them, where others would lead astray?  KR_ERR_FORMAT. */
+kr_status kr_snapshot_check(const kr_snapshot *s);
 /* state.c: from a file, logits and memory with it. */
 kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path);
 #endif

@@ -65,6 +65,17 @@ static kr_status read_memory(kr_snapshot *x, const kr_st *st, const char *path) 
     return check_memory(m, n_tok, l->V, path);
 }
 
+/* Hostile: whole numbers in a state are counts of steps, which kernels take for places in memory. */
+kr_status kr_snapshot_check(const kr_snapshot *x) {
+    const kr_layout *l = x->layout;
+    for (int i = 0; i < l->n; i++) {
+        const int32_t *n = (const void *)((const char *)x->states + l->state[i].at);
+        for (size_t k = 0; l->state[i].dtype == KR_I32 && k < l->state[i].bytes / sizeof *n; k++)
+            if (n[k] < 0 || n[k] > 1 << 30) KR_FAIL(KR_ERR_FORMAT, "%s is %d, which is no count of steps", l->state[i].name, (int)n[k]);
+    }
+    return KR_OK;
+}
+
 /* How the writing ended, and where in a conversation: older files say neither. */
 static kr_status read_end(kr_snapshot *x, const kr_st *st, const char *path) {
     const char *turn = kr_st_metadata(st, "turn"), *stop = kr_st_metadata(st, "stop"), *beyond = kr_st_metadata(st, "beyond_stop");
@@ -83,7 +94,7 @@ static kr_status read_all(kr_snapshot *x, const kr_st *st, const char *path) {
         const kr_layout_state *s = &l->state[i];
         KR_TRY(kr_st_read(st, s->name, s->n_dims, s->dim, s->dtype, (char *)x->states + s->at));
     }
-    return KR_OK;
+    return kr_snapshot_check(x);
 }
 
 kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path) {

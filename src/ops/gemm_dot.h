@@ -19,7 +19,7 @@ typedef int16_t v16 __attribute__((vector_size(KR_VL * sizeof(int32_t))));
 static bool dot_has_vnni(void) {
 #if defined(KR_V512_)
     return __builtin_cpu_supports("avx512vnni");
-#elif defined(KR_V256_) && (!defined(__clang__) || __clang_major__ >= 16) /* an older one does not know the name */
+#elif defined(KR_V256_) && !defined(__clang__) /* clang 14 does not know the name */
     return __builtin_cpu_supports("avxvnni");
 #else
     return false;

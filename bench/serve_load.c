@@ -1,9 +1,9 @@
 /* serve_load.c - many streams on a running server, for long: counts errors, times tokens.
  *
  *   serve_load PORT [--streams 256] [--seconds 60] [--max-tokens 24] [--prompt-bytes 64] [--shared N] [--pid P] [--abort] [--requests N]
- *              [--ignore-eos]
+ *              [--ignore-eos] [--hang-up]
  *
- * Each stream is a connection that asks again as soon as its answer has ended.  Prompts differ but for their first N bytes.
+ * Each stream is a connection that asks again as soon as its answer has ended (--hang-up: a new one each time).  Prompts differ but for their first N bytes.
  * --abort: leaves each after its first bytes, at once, or before any, in turns.  --pid: samples the server's memory.  Prints one JSON
  * object; returns 1 if anything went wrong. */
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@ typedef struct stream {
 
 typedef struct times { float *x; size_t n, room; } times;
 
-static struct { int port, streams, max_tokens, prompt_bytes, shared; long pid, requests; double seconds; bool abort, ignore_eos; } opt = {
+static struct { int port, streams, max_tokens, prompt_bytes, shared; long pid, requests; double seconds; bool abort, ignore_eos, hang_up; } opt = {
     .streams = 256, .seconds = 60, .max_tokens = 24, .prompt_bytes = 64, .requests = -1};
 static stream *all;
 static int epoll;
@@ -140,7 +140,7 @@ static bool take(stream *s) {
 
 static void next(stream *s) {
     bool again = more();
-    if (s->broken || opt.abort || !again) leave(s);
+    if (s->broken || opt.hang_up || opt.abort || !again) leave(s);
     s->broken = s->asked = false;
     if (!again) return;
     if (s->fd >= 0) ask(s);
@@ -209,6 +209,7 @@ static void read_options(int argc, char **argv) {
         else if (strcmp(argv[i], "--requests") == 0) opt.requests = atol(value), i++;
         else if (strcmp(argv[i], "--abort") == 0) opt.abort = true;
         else if (strcmp(argv[i], "--ignore-eos") == 0) opt.ignore_eos = true;
+        else if (strcmp(argv[i], "--hang-up") == 0) opt.hang_up = true;
         else exit(2);
     }
     if (opt.streams < 1 || opt.streams > MAX_STREAMS || opt.prompt_bytes > MAX_PROMPT || opt.prompt_bytes < 1) exit(2);

@@ -152,7 +152,7 @@ static void refused_by(answer a, int status, const char *code, const char *param
 }
 
 static void until(bool (*is)(const bench *b), const bench *b, const char *what) {
-    for (double end_s = kr_now() + 30; !is(b); usleep(2000))
+    for (double end_s = kr_now() + 60; !is(b); usleep(2000))
         if (kr_now() > end_s) fail_msg("in vain: %s", what);
 }
 static kr_engine_stats stats(const bench *b) {

@@ -20,11 +20,12 @@ typedef struct source { const uint8_t *row[KR_VL]; vi offset; const char *ahead;
 typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups; } few; /* the rows, rounded */
 #define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
 
-/* Into L1 what is next, into L2 what follows: L1 alone has too few lines under way to keep up with memory. */
+/* Into L1 what is next, into L2 what follows: L1 alone has too few lines under way to keep up with memory.  Row i of so
+ * many asks for its share of the bytes: many at once would make the products wait. */
 enum { FURTHER = 16384 }; /* bytes */
-INLINE void fetch(source *s, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i), __builtin_prefetch(s->ahead + i + FURTHER, 0, 2);
-    s->ahead += bytes;
+INLINE void fetch(const source *s, int64_t bytes, const int i, const int rows) {
+    for (int64_t at = 64 * i; at < bytes; at += 64 * rows)
+        __builtin_prefetch(s->ahead + at), __builtin_prefetch(s->ahead + at + FURTHER, 0, 2);
 }
 
 /* Four bytes of each column. */
@@ -106,9 +107,10 @@ INLINE vi dots_of_one(const source *s, int64_t at, const int8_t *x) {
 INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[8];
-        fetch(s, KR_VL * 34);
         vf scale = low_half(four_bytes(s, g * 34));
         if (ONE_ROW && vnni && rows == 1) {
+            fetch(s, KR_VL * 34, 0, 1);
+            s->ahead += KR_VL * 34;
             sum[0] = scaled(sum[0], dots_of_one(s, g * 34 + 2, r->x + 32 * g) + r->a[g].base[0], scale, r->a[g].d);
             continue;
         }
@@ -120,18 +122,19 @@ INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, v
         EACH_ROW {
             const int8_t *x = r->x + i * r->k + 32 * g;
             const kr_gemm_group *a = &r->a[i * r->groups + g];
+            fetch(s, KR_VL * 34, i, rows);
             vi n = vnni ? dots(a->base[0] - (vi){0}, t, x, 8, 8, true) : (vi){0};
 #pragma GCC unroll 8
             for (int c = 0; c < 8 && !vnni; c++) n = dot_signed(n, t[c], four_of(x + 4 * c));
             sum[i] = scaled(sum[i], n, scale, a->d);
         }
+        s->ahead += KR_VL * 34;
     }
 }
 
 INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[4], w[8];
-        fetch(s, KR_VL * 18);
         turn_four(s->row, g * 18 + 2, t);
         vf scale = low_half(four_bytes(s, g * 18));
 #pragma GCC unroll 4
@@ -139,10 +142,12 @@ INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, v
         EACH_ROW {
             const kr_gemm_group *a = &r->a[i * r->groups + g];
             const int8_t *x = r->x + i * r->k + 32 * g;
+            fetch(s, KR_VL * 18, i, rows);
             vi n = dots(a->base[0] - (vi){0}, w, x, vnni && rows == 1 ? 4 : 8, 4, vnni);
             if (vnni && rows == 1) n += dots((vi){0}, w + 4, x + 16, 4, 8, true) >> 4;
             sum[i] = scaled(sum[i], n, scale, a->d);
         }
+        s->ahead += KR_VL * 18;
     }
 }
 
@@ -157,7 +162,6 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, v
 #pragma GCC unroll 4
         for (int pair = 0; pair < 4; pair++) {
             vi q[8], w[8];
-            fetch(s, KR_VL * 36);
             turn_eight(s->row, at + 16 + 32 * pair, q);
 #pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
@@ -167,10 +171,12 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, v
                 vf sk = (half && vnni ? d16 : d) * byte_of(scale[k / 4], k % 4), mk = dmin * byte_of(min[k / 4], k % 4);
                 EACH_ROW {
                     const kr_gemm_group *a = &r->a[i * r->groups + g + k];
+                    fetch(s, KR_VL * 36, half * rows + i, 2 * rows);
                     sum[i] = scaled(sum[i], dots((vi){0}, w, r->x + i * r->k + 32 * (g + k), 8, 4, vnni), sk, a->d);
                     sum[i] = v_fma(-mk, v_set(a->sum), sum[i]);
                 }
             }
+            s->ahead += KR_VL * 36;
         }
     }
 }
@@ -183,7 +189,6 @@ INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, v
         turn_four(s->row, at + 192, scale);
         for (int h = 0; h < 2; h++) {
             vi t[16], high[8];
-            fetch(s, KR_VL * 105);
             turn_eight(s->row, at + 64 * h, t), turn_eight(s->row, at + 64 * h + 32, t + 8);
             turn_eight(s->row, at + 128 + 32 * h, high);
 #pragma GCC unroll 8
@@ -199,10 +204,12 @@ INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, v
                 vf sk = d * __builtin_convertvector(scale[k / 4] << (24 - 8 * (k % 4)) >> 24, vf);
                 EACH_ROW {
                     const kr_gemm_group *a = &r->a[i * r->groups + g + 4 * h + half / 2];
+                    fetch(s, KR_VL * 105, half * rows + i, 8 * rows);
                     vi n = dots(a->base[half % 2] - (vi){0}, w, r->x + i * r->k + 32 * (g + 4 * h) + 16 * half, 4, 6, vnni);
                     sum[i] = scaled(sum[i], n, sk, a->d);
                 }
             }
+            s->ahead += KR_VL * 105;
         }
     }
 }

@@ -391,7 +391,7 @@ void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     int64_t wanted = panels < 4 * n_threads ? (4 * n_threads + panels - 1) / panels : 1; /* so that threads share evenly */
     if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;
     b.row_parts = (g->m + b.rows - 1) / b.rows;
-    kr_team_each(g->m * g->k < 16384 ? 1 : n_threads, g->m, round_row, &b);
+    kr_team_each(g->m * g->k < 3072 ? 1 : n_threads, g->m, round_row, &b); /* a microsecond */
     if (KR_VEC(kr_gemm_blocks_has_rows)(g->m, b.vnni)) {
         b.width = kr_gemm_few_columns(1, g->n, (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), n_threads);
         kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, (g->n + b.width - 1) / b.width, do_columns, &b);

@@ -47,6 +47,7 @@ static inline rows_tile rows_get(const rows_tiles *t, int64_t k) {
 #include <math.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "base/vec.h"
 
 /* n elements are left at p: a whole vector, or the n there are. */
@@ -71,6 +72,17 @@ static inline vf v_keep(vf v, int64_t n) {
 
 /* 1 / sqrt(mean of squares + eps) */
 static inline float row_inverse_rms(vf squares, int64_t n, double eps) { return (float)(1 / sqrt(v_sum(squares) / (double)n + eps)); }
+
+/* row(c, r, who) for each row of a forward pass: a team stands ready for less than pays to wake OpenMP's threads. */
+static inline void rows_forward(const kr_call *c, int64_t width, kr_team_work *row) {
+    int64_t rows = c->rows;
+    if (rows * width < 16384) {
+        kr_team_each(rows * width < 3072 ? 1 : c->n_threads, rows, row, (void *)c);
+        return;
+    }
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+    for (int64_t r = 0; r < rows; r++) row((void *)c, r, 0);
+}
 
 /* row(c, r, part) for each row, part being the `width` floats, zero at first, in which the
  * rows of its block add up (block b: parts + b * width); parts NULL: there is nothing to add. */

@@ -4,29 +4,29 @@
 #include "ops/add_rmsnorm/add_rmsnorm.h"
 #include "ops/rows.h"
 
-void KR_VEC(add_rmsnorm_fwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), rows = c->rows;
+static void row_fwd(void *arg, int64_t r, int who) {
+    const kr_call *c = arg;
+    int64_t D = KR_SIZE(c, 'D');
     double eps = ((const add_rmsnorm_attr *)c->attr)->eps;
-    const float *w = c->in[ADD_RMSNORM_W].data;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
-        const float *x = row_at(&c->in[ADD_RMSNORM_X], r), *res = row_at(&c->in[ADD_RMSNORM_RES], r);
-        float *y = row_of(&c->out[ADD_RMSNORM_Y], r, D), *sum = row_of(&c->out[ADD_RMSNORM_SUM], r, D);
-        if (!sum) sum = y; /* nobody wants it: normalise in place */
-        vf squares = {0};
-        for (int64_t i = 0; i < D; i += KR_VL) {
-            vf s = v_get(x + i, D - i);
-            if (res) s += v_get(res + i, D - i);
-            v_put(sum + i, s, D - i);
-            squares += s * s;
-        }
-        float inv = row_inverse_rms(squares, D, eps);
-        for (int64_t i = 0; i < D; i += KR_VL) {
-            vf s = v_get(sum + i, D - i) * inv;
-            v_put(y + i, w ? s * v_get(w + i, D - i) : s, D - i);
-        }
+    const float *w = c->in[ADD_RMSNORM_W].data, *x = row_at(&c->in[ADD_RMSNORM_X], r), *res = row_at(&c->in[ADD_RMSNORM_RES], r);
+    float *y = row_of(&c->out[ADD_RMSNORM_Y], r, D), *sum = row_of(&c->out[ADD_RMSNORM_SUM], r, D);
+    (void)who;
+    if (!sum) sum = y; /* nobody wants it: normalise in place */
+    vf squares = {0};
+    for (int64_t i = 0; i < D; i += KR_VL) {
+        vf s = v_get(x + i, D - i);
+        if (res) s += v_get(res + i, D - i);
+        v_put(sum + i, s, D - i);
+        squares += s * s;
+    }
+    float inv = row_inverse_rms(squares, D, eps);
+    for (int64_t i = 0; i < D; i += KR_VL) {
+        vf s = v_get(sum + i, D - i) * inv;
+        v_put(y + i, w ? s * v_get(w + i, D - i) : s, D - i);
     }
 }
+
+void KR_VEC(add_rmsnorm_fwd)(const kr_call *c) { rows_forward(c, KR_SIZE(c, 'D'), row_fwd); }
 
 static void row_bwd(const kr_call *c, int64_t r, float *dw) {
     int64_t D = KR_SIZE(c, 'D');

@@ -21,16 +21,16 @@ static void group_fwd(const gated_rmsnorm_attr *a, int64_t n, const float *x, co
     }
 }
 
-void KR_VEC(gated_rmsnorm_fwd)(const kr_call *c) {
-    int64_t D = KR_SIZE(c, 'D'), group = gated_rmsnorm_group(c), rows = c->rows;
-    const float *w = c->in[GATED_RMSNORM_W].data;
-#pragma omp parallel for num_threads(rows_threads(c, rows * D)) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
-        const float *x = row_at(&c->in[GATED_RMSNORM_X], r), *z = row_at(&c->in[GATED_RMSNORM_Z], r);
-        float *y = row_of(&c->out[GATED_RMSNORM_Y], r, D);
-        for (int64_t i = 0; i < D; i += group) group_fwd(c->attr, group, x + i, z + i, w ? w + i : NULL, y + i);
-    }
+static void row_fwd(void *arg, int64_t r, int who) {
+    const kr_call *c = arg;
+    int64_t D = KR_SIZE(c, 'D'), group = gated_rmsnorm_group(c);
+    const float *w = c->in[GATED_RMSNORM_W].data, *x = row_at(&c->in[GATED_RMSNORM_X], r), *z = row_at(&c->in[GATED_RMSNORM_Z], r);
+    float *y = row_of(&c->out[GATED_RMSNORM_Y], r, D);
+    (void)who;
+    for (int64_t i = 0; i < D; i += group) group_fwd(c->attr, group, x + i, z + i, w ? w + i : NULL, y + i);
 }
+
+void KR_VEC(gated_rmsnorm_fwd)(const kr_call *c) { rows_forward(c, KR_SIZE(c, 'D'), row_fwd); }
 
 /* One group of one row; NULL where no gradient is wanted.  sig: room for n floats. */
 typedef struct group_ptrs {

@@ -162,7 +162,8 @@ static void test_a_million_tokens(void **state) {
     }
     assert_int_equal(kr_mem_get_stats().live_bytes, live);
     assert_int_equal(kr_mem_get_stats().n_allocs, allocs);
-    if (!(last < 1.5 * first)) fail_msg("%d tokens take %.4g s at first, %.4g s after half a million", PART, first, last);
+    /* a neighbour on the core may slow a half down; if tokens cost by what stands before them it is eight times and more */
+    if (!(last < 3 * first)) fail_msg("%d tokens take %.4g s at first, %.4g s after half a million", PART, first, last);
     assert_int_equal(kr_session_feed(half, tok + N / 2, N / 2), KR_OK);
     assert_int_equal(kr_session_n_tok(s), N);
     assert_memory_equal(kr_session_logits(half), kr_session_logits(s), 8 * sizeof(float));

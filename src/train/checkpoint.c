@@ -76,6 +76,16 @@ static kr_status write_all(const char *dir, const kr_model *m, const kr_graph *g
     return save_state(dir, s);
 }
 
+/* A final name is only ever that of a whole folder, also when we are killed while it goes. */
+static kr_status discard(const char *folder) {
+    char gone[PATH + 16];
+    if (!kr_dir_exists(folder)) return KR_OK;
+    snprintf(gone, sizeof gone, "%s.gone.part", folder);
+    KR_TRY(kr_dir_remove(gone));
+    KR_TRY(kr_dir_rename(folder, gone));
+    return kr_dir_remove(gone);
+}
+
 kr_status kr_checkpoint_save(const char *out, const kr_model *m, kr_graph *g, const kr_train_state *s) {
     char final[PATH], temporary[PATH + 16];
     KR_TRY(kr_params_fetch(m->params));
@@ -85,7 +95,7 @@ kr_status kr_checkpoint_save(const char *out, const kr_model *m, kr_graph *g, co
     KR_TRY(kr_dir_remove(temporary));
     KR_TRY(kr_dir_make(temporary));
     kr_status st = write_all(temporary, m, g, s);
-    if (st == KR_OK) st = kr_dir_remove(final); /* of the same step: the same bytes */
+    if (st == KR_OK) st = discard(final); /* of the same step: the same bytes */
     if (st == KR_OK) st = kr_dir_rename(temporary, final);
     if (st != KR_OK) { /* free the disk, keep the sentence */
         char why[1024];
@@ -157,7 +167,7 @@ kr_status kr_checkpoint_prune(const char *out, int64_t keep, int64_t best_step) 
         if (step < 0 && !part) continue; /* not ours */
         if (step >= 0 && (n_good++ < keep || step == best_step)) continue;
         st = kr_path_join(path, sizeof path, dir, list.name[i]);
-        if (st == KR_OK) st = kr_dir_remove(path);
+        if (st == KR_OK) st = part ? kr_dir_remove(path) : discard(path);
     }
     kr_file_list_free(&list);
     return st;

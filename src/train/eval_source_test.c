@@ -32,7 +32,7 @@ static double loss_at_once(kr_model *m, const char *data, int64_t S, int64_t L) 
     json_t *j;
     kr_source *source;
     kr_graph *g;
-    kr_score s = {0};
+    kr_score s = {.n_questions = 1};
     int32_t *targets = kr_mem_array((size_t)(S * L), sizeof *targets);
     assert_non_null(targets);
     assert_int_equal(kr_json_parse(&j, data, strlen(data), "data"), KR_OK);

@@ -68,6 +68,13 @@ void kr_set_name(const kr_set *set, int64_t i, char *to, size_t size) {
     else snprintf(to, size, "%s:%lld", file, (long long)set->row[i]);
 }
 
+bool kr_set_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
+    int64_t i = kr_set_at(s, s->set, split, step, row);
+    if (i >= 0) kr_set_name(s->set, i, to, size);
+    return i >= 0;
+}
+const char *kr_set_label(const kr_source *s, int64_t i) { return i >= 0 && i < (int64_t)s->set->classes.n ? s->set->classes.name[i] : NULL; }
+
 /* --- lists of names -------------------------------------------------------------------------- */
 
 static kr_status add_name(kr_file_list *list, const char *name) {
@@ -87,6 +94,18 @@ int32_t kr_set_class(kr_set *set, const char *name) {
         if (strcmp(set->classes.name[i], name) == 0) return (int32_t)i;
     if (set->classes_fixed) return -1;
     return add_name(&set->classes, name) == KR_OK ? (int32_t)set->classes.n - 1 : -2;
+}
+
+int32_t kr_set_class_of_path(kr_set *set, const char *path, int by) {
+    char name[256];
+    const char *slash = strrchr(path, '/'), *from = slash ? slash + 1 : path;
+    size_t n = strcspn(from, "_-.");
+    if (by == KR_SET_BY_FOLDER) {
+        for (from = slash ? slash : path; from > path && from[-1] != '/';) from--;
+        n = slash ? (size_t)(slash - from) : 0;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)n, from);
+    return *name ? kr_set_class(set, name) : -1;
 }
 
 static bool whole_number(const char *s, double *x) {

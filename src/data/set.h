@@ -33,7 +33,7 @@ enum { KR_HOLD_OUT_RANDOM, KR_HOLD_OUT_LAST };
     KR_SET_KEY(type, fold, KR_KEY_INT, 0, 0, 1e6, NULL, "which share of this size is held out, from 0: for cross-validation"),    \
     KR_SET_KEY(type, hold_out, KR_KEY_CHOICE, 0, 0, 0, "random|last", "which examples: drawn, or the last ones as they stand")
 
-typedef struct kr_set {
+struct kr_set {
     int64_t n, room;
     int each;                   /* bytes of an element */
     unsigned char *data;
@@ -49,7 +49,7 @@ typedef struct kr_set {
     kr_file_list files, classes;
     bool classes_fixed;         /* given; others are not known */
     int64_t *index[KR_N_SPLIT], n_in[KR_N_SPLIT]; /* the examples of each part */
-} kr_set;
+};
 
 void kr_set_free(kr_set *set);
 /* Adds an example of `n` elements from the last file begun; returns where to copy them, NULL: no
@@ -59,6 +59,9 @@ static inline int64_t kr_set_length(const kr_set *set, int64_t i) { return (int6
 static inline const void *kr_set_data(const kr_set *set, int64_t i) { return set->data + set->start[i]; }
 /* The class of this name, made if it is new; -1 if classes are given and it is none, -2: no memory. */
 int32_t kr_set_class(kr_set *set, const char *name);
+/* The class that a path names: "cat" of train/cat/7.png, or of cat_7.png; -1: it names none, or none of those given. */
+enum { KR_SET_BY_FOLDER, KR_SET_BY_NAME };
+int32_t kr_set_class_of_path(kr_set *set, const char *path, int by);
 /* Classes in order: by number if all are, else by name. */
 kr_status kr_set_sort_classes(kr_set *set);
 /* Who this example is: "scans/7.png" or "train.csv:12". */
@@ -73,6 +76,9 @@ kr_status kr_set_load(const kr_source *s, kr_set *set, const kr_set_keys *k, kr_
 kr_status kr_set_split(kr_source *s, kr_set *set, const kr_set_keys *k);
 /* The example in row `row` of a batch; -1: a held-out pass is over before. */
 int64_t kr_set_at(const kr_source *s, const kr_set *set, kr_split split, int64_t step, int64_t row);
+/* `who` and `label` of a kind whose sources set s->set. */
+bool kr_set_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size);
+const char *kr_set_label(const kr_source *s, int64_t i);
 
 /* --- what was learnt from the examples to train on, beside the weights -------------------- */
 

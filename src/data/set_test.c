@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -50,10 +51,26 @@ static void folds(void **state) {
     for (int i = 0; i < 20; i++) assert_true(test[i] == 1 && eval[i] >= 1);
 }
 
+static void class_of_path(void **state) {
+    static const struct { const char *path; int by; const char *class; } is[] = {
+        {"train/cat/7.png", KR_SET_BY_FOLDER, "cat"}, {"cat/7.png", KR_SET_BY_FOLDER, "cat"}, {"/cat/7.png", KR_SET_BY_FOLDER, "cat"},
+        {"7.png", KR_SET_BY_FOLDER, NULL}, {"/7.png", KR_SET_BY_FOLDER, NULL},
+        {"train/dog_7.png", KR_SET_BY_NAME, "dog"}, {"dog-7.png", KR_SET_BY_NAME, "dog"}, {"a/dog", KR_SET_BY_NAME, "dog"}, {"a/.png", KR_SET_BY_NAME, NULL}};
+    kr_set set = {.each = 1};
+    (void)state;
+    for (size_t i = 0; i < sizeof is / sizeof *is; i++) {
+        int32_t class = kr_set_class_of_path(&set, is[i].path, is[i].by);
+        if (is[i].class) assert_true(class >= 0 && strcmp(set.classes.name[class], is[i].class) == 0);
+        else assert_int_equal(class, -1);
+    }
+    assert_int_equal(set.classes.n, 2);
+    kr_set_free(&set);
+}
+
 static void whole(void **state) { (void)state, hold_out(1); }
 static void in_tiles(void **state) { (void)state, hold_out(5); }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles), cmocka_unit_test(folds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles), cmocka_unit_test(folds), cmocka_unit_test(class_of_path)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

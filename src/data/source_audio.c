@@ -16,7 +16,6 @@
 #include "data/set.h"
 
 enum { MEL, RAW };
-enum { BY_FOLDER, BY_NAME };
 
 typedef struct audio_keys {
     const char *kind;
@@ -75,18 +74,6 @@ static void mel_frame(audio *a, const float *x, int64_t n, float *to) {
 
 /* --- reading ------------------------------------------------------------------------------------------ */
 
-static int32_t class_from_path(audio *a, const char *path) {
-    char name[256];
-    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path, *from = slash;
-    if (a->k.label == BY_NAME) {
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(file, "_-."), file);
-        return kr_set_class(&a->set, name);
-    }
-    while (from && from > path && from[-1] != '/') from--;
-    snprintf(name, sizeof name, "%.*s", from ? (int)(slash - from) : 0, from ? from : "");
-    return *name ? kr_set_class(&a->set, name) : -1;
-}
-
 static float mono(const kr_array *s, int64_t i) {
     double sum = 0;
     int64_t channels = s->n_dims > 1 ? s->dim[1] : 1;
@@ -121,7 +108,7 @@ static kr_status read_file(void *user, kr_set *set, const char *path, kr_split p
     if (st == KR_OK && first) a->rate = rate;
     if (st == KR_OK && rate != a->rate) st = kr_fail(KR_ERR_FORMAT, "%s: %lld samples a second, want %lld as those before; bring all to one rate", path, (long long)rate, (long long)a->rate);
     if (st == KR_OK && a->k.features == MEL && !a->fft) st = open_mel(a);
-    int32_t label = class_from_path(a, path);
+    int32_t label = kr_set_class_of_path(&a->set, path, a->k.label);
     if (st == KR_OK && label == -2) st = KR_ERR_NOMEM;
     float *x = st == KR_OK ? kr_mem_array((size_t)n + 1, sizeof *x) : NULL;
     if (st == KR_OK && !x) st = KR_ERR_NOMEM;
@@ -212,17 +199,6 @@ static void audio_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
     }
 }
 
-static bool audio_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const audio *a = s->own;
-    int64_t i = kr_set_at(s, &a->set, split, step, row);
-    if (i >= 0) kr_set_name(&a->set, i, to, size);
-    return i >= 0;
-}
-static const char *audio_label(const kr_source *s, int64_t i) {
-    const audio *a = s->own;
-    return i >= 0 && i < (int64_t)a->set.classes.n ? a->set.classes.name[i] : NULL;
-}
-
 /* --- open and close --------------------------------------------------------------------------------------------- */
 
 static kr_status describe(kr_source *s, const audio *a) {
@@ -248,6 +224,7 @@ static kr_status describe(kr_source *s, const audio *a) {
 static kr_status audio_open(kr_source *s, const json_t *data) {
     audio *a = s->own = kr_mem_new(sizeof *a);
     if (!a) return KR_ERR_NOMEM;
+    s->set = &a->set;
     a->set.each = sizeof(float);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &a->k));
     a->rate = a->k.rate, a->width = a->k.features == RAW ? 1 : a->k.n_mels;
@@ -297,7 +274,7 @@ const kr_source_kind kr_source_audio = {
     .keys = audio_keys_table,
     .open = audio_open,
     .batch = audio_batch,
-    .who = audio_who,
-    .label = audio_label,
+    .who = kr_set_who,
+    .label = kr_set_label,
     .close = audio_close,
 };

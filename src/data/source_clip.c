@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "data/set.h"
 
-enum { BY_FOLDER, BY_NAME, LEAST_SIDE = 8 };
+enum { LEAST_SIDE = 8 };
 
 typedef struct clip_keys {
     const char *kind;
@@ -69,28 +69,14 @@ static kr_status add_clip(clips *q, const kr_array *a, const char *path, kr_spli
     return KR_OK;
 }
 
-static void class_of(const clips *q, const char *path, char *to, size_t size) {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *from = name;
-    size_t n = strcspn(name, "_-.");
-    if (q->k.label == BY_FOLDER) {
-        for (from = slash ? slash : path; from > path && from[-1] != '/';) from--;
-        n = (size_t)((slash ? slash : path) - from);
-    }
-    snprintf(to, size, "%.*s", (int)n, from);
-}
-
 typedef struct reading { const kr_source *s; clips *q; } reading;
 static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
     const reading *r = user;
-    char name[256];
     kr_array a;
-    int32_t class = -1;
-    if (!r->s->predict) {
-        class_of(r->q, path, name, sizeof name);
-        if (!*name) KR_FAIL(KR_ERR_CONFIG, "%s: no %s names its class (data.label)", path, r->q->k.label == BY_FOLDER ? "folder" : "beginning of its name");
-        if ((class = kr_set_class(set, name)) == -2) return KR_ERR_NOMEM;
-        if (class < 0) KR_FAIL(KR_ERR_CONFIG, "%s: the class \"%s\" is none of those trained on", path, name);
-    }
+    int32_t class = r->s->predict ? -1 : kr_set_class_of_path(set, path, r->q->k.label);
+    if (class == -2) return KR_ERR_NOMEM;
+    if (class < 0 && !r->s->predict)
+        KR_FAIL(KR_ERR_CONFIG, "%s: the %s (data.label) is no class, or none of those trained on", path, r->q->k.label == KR_SET_BY_FOLDER ? "folder" : "beginning of its name");
     KR_TRY(kr_decode_array(&a, path));
     kr_status st = add_clip(r->q, &a, path, part, class);
     kr_array_free(&a);
@@ -123,17 +109,6 @@ static void clip_batch(const kr_source *s, kr_split split, int64_t step, kr_batc
     }
 }
 
-static bool clip_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const clips *q = s->own;
-    int64_t i = kr_set_at(s, &q->set, split, step, row);
-    if (i >= 0) kr_set_name(&q->set, i, to, size);
-    return i >= 0;
-}
-static const char *clip_label(const kr_source *s, int64_t i) {
-    const clips *q = s->own;
-    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
-}
-
 /* --- open and close ----------------------------------------------------------------------------------------- */
 
 static kr_status describe(kr_source *s, const clips *q) {
@@ -158,6 +133,7 @@ static kr_status clip_open(kr_source *s, const json_t *data) {
     clips *q = s->own = kr_mem_new(sizeof *q);
     double size[3];
     if (!q) return KR_ERR_NOMEM;
+    s->set = &q->set;
     q->set.each = sizeof(float);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     if (s->fitted) {
@@ -199,7 +175,7 @@ const kr_source_kind kr_source_clip = {
     .keys = clip_keys_table,
     .open = clip_open,
     .batch = clip_batch,
-    .who = clip_who,
-    .label = clip_label,
+    .who = kr_set_who,
+    .label = kr_set_label,
     .close = clip_close,
 };

@@ -287,10 +287,6 @@ static bool graph_who(const kr_source *s, kr_split split, int64_t step, int64_t 
     if (i >= 0) kr_set_name(&q->set, i, to, size);
     return i >= 0;
 }
-static const char *graph_label(const kr_source *s, int64_t i) {
-    const graphs *q = s->own;
-    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
-}
 /* Nodes as the file has them. */
 static int64_t graph_cells(const kr_source *s, kr_split split, int64_t step, int64_t row, const int32_t *said, int32_t *cells) {
     const graphs *q = s->own;
@@ -339,6 +335,7 @@ static kr_status sort_classes(graphs *q) {
 static kr_status graph_open(kr_source *s, const json_t *data) {
     graphs *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
+    s->set = &q->set;
     q->set.each = sizeof(int64_t);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
@@ -377,7 +374,7 @@ const kr_source_kind kr_source_graph = {
     .open = graph_open,
     .batch = graph_batch,
     .who = graph_who,
-    .label = graph_label,
+    .label = kr_set_label,
     .cells = graph_cells,
     .close = graph_close,
 };

@@ -16,7 +16,6 @@
 #include "data/set.h"
 #include "krait/order.h"
 
-enum { BY_FOLDER, BY_NAME };
 enum { AS_IS, GREY, COLOUR };
 enum { NO_FLIP, SIDES, ALL };
 enum { CLASS, NOISE };
@@ -42,20 +41,6 @@ typedef struct image {
 } image;
 
 /* --- reading --------------------------------------------------------------------------------- */
-
-/* The class of a file without labels: "cat" of train/cat/7.png, or of cat_7.png. */
-static int32_t class_from_path(image *m, const char *path) {
-    char name[256];
-    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
-    if (m->k.label == BY_NAME) {
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(file, "_-."), file);
-        return kr_set_class(&m->set, name);
-    }
-    const char *end = slash, *from = slash;
-    while (from && from > path && from[-1] != '/') from--;
-    snprintf(name, sizeof name, "%.*s", from ? (int)(end - from) : 0, from ? from : "");
-    return *name ? kr_set_class(&m->set, name) : -1;
-}
 
 /* The labels of a file: [n] of its n pictures (*dense false), or pictures of its pictures' size. */
 static kr_status read_labels(image *m, const char *path, kr_split part, const kr_pictures *p, kr_array *labels, bool *dense) {
@@ -130,7 +115,7 @@ static kr_status add_all(image *m, const char *path, kr_split part, const kr_arr
     unsigned char *to = kr_mem_new(pixels * (size_t)(m->C * m->set.each) + pixels);
     if (!to) return KR_ERR_NOMEM;
     unsigned char *mask = to + pixels * (size_t)(m->C * m->set.each);
-    int32_t label = labels || p->n != 1 ? -1 : class_from_path(m, path);
+    int32_t label = labels || p->n != 1 ? -1 : kr_set_class_of_path(&m->set, path, m->k.label);
     kr_pictures of = {p->n, p->H, p->W, 1};
     kr_status st = label == -2 ? KR_ERR_NOMEM : KR_OK;
     for (int64_t i = 0; i < p->n && st == KR_OK; i++) {
@@ -319,18 +304,6 @@ static void image_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
     b->n_rows = rows;
 }
 
-static bool image_name(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const image *m = s->own;
-    int64_t i = kr_set_at(s, &m->set, split, step, row);
-    if (i >= 0) kr_set_name(&m->set, i, to, size);
-    return i >= 0;
-}
-
-static const char *image_label(const kr_source *s, int64_t i) {
-    const image *m = s->own;
-    return i >= 0 && i < (int64_t)m->set.classes.n ? m->set.classes.name[i] : NULL;
-}
-
 /* --- open and close ----------------------------------------------------------------------------------- */
 
 /* What a model of these pictures is to have. */
@@ -372,6 +345,7 @@ static kr_status read_crop(kr_source *s, image *m) {
 static kr_status image_open(kr_source *s, const json_t *data) {
     image *m = s->own = kr_mem_new(sizeof *m);
     if (!m) return KR_ERR_NOMEM;
+    s->set = &m->set;
     m->mask.each = 1;
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &m->k));
     double size[3];
@@ -425,7 +399,7 @@ const kr_source_kind kr_source_image = {
     .keys = image_keys_table,
     .open = image_open,
     .batch = image_batch,
-    .who = image_name,
-    .label = image_label,
+    .who = kr_set_who,
+    .label = kr_set_label,
     .close = image_close,
 };

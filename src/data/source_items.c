@@ -258,12 +258,6 @@ static void items_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
     }
 }
 
-static bool items_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const items *q = s->own;
-    int64_t i = kr_set_at(s, &q->set, split, step, row);
-    if (i >= 0) kr_set_name(&q->set, i, to, size);
-    return i >= 0;
-}
 static const char *items_label(const kr_source *s, int64_t i) {
     const items *q = s->own;
     return i >= 0 && i < q->items.n ? q->items.name[i] : NULL;
@@ -309,6 +303,7 @@ static kr_status describe(kr_source *s, const items *q) {
 static kr_status items_open(kr_source *s, const json_t *data) {
     items *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
+    s->set = &q->set;
     q->set.each = sizeof(int32_t);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     if (s->fitted) KR_TRY(fitted_items(s, q));
@@ -348,7 +343,7 @@ const kr_source_kind kr_source_items = {
     .keys = items_keys_table,
     .open = items_open,
     .batch = items_batch,
-    .who = items_who,
+    .who = kr_set_who,
     .label = items_label,
     .close = items_close,
 };

@@ -19,6 +19,7 @@ typedef struct kr_source_kind {
     void (*close)(kr_source *s); /* also after a failed open; frees s->own */
 } kr_source_kind;
 
+typedef struct kr_set kr_set; /* set.h */
 struct kr_source {
     const kr_source_kind *kind;
     kr_source_info info;
@@ -27,6 +28,7 @@ struct kr_source {
     const json_t *fitted;         /* while opening only */
     json_t *learnt, *encoder, *condition, *head; /* freed by kr_source_close */
     void *own;
+    const kr_set *set;            /* of `own`, if its examples are those of one set */
 };
 
 extern const kr_source_kind kr_source_text, kr_source_image, kr_source_series, kr_source_audio, kr_source_sequence, kr_source_table,

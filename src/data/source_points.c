@@ -15,7 +15,7 @@
 #include "data/set.h"
 #include "krait/order.h"
 
-enum { BY_FOLDER, BY_NAME, MOST_CURVES = 4, LEAST_SIDE = 4 };
+enum { MOST_CURVES = 4, LEAST_SIDE = 4 };
 
 typedef struct points_keys {
     const char *kind;
@@ -34,17 +34,6 @@ typedef struct points {
 } points;
 
 /* --- reading ---------------------------------------------------------------------------------------- */
-
-/* The part of a path that names its class. */
-static void class_of(const points *q, const char *path, char *to, size_t size) {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *from = name;
-    size_t n = strcspn(name, "_-.");
-    if (q->k.label == BY_FOLDER) {
-        for (from = slash ? slash : path; from > path && from[-1] != '/';) from--;
-        n = (size_t)((slash ? slash : path) - from);
-    }
-    snprintf(to, size, "%.*s", (int)n, from);
-}
 
 /* Into the ball of radius 1 around the middle. */
 static void centre(float *x, int64_t n) {
@@ -105,15 +94,11 @@ static kr_status add_array(points *q, const kr_array *a, const char *path, kr_sp
 typedef struct reading { const kr_source *s; points *q; } reading;
 static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
     const reading *r = user;
-    char name[256];
     kr_array a;
-    int32_t class = -1;
-    if (!r->s->predict) {
-        class_of(r->q, path, name, sizeof name);
-        if (!*name) KR_FAIL(KR_ERR_CONFIG, "%s: no %s names its class (data.label)", path, r->q->k.label == BY_FOLDER ? "folder" : "beginning of its name");
-        if ((class = kr_set_class(set, name)) == -2) return KR_ERR_NOMEM;
-        if (class < 0) KR_FAIL(KR_ERR_CONFIG, "%s: the class \"%s\" is none of those trained on", path, name);
-    }
+    int32_t class = r->s->predict ? -1 : kr_set_class_of_path(set, path, r->q->k.label);
+    if (class == -2) return KR_ERR_NOMEM;
+    if (class < 0 && !r->s->predict)
+        KR_FAIL(KR_ERR_CONFIG, "%s: the %s (data.label) is no class, or none of those trained on", path, r->q->k.label == KR_SET_BY_FOLDER ? "folder" : "beginning of its name");
     KR_TRY(kr_decode_array(&a, path));
     kr_status st = add_array(r->q, &a, path, part, class);
     kr_array_free(&a);
@@ -158,17 +143,6 @@ static void points_batch(const kr_source *s, kr_split split, int64_t step, kr_ba
     }
 }
 
-static bool points_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const points *q = s->own;
-    int64_t i = kr_set_at(s, &q->set, split, step, row);
-    if (i >= 0) kr_set_name(&q->set, i, to, size);
-    return i >= 0;
-}
-static const char *points_label(const kr_source *s, int64_t i) {
-    const points *q = s->own;
-    return i >= 0 && i < (int64_t)q->set.classes.n ? q->set.classes.name[i] : NULL;
-}
-
 /* --- open and close ----------------------------------------------------------------------------------------- */
 
 static kr_status choose_curves(points *q) {
@@ -201,6 +175,7 @@ static kr_status describe(kr_source *s, points *q) {
 static kr_status points_open(kr_source *s, const json_t *data) {
     points *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
+    s->set = &q->set;
     q->set.each = sizeof(float);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     KR_TRY(choose_curves(q));
@@ -236,7 +211,7 @@ const kr_source_kind kr_source_points = {
     .keys = points_keys_table,
     .open = points_open,
     .batch = points_batch,
-    .who = points_who,
-    .label = points_label,
+    .who = kr_set_who,
+    .label = kr_set_label,
     .close = points_close,
 };

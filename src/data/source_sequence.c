@@ -290,12 +290,6 @@ static void sequence_restore(const kr_source *s, kr_split split, int64_t step, i
     (void)split, (void)step, (void)row;
     for (int64_t t = 0; t < q->T; t++) y[t] = (float)(y[t] * q->std[t] + q->mean[t]);
 }
-static bool sequence_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const sequence *q = s->own;
-    int64_t i = kr_set_at(s, &q->set, split, step, row);
-    if (i >= 0) kr_set_name(&q->set, i, to, size);
-    return i >= 0;
-}
 static const char *sequence_label(const kr_source *s, int64_t i) {
     const sequence *q = s->own;
     const kr_file_list *names = q->set.y_width ? &q->asked.classes : &q->set.classes;
@@ -337,6 +331,7 @@ static kr_status describe(kr_source *s, const sequence *q) {
 static kr_status sequence_open(kr_source *s, const json_t *data) {
     sequence *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
+    s->set = &q->set;
     q->set.each = 1;
     pthread_mutex_init(&q->lock, NULL);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
@@ -382,7 +377,7 @@ const kr_source_kind kr_source_sequence = {
     .keys = sequence_keys_table,
     .open = sequence_open,
     .batch = sequence_batch,
-    .who = sequence_who,
+    .who = kr_set_who,
     .label = sequence_label,
     .restore = sequence_restore,
     .close = sequence_close,

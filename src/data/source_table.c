@@ -155,16 +155,6 @@ static void table_restore(const kr_source *s, kr_split split, int64_t step, int6
     (void)split, (void)step, (void)row;
     y[0] = (float)(y[0] * r->std[r->M] + r->mean[r->M]);
 }
-static bool table_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
-    const table *r = s->own;
-    int64_t i = kr_set_at(s, &r->set, split, step, row);
-    if (i >= 0) kr_set_name(&r->set, i, to, size);
-    return i >= 0;
-}
-static const char *table_label(const kr_source *s, int64_t i) {
-    const table *r = s->own;
-    return i >= 0 && i < (int64_t)r->set.classes.n ? r->set.classes.name[i] : NULL;
-}
 
 static kr_status describe(kr_source *s, const table *r) {
     kr_source_info *i = &s->info;
@@ -209,6 +199,7 @@ static kr_status learnt_columns(kr_source *s, const table *r) {
 static kr_status table_open(kr_source *s, const json_t *data) {
     table *r = s->own = kr_mem_new(sizeof *r);
     if (!r) return KR_ERR_NOMEM;
+    s->set = &r->set;
     r->set.each = sizeof(float);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &r->k));
     r->set.y_width = r->k.task == REGRESS;
@@ -249,8 +240,8 @@ const kr_source_kind kr_source_table = {
     .keys = table_keys_table,
     .open = table_open,
     .batch = table_batch,
-    .who = table_who,
-    .label = table_label,
+    .who = kr_set_who,
+    .label = kr_set_label,
     .restore = table_restore,
     .close = table_close,
 };

@@ -177,31 +177,12 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 
 static void test_gradient(void **state) {
     (void)state;
-    for (int i = 0; i < N_CASES; i++) {
-        kr_model *m = model_of(cases[i].config, 5);
-        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 3, .L = cases[i].L});
-        fill_inputs(m, g, 3, cases[i].L, 3);
-        check_gradients(cases[i].name, m, g);
-        kr_graph_free(g);
-        kr_model_release(m);
-    }
+    for (int i = 0; i < N_CASES; i++) check_model_gradients(cases[i].name, cases[i].config, 3, cases[i].L);
 }
 
 static void test_bits(void **state) {
     (void)state;
-    for (int i = 0; i < N_CASES; i++) {
-        kr_model *m = model_of(cases[i].config, 8);
-        kr_model_graph_options o = {.S = 3, .L = cases[i].L, .dropout = 0.2};
-        result plain = train_once(m, o), other;
-        for (int way = 0; way < 3; way++) {
-            o.checkpoint = way == 0, o.remake = way == 1, o.n_threads = way == 2 ? 3 : 1;
-            other = train_once(m, o);
-            if (!same_bits(m, &plain, &other)) fail_msg("%s: %s changes bits", cases[i].name, way == 0 ? "recomputing" : way == 1 ? "remaking" : "a number of threads");
-            kr_mem_free(other.grad);
-        }
-        kr_mem_free(plain.grad);
-        kr_model_release(m);
-    }
+    for (int i = 0; i < N_CASES; i++) check_model_bits(cases[i].name, cases[i].config, cases[i].L);
 }
 
 /* As it is drawn, a model says nothing: its head is zero, and its gates are shut. */

@@ -76,4 +76,29 @@ static result train_once(kr_model *m, kr_model_graph_options o) {
 static bool same_bits(const kr_model *m, const result *a, const result *b) {
     return memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 && memcmp(a->grad, b->grad, (size_t)m->params->n_elements * sizeof *a->grad) == 0;
 }
+
+/* A model of this config, S rows of L steps, against differences. */
+static inline void check_model_gradients(const char *name, const char *config, int64_t S, int64_t L) {
+    kr_model *m = model_of(config, 5);
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L});
+    fill_inputs(m, g, S, L, 3);
+    check_gradients(name, m, g);
+    kr_graph_free(g);
+    kr_model_release(m);
+}
+
+/* Recomputed, remade and with several threads a model's loss and gradients have the same bits. */
+static inline void check_model_bits(const char *name, const char *config, int64_t L) {
+    kr_model *m = model_of(config, 8);
+    kr_model_graph_options o = {.S = 3, .L = L, .dropout = 0.2};
+    result plain = train_once(m, o), other;
+    for (int way = 0; way < 3; way++) {
+        o.checkpoint = way == 0, o.remake = way == 1, o.n_threads = way == 2 ? 3 : 1;
+        other = train_once(m, o);
+        if (!same_bits(m, &plain, &other)) fail_msg("%s: %s changes bits", name, way == 0 ? "recomputing" : way == 1 ? "remaking" : "a number of threads");
+        kr_mem_free(other.grad);
+    }
+    kr_mem_free(plain.grad);
+    kr_model_release(m);
+}
 #endif

@@ -138,6 +138,8 @@ static void same_gradients(const op_case *k, int way, const char *what, const kr
 
 /* --- the definition: central differences ----------------------------------------------- */
 
+static const double SLOPE_TOL = 1e-6;
+
 typedef struct differ {
     const op_case *k;
     how h;
@@ -165,6 +167,14 @@ static double slope(differ *d, int i, int64_t e, const double *dir, double step)
     return sum / (2 * step);
 }
 
+/* How far the gradient is from the slope.  A step may cross a jump of the op (suppressed_scan's
+ * alpha), so a slope that does not fit is taken again over a hundredth of the step: what is
+ * wrong stays wrong. */
+static double slope_error(differ *d, int i, int64_t e, const double *dir, double step, double want, double scale) {
+    double err = fabs(slope(d, i, e, dir, step) - want) / scale;
+    return err > SLOPE_TOL ? fabs(slope(d, i, e, dir, step / 100) - want) / scale : err;
+}
+
 /* Some elements one by one (as many as fit the time), then all at once along a random sign. */
 static void differences_of(differ *d, int i, const double *g) {
     int64_t n = kr_count(&d->c->in[i]);
@@ -180,11 +190,11 @@ static void differences_of(differ *d, int i, const double *g) {
     int64_t samples = n < 60 ? n : 60;
     for (int64_t s = 0; s < samples && (s < 6 || seconds() < stop); s++) {
         int64_t e = n <= 60 ? s : kr_rng_below(&rng, n);
-        err = fmax(err, fabs(slope(d, i, e, NULL, step) - g[e]));
+        err = fmax(err, slope_error(d, i, e, NULL, step, g[e], scale));
         if (isnan(g[e])) err = NAN;
     }
-    verdict(d->k, DOUBLE, "finite differences", grad_name(d->k, i), err / scale, 1e-6);
-    verdict(d->k, DOUBLE, "finite differences (all elements)", grad_name(d->k, i), fabs(slope(d, i, 0, dir, step) - dot) / scale, 1e-6);
+    verdict(d->k, DOUBLE, "finite differences", grad_name(d->k, i), err, SLOPE_TOL);
+    verdict(d->k, DOUBLE, "finite differences (all elements)", grad_name(d->k, i), slope_error(d, i, 0, dir, step, dot, scale), SLOPE_TOL);
 }
 
 static void check_differences(const op_case *k) {

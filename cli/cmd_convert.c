@@ -15,7 +15,7 @@ static const char help[] =
 static void note(const char *out) {
     kr_model *m;
     size_t n = strlen(out);
-    if (n < 5 || strcmp(out + n - 5, ".gguf") != 0 || kr_model_open(&m, out, NULL) != KR_OK) return;
+    if (n < 5 || strcmp(out + n - 5, ".gguf") != 0 || kr_model_open(&m, out, &(kr_model_options){.mapped = true}) != KR_OK) return;
     const char *why = kr_model_gguf_obstacle(m);
     if (why) fprintf(stderr, "krait: note: Krait runs %s as the original; llama.cpp will not: %s\n", out, why);
     kr_model_free(m);

@@ -55,7 +55,7 @@ static int print_tensors(const char *path) {
     int n_dims;
     int64_t dim[6];
     bool decays;
-    if (kr_model_open(&m, path, NULL) != KR_OK) return fail();
+    if (kr_model_open(&m, path, &(kr_model_options){.mapped = true}) != KR_OK) return fail();
     printf("\n");
     for (int64_t i = 0; kr_model_param(m, i, &name, &n_dims, dim, &decays); i++) {
         printf("  %-56s [", name);

@@ -49,6 +49,7 @@ static const char help[] =
     "      --device WHERE      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE        how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0\n"
     "                          (as the file has them)\n"
+    "      --mapped            leave weights in blocks in the file, shared with other processes, though products are slower\n"
     "      --state-dtype T     float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "How much it bears\n"
     "      --max-body-mb N     a request's body (32)\n"
@@ -157,11 +158,11 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE };
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE, MAPPED };
     struct option options[N_NUMBERS + 32] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
         {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"chat-template", 1, NULL, TEMPLATE}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
-        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"help", 0, NULL, 'h'}, {0}};
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"mapped", 0, NULL, MAPPED}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
     int n_options = 0, code;
@@ -182,6 +183,7 @@ static int read_options(setup *s, int argc, char **argv) {
         case REUSE: o->engine.reuse_replies = true; break;
         case DEVICE: s->where.device = optarg; break;
         case DTYPE: s->where.dtype = optarg; break;
+        case MAPPED: s->where.mapped = true; break;
         case STATE_DTYPE: o->engine.state_dtype = optarg; break;
         case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;
         case STATES: o->states_dir = optarg; break;

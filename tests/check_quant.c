@@ -1,6 +1,8 @@
 /* check_quant.c - models whose matrices are held in 16 bits or in blocks: written, read, run. */
 #include "model_case.h"
+#include "krait.h"
 #include "tensor/quant.h"
+#include "tensor/weave.h"
 
 static const char *const configs[] = {
     "{'model_type': 'krait', 'd_model': 256, 'n_layer': 2, 'vocab_size': 70, 'mixer': {'type': 'mamba2', 'headdim': 64, 'd_state': 16}}",
@@ -95,6 +97,37 @@ static void rounds_while_reading(void **state) {
     kr_dir_remove(plain), kr_dir_remove(rounded);
 }
 
+/* Woven or where the file has them: the same bits, and the same model by its sign. */
+static void weaving_changes_nothing(void **state) {
+    (void)state;
+    for (int c = 0; c < 2; c++)
+        for (int t = 0; t < 6; t++) {
+            char dir[] = "/tmp/krait-quant.XXXXXX", sign[2][KR_MODEL_SIGN + 1];
+            float logits[2][70], loss[2];
+            assert_non_null(mkdtemp(dir));
+            kr_model *m = model_of(configs[c], 3), *at[2];
+            if (kr_model_save(m, dir, types[t]) != KR_OK) fail_msg("%s", kr_error());
+            int64_t n_woven = 0, n_blocks = 0;
+            for (int mapped = 0; mapped < 2; mapped++) {
+                if (kr_model_open(&at[mapped], dir, &(kr_model_options){.mapped = mapped}) != KR_OK) fail_msg("%s", kr_error());
+                for (const kr_param *p = at[mapped]->params->first; p; p = p->next) {
+                    assert_true(!mapped || !kr_is_woven(p->dtype));
+                    n_woven += kr_is_woven(p->dtype), n_blocks += !mapped && p->n_dims == 2 && kr_dtype_block(p->dtype) > 1;
+                }
+                kr_model_sign(sign[mapped], at[mapped]);
+                last_logits(at[mapped], 7, logits[mapped]);
+                loss[mapped] = loss_of(at[mapped]);
+            }
+            assert_int_equal(n_woven, n_blocks);
+            assert_true(kr_dtype_block(types[t]) == 1 ? n_woven == 0 : n_woven > 0);
+            assert_string_equal(sign[0], sign[1]);
+            assert_true(loss[0] == loss[1]);
+            assert_memory_equal(logits[0], logits[1], (size_t)m->config.vocab_size * sizeof(float));
+            kr_model_release(at[0]), kr_model_release(at[1]), kr_model_release(m);
+            kr_dir_remove(dir);
+        }
+}
+
 /* What blocks do not divide is held in something else. */
 static void falls_back(void **state) {
     (void)state;
@@ -161,7 +194,7 @@ static void fixed_scales(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(holds_what_is_stored), cmocka_unit_test(rounds_while_reading),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(holds_what_is_stored), cmocka_unit_test(rounds_while_reading), cmocka_unit_test(weaving_changes_nothing),
                                        cmocka_unit_test(falls_back), cmocka_unit_test(fixed_scales)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,11 @@ void kr_file_unmap(const void *data, size_t n) {
     if (n) munmap((void *)(uintptr_t)data, n);
 }
 
+void kr_file_forget(const void *data, size_t n) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)data + page - 1) / page * page, to = ((uintptr_t)data + n) / page * page;
+    if (to > from) (void)madvise((void *)from, to - from, MADV_DONTNEED); /* a file's pages are read again */
+}
+
 /* --- the atomic writer -------------------------------------------------------- */
 
 struct kr_file_writer {

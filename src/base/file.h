@@ -25,6 +25,8 @@ kr_status kr_file_read(void **data, size_t *n, const char *path);
  * shortens a mapped file in place kills its readers: kr_file_writer never does. */
 kr_status kr_file_map(const void **data, size_t *n, const char *path);
 void kr_file_unmap(const void *data, size_t n); /* takes NULL, 0 */
+/* Bytes of a map that will not be read soon: the pages that lie wholly in them are the system's again until then. */
+void kr_file_forget(const void *data, size_t n);
 
 /* --- writing ------------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "tensor/weave.h"
 
 kr_status kr_params_new(kr_params **out, kr_dtype matrix_dtype, kr_device *device) {
     kr_params *p = kr_mem_new(sizeof *p);
@@ -146,6 +147,16 @@ kr_status kr_params_alloc(kr_params *p, bool training) {
 }
 
 /* --- the device's side ---------------------------------------------------------------- */
+
+kr_status kr_params_weave(kr_params *p) {
+    KR_ASSERT(!p->device && !p->block);
+    for (kr_param *q = p->first; q; q = q->next) {
+        if (q->lent || q->n_dims != 2 || kr_woven(q->dtype) == q->dtype) continue;
+        KR_TRY(kr_weave(q->data, q->dtype, q->dim[0], q->dim[1]));
+        q->dtype = kr_woven(q->dtype);
+    }
+    return KR_OK;
+}
 
 void *kr_params_place(const kr_params *p, const void *host) {
     const char *x = host, *weights = p->weights, *block = (const char *)p->block;

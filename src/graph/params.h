@@ -79,6 +79,9 @@ size_t kr_params_bytes(const kr_params *p);
 size_t kr_params_train_bytes(const kr_params *p);
 /* Takes the memory of what is not lent (weights; with training also gradients, moments and masters). */
 kr_status kr_params_alloc(kr_params *p, bool training);
+/* Without training, on a CPU: matrices in blocks that are not lent are woven (tensor/weave.h), for graphs made from
+ * then on.  KR_ERR_NOMEM. */
+kr_status kr_params_weave(kr_params *p);
 /* Draws every parameter from its initialisation; a number depends on seed and name only. */
 void kr_params_init(kr_params *p, uint64_t seed);
 /* Sets the values of one parameter (and its master) from floats. */

@@ -34,8 +34,8 @@ static kr_status read_config(json_t **out, const char *path) {
 /* The type of matrices. */
 static kr_status choose_types(kr_model *m, const char *name) {
     kr_dtype type = 0;
-    while (type < KR_N_DTYPE && strcmp(name, kr_dtype_text(type)) != 0) type++;
-    if (type == KR_N_DTYPE || type == KR_F64 || type == KR_I32)
+    while (type <= KR_Q6_K && strcmp(name, kr_dtype_text(type)) != 0) type++;
+    if (type > KR_Q6_K || type == KR_F64 || type == KR_I32)
         KR_FAIL(KR_ERR_ARG, "dtype is \"%s\", want float32, bfloat16, float16, q8_0, q4_0, q4_k or q6_k", name);
     for (kr_param *p = m->params->first; p; p = p->next)
         if (p->matrix) kr_model_choose_dtype(m, p, kr_matrix_dtype(p, type));
@@ -57,7 +57,7 @@ kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, c
     st = kr_params_alloc(m->params, training);
     if (st == KR_OK) {
         kr_params_init(m->params, 1);
-        st = kr_params_push(m->params);
+        st = m->params->device || training ? kr_params_push(m->params) : kr_params_weave(m->params);
     }
     if (st != KR_OK) return kr_model_release(m), st;
     *out = m;

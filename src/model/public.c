@@ -20,7 +20,8 @@ static kr_status dtype_of(const char *word, kr_dtype *t) {
 kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt) {
     kr_dtype t = KR_AS_STORED;
     if (opt && opt->dtype) KR_TRY(dtype_of(opt->dtype, &t));
-    return kr_model_load(out, path, false, t, opt ? opt->device : NULL);
+    if (opt && opt->mapped) return kr_model_load(out, path, false, t, opt->device);
+    return kr_model_load_woven(out, path, t, opt ? opt->device : NULL);
 }
 
 static kr_status convert_to_gguf(const char *from, const char *to, kr_dtype t) {

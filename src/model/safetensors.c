@@ -180,7 +180,7 @@ static const kr_st_tensor *find(const kr_st_tensor *table, size_t n, const char 
 /* What the metadata calls blocks becomes a matrix of numbers again. */
 static kr_status see_blocks(shard *s) {
     for (size_t i = 0; i < s->n_meta; i++) {
-        int type = KR_N_DTYPE - 1;
+        int type = KR_Q6_K; /* of those that files have, the last */
         while (type > 0 && (kr_dtype_block((kr_dtype)type) == 1 || strcmp(kr_dtype_text((kr_dtype)type), s->meta[i].value) != 0)) type--;
         kr_st_tensor *t = type ? (kr_st_tensor *)(uintptr_t)find(s->tensor, s->n_tensors, s->meta[i].key) : NULL;
         if (!t) continue;
@@ -326,6 +326,12 @@ kr_status kr_st_open(kr_st **out, const char *path) {
     if (status == KR_OK) *out = st;
     else kr_st_close(st);
     return status;
+}
+
+bool kr_st_maps(const kr_st *st, const void *data) {
+    for (size_t i = 0; i < st->n_shards; i++)
+        if ((uintptr_t)data - (uintptr_t)st->shard[i].map < st->shard[i].map_bytes) return true;
+    return false;
 }
 
 void kr_st_close(kr_st *st) {

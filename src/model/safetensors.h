@@ -74,7 +74,11 @@ bool kr_st_metadata_at(const kr_st *st, size_t i, const char **key, const char *
  * BF16, F16 and blocks becomes any other (of blocks: whole ones); to KR_I32 goes any integer or bool whose values fit. */
 kr_status kr_st_read(const kr_st *st, const char *name, int n_dims, const int64_t *dim, kr_dtype type, void *to);
 kr_status kr_st_read_f32(const kr_st *st, const char *name, int n_dims, const int64_t *dim, float *to);
-/* The same for count elements from the first-th on, of a tensor already found. */
+/* Is that in one of its mapped files? */
+bool kr_st_maps(const kr_st *st, const void *data);
+/* Elements that will not be read again soon: their memory is the system's. */
+void kr_st_forget(const kr_st *st, const kr_st_tensor *t, int64_t first, int64_t count);
+/* The same as kr_st_read for count elements from the first-th on, of a tensor already found. */
 kr_status kr_st_read_part(const kr_st_tensor *t, int64_t first, int64_t count, kr_dtype type, void *to);
 
 /* --- writing ------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  * Data in a map need not be aligned, so it passes through a small buffer that is. */
 #include <string.h>
 
+#include "base/file.h"
 #include "model/safetensors.h"
 
 enum { STEP = 2048 }; /* elements at a time */
@@ -84,6 +85,12 @@ kr_status kr_st_read_part(const kr_st_tensor *t, int64_t first, int64_t count, k
                 (long long)first, kr_dtype_text(theirs > 1 ? (kr_dtype)from : type));
     read_floats(t, (kr_dtype)from, first, count, type, to);
     return KR_OK;
+}
+
+void kr_st_forget(const kr_st *st, const kr_st_tensor *t, int64_t first, int64_t count) {
+    int from = float_dtype(t);
+    if (from < 0 || !kr_st_maps(st, t->data)) return;
+    kr_file_forget((const char *)t->data + kr_dtype_row_bytes((kr_dtype)from, first), kr_dtype_row_bytes((kr_dtype)from, count));
 }
 
 kr_status kr_st_read(const kr_st *st, const char *name, int n_dims, const int64_t *dim, kr_dtype type, void *to) {

@@ -99,6 +99,17 @@ static pieces find_pieces(const kr_name_row *rows, const char *stem, const kr_st
     return (pieces){.ours = ours, .rest = inside ? inside : ours, .stem = stem, .layer = -1, .n = 1};
 }
 
+/* So many numbers at a time, in whole rows, that a file and what was read of it are not in memory together. */
+static kr_status read_rows(const kr_st *st, const kr_st_tensor *t, int64_t width, kr_dtype type, void *to) {
+    int64_t step = ((1 << 20) / (width + 1) + 1) * width;
+    for (int64_t at = 0, n; at < t->count; at += n) {
+        n = t->count - at < step ? t->count - at : step;
+        KR_TRY(kr_st_read_part(t, at, n, type, (char *)to + kr_dtype_row_bytes(type, at)));
+        kr_st_forget(st, t, at, n);
+    }
+    return KR_OK;
+}
+
 /* The pieces of a parameter lie one above the other; those of a parameter of three axes may have two. */
 static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
     char name[512], first[512];
@@ -113,8 +124,9 @@ static kr_status read_pieces(kr_param *p, const kr_st *st, const pieces *from) {
         write_name(from, k, name, sizeof name);
         const kr_st_tensor *t = kr_st_find(st, name);
         if (from->n > 1) dim[0] = t && t->n_dims > 0 && t->dim[0] < whole - rows ? t->dim[0] : whole - rows; /* else the reader says what is wrong */
-        KR_TRY(kr_st_read(st, name, n_dims, dim, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
-        if (p->master) KR_TRY(kr_st_read_f32(st, name, n_dims, dim, p->master + rows * width));
+        KR_TRY(kr_st_want(&t, st, name, n_dims, dim));
+        KR_TRY(read_rows(st, t, width, p->dtype, (char *)p->data + kr_dtype_row_bytes(p->dtype, rows * width)));
+        if (p->master) KR_TRY(read_rows(st, t, width, KR_F32, p->master + rows * width));
         rows += dim[0];
     }
     if (rows != whole) KR_FAIL(KR_ERR_SHAPE, "%s and the next have %lld rows, want %lld", first, (long long)rows, (long long)whole);
@@ -259,7 +271,7 @@ static kr_status lend(kr_param *p, const kr_st *st, const pieces *from) {
 
 static void give_back(void *st) { kr_st_close(st); }
 
-static kr_status load_weights(kr_model *m, const char *path, bool training, kr_dtype wanted) {
+static kr_status load_weights(kr_model *m, const char *path, bool training, bool weave, kr_dtype wanted) {
     kr_st *st;
     kr_params *ps = m->params;
     bool may_lend = !training && !ps->device, needed = false, plain = wanted == KR_F32 || wanted == KR_BF16;
@@ -269,11 +281,12 @@ static kr_status load_weights(kr_model *m, const char *path, bool training, kr_d
     if (!training && (may_lend || !plain)) choose_dtypes(m, st, wanted);
     for (kr_param *p = ps->first; p && may_lend; p = p->next) {
         pieces from = find_in(m, st, p);
-        KR_TRY(lend(p, st, &from));
+        if (!weave || p->n_dims != 2 || kr_dtype_block(p->dtype) == 1) KR_TRY(lend(p, st, &from));
         needed |= p->lent;
     }
     KR_TRY(kr_params_alloc(ps, training));
     KR_TRY(read_all(m, st));
+    if (weave && may_lend) KR_TRY(kr_params_weave(ps));
     if (!needed) kr_st_close(st), ps->lender = NULL;
     return KR_OK;
 }
@@ -313,7 +326,7 @@ static kr_status read_preprocessor(kr_model *m, const char *dir) {
     return kr_file_exists(path) ? kr_json_load(&m->preprocessor, path) : KR_OK;
 }
 
-kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
+static kr_status load(kr_model **out, const char *dir, bool training, bool weave, kr_dtype matrix_dtype, const char *device) {
     char where[4096];
     json_t *j;
     kr_model *m;
@@ -326,14 +339,21 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
     if (matrix_dtype == KR_F16 && (training || m->params->device)) st = kr_fail(KR_ERR_ARG, "weights in float16 are for inference on a CPU");
     if (training && matrix_dtype < KR_N_DTYPE && kr_dtype_block(matrix_dtype) > 1)
         st = kr_fail(KR_ERR_ARG, "weights in %s are for inference", kr_dtype_text(matrix_dtype));
-    if (st == KR_OK) st = load_weights(m, dir, training, matrix_dtype);
     if (st == KR_OK && kr_model_is_gguf(dir)) st = kr_gguf_tokenizer(&m->tokenizer, m->no_tokenizer, sizeof m->no_tokenizer, dir);
-    else if (st == KR_OK) st = read_tokenizer(m, dir);
+    else if (st == KR_OK) st = read_tokenizer(m, dir); /* before the weights: what it takes for a moment is not on top of them */
+    if (st == KR_OK) st = load_weights(m, dir, training, weave, matrix_dtype);
     if (st == KR_OK) st = read_preprocessor(m, dir);
     if (st == KR_OK) st = kr_model_read_chat(&m->chat_template, dir);
     if (st != KR_OK) kr_model_release(m);
     else *out = m;
     return st;
+}
+
+kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
+    return load(out, dir, training, false, matrix_dtype, device);
+}
+kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_dtype matrix_dtype, const char *device) {
+    return load(out, dir, false, true, matrix_dtype, device);
 }
 
 static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dtype) {

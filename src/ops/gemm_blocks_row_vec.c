@@ -8,14 +8,10 @@
 #include "base/vec.h"
 #include "ops/gemm.h"
 #include "ops/gemm_dot.h"
-#include "ops/gemm_turn.h"
+#include "ops/gemm_source.h"
 #include "tensor/quant.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-/* Where KR_VL columns' blocks begin (a column past the end: the last again), how far behind the first
- * each is, and what to fetch meanwhile. */
-typedef struct source { const uint8_t *row[KR_VL]; vi offset; const char *ahead; } source;
 
 typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups; } few; /* the rows, rounded */
 #define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
@@ -27,21 +23,6 @@ INLINE void fetch(const source *s, int64_t bytes, const int i, const int rows) {
     for (int64_t at = 64 * i; at < bytes; at += 64 * rows)
         __builtin_prefetch(s->ahead + at), __builtin_prefetch(s->ahead + at + FURTHER, 0, 2);
 }
-
-/* Four bytes of each column. */
-INLINE vi four_bytes(const source *s, int64_t at) {
-#if defined(KR_V512_)
-    return (vi)_mm512_i32gather_epi32((__m512i)s->offset, s->row[0] + at, 1);
-#elif defined(KR_V256_)
-    return (vi)_mm256_i32gather_epi32((const int *)(const void *)(s->row[0] + at), (__m256i)s->offset, 1);
-#else
-    vi v;
-    for (int i = 0; i < KR_VL; i++) memcpy((char *)&v + 4 * i, s->row[i] + at, 4);
-    return v;
-#endif
-}
-INLINE vf low_half(vi h) { return from_upper(h << 16, false); }
-INLINE vf high_half(vi h) { return from_upper(h & (int32_t)0xffff0000u, false); }
 
 INLINE vi four_of(const int8_t *x) {
     int32_t four;
@@ -104,17 +85,17 @@ INLINE vi dots_of_one(const source *s, int64_t at, const int8_t *x) {
 }
 #endif
 
-INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
+INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[8];
-        vf scale = low_half(four_bytes(s, g * 34));
-        if (ONE_ROW && vnni && rows == 1) {
+        vf scale = half_at(s, woven, g * 34, false);
+        if (ONE_ROW && vnni && rows == 1 && !woven) {
             fetch(s, KR_VL * 34, 0, 1);
             s->ahead += KR_VL * 34;
             sum[0] = scaled(sum[0], dots_of_one(s, g * 34 + 2, r->x + 32 * g) + r->a[g].base[0], scale, r->a[g].d);
             continue;
         }
-        turn_eight(s->row, g * 34 + 2, t);
+        words_at(s, woven, g * 34 + 2, 8, t);
         if (vnni) {
 #pragma GCC unroll 8
             for (int c = 0; c < 8; c++) t[c] ^= (int32_t)0x80808080u;
@@ -132,11 +113,11 @@ INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, v
     }
 }
 
-INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
+INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
     for (int64_t g = 0; g < r->groups; g++) {
         vi t[4], w[8];
-        turn_four(s->row, g * 18 + 2, t);
-        vf scale = low_half(four_bytes(s, g * 18));
+        words_at(s, woven, g * 18 + 2, 4, t);
+        vf scale = half_at(s, woven, g * 18, false);
 #pragma GCC unroll 4
         for (int c = 0; c < 4; c++) w[c] = t[c] & 0x0f0f0f0f, w[4 + c] = upper(t[c], vnni && rows == 1);
         EACH_ROW {
@@ -151,18 +132,18 @@ INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, v
     }
 }
 
-INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
+INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
     for (int64_t g = 0; g < r->groups; g += 8) {
         int64_t at = g / 8 * 144;
         vi t[4], scale[2], min[2];
-        turn_four(s->row, at, t);
+        words_at(s, woven, at, 4, t);
         vf d = low_half(t[0]), dmin = high_half(t[0]), d16 = d * 0.0625f;
         scale[0] = t[1] & 0x3f3f3f3f, min[0] = t[2] & 0x3f3f3f3f;
         scale[1] = (t[3] & 0x0f0f0f0f) | (t[1] >> 2 & 0x30303030), min[1] = (t[3] >> 4 & 0x0f0f0f0f) | (t[2] >> 2 & 0x30303030);
 #pragma GCC unroll 4
         for (int pair = 0; pair < 4; pair++) {
             vi q[8], w[8];
-            turn_eight(s->row, at + 16 + 32 * pair, q);
+            words_at(s, woven, at + 16 + 32 * pair, 8, q);
 #pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
                 int k = 2 * pair + half;
@@ -181,16 +162,16 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, v
     }
 }
 
-INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, vf *sum) {
+INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
     for (int64_t g = 0; g < r->groups; g += 8) {
         int64_t at = g / 8 * 210;
         vi scale[4];
-        vf d = high_half(four_bytes(s, at + 206)); /* two bytes more would be past the last block */
-        turn_four(s->row, at + 192, scale);
+        vf d = half_at(s, woven, at + 208, true);
+        words_at(s, woven, at + 192, 4, scale);
         for (int h = 0; h < 2; h++) {
             vi t[16], high[8];
-            turn_eight(s->row, at + 64 * h, t), turn_eight(s->row, at + 64 * h + 32, t + 8);
-            turn_eight(s->row, at + 128 + 32 * h, high);
+            words_at(s, woven, at + 64 * h, 8, t), words_at(s, woven, at + 64 * h + 32, 8, t + 8);
+            words_at(s, woven, at + 128 + 32 * h, 8, high);
 #pragma GCC unroll 8
             for (int half = 0; half < 8; half++) { /* of the groups g + 4 h .. + 3, 16 numbers each */
                 int k = 8 * h + half;
@@ -215,55 +196,66 @@ INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, v
 }
 
 typedef void row_kernel(source *s, const few *r, vf *sum);
-#define ROW(type, rows, vnni)                                                 \
-    static void type##_##rows##_##vnni(source *s, const few *r, vf *sum) {   \
-        vf y[rows];                                                           \
-        memcpy(y, sum, sizeof y);                                             \
-        row_##type(s, r, rows, vnni, y);                                      \
-        memcpy(sum, y, sizeof y);                                             \
+#define ROW(type, rows, vnni, woven)                                                        \
+    static void type##_##rows##_##vnni##_##woven(source *s, const few *r, vf *sum) {       \
+        vf y[rows];                                                                         \
+        memcpy(y, sum, sizeof y);                                                           \
+        row_##type(s, r, rows, vnni, woven, y);                                             \
+        memcpy(sum, y, sizeof y);                                                           \
     }
-#define TYPES(rows, vnni) ROW(q8_0, rows, vnni) ROW(q4_0, rows, vnni) ROW(q4_k, rows, vnni) ROW(q6_k, rows, vnni)
-#define NAMES(rows, vnni) {q8_0_##rows##_##vnni, q4_0_##rows##_##vnni, q4_k_##rows##_##vnni, q6_k_##rows##_##vnni}
-TYPES(1, 0)
-static row_kernel *const plain[4] = NAMES(1, 0);
+#define TYPES(rows, vnni, woven) \
+    ROW(q8_0, rows, vnni, woven) ROW(q4_0, rows, vnni, woven) ROW(q4_k, rows, vnni, woven) ROW(q6_k, rows, vnni, woven)
+#define BOTH(rows, vnni) TYPES(rows, vnni, 0) TYPES(rows, vnni, 1)
+#define NAMES(rows, vnni, woven) \
+    {q8_0_##rows##_##vnni##_##woven, q4_0_##rows##_##vnni##_##woven, q4_k_##rows##_##vnni##_##woven, q6_k_##rows##_##vnni##_##woven}
+BOTH(1, 0)
+static row_kernel *const plain[2][4] = {NAMES(1, 0, 0), NAMES(1, 0, 1)};
 #if defined(KR_V512_)
-TYPES(1, 1) TYPES(2, 1) TYPES(4, 1) TYPES(8, 1)
-static row_kernel *const fast[4][4] = {NAMES(1, 1), NAMES(2, 1), NAMES(4, 1), NAMES(8, 1)};
+enum { MOST = 8 }; /* rows at once */
+BOTH(1, 1) BOTH(2, 1) BOTH(4, 1) BOTH(8, 1)
+static row_kernel *const fast[2][4][4] = {{NAMES(1, 1, 0), NAMES(2, 1, 0), NAMES(4, 1, 0), NAMES(8, 1, 0)},
+                                          {NAMES(1, 1, 1), NAMES(2, 1, 1), NAMES(4, 1, 1), NAMES(8, 1, 1)}};
 #elif defined(KR_V256_)
-TYPES(1, 1)
-static row_kernel *const fast[1][4] = {NAMES(1, 1)};
+enum { MOST = 1 };
+BOTH(1, 1)
+static row_kernel *const fast[2][1][4] = {{NAMES(1, 1, 0)}, {NAMES(1, 1, 1)}};
+#else
+enum { MOST = 1 };
 #endif
 
-static row_kernel *kernel_for(int64_t rows, kr_dtype type, bool vnni) {
-    int t = type == KR_Q8_0 ? 0 : type == KR_Q4_0 ? 1 : type == KR_Q4_K ? 2 : 3;
+static row_kernel *kernel_for(int64_t rows, int type, bool vnni, bool woven) {
 #if defined(KR_V512_) || defined(KR_V256_)
-    int64_t i = rows == 8 ? 3 : rows / 2;
-    if (vnni) return i < (int64_t)(sizeof fast / sizeof *fast) && rows == (int64_t)1 << i ? fast[i][t] : NULL;
+    if (vnni) return fast[woven][rows == 8 ? 3 : rows / 2][type];
 #endif
-    (void)vnni;
-    return rows == 1 ? plain[t] : NULL;
+    (void)rows, (void)vnni;
+    return plain[woven][type];
 }
 
-bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, bool vnni) { return kernel_for(rows, KR_Q8_0, vnni) != NULL; }
+/* A strip that is woven is read in order, and for more rows once more from L1; turning one around pays only for as many
+ * rows as there is a kernel for. */
+bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, kr_dtype type, bool vnni) {
+    if (MOST == 1 || !vnni) return rows == 1;
+    return kr_is_woven(type) ? rows <= 2 * MOST : rows <= MOST && (rows & (rows - 1)) == 0;
+}
 
 void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, const kr_gemm_group *a, int64_t j0, int64_t j1) {
-    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb);
-    few r = {x, a, g->k, g->k / 32};
-    row_kernel *kernel = kernel_for(g->m, g->b_type, vnni);
+    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), groups = g->k / 32;
+    int type = (int)(kr_unwoven(g->b_type) - KR_Q8_0);
     for (int64_t j = j0; j < j1; j += KR_VL) {
         int64_t n = kr_gemm_least(KR_VL, j1 - j);
-        source s = {.ahead = (const char *)g->b + (j + KR_VL) * ld};
-        vf sum[8];
-        for (int i = 0; i < KR_VL; i++) {
-            int64_t offset = kr_gemm_least(i, n - 1) * ld;
-            s.row[i] = (const uint8_t *)g->b + j * ld + offset;
-            s.offset[i] = (int32_t)offset;
+        source s;
+        source_at(&s, g, j, n, 0);
+        for (int64_t i = 0, step = MOST; i < g->m; i += step) {
+            while (step > g->m - i) step /= 2;
+            few r = {x + i * g->k, a + i * groups, g->k, groups};
+            vf sum[MOST];
+            s.ahead = (const char *)g->b + (j + KR_VL) * ld;
+            for (int64_t h = 0; h < step; h++) {
+                sum[h] = g->acc ? v_load_n(g->c + (i + h) * g->ldc + j, n) : (vf){0};
+                if (g->bias) sum[h] += v_load_n(g->bias + j, n);
+            }
+            kernel_for(step, type, vnni, s.woven)(&s, &r, sum);
+            for (int64_t h = 0; h < step; h++) v_store_n(g->c + (i + h) * g->ldc + j, sum[h], n);
         }
-        for (int64_t i = 0; i < g->m; i++) {
-            sum[i] = g->acc ? v_load_n(g->c + i * g->ldc + j, n) : (vf){0};
-            if (g->bias) sum[i] += v_load_n(g->bias + j, n);
-        }
-        kernel(&s, &r, sum);
-        for (int64_t i = 0; i < g->m; i++) v_store_n(g->c + i * g->ldc + j, sum[i], n);
     }
 }

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "ops/gemm_test.h"
 #include "tensor/quant.h"
+#include "tensor/weave.h"
 
 static const kr_dtype types[] = {KR_Q8_0, KR_Q4_0, KR_Q4_K, KR_Q6_K};
 enum { ACC = 1, BIAS = 2, APART = 4, N_FLAGS = 8 };
@@ -22,13 +23,25 @@ static kr_rng rng = {.seed = 7};
 typedef struct job {
     kr_gemm g;
     float *a, *w, *c, *before, *bias;
-    void *blocks;
+    void *blocks, *woven;
 } job;
 
 static float *drawn(int64_t n, double scale) {
     float *p = malloc(n ? (size_t)n * sizeof *p : 1);
     for (int64_t i = 0; i < n; i++) p[i] = (float)(scale * kr_rng_normal(&rng));
     return p;
+}
+
+static void weave(job *j) {
+    size_t bytes = kr_dtype_row_bytes(j->g.b_type, j->g.n * j->g.k);
+    free(j->woven);
+    j->woven = memcpy(malloc(bytes), j->blocks, bytes);
+    assert_int_equal(kr_weave(j->woven, j->g.b_type, j->g.n, j->g.k), KR_OK);
+}
+static kr_gemm of_woven(const job *j) {
+    kr_gemm g = j->g;
+    g.b = j->woven, g.b_type = kr_woven(g.b_type);
+    return g;
 }
 
 static job make(kr_dtype type, int64_t m, int64_t n, int64_t k, int flags) {
@@ -45,9 +58,10 @@ static job make(kr_dtype type, int64_t m, int64_t n, int64_t k, int flags) {
     j.g.b = j.blocks = malloc(kr_dtype_row_bytes(type, n * k));
     kr_quantize(j.blocks, type, j.w, n * k);
     kr_dequantize(j.w, j.blocks, type, n * k);
+    weave(&j);
     return j;
 }
-static void drop(job *j) { free(j->a), free(j->w), free(j->c), free(j->before), free(j->bias), free(j->blocks); }
+static void drop(job *j) { free(j->a), free(j->w), free(j->c), free(j->before), free(j->bias), free(j->blocks), free(j->woven); }
 
 /* Group by group, from the layouts' formulas. */
 static float defined(const job *j, int64_t r, int64_t q, bool fused) {
@@ -94,8 +108,15 @@ static float defined(const job *j, int64_t r, int64_t q, bool fused) {
 static void check(const struct isa *isa, job *j, int n_threads) {
     const kr_gemm *g = &j->g;
     size_t bytes = (size_t)((g->m - 1) * g->ldc + g->n) * sizeof(float);
+    float *plain = malloc(bytes);
+    kr_gemm woven = of_woven(j);
+    memcpy(j->c, j->before, bytes);
+    run(isa, &woven, n_threads);
+    memcpy(plain, j->c, bytes);
     memcpy(j->c, j->before, bytes);
     run(isa, g, n_threads);
+    if (memcmp(plain, j->c, bytes) != 0) fail_msg("%s %s: woven weights give other bits", kr_impl_name(isa->impl), kr_dtype_text(g->b_type));
+    free(plain);
     for (int64_t r = 0; r < g->m; r++)
         for (int64_t q = 0; q < g->ldc && (r < g->m - 1 || q < g->n); q++) {
             bool fused = isa->impl != KR_BASELINE; /* an old CPU rounds twice */
@@ -142,6 +163,7 @@ static void sums_do_not_overflow(void **state) {
                         if (types[t] == KR_Q4_K) memset(((kr_q4_k *)(void *)row)->q, 0xff, 128);
                         if (types[t] == KR_Q6_K) memset(row, q % 2 ? 0xff : 0, 192);
                     }
+                    weave(&j);
                     for (int plain = 0; plain < 2; plain++) j.g.plain = plain, check(&isas[i], &j, 1);
                     drop(&j);
                 }
@@ -168,19 +190,19 @@ static void nothing_else_matters(void **state) {
                 run(&isas[i], &j.g, n_threads);
                 assert_memory_equal(whole, j.c, bytes);
             }
-            for (int64_t step = 1; step < 60; step += step) {
+            for (int64_t step = 1; step < 60; step += 1 + step / 3) {
                 memcpy(j.c, j.before, bytes);
                 for (int64_t r = 0; r < 60; r += step) {
-                    kr_gemm g = j.g;
+                    kr_gemm g = r % 3 ? of_woven(&j) : j.g;
                     g.m = step < 60 - r ? step : 60 - r;
                     g.a += r * g.lda, g.c += r * g.ldc;
                     run(&isas[i], &g, 2);
                 }
                 assert_memory_equal(whole, j.c, bytes);
                 memcpy(j.c, j.before, bytes);
-                for (int64_t q = 0; q < 130; q += step) {
-                    kr_gemm g = j.g;
-                    g.n = step < 130 - q ? step : 130 - q;
+                for (int64_t q = 0, by = step % 2 ? step : step * KR_STRIP; q < 130; q += by) {
+                    kr_gemm g = step % 2 ? j.g : of_woven(&j); /* of which no strip may be cut */
+                    g.n = by < 130 - q ? by : 130 - q;
                     g.b = (const char *)g.b + kr_dtype_row_bytes(g.b_type, q * g.ldb), g.c += q, g.bias += q;
                     run(&isas[i], &g, 0);
                 }

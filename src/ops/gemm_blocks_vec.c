@@ -14,7 +14,7 @@
 #include "base/vec.h"
 #include "ops/gemm.h"
 #include "ops/gemm_dot.h"
-#include "ops/gemm_turn.h"
+#include "ops/gemm_source.h"
 #include "tensor/quant.h"
 
 #if KR_VL == 16
@@ -27,7 +27,6 @@ enum { MR = 2 };
 enum { WIDE = 2 * KR_VL };
 #define INLINE static inline __attribute__((always_inline))
 #define least kr_gemm_least
-typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
 typedef int8_t vb __attribute__((vector_size(KR_VL)));
 
 /* How the groups of 32 of a type scale: one scale; a scale and an offset; a scale for either 16.
@@ -35,15 +34,16 @@ typedef int8_t vb __attribute__((vector_size(KR_VL)));
  * for wider panels, WORDS of 16 bits stand there, and so do the rows of A, of each four the even ones first. */
 typedef enum kind { WHOLE, SIGNED, RANGE, HALVES, WORDS, N_KINDS } kind;
 
-static kind kind_of(const kr_gemm *g, bool vnni) {
-    if (g->b_type == KR_Q8_0 && !vnni) return DOT_PAIRS && g->m > KR_GEMM_FEW ? WORDS : SIGNED;
-    return g->b_type == KR_Q4_K ? RANGE : g->b_type == KR_Q6_K ? HALVES : WHOLE;
+static kind kind_of(kr_dtype type, int64_t m, bool vnni) {
+    if (type == KR_Q8_0 && !vnni) return DOT_PAIRS && m > KR_GEMM_FEW ? WORDS : SIGNED;
+    return type == KR_Q4_K ? RANGE : type == KR_Q6_K ? HALVES : WHOLE;
 }
 /* What is added to weights to have no sign. */
 static int32_t lift(kr_dtype type, bool vnni) { return type == KR_Q8_0 ? 128 * vnni : type == KR_Q4_0 ? 8 : type == KR_Q6_K ? 32 : 0; }
 
 typedef struct job {
     const kr_gemm *g;
+    kr_dtype type;          /* of B, woven or not */
     bool vnni;
     kind how;
     int8_t *x;              /* A in eight bits, or 16, [m, k] */
@@ -96,11 +96,11 @@ static void round_group(const float *x, float fixed, int32_t lifted, bool halves
 static void round_row(void *arg, int64_t i, int who) {
     const job *b = arg;
     const kr_gemm *g = b->g;
-    int32_t lifted = lift(g->b_type, b->vnni);
+    int32_t lifted = lift(b->type, b->vnni);
     (void)who;
     for (int64_t k = 0; k < g->k; k += 32) {
         int8_t few[32], *q = b->how == WORDS ? few : b->x + i * g->k + k;
-        round_group(g->a + i * g->lda + k, g->a_scale, lifted, g->b_type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
+        round_group(g->a + i * g->lda + k, g->a_scale, lifted, b->type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
         int16_t *words = (int16_t *)(void *)b->x + i * g->k + k;
         for (int n = 0; n < 32 && b->how == WORDS; n++) words[n] = few[n / 4 * 4 + n % 4 / 2 + 2 * (n % 2)];
     }
@@ -108,80 +108,43 @@ static void round_row(void *arg, int64_t i, int who) {
 
 /* --- panels ------------------------------------------------------------------------------- */
 
-/* Where the blocks of WIDE columns begin (a column past the end: the last again), and what to fetch. */
-typedef struct source { const uint8_t *row[WIDE]; const char *ahead; } source;
-
-static source source_at(const kr_gemm *g, int64_t j, int64_t n, int64_t k) {
-    source s;
-    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), skip = (int64_t)kr_dtype_row_bytes(g->b_type, k);
-    for (int i = 0; i < WIDE; i++) s.row[i] = (const uint8_t *)g->b + (j + least(i, n - 1)) * ld + skip;
-    s.ahead = (const char *)g->b + (j + WIDE) * ld + skip * WIDE;
-    return s;
-}
 INLINE void fetch(source *s, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->ahead + i);
     s->ahead += bytes;
 }
 
 INLINE void put(int8_t *w, int64_t step, int vector, vi v) { memcpy(w + (step * 2 + vector) * (int64_t)sizeof v, &v, sizeof v); }
-INLINE vf halves_to_floats(vi h) { return from_upper(h << 16, false); } /* in the lower 16 bits */
 
-/* Scales that stand before each group of 32 of KR_VL columns, `apart` floats from group to group. */
-INLINE void scales_before(const uint8_t *const *row, int64_t groups, int64_t bytes, float *scale, int64_t apart) {
-    uint16_t half[KR_GEMM_QK / 32][KR_VL];
-    for (int i = 0; i < KR_VL; i++)
-        for (int64_t g = 0; g < groups; g++) memcpy(&half[g][i], row[i] + g * bytes, 2);
+/* What follows makes half a panel: vector j of each step, from its columns. */
+
+INLINE void make_q8_0(source *s, const int j, int64_t groups, const bool vnni, const bool words, const bool woven, const panel *p) {
     for (int64_t g = 0; g < groups; g++) {
-        vh h;
-        memcpy(&h, half[g], sizeof h);
-        v_store(scale + g * apart, halves_to_floats(__builtin_convertvector(h, vi)));
+        vi t[8];
+        fetch(s, KR_VL * 34);
+        words_at(s, woven, g * 34 + 2, 8, t);
+        v_store(p->scale + g * WIDE + j * KR_VL, half_at(s, woven, g * 34, false));
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            if (!words) put(p->w, 8 * g + i, j, vnni ? t[i] ^ (int32_t)0x80808080u : t[i]);
+            else put(p->w, 16 * g + 2 * i, j, (vi)((v16)t[i] << 8 >> 8)), put(p->w, 16 * g + 2 * i + 1, j, (vi)((v16)t[i] >> 8));
+        }
     }
 }
 
-/* A group's weights as they stand in a panel: t[i] has numbers 4 i and on. */
-INLINE void read_q8_0(const uint8_t *const *row, int64_t g, const bool vnni, vi *t) {
-    turn_four(row, g * 34 + 2, t), turn_four(row, g * 34 + 18, t + 4);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) t[i] = vnni ? t[i] ^ (int32_t)0x80808080u : t[i];
-}
-INLINE void read_q4_0(const uint8_t *const *row, int64_t g, vi *t) {
-    turn_four(row, g * 18 + 2, t);
+INLINE void make_q4_0(source *s, const int j, int64_t groups, const bool woven, const panel *p) {
+    for (int64_t g = 0; g < groups; g++) {
+        vi t[4];
+        fetch(s, KR_VL * 18);
+        words_at(s, woven, g * 18 + 2, 4, t);
+        v_store(p->scale + g * WIDE + j * KR_VL, half_at(s, woven, g * 18, false));
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) t[4 + i] = t[i] >> 4 & 0x0f0f0f0f, t[i] &= 0x0f0f0f0f;
-}
-
-INLINE void make_q8_0(source *s, int64_t groups, const bool vnni, const bool words, const panel *p) {
-    for (int j = 0; j < 2; j++) {
-        for (int64_t g = 0; g < groups; g++) {
-            vi t[8];
-            fetch(s, KR_VL * 34);
-            read_q8_0(s->row + j * KR_VL, g, vnni, t);
-#pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) {
-                if (!words) put(p->w, 8 * g + i, j, t[i]);
-                else put(p->w, 16 * g + 2 * i, j, (vi)((v16)t[i] << 8 >> 8)), put(p->w, 16 * g + 2 * i + 1, j, (vi)((v16)t[i] >> 8));
-            }
-        }
-        scales_before(s->row + j * KR_VL, groups, 34, p->scale + j * KR_VL, WIDE);
-    }
-}
-
-INLINE void make_q4_0(source *s, int64_t groups, const panel *p) {
-    for (int j = 0; j < 2; j++) {
-        for (int64_t g = 0; g < groups; g++) {
-            vi t[8];
-            fetch(s, KR_VL * 18);
-            read_q4_0(s->row + j * KR_VL, g, t);
-#pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) put(p->w, 8 * g + i, j, t[i]);
-        }
-        scales_before(s->row + j * KR_VL, groups, 18, p->scale + j * KR_VL, WIDE);
+        for (int i = 0; i < 4; i++) put(p->w, 8 * g + i, j, t[i] & 0x0f0f0f0f), put(p->w, 8 * g + 4 + i, j, t[i] >> 4 & 0x0f0f0f0f);
     }
 }
 
 /* The first 16 bytes of a block are its two halves and all its scales: four groups to each word. */
 INLINE void scales_q4_k(const vi *t, float *scale, float *min, const int64_t apart) {
-    vf d = halves_to_floats(t[0] & 0xffff), dmin = from_upper(t[0] & (int32_t)0xffff0000u, false);
+    vf d = low_half(t[0]), dmin = high_half(t[0]);
     vi s[2], m[2];
     s[0] = t[1] & 0x3f3f3f3f, m[0] = t[2] & 0x3f3f3f3f;
     s[1] = (t[3] & 0x0f0f0f0f) | (t[1] >> 2 & 0x30303030), m[1] = (t[3] >> 4 & 0x0f0f0f0f) | (t[2] >> 2 & 0x30303030);
@@ -193,64 +156,71 @@ INLINE void scales_q4_k(const vi *t, float *scale, float *min, const int64_t apa
     }
 }
 
-INLINE void make_q4_k(source *s, int64_t groups, const panel *p) {
+INLINE void make_q4_k(source *s, const int j, int64_t groups, const bool woven, const panel *p) {
     for (int64_t g = 0; g < groups; g += 8) {
         int64_t at = g / 8 * 144;
-        for (int j = 0; j < 2; j++) {
-            const uint8_t *const *row = s->row + j * KR_VL;
-            vi t[8];
-            turn_four(row, at, t);
-            scales_q4_k(t, p->scale + g * WIDE + j * KR_VL, p->min + g * WIDE + j * KR_VL, WIDE);
-            for (int pair = 0; pair < 4; pair++) {
-                fetch(s, WIDE * 18);
-                turn_four(row, at + 16 + 32 * pair, t), turn_four(row, at + 32 + 32 * pair, t + 4);
+        vi t[8];
+        words_at(s, woven, at, 4, t);
+        scales_q4_k(t, p->scale + g * WIDE + j * KR_VL, p->min + g * WIDE + j * KR_VL, WIDE);
+        for (int pair = 0; pair < 4; pair++) {
+            fetch(s, KR_VL * 36);
+            words_at(s, woven, at + 16 + 32 * pair, 8, t);
 #pragma GCC unroll 8
-                for (int i = 0; i < 8; i++) {
-                    put(p->w, 8 * (g + 2 * pair) + i, j, t[i] & 0x0f0f0f0f);
-                    put(p->w, 8 * (g + 2 * pair + 1) + i, j, t[i] >> 4 & 0x0f0f0f0f);
-                }
+            for (int i = 0; i < 8; i++) {
+                put(p->w, 8 * (g + 2 * pair) + i, j, t[i] & 0x0f0f0f0f);
+                put(p->w, 8 * (g + 2 * pair + 1) + i, j, t[i] >> 4 & 0x0f0f0f0f);
             }
         }
     }
 }
 
-INLINE void make_q6_k(source *s, int64_t groups, const panel *p) {
+INLINE void make_q6_k(source *s, const int j, int64_t groups, const bool woven, const panel *p) {
     for (int64_t g = 0; g < groups; g += 8) {
         int64_t at = g / 8 * 210;
-        for (int j = 0; j < 2; j++) {
-            const uint8_t *const *row = s->row + j * KR_VL;
-            vi t[16], high[8], half = {0};
-            for (int i = 0; i < KR_VL; i++) half[i] = row[i][at + 208] | row[i][at + 209] << 8;
-            vf d = halves_to_floats(half);
-            turn_four(row, at + 192, t);
+        vi t[16], high[8];
+        vf d = half_at(s, woven, at + 208, true);
+        words_at(s, woven, at + 192, 4, t);
 #pragma GCC unroll 16
-            for (int i = 0; i < 16; i++)
-                v_store(p->scale + (2 * g + i) * WIDE + j * KR_VL, d * __builtin_convertvector(t[i / 4] << (24 - 8 * (i % 4)) >> 24, vf));
-            for (int h = 0; h < 2; h++) {
-                fetch(s, WIDE * 53);
-                for (int i = 0; i < 16; i += 4) turn_four(row, at + 64 * h + 4 * i, t + i);
-                turn_four(row, at + 128 + 32 * h, high), turn_four(row, at + 144 + 32 * h, high + 4);
+        for (int i = 0; i < 16; i++)
+            v_store(p->scale + (2 * g + i) * WIDE + j * KR_VL, d * __builtin_convertvector(t[i / 4] << (24 - 8 * (i % 4)) >> 24, vf));
+        for (int h = 0; h < 2; h++) {
+            fetch(s, KR_VL * 105);
+            words_at(s, woven, at + 64 * h, 8, t), words_at(s, woven, at + 64 * h + 32, 8, t + 8);
+            words_at(s, woven, at + 128 + 32 * h, 8, high);
 #pragma GCC unroll 32
-                for (int i = 0; i < 32; i++) {
-                    vi low = t[i % 16] >> 4 * (i / 16) & 0x0f0f0f0f, up = high[i % 8] >> 2 * (i / 8) & 0x03030303;
-                    put(p->w, 8 * (g + 4 * h) + i, j, low | up << 4);
-                }
+            for (int i = 0; i < 32; i++) {
+                vi low = t[i % 16] >> 4 * (i / 16) & 0x0f0f0f0f, up = high[i % 8] >> 2 * (i / 8) & 0x03030303;
+                put(p->w, 8 * (g + 4 * h) + i, j, low | up << 4);
             }
         }
     }
 }
 
-static void make_panel(const job *b, source *s, int64_t kc, const panel *p) {
-    int64_t groups = kc / 32;
-    switch (b->g->b_type) {
+INLINE void make_half(const job *b, source *s, const int j, int64_t groups, const bool woven, const panel *p) {
+    switch (b->type) {
     case KR_Q8_0:
-        if (b->vnni) make_q8_0(s, groups, true, false, p);
-        else if (DOT_PAIRS && b->how == WORDS) make_q8_0(s, groups, false, true, p);
-        else make_q8_0(s, groups, false, false, p);
+        if (b->vnni) make_q8_0(s, j, groups, true, false, woven, p);
+        else if (DOT_PAIRS && b->how == WORDS) make_q8_0(s, j, groups, false, true, woven, p);
+        else make_q8_0(s, j, groups, false, false, woven, p);
         break;
-    case KR_Q4_0: make_q4_0(s, groups, p); break;
-    case KR_Q4_K: make_q4_k(s, groups, p); break;
-    default: make_q6_k(s, groups, p); break;
+    case KR_Q4_0: make_q4_0(s, j, groups, woven, p); break;
+    case KR_Q4_K: make_q4_k(s, j, groups, woven, p); break;
+    default: make_q6_k(s, j, groups, woven, p); break;
+    }
+}
+static void make_plain(const job *b, source *s, int j, int64_t groups, const panel *p) { make_half(b, s, j, groups, false, p); }
+static void make_woven(const job *b, source *s, int j, int64_t groups, const panel *p) { make_half(b, s, j, groups, true, p); }
+
+/* n columns from j on, kc numbers of each from k on; meanwhile as much of the next panel is fetched. */
+static void make_panel(const job *b, int64_t j, int64_t n, int64_t k, int64_t kc, const panel *p) {
+    const kr_gemm *g = b->g;
+    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), skip = (int64_t)kr_dtype_row_bytes(g->b_type, k);
+    source s;
+    s.ahead = (const char *)g->b + (j + WIDE) * ld + skip * WIDE;
+    for (int v = 0; v < 2; v++) {
+        int64_t first = j + v * KR_VL < j + n ? j + v * KR_VL : j, left = j + n - first; /* none of its own: columns that nobody will store */
+        source_at(&s, g, first, left, k);
+        (s.woven ? make_woven : make_plain)(b, &s, v, kc / 32, p);
     }
 }
 
@@ -352,8 +322,7 @@ static void columns(const job *b, int64_t j, int64_t n, int64_t i0, int64_t i1, 
     for (int64_t k = 0; k < g->k; k += step) {
         int64_t kc = least(step, g->k - k);
         bool load = k || g->acc, bias = !k && g->bias;
-        source from = source_at(g, j, n, k);
-        make_panel(b, &from, kc, &p);
+        make_panel(b, j, n, k, kc, &p);
         for (int64_t i = i0; i < i1; i += high) {
             int64_t rows = least(high, i1 - i), left[2] = {least(KR_VL, n), n > KR_VL ? n - KR_VL : 0};
             vf y[MR][2];
@@ -384,15 +353,16 @@ static void do_columns(void *arg, int64_t item, int who) {
 
 void KR_VEC(kr_gemm_blocks)(const kr_gemm *g, void *scratch, int n_threads) {
     bool vnni = dot_has_vnni() && !g->plain;
-    kind how = kind_of(g, vnni);
+    kr_dtype type = kr_unwoven(g->b_type);
+    kind how = kind_of(type, g->m, vnni);
     int64_t bytes = ((how == WORDS ? 2 : 1) * g->m * g->k + 63) / 64 * 64, groups = g->m * (g->k / 32), panels = (g->n + WIDE - 1) / WIDE;
-    job b = {.g = g, .vnni = vnni, .how = how, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
+    job b = {.g = g, .type = type, .vnni = vnni, .how = how, .x = scratch, .group = (kr_gemm_group *)(void *)((char *)scratch + bytes), .rows = g->m};
     b.panels = (char *)scratch + bytes + (groups * (int64_t)sizeof(kr_gemm_group) + 63) / 64 * 64;
     int64_t wanted = panels < 4 * n_threads ? (4 * n_threads + panels - 1) / panels : 1; /* so that threads share evenly */
     if (n_threads > 1 && b.rows / wanted >= 4 * MR) b.rows = (g->m + wanted - 1) / wanted;
     b.row_parts = (g->m + b.rows - 1) / b.rows;
     kr_team_each(g->m * g->k < 3072 ? 1 : n_threads, g->m, round_row, &b); /* a microsecond */
-    if (KR_VEC(kr_gemm_blocks_has_rows)(g->m, b.vnni)) {
+    if (KR_VEC(kr_gemm_blocks_has_rows)(g->m, g->b_type, b.vnni)) {
         b.width = kr_gemm_few_columns(1, g->n, (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), n_threads);
         kr_team_each(g->m * g->k * g->n < 100000 ? 1 : n_threads, (g->n + b.width - 1) / b.width, do_columns, &b);
         return;

@@ -94,10 +94,4 @@ DOT_INLINE vi dot_signed(vi s, vi w, vi x) {
 #endif
 }
 
-/* gemm_blocks_row_vec.c: columns [j0, j1) of all rows, which have been rounded to x and a, on the calling thread.  Made for
- * certain numbers of rows, of which 1 is always one. */
-struct kr_gemm;
-struct kr_gemm_group;
-bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, bool vnni);
-void KR_VEC(kr_gemm_blocks_row)(const struct kr_gemm *g, bool vnni, const int8_t *x, const struct kr_gemm_group *a, int64_t j0, int64_t j1);
 #endif

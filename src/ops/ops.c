@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/ops.h"
+#include "tensor/weave.h"
 
 const kr_op *const kr_ops[] = {
 #define OP(name) &kr_op_##name,
@@ -93,6 +94,7 @@ static bool stored_weight(const kr_op *op, const kr_call *c, const kr_tensor *x,
     if (c->training || real == KR_F64) return false;
     if (c->impl == KR_CUDA && !(kr_op_cuda(op) && kr_op_cuda(op)->blocks && kr_dtype_block(x->dtype) > 1)) return false;
     if (c->impl != KR_CUDA && real != KR_F32) return false;
+    if (kr_is_woven(x->dtype) && x->n_dims != 2) return false;
     return x->dtype == KR_F16 || (kr_dtype_block(x->dtype) > 1 && x->dim[x->n_dims - 1] % kr_dtype_block(x->dtype) == 0);
 }
 

@@ -6,6 +6,7 @@
 
 #include "ops/op.h"
 #include "tensor/quant.h"
+#include "tensor/weave.h"
 
 typedef KR_REAL real;
 #define REF_JOIN2_(a, b) a##_##b
@@ -16,6 +17,7 @@ typedef KR_REAL real;
 static inline real ref_weight(const kr_tensor *w, int64_t i) {
     if (w->dtype == KR_BF16) return (real)kr_from_bf16(((const uint16_t *)w->data)[i]);
     if (w->dtype == KR_F16) return (real)kr_from_f16(((const uint16_t *)w->data)[i]);
+    if (kr_is_woven(w->dtype)) return (real)kr_woven_number(w->data, w->dtype, w->dim[0], w->dim[1], i);
     return kr_dtype_block(w->dtype) > 1 ? (real)kr_dequantize_at(w->data, w->dtype, i) : ((const real *)w->data)[i];
 }
 static inline real ref_sigmoid(real x) { return 1 / (1 + exp(-x)); }

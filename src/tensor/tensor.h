@@ -13,11 +13,12 @@ enum { KR_MAX_DIMS = 6 };
 
 /* X(name, n, bytes, text): n numbers take so many bytes.  F64 serves the references, I32 ids and
  * indices, BF16 and F16 storage; where n > 1 numbers come in blocks with common scales (quant.h):
- * matrices of inference on a CPU, whose rows are whole blocks. */
+ * matrices of inference on a CPU, whose rows are whole blocks.  Woven ones (weave.h) are only in memory. */
 #define KR_DTYPE_MAP(X)                                                                                      \
     X(F32, 1, 4, "float32") X(F64, 1, 8, "float64") X(BF16, 1, 2, "bfloat16") X(F16, 1, 2, "float16")        \
     X(I32, 1, 4, "int32") X(Q8_0, 32, 34, "q8_0") X(Q4_0, 32, 18, "q4_0") X(Q4_K, 256, 144, "q4_k")          \
-    X(Q6_K, 256, 210, "q6_k")
+    X(Q6_K, 256, 210, "q6_k") X(Q8_0_WOVEN, 32, 34, "woven q8_0") X(Q4_0_WOVEN, 32, 18, "woven q4_0")       \
+    X(Q4_K_WOVEN, 256, 144, "woven q4_k") X(Q6_K_WOVEN, 256, 210, "woven q6_k")
 typedef enum kr_dtype {
 #define X(name, n, bytes, text) KR_##name,
     KR_DTYPE_MAP(X)

@@ -4,6 +4,7 @@
  * their order; every sum is then made in that order whatever the number of threads. */
 #include "ops/embedding/embedding.h"
 #include "ops/rows.h"
+#include "tensor/weave.h"
 
 static int64_t id_at(const kr_call *c, int64_t r) {
     const kr_tensor *t = &c->in[EMBEDDING_IDS];
@@ -20,6 +21,8 @@ void KR_VEC(embedding_fwd)(const kr_call *c) {
         float *y = row_of(&c->out[EMBEDDING_Y], r, D);
         if (id < 0) {
             memset(y, 0, (size_t)D * sizeof *y);
+        } else if (kr_is_woven(W->dtype)) {
+            kr_unweave(y, W->data, W->dtype, KR_SIZE(c, 'V'), D, id * D, D);
         } else {
             kr_convert(y, KR_F32, (const char *)W->data + kr_dtype_row_bytes(W->dtype, id * D), W->dtype, D);
         }

@@ -124,6 +124,8 @@ typedef struct step {
     const float *B, *C;
 } step;
 
+enum { NEXT = 2048, FURTHER = 8192 }; /* floats on in the states: into L1 what is next, into L2 what follows */
+
 /* `rows` rows of a state: to = a from + dt x B', y = to C.  from NULL: zero. */
 static inline __attribute__((always_inline)) void step_rows(const step *k, const int rows, const float *x,
                                                             const float *from, float *to, float *y) {
@@ -137,6 +139,7 @@ static inline __attribute__((always_inline)) void step_rows(const step *k, const
 #pragma GCC unroll 4
         for (int p = 0; p < rows; p++) {
             int64_t i = p * k->N + n;
+            __builtin_prefetch(to + i + NEXT, 1), __builtin_prefetch(to + i + FURTHER, 1, 2);
             vf h = b * x_dt[p];
             if (from) h += (whole ? v_load(from + i) : v_load_n(from + i, lanes)) * k->a;
             if (whole) v_store(to + i, h);

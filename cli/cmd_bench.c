@@ -36,6 +36,8 @@ static const char help[] =
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer\n"
     "                  also q8_0, q4_0, q4_k, q6_k, on a CPU float16; decode and prefill take a list\n"
     "  --state-dtype T float32, bfloat16 or float16: how states are stored on a GPU (float32)\n"
+    "  --mapped        decode, prefill, serve: weights as the file has them, not woven\n"
+    "  --woven         decode, prefill: woven, those in 16 and 32 bits too, as for several sequences\n"
     "  --recompute     model: as train.recompute, keep only the inputs of layers\n"
     "  --remake-scans N model: as train.remake_scans (0)\n"
     "  --profile       model: where the time goes, by op\n"
@@ -331,7 +333,7 @@ int cmd_bench(int argc, char **argv) {
                                             {"remake-scans", 1, NULL, 'm'},
                                             {"profile", 0, NULL, 'p'},
                                             {"device", 1, NULL, 'D'},
-                                            {"dtype", 1, NULL, 'T'},
+                                            {"dtype", 1, NULL, 'T'}, {"mapped", 0, NULL, 'u'}, {"woven", 0, NULL, 'w'},
                                             {"state-dtype", 1, NULL, 'Y'},
                                             {"json", 0, NULL, 'j'},
                                             {"help", 0, NULL, 'h'},
@@ -377,6 +379,8 @@ int cmd_bench(int argc, char **argv) {
         case 'j': s.json = true; break;
         case 'D': s.opt.device = optarg; break;
         case 'T': s.opt.dtype = optarg; break;
+        case 'u': s.opt.mapped = true, s.opt.woven = false; break;
+        case 'w': s.opt.woven = true, s.opt.mapped = false; break;
         case 'Y': s.opt.state_dtype = optarg; break;
         default: return misuse("bench", "wrong option");
         }

@@ -45,6 +45,7 @@ static const char help[] =
     "      --dtype TYPE      how matrices are held: float32, bfloat16, q8_0, q6_k, q4_k, q4_0, on a CPU float16\n"
     "                        (as the file has them)\n"
     "      --mapped          leave weights in blocks in the file, shared with other processes, though products are slower\n"
+    "      --woven           read those in 16 and 32 bits, too, and arrange them for products; for long texts\n"
     "      --state-dtype T   float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "      --stats           tokens per second, to stderr\n";
 
@@ -242,12 +243,12 @@ static bool add_bias(request *r, const char *text) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { SEED = 1000, DRAFT, DRAFT_NGRAM, DRAFT_TOKENS, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE, MAPPED };
+    enum { SEED = 1000, DRAFT, DRAFT_NGRAM, DRAFT_TOKENS, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE, MAPPED, WOVEN };
     struct option options[N_NUMBERS + N_COUNTS + 32] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
         {"draft", 1, NULL, DRAFT}, {"draft-ngram", 1, NULL, DRAFT_NGRAM}, {"draft-tokens", 1, NULL, DRAFT_TOKENS}, {"grammar", 1, NULL, GRAMMAR}, {"json-schema", 1, NULL, SCHEMA}, {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
         {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
-        {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"mapped", 0, NULL, MAPPED},
+        {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"mapped", 0, NULL, MAPPED}, {"woven", 0, NULL, WOVEN},
         {"help", 0, NULL, 'h'}, {0}};
     request r = {.how = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1, .xtc_threshold = 0.1f}, .n = 256, .n_top = -1};
     double x = 0;
@@ -285,6 +286,7 @@ int cmd_generate(int argc, char **argv) {
         case STATE_DTYPE: r.opt.state_dtype = optarg; break;
         case DTYPE: r.where.dtype = optarg; break;
         case MAPPED: r.where.mapped = true; break;
+        case WOVEN: r.where.woven = true; break;
         default:
             if (c < SAMPLER) return misuse("generate", "wrong option");
             if (!set_choice(&r.how, c - SAMPLER, optarg)) return EXIT_USAGE;

@@ -49,7 +49,7 @@ static const char help[] =
     "      --device WHERE      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE        how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0\n"
     "                          (as the file has them)\n"
-    "      --mapped            leave weights in blocks in the file, shared with other processes, though products are slower\n"
+    "      --mapped            leave weights in the file, shared with other processes, though products are slower\n"
     "      --state-dtype T     float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "How much it bears\n"
     "      --max-body-mb N     a request's body (32)\n"
@@ -111,6 +111,7 @@ static int run(setup *s, char *path) {
     kr_model *m;
     kr_chat *chat = NULL;
     struct rlimit files;
+    s->where.woven = !s->where.mapped;
     if (kr_model_open(&m, path, &s->where) != KR_OK) return fail();
     kr_status st = kr_chat_open(&chat, path, s->template);
     if (st != KR_OK && s->template) return kr_model_free(m), fail();

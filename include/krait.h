@@ -45,6 +45,8 @@ typedef struct kr_model_options {
                            holds for activations too, and sessions of one model share one thread */
     bool mapped; /* on a CPU: weights in blocks stay in the file's map, too, where other processes share them and nothing is
                     read before it is used; products take up to twice as long */
+    bool woven; /* on a CPU: weights in 16 and 32 bits are read, too, and arranged for products of few rows: for several
+                   sequences at once, or long use */
 } kr_model_options;
 
 /* Opens a folder with config.json and model.safetensors or pytorch_model.bin (or shards of either), as Hugging Face

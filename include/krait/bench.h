@@ -26,6 +26,7 @@ typedef struct kr_bench_options {
     const char *dtype;  /* "float32" or "bfloat16": matrices, and on a GPU activations; default float32.
                          * To infer also "q8_0", "q4_0", "q4_k" and "q6_k", on a CPU "float16" too */
     const char *state_dtype; /* of kr_bench_infer and kr_bench_decode; see kr_session_options */
+    bool mapped, woven; /* as in kr_model_options; the engine's are woven unless mapped, and so are those of several sequences */
     int64_t remake_scans;    /* of kr_bench_train: as train.remake_scans */
 } kr_bench_options;
 

@@ -148,12 +148,18 @@ kr_status kr_params_alloc(kr_params *p, bool training) {
 
 /* --- the device's side ---------------------------------------------------------------- */
 
-kr_status kr_params_weave(kr_params *p) {
+bool kr_param_weaves(const kr_param *p, kr_weaving what) {
+    if (what == KR_WEAVE_NONE || (what == KR_WEAVE_BLOCKS && kr_dtype_block(p->dtype) == 1)) return false;
+    return p->matrix && p->n_dims == 2 && kr_woven(p->dtype, p->dim[1]) != p->dtype;
+}
+
+kr_status kr_params_weave(kr_params *p, kr_weaving what) {
     KR_ASSERT(!p->device && !p->block);
     for (kr_param *q = p->first; q; q = q->next) {
-        if (q->lent || q->n_dims != 2 || kr_woven(q->dtype) == q->dtype) continue;
+        if (!kr_param_weaves(q, what)) continue;
+        KR_ASSERT(!q->lent);
         KR_TRY(kr_weave(q->data, q->dtype, q->dim[0], q->dim[1]));
-        q->dtype = kr_woven(q->dtype);
+        q->dtype = kr_woven(q->dtype, q->dim[1]);
     }
     return KR_OK;
 }

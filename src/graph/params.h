@@ -79,9 +79,12 @@ size_t kr_params_bytes(const kr_params *p);
 size_t kr_params_train_bytes(const kr_params *p);
 /* Takes the memory of what is not lent (weights; with training also gradients, moments and masters). */
 kr_status kr_params_alloc(kr_params *p, bool training);
-/* Without training, on a CPU: matrices in blocks that are not lent are woven (tensor/weave.h), for graphs made from
- * then on.  KR_ERR_NOMEM. */
-kr_status kr_params_weave(kr_params *p);
+/* What of a model is woven (tensor/weave.h). */
+typedef enum kr_weaving { KR_WEAVE_NONE, KR_WEAVE_BLOCKS, KR_WEAVE_ALL } kr_weaving;
+/* Is it a matrix that is woven then? */
+bool kr_param_weaves(const kr_param *p, kr_weaving what);
+/* Without training, on a CPU: weaves them, for graphs made from then on; none of them is lent.  KR_ERR_NOMEM. */
+kr_status kr_params_weave(kr_params *p, kr_weaving what);
 /* Draws every parameter from its initialisation; a number depends on seed and name only. */
 void kr_params_init(kr_params *p, uint64_t seed);
 /* Sets the values of one parameter (and its master) from floats. */

@@ -122,6 +122,7 @@ kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, int64_t
     kr_bench_options o = kr_bench_defaults(opt);
     kr_model *m;
     int32_t tok[SHORT];
+    o.woven = !o.mapped; /* as krait serve has them */
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     load l = {.m = m, .n = SHORT, .tok = tok};
     *out = (kr_bench_drafts_result){0};
@@ -140,6 +141,7 @@ kr_status kr_bench_engine(kr_bench_engine_result *out, const char *path, int64_t
     kr_bench_options o = kr_bench_defaults(opt);
     kr_model *m;
     if (prompt_tok < SHORT) KR_FAIL(KR_ERR_ARG, "the prompt has %lld tokens, want at least %d", (long long)prompt_tok, SHORT);
+    o.woven = !o.mapped; /* as krait serve has them */
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     load l = {.m = m, .n = prompt_tok, .never_ends = {(int32_t)m->config.eos_token_id, -INFINITY}};
     *out = (kr_bench_engine_result){.prompt_tok = prompt_tok, .cold_s = INFINITY, .hit_s = INFINITY, .shared_s = INFINITY};

@@ -139,6 +139,7 @@ kr_status kr_bench_decode(kr_bench_decode_result *out, const char *path, int64_t
     kr_bench_options o = kr_bench_defaults(opt);
     kr_model *m;
     kr_graph *g = NULL;
+    o.woven |= S > 1 && !o.mapped;
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     kr_model_graph_options go = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = o.n_threads};
     kr_status st = kr_state_dtype(&go.state_dtype, o.state_dtype, m);

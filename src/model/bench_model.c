@@ -57,7 +57,8 @@ kr_status kr_bench_model_open(kr_model **out, const char *path, bool training, c
     st = kr_params_alloc(m->params, training);
     if (st == KR_OK) {
         kr_params_init(m->params, 1);
-        st = m->params->device || training ? kr_params_push(m->params) : kr_params_weave(m->params);
+        st = m->params->device || training ? kr_params_push(m->params)
+                                            : kr_params_weave(m->params, opt->mapped ? KR_WEAVE_NONE : opt->woven ? KR_WEAVE_ALL : KR_WEAVE_BLOCKS);
     }
     if (st != KR_OK) return kr_model_release(m), st;
     *out = m;

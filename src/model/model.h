@@ -67,8 +67,9 @@ void kr_model_choose_dtype(const kr_model *m, kr_param *p, kr_dtype dtype);
  * are allocated, or lie in the file's map where it has them in their type (CPU, no training).  A
  * tokenizer that Krait does not read is no failure: see no_tokenizer. */
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device);
-/* The same to run it: on a CPU matrices in blocks are read and woven, so that products need not turn them around. */
-kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_dtype matrix_dtype, const char *device);
+/* The same to run it: on a CPU matrices are read and woven, so that products of few rows need not turn them around;
+ * or only those in blocks, which gain the most. */
+kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_weaving weave, kr_dtype matrix_dtype, const char *device);
 bool kr_model_is_gguf(const char *path);
 /* A GGUF file's chat template and the texts of its start and end; NULL: it has none. */
 typedef struct kr_gguf_chat { const char *text, *bos, *eos; } kr_gguf_chat;

@@ -20,8 +20,9 @@ static kr_status dtype_of(const char *word, kr_dtype *t) {
 kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt) {
     kr_dtype t = KR_AS_STORED;
     if (opt && opt->dtype) KR_TRY(dtype_of(opt->dtype, &t));
-    if (opt && opt->mapped) return kr_model_load(out, path, false, t, opt->device);
-    return kr_model_load_woven(out, path, t, opt ? opt->device : NULL);
+    if (opt && opt->mapped && opt->woven) KR_FAIL(KR_ERR_ARG, "weights cannot be both mapped and woven");
+    kr_weaving weave = !opt ? KR_WEAVE_BLOCKS : opt->mapped ? KR_WEAVE_NONE : opt->woven ? KR_WEAVE_ALL : KR_WEAVE_BLOCKS;
+    return kr_model_load_woven(out, path, weave, t, opt ? opt->device : NULL);
 }
 
 static kr_status convert_to_gguf(const char *from, const char *to, kr_dtype t) {

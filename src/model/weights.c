@@ -271,7 +271,7 @@ static kr_status lend(kr_param *p, const kr_st *st, const pieces *from) {
 
 static void give_back(void *st) { kr_st_close(st); }
 
-static kr_status load_weights(kr_model *m, const char *path, bool training, bool weave, kr_dtype wanted) {
+static kr_status load_weights(kr_model *m, const char *path, bool training, kr_weaving weave, kr_dtype wanted) {
     kr_st *st;
     kr_params *ps = m->params;
     bool may_lend = !training && !ps->device, needed = false, plain = wanted == KR_F32 || wanted == KR_BF16;
@@ -281,12 +281,12 @@ static kr_status load_weights(kr_model *m, const char *path, bool training, bool
     if (!training && (may_lend || !plain)) choose_dtypes(m, st, wanted);
     for (kr_param *p = ps->first; p && may_lend; p = p->next) {
         pieces from = find_in(m, st, p);
-        if (!weave || p->n_dims != 2 || kr_dtype_block(p->dtype) == 1) KR_TRY(lend(p, st, &from));
+        if (!kr_param_weaves(p, weave)) KR_TRY(lend(p, st, &from));
         needed |= p->lent;
     }
     KR_TRY(kr_params_alloc(ps, training));
     KR_TRY(read_all(m, st));
-    if (weave && may_lend) KR_TRY(kr_params_weave(ps));
+    if (may_lend) KR_TRY(kr_params_weave(ps, weave));
     if (!needed) kr_st_close(st), ps->lender = NULL;
     return KR_OK;
 }
@@ -326,7 +326,7 @@ static kr_status read_preprocessor(kr_model *m, const char *dir) {
     return kr_file_exists(path) ? kr_json_load(&m->preprocessor, path) : KR_OK;
 }
 
-static kr_status load(kr_model **out, const char *dir, bool training, bool weave, kr_dtype matrix_dtype, const char *device) {
+static kr_status load(kr_model **out, const char *dir, bool training, kr_weaving weave, kr_dtype matrix_dtype, const char *device) {
     char where[4096];
     json_t *j;
     kr_model *m;
@@ -350,10 +350,10 @@ static kr_status load(kr_model **out, const char *dir, bool training, bool weave
 }
 
 kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype matrix_dtype, const char *device) {
-    return load(out, dir, training, false, matrix_dtype, device);
+    return load(out, dir, training, KR_WEAVE_NONE, matrix_dtype, device);
 }
-kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_dtype matrix_dtype, const char *device) {
-    return load(out, dir, false, true, matrix_dtype, device);
+kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_weaving weave, kr_dtype matrix_dtype, const char *device) {
+    return load(out, dir, false, weave, matrix_dtype, device);
 }
 
 static kr_status write_weights(const kr_model *m, const char *path, kr_dtype dtype) {

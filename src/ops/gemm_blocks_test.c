@@ -40,7 +40,7 @@ static void weave(job *j) {
 }
 static kr_gemm of_woven(const job *j) {
     kr_gemm g = j->g;
-    g.b = j->woven, g.b_type = kr_woven(g.b_type);
+    g.b = j->woven, g.b_type = kr_woven(g.b_type, g.k);
     return g;
 }
 

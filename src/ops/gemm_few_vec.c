@@ -5,6 +5,8 @@
  * into a corner of L1, and multiplied from there with every row.  A single row takes them from
  * the registers, a panel at a time.  What a number of C is made of is that of gemm.h, bit for bit.
  *
+ * Woven weights (tensor/weave.h) stand as they are multiplied, and are.
+ *
  * KR_VL rows of weights side by side are no stream a CPU would foresee; but the next rows lie
  * behind them in one piece, and are fetched in order while these are used. */
 #include <string.h>
@@ -12,7 +14,7 @@
 #include "base/vec.h"
 #include "ops/gemm.h"
 #include "ops/gemm_turn.h"
-#include "tensor/tensor.h"
+#include "tensor/weave.h"
 
 #if KR_VL == 16
 enum { MR = 14 }; /* rows whose sums in two panels, two vectors of weights and a broadcast fit the registers */
@@ -216,6 +218,86 @@ static void columns(const kr_gemm *g, int64_t j, int64_t n) {
     }
 }
 
+/* --- woven ------------------------------------------------------------------------------- */
+
+enum { NEXT = 4096, FURTHER = 16384 }; /* bytes on in a strip: into L1 what is next, into L2 what follows */
+
+/* s[row][vector] += A's rows times kc words or pairs of two vectors' columns, from u and w on. */
+INLINE void multiply_woven(const int rows, const kr_dtype type, int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]) {
+    const int pairs = type == KR_F32 ? 1 : 2;
+    vf sum[8][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) sum[r][0] = s[r][0], sum[r][1] = s[r][1];
+    for (int64_t k = 0; k < kc; k += pairs, u += 4 * KR_STRIP, w += 4 * KR_STRIP) {
+        vi t[2];
+        memcpy(&t[0], u, sizeof *t), memcpy(&t[1], w, sizeof *t);
+        __builtin_prefetch(u + NEXT), __builtin_prefetch(u + FURTHER, 0, 2);
+        if (KR_VL == KR_STRIP) __builtin_prefetch(w + NEXT), __builtin_prefetch(w + FURTHER, 0, 2);
+#pragma GCC unroll 2
+        for (int i = 0; i < pairs; i++) {
+            vf x0 = type == KR_F32 ? (vf)t[0] : i ? high_half(t[0], type) : low_half(t[0], type);
+            vf x1 = type == KR_F32 ? (vf)t[1] : i ? high_half(t[1], type) : low_half(t[1], type);
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; r++) {
+                vf x = v_set(a[r * lda + k + i]);
+                sum[r][0] += x * x0, sum[r][1] += x * x1;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) s[r][0] = sum[r][0], s[r][1] = sum[r][1];
+}
+typedef void woven_kernel(int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]);
+#define WOVEN(type, rows)                                                                                                   \
+    static void woven_##type##_##rows(int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]) { \
+        multiply_woven(rows, KR_##type, kc, a, lda, u, w, s);                                                              \
+    }
+#define WOVEN_TYPES(rows) WOVEN(F32, rows) WOVEN(BF16, rows) WOVEN(F16, rows)
+#define WOVEN_NAMES(rows) {woven_F32_##rows, woven_BF16_##rows, woven_F16_##rows}
+WOVEN_TYPES(1) WOVEN_TYPES(2) WOVEN_TYPES(4)
+#if KR_VL == 16
+WOVEN_TYPES(8)
+static woven_kernel *const woven_of[][3] = {WOVEN_NAMES(1), WOVEN_NAMES(2), WOVEN_NAMES(4), WOVEN_NAMES(8)};
+enum { MOST = 8 }; /* rows at once */
+#else
+static woven_kernel *const woven_of[][3] = {WOVEN_NAMES(1), WOVEN_NAMES(2), WOVEN_NAMES(4)};
+enum { MOST = 4 };
+#endif
+
+/* n columns from j on, WIDE or, in a last strip alone, half of them.  Rows after the first find a block of k in L1. */
+static void woven_columns(const kr_gemm *g, int64_t j, int64_t n) {
+    int64_t step = kr_gemm_step(g->k), size = kr_gemm_b_bytes(g), at[2] = {j, n > KR_VL ? j + KR_VL : j};
+    int type = (int)(g->b_type - KR_F32_WOVEN);
+    const char *from[2];
+    for (int v = 0; v < 2; v++) {
+        int64_t lane = at[v] % KR_STRIP;
+        from[v] = (const char *)g->b + (at[v] - lane) * g->ldb * size + 4 * lane;
+    }
+    for (int64_t k = 0; k < g->k; k += step) {
+        vf s[KR_GEMM_FEW][2];
+        int64_t kc = least(step, g->k - k), by = KR_STRIP * size * k;
+        for (int64_t i = 0, rows = MOST, kernel = MOST == 8 ? 3 : 2; i < g->m; i += rows) {
+            for (; rows > g->m - i; kernel--) rows /= 2;
+            for (int64_t r = i; r < i + rows; r++) s[r][0] = s[r][1] = (vf){0};
+            woven_of[kernel][type](kc, g->a + i * g->lda + k, g->lda, from[0] + by, from[1] + by, s + i);
+        }
+        add_sums(g, j, n, k, s);
+    }
+}
+
+/* Whole strips, then the rows that are not woven. */
+static void woven(const kr_gemm *g, int64_t j0, int64_t j1) {
+    int64_t end = least(j1, g->n / KR_STRIP * KR_STRIP), j = j0;
+    kr_gemm plain = *g;
+    plain.b_type = kr_unwoven(g->b_type);
+    for (; j < end; j += WIDE) woven_columns(g, j, least(WIDE, end - j));
+    for (j = end > j0 ? end : j0; j < j1; j += WIDE) columns(&plain, j, least(WIDE, j1 - j));
+}
+
 void KR_VEC(kr_gemm_few)(const kr_gemm *g, int64_t j0, int64_t j1) {
+    if (kr_is_woven(g->b_type)) {
+        woven(g, j0, j1);
+        return;
+    }
     for (int64_t j = j0; j < j1; j += WIDE) columns(g, j, least(WIDE, j1 - j));
 }

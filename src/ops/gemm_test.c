@@ -11,7 +11,7 @@
 
 #include "base/rng.h"
 #include "ops/gemm_test.h"
-#include "tensor/tensor.h"
+#include "tensor/weave.h"
 
 enum { A_TRANS = 1, B_TRANS = 2, HALF = 4, ACC = 8, BIAS = 16, APART = 32, N_FLAGS = 64 };
 
@@ -173,11 +173,47 @@ static void neighbours_do_not_matter(void **state) {
     }
 }
 
+/* Woven weights: the bits of plain ones, whatever path takes them. */
+static void weaving_does_not_matter(void **state) {
+    (void)state;
+    static const int64_t sizes[][3] = {{1, 1, 2}, {1, 40, 34}, {1, 80, 1540}, {2, 33, 300}, {3, 530, 20}, {4, 16, 600}, {7, 15, 6}, {8, 47, 256},
+                                       {13, 64, 530}, {16, 97, 514}, {17, 48, 128}, {131, 40, 1300}, {300, 1600, 70}, {90, 801, 300}};
+    static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int t = 0; t < 3; t++)
+            for (int flags = 0; flags < 4; flags++) {
+                int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+                job j = make(m, n, k, B_TRANS | (t ? HALF : 0) | (flags & 1 ? ACC : 0) | (flags & 2 ? BIAS : 0));
+                size_t bytes = kr_dtype_row_bytes(types[t], n * k);
+                if (t) j.g.b_type = types[t]; /* any 16 bits are numbers of both */
+                for (int64_t i = 0; t == 2 && i < n * k; i++) ((uint16_t *)j.b)[i] = kr_to_f16(kr_from_bf16(((uint16_t *)j.b)[i]));
+                void *woven = memcpy(malloc(bytes), j.b, bytes);
+                float *plain = malloc(j.c_count * sizeof *plain);
+                kr_gemm g = j.g;
+                g.b = woven, g.b_type = kr_woven(types[t], k);
+                assert_true(kr_is_woven(g.b_type));
+                assert_int_equal(kr_weave(woven, types[t], n, k), KR_OK);
+                for (int i = 0; i < N_ISA; i++)
+                    for (int n_threads = 0; n_threads < 4 && kr_cpu_has(isas[i].impl); n_threads++) {
+                        memcpy(j.c, j.before, j.c_count * sizeof(float));
+                        run(&isas[i], &j.g, n_threads);
+                        memcpy(plain, j.c, j.c_count * sizeof(float));
+                        memcpy(j.c, j.before, j.c_count * sizeof(float));
+                        run(&isas[i], &g, n_threads);
+                        if (memcmp(plain, j.c, j.c_count * sizeof(float)) != 0)
+                            fail_msg("%s %s %lld x %lld x %lld, %d threads: woven weights give other bits", kr_impl_name(isas[i].impl),
+                                     kr_dtype_text(types[t]), (long long)m, (long long)n, (long long)k, n_threads);
+                    }
+                free(woven), free(plain), drop(&j);
+            }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(neighbours_do_not_matter),
+        cmocka_unit_test(weaving_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #include "base/vec.h"
 #include "ops/gemm.h"
 #include "ops/gemm_turn.h"
-#include "tensor/tensor.h"
+#include "tensor/weave.h"
 
 /* The tallest tile whose accumulators, one row of B and a broadcast fit the registers. */
 #if KR_VL == 16
@@ -27,7 +27,8 @@ enum { MR = 8, NV = 3 };
 #else
 enum { MR = 4, NV = 3 };
 #endif
-enum { NR = NV * KR_VL, GROUPS = (MR + KR_VL - 1) / KR_VL };
+enum { NR = NV * KR_VL, GROUPS = (MR + KR_VL - 1) / KR_VL, WHOLE_STRIPS = NR % KR_STRIP ? 4 * NR : NR };
+_Static_assert(WHOLE_STRIPS % KR_STRIP == 0, "a part of woven B begins with a strip");
 _Static_assert((int)MR <= (int)KR_GEMM_MR, "packed A is sized by KR_GEMM_MR");
 
 typedef uint16_t vh __attribute__((vector_size(KR_VL * sizeof(uint16_t))));
@@ -246,10 +247,38 @@ INLINE void copy_columns(const void *b, kr_dtype type, int64_t n, float *p) {
     }
 }
 
+/* The same of woven B, n <= NR columns from j on: its strips have a vector's columns side by side. */
+static void pack_b_woven(const kr_gemm *g, int64_t j, int64_t n, int64_t k, int64_t kc, float *p) {
+    int64_t size = kr_gemm_b_bytes(g), width = (n + KR_VL - 1) / KR_VL * KR_VL;
+    kr_dtype type = kr_unwoven(g->b_type);
+    for (int64_t v = 0; v < width; v += KR_VL) {
+        int64_t lane = (j + v) % KR_STRIP, strip = j + v - lane;
+        const char *b = (const char *)g->b + strip * g->ldb * size + k * KR_STRIP * size + 4 * lane;
+        if (strip + KR_STRIP > g->n) { /* rows that are not woven */
+            for (int64_t i = v; i < v + KR_VL; i++)
+                for (int64_t at = 0; at < kc; at++) {
+                    const char *x = (const char *)g->b + (least(j + i, g->n - 1) * g->ldb + k + at) * size;
+                    if (type == KR_F32) memcpy(p + at * width + i, x, sizeof *p);
+                    else p[at * width + i] = from_half(*(const uint16_t *)(const void *)x, type == KR_BF16);
+                }
+            continue;
+        }
+        for (int64_t at = 0; at < kc; at += type == KR_F32 ? 1 : 2, b += 4 * KR_STRIP) {
+            vi t;
+            float *to = p + at * width + v;
+            memcpy(&t, b, sizeof t);
+            if (type == KR_F32) v_store(to, (vf)t);
+            else v_store(to, from_upper(t << 16, type == KR_BF16)), v_store(to + width, from_upper(t & (int32_t)0xffff0000u, type == KR_BF16));
+        }
+    }
+}
+
 /* n columns of B in panels of NR, panel after panel. */
 static void pack_b(const kr_gemm *g, int64_t j0, int64_t n, int64_t k, int64_t kc, float *p) {
     int64_t size = kr_gemm_b_bytes(g), last = n % NR;
-    if (g->b_trans)
+    if (kr_is_woven(g->b_type))
+        for (int64_t j = 0; j < n; j += NR) pack_b_woven(g, j0 + j, least(NR, n - j), k, kc, p + j * kc);
+    else if (g->b_trans)
         for (int64_t j = 0; j < n; j += NR) {
             const char *b = (const char *)g->b + ((j0 + j) * g->ldb + k) * size;
             if (g->b_type == KR_BF16) pack_b_rows_bf16((const uint16_t *)b, g->ldb, least(NR, n - j), kc, p + j * kc);
@@ -350,7 +379,9 @@ static ahead ahead_of(const kr_gemm *g, const block *b, int64_t n_tiles, int64_t
     ahead f = {0};
     f.of[0] = g->a_trans ? region_of(g->a + b->k * g->lda + b->i, lda, b->kc, b->m * 4)
                          : region_of(g->a + b->i * g->lda + b->k, lda, b->m, b->kc * 4);
-    if (b->i == 0)
+    if (b->i == 0 && kr_is_woven(g->b_type))
+        f.of[1] = region_of(at + b->j * ldb + KR_STRIP * b->k * size, KR_STRIP * ldb, b->n / KR_STRIP, KR_STRIP * b->kc * size);
+    else if (b->i == 0)
         f.of[1] = g->b_trans ? region_of(at + b->j * ldb + b->k * size, ldb, b->n, b->kc * size)
                              : region_of(at + b->k * ldb + b->j * size, ldb, b->kc, b->n * size);
     int64_t lines = f.of[0].rows * f.of[0].lines + f.of[1].rows * f.of[1].lines;
@@ -429,7 +460,8 @@ static void choose_tiles(const kr_gemm *g, int n_threads, int64_t *mt, int64_t *
         else break;
     }
     *mt = (g->m + parts_m - 1) / parts_m;
-    *nt = least((((g->n + parts_n - 1) / parts_n + NR - 1) / NR) * NR, KR_GEMM_NC / NR * NR);
+    int64_t by = kr_is_woven(g->b_type) ? WHOLE_STRIPS : NR;
+    *nt = least((((g->n + parts_n - 1) / parts_n + by - 1) / by) * by, KR_GEMM_NC / by * by);
     *nt = least(*nt, g->n);
 }
 

@@ -95,7 +95,7 @@ static bool stored_weight(const kr_op *op, const kr_call *c, const kr_tensor *x,
     if (c->impl == KR_CUDA && !(kr_op_cuda(op) && kr_op_cuda(op)->blocks && kr_dtype_block(x->dtype) > 1)) return false;
     if (c->impl != KR_CUDA && real != KR_F32) return false;
     if (kr_is_woven(x->dtype) && x->n_dims != 2) return false;
-    return x->dtype == KR_F16 || (kr_dtype_block(x->dtype) > 1 && x->dim[x->n_dims - 1] % kr_dtype_block(x->dtype) == 0);
+    return x->dtype == KR_F16 || kr_is_woven(x->dtype) || (kr_dtype_block(x->dtype) > 1 && x->dim[x->n_dims - 1] % kr_dtype_block(x->dtype) == 0);
 }
 
 static kr_status bind_dtype(const kr_op *op, const kr_call *c, const kr_tensor *x, const kr_sig_term *t, kr_dtype real) {

@@ -18,7 +18,8 @@ enum { KR_MAX_DIMS = 6 };
     X(F32, 1, 4, "float32") X(F64, 1, 8, "float64") X(BF16, 1, 2, "bfloat16") X(F16, 1, 2, "float16")        \
     X(I32, 1, 4, "int32") X(Q8_0, 32, 34, "q8_0") X(Q4_0, 32, 18, "q4_0") X(Q4_K, 256, 144, "q4_k")          \
     X(Q6_K, 256, 210, "q6_k") X(Q8_0_WOVEN, 32, 34, "woven q8_0") X(Q4_0_WOVEN, 32, 18, "woven q4_0")       \
-    X(Q4_K_WOVEN, 256, 144, "woven q4_k") X(Q6_K_WOVEN, 256, 210, "woven q6_k")
+    X(Q4_K_WOVEN, 256, 144, "woven q4_k") X(Q6_K_WOVEN, 256, 210, "woven q6_k")                             \
+    X(F32_WOVEN, 1, 4, "woven float32") X(BF16_WOVEN, 1, 2, "woven bfloat16") X(F16_WOVEN, 1, 2, "woven float16")
 typedef enum kr_dtype {
 #define X(name, n, bytes, text) KR_##name,
     KR_DTYPE_MAP(X)

@@ -1,4 +1,4 @@
-/* weave.c - rows of blocks into strips, and numbers out of them. */
+/* weave.c - rows into strips, and numbers out of them. */
 #include "tensor/weave.h"
 
 #include <string.h>
@@ -6,10 +6,19 @@
 #include "base/mem.h"
 #include "tensor/quant.h"
 
-/* A block: `first` bytes that go by twos, then words, then `last` bytes by twos. */
-typedef struct layout { size_t bytes, first, last; } layout;
+_Static_assert(KR_F16_WOVEN - KR_BF16_WOVEN == KR_F16 - KR_BF16 && KR_Q6_K_WOVEN - KR_Q8_0_WOVEN == KR_Q6_K - KR_Q8_0, "in one order");
+
+kr_dtype kr_woven(kr_dtype t, int64_t width) {
+    if (t >= KR_Q8_0 && t <= KR_Q6_K) return (kr_dtype)(KR_Q8_0_WOVEN + (t - KR_Q8_0));
+    if (t == KR_F32) return KR_F32_WOVEN;
+    return (t == KR_BF16 || t == KR_F16) && width % 2 == 0 ? (kr_dtype)(KR_BF16_WOVEN + (t - KR_BF16)) : t;
+}
+
+/* A block, or a word: `numbers` of them; `first` bytes that go by twos, then words, then `last` bytes by twos. */
+typedef struct layout { int64_t numbers; size_t bytes, first, last; } layout;
 static layout layout_of(kr_dtype plain) {
-    return (layout){kr_dtype_row_bytes(plain, kr_dtype_block(plain)), plain == KR_Q8_0 || plain == KR_Q4_0 ? 2 : 0, plain == KR_Q6_K ? 2 : 0};
+    int64_t numbers = kr_dtype_block(plain) > 1 ? kr_dtype_block(plain) : plain == KR_F32 ? 1 : 2;
+    return (layout){numbers, kr_dtype_row_bytes(plain, numbers), plain == KR_Q8_0 || plain == KR_Q4_0 ? 2 : 0, plain == KR_Q6_K ? 2 : 0};
 }
 
 /* Of byte `at` of a block of the strip's row `lane`, from where the strip's blocks of that number begin. */
@@ -55,18 +64,17 @@ kr_status kr_weave(void *data, kr_dtype plain, int64_t rows, int64_t width) {
 void kr_unweave(float *to, const void *data, kr_dtype woven, int64_t rows, int64_t width, int64_t from, int64_t n) {
     kr_dtype plain = kr_unwoven(woven);
     layout b = layout_of(plain);
-    uint16_t one[sizeof(kr_q6_k) / 2]; /* the largest block, as aligned as any */
-    int64_t length = kr_dtype_block(plain);
-    for (int64_t i = from; i < from + n; i += length, to += length) {
+    uint32_t one[(sizeof(kr_q6_k) + 3) / 4]; /* the largest block, as aligned as any */
+    for (int64_t i = from; i < from + n; i += b.numbers, to += b.numbers) {
         size_t at = kr_dtype_row_bytes(plain, i);
         for (size_t k = 0; k < b.bytes; k += 2) memcpy((char *)one + k, (const char *)data + kr_woven_at(plain, rows, width, at + k), 2);
-        kr_dequantize(to, one, plain, length);
+        kr_convert(to, KR_F32, one, plain, b.numbers);
     }
 }
 
 float kr_woven_number(const void *data, kr_dtype woven, int64_t rows, int64_t width, int64_t i) {
     float block[256];
-    int64_t length = kr_dtype_block(woven);
-    kr_unweave(block, data, woven, rows, width, i / length * length, length);
-    return block[i % length];
+    int64_t numbers = layout_of(kr_unwoven(woven)).numbers;
+    kr_unweave(block, data, woven, rows, width, i / numbers * numbers, numbers);
+    return block[i % numbers];
 }

@@ -208,34 +208,31 @@ typedef void row_kernel(source *s, const few *r, vf *sum);
 #define BOTH(rows, vnni) TYPES(rows, vnni, 0) TYPES(rows, vnni, 1)
 #define NAMES(rows, vnni, woven) \
     {q8_0_##rows##_##vnni##_##woven, q4_0_##rows##_##vnni##_##woven, q4_k_##rows##_##vnni##_##woven, q6_k_##rows##_##vnni##_##woven}
+/* [woven][log2 rows]; for plain weights of more rows there are panels, but with AVX-512 */
 BOTH(1, 0)
-static row_kernel *const plain[2][4] = {NAMES(1, 0, 0), NAMES(1, 0, 1)};
 #if defined(KR_V512_)
-enum { MOST = 8 }; /* rows at once */
 BOTH(1, 1) BOTH(2, 1) BOTH(4, 1) BOTH(8, 1)
 static row_kernel *const fast[2][4][4] = {{NAMES(1, 1, 0), NAMES(2, 1, 0), NAMES(4, 1, 0), NAMES(8, 1, 0)},
                                           {NAMES(1, 1, 1), NAMES(2, 1, 1), NAMES(4, 1, 1), NAMES(8, 1, 1)}};
+static row_kernel *const slow[2][4][4] = {{NAMES(1, 0, 0)}, {NAMES(1, 0, 1)}};
 #elif defined(KR_V256_)
-enum { MOST = 1 };
-BOTH(1, 1)
-static row_kernel *const fast[2][1][4] = {{NAMES(1, 1, 0)}, {NAMES(1, 1, 1)}};
+BOTH(1, 1) TYPES(2, 1, 1) TYPES(4, 1, 1) TYPES(2, 0, 1) TYPES(4, 0, 1)
+static row_kernel *const fast[2][4][4] = {{NAMES(1, 1, 0)}, {NAMES(1, 1, 1), NAMES(2, 1, 1), NAMES(4, 1, 1)}};
+static row_kernel *const slow[2][4][4] = {{NAMES(1, 0, 0)}, {NAMES(1, 0, 1), NAMES(2, 0, 1), NAMES(4, 0, 1)}};
 #else
-enum { MOST = 1 };
+static row_kernel *const slow[2][4][4] = {{NAMES(1, 0, 0)}, {NAMES(1, 0, 1)}};
+#define fast slow
 #endif
-
-static row_kernel *kernel_for(int64_t rows, int type, bool vnni, bool woven) {
-#if defined(KR_V512_) || defined(KR_V256_)
-    if (vnni) return fast[woven][rows == 8 ? 3 : rows / 2][type];
-#endif
-    (void)rows, (void)vnni;
-    return plain[woven][type];
-}
+typedef row_kernel *const (*kernels)[4]; /* by log2 of the rows, and type */
+static kernels kernels_for(bool vnni, bool woven) { return vnni ? fast[woven] : slow[woven]; }
+static int most_of(kernels k) { return k[3][0] ? 8 : k[2][0] ? 4 : k[1][0] ? 2 : 1; }
 
 /* A strip that is woven is read in order, and for more rows once more from L1; turning one around pays only for as many
  * rows as there is a kernel for. */
 bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, kr_dtype type, bool vnni) {
-    if (MOST == 1 || !vnni) return rows == 1;
-    return kr_is_woven(type) ? rows <= 2 * MOST : rows <= MOST && (rows & (rows - 1)) == 0;
+    int most = most_of(kernels_for(vnni, kr_is_woven(type)));
+    if (most == 1) return rows == 1;
+    return kr_is_woven(type) ? rows <= 2 * most : rows <= most && (rows & (rows - 1)) == 0;
 }
 
 void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, const kr_gemm_group *a, int64_t j0, int64_t j1) {
@@ -245,16 +242,17 @@ void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, co
         int64_t n = kr_gemm_least(KR_VL, j1 - j);
         source s;
         source_at(&s, g, j, n, 0);
-        for (int64_t i = 0, step = MOST; i < g->m; i += step) {
+        kernels kernel = kernels_for(vnni, s.woven);
+        for (int64_t i = 0, step = most_of(kernel); i < g->m; i += step) {
             while (step > g->m - i) step /= 2;
             few r = {x + i * g->k, a + i * groups, g->k, groups};
-            vf sum[MOST];
+            vf sum[8];
             s.ahead = (const char *)g->b + (j + KR_VL) * ld;
             for (int64_t h = 0; h < step; h++) {
                 sum[h] = g->acc ? v_load_n(g->c + (i + h) * g->ldc + j, n) : (vf){0};
                 if (g->bias) sum[h] += v_load_n(g->bias + j, n);
             }
-            kernel_for(step, type, vnni, s.woven)(&s, &r, sum);
+            kernel[step == 8 ? 3 : step / 2][type](&s, &r, sum);
             for (int64_t h = 0; h < step; h++) v_store_n(g->c + (i + h) * g->ldc + j, sum[h], n);
         }
     }

@@ -63,9 +63,16 @@ SOURCE_INLINE vf high_half(vi h) { return from_upper(h & (int32_t)0xffff0000u, f
 /* The half at `at`: before (then two bytes more are read) or behind a block's other bytes. */
 SOURCE_INLINE vf half_at(const source *s, const bool woven, int64_t at, const bool behind) {
     if (woven) {
+        const void *from = s->halves + KR_STRIP * at;
+#if defined(KR_V512_)
+        return (vf)_mm512_cvtph_ps(_mm256_loadu_si256(from));
+#elif defined(KR_V256_)
+        return (vf)_mm256_cvtph_ps(_mm_loadu_si128(from));
+#else
         vh h;
-        memcpy(&h, s->halves + KR_STRIP * at, sizeof h);
+        memcpy(&h, from, sizeof h);
         return low_half(__builtin_convertvector(h, vi));
+#endif
     }
     return behind ? high_half(four_bytes(s, at - 2)) : low_half(four_bytes(s, at));
 }

@@ -11,20 +11,20 @@
 /* Floats of A and of the state that are fetched meanwhile: pages are too short for the CPU to foresee that. */
 enum { AHEAD = 1024 };
 
-INLINE vf sum_lanes(vf a, vf b, const int low, const int high) { /* of 128 bits */
-    return (vf)_mm512_shuffle_f32x4((__m512)a, (__m512)b, low) + (vf)_mm512_shuffle_f32x4((__m512)a, (__m512)b, high);
-}
-INLINE vf sum_in_lanes(vf a, vf b, const int low, const int high) {
-    return (vf)_mm512_shuffle_ps((__m512)a, (__m512)b, low) + (vf)_mm512_shuffle_ps((__m512)a, (__m512)b, high);
-}
+/* Of 128 bits; macros, as clang wants to see the numbers of an intrinsic before it inlines. */
+#define SUM_LANES(a, b, low, high) \
+    ((vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), low) + (vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), high))
+#define SUM_IN_LANES(a, b, low, high) \
+    ((vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), low) + (vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), high))
 /* v_sum of each of 16 vectors, in its order: 8 apart, 4 apart, 2, 1. */
 INLINE vf sum_each(const vf *v) {
-    vf by[4]; /* of i, i + 4, i + 8, i + 12 */
+    vf by[4], in[2]; /* by: of i, i + 4, i + 8, i + 12 */
     for (int i = 0; i < 4; i++) {
-        vf a = sum_lanes(v[i], v[i + 4], 0x44, 0xee), b = sum_lanes(v[i + 8], v[i + 12], 0x44, 0xee);
-        by[i] = sum_lanes(a, b, 0x88, 0xdd);
+        vf a = SUM_LANES(v[i], v[i + 4], 0x44, 0xee), b = SUM_LANES(v[i + 8], v[i + 12], 0x44, 0xee);
+        by[i] = SUM_LANES(a, b, 0x88, 0xdd);
     }
-    return sum_in_lanes(sum_in_lanes(by[0], by[1], 0x44, 0xee), sum_in_lanes(by[2], by[3], 0x44, 0xee), 0x88, 0xdd);
+    for (int i = 0; i < 2; i++) in[i] = SUM_IN_LANES(by[2 * i], by[2 * i + 1], 0x44, 0xee);
+    return SUM_IN_LANES(in[0], in[1], 0x88, 0xdd);
 }
 
 /* C . h of 16 channels of a group, of 16 states each. */

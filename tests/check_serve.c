@@ -376,6 +376,20 @@ static void test_http(void **state) {
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1.evil.example:8080\r\n\r\n"), 403);
     assert_int_equal(status_of(&b, "GET /v1/models HTTP/1.1\r\nHost: 127.0.0.2:8080\r\n\r\n"), 200);
     assert_true(status_of(&b, "\x16\x03\x01\x02garbage\r\n\r\n") != 200);
+    /* a target that says where it goes is as good as a path, and is what counts, not the header Host */
+    static const struct { const char *first, *host; int status; } targets[] = {
+        {"GET http://localhost:8080/v1/models?a=b HTTP/1.1", "localhost", 200}, {"GET HTTPS://[::1]:1/v1/models HTTP/1.1", "evil.example", 200},
+        {"GET http://127.0.0.1/health HTTP/1.0", NULL, 200}, {"GET http://localhost HTTP/1.1", "localhost", 200}, {"GET http://localhost?a HTTP/1.1", "localhost", 200},
+        {"GET http://evil.example/v1/models HTTP/1.1", "localhost", 403}, {"GET http://localhost.evil.example/v1/models HTTP/1.1", "localhost", 403},
+        {"GET http://localhost/v1/models HTTP/1.1", NULL, 400}, {"GET http:///v1/models HTTP/1.1", "localhost", 400}, {"GET http://a@localhost/v1/models HTTP/1.1", "localhost", 400},
+        {"GET http://localhost%2f/v1/models HTTP/1.1", "localhost", 400}, {"GET http://localhost/v1/nothing HTTP/1.1", "localhost", 404},
+        {"GET ftp://localhost/v1/models HTTP/1.1", "localhost", 404}, {"GET /v1/models%00/x HTTP/1.1", "localhost", 400}, {"GET /v1/models?a=%00 HTTP/1.1", "localhost", 200}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        char raw[256];
+        snprintf(raw, sizeof raw, "%s\r\n%s%s%sConnection: close\r\n\r\n", targets[i].first, targets[i].host ? "Host: " : "", targets[i].host ? targets[i].host : "", targets[i].host ? "\r\n" : "");
+        int status = status_of(&b, raw);
+        if (status != targets[i].status) fail_msg("%s: want %d, got %d", raw, targets[i].status, status);
+    }
     kr_str s = {0}; /* more in chunks than is taken, more headers than are */
     kr_str_append(&s, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 5; i++) kr_str_appendf(&s, "3e8\r\n%01000d\r\n", 0);
@@ -383,6 +397,12 @@ static void test_http(void **state) {
     assert_int_equal(status_of(&b, s.text), 413);
     kr_str_cut(&s, 0);
     kr_str_appendf(&s, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: %040000d\r\n\r\n", 0);
+    refused_by(answer_to(&b, s.text), 431, "headers_too_large", NULL);
+    kr_str_cut(&s, 0);
+    kr_str_appendf(&s, "GET /%040000d HTTP/1.1\r\nHost: localhost\r\n\r\n", 0);
+    refused_by(answer_to(&b, s.text), 414, "url_too_long", NULL);
+    kr_str_cut(&s, 0); /* more than anyone could mean: libmicrohttpd's own words */
+    kr_str_appendf(&s, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: %0100000d\r\n\r\n", 0);
     assert_int_equal(status_of(&b, s.text), 431);
     kr_str_free(&s);
     /* one connection, many requests; two at once in a pipe */

@@ -30,12 +30,13 @@ static const char *const seeds[] = {
     "@" POST("/v1/completions") "Content-Length: 50\r\n\r\n{\"prompt\": \"a\", \"max_tokens\": 64, \"stream\": true }",
     "L" POST("/v1/completions") "Content-Length: 50\r\n\r\n{\"prompt\": \"a\", \"max_tokens\": 64, \"stream\": true }",
     "DGET http://localhost:8080/metrics?a=b%20c&d HTTP/1.0\r\nConnection: keep-alive\r\n\r\nHEAD /props HTTP/1.1\r\n" HOST "\r\n",
+    "DPOST http://localhost:8080/tokenize?a HTTP/1.1\r\n" HOST "Content-Length: 15\r\n\r\n{\"content\":\"a\"}GET https://[::1]/health HTTP/1.1\r\n" HOST "\r\n",
     "DOPTIONS /v1/completions HTTP/1.1\r\n" HOST "Origin: https://a.example\r\nAccess-Control-Request-Headers: authorization,\tx\r\n\r\nDELETE /v1/models HTTP/1.1\r\n" HOST "\r\n",
     "F" POST("/detokenize") "Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
     "DGET /v1/states/%2e%2e%2f%00a HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\tc\r\nCookie: a=b; c=\"d\"\r\nOrigin: https://evil.example\r\n\r\n",
     "D" POST("/v1/embeddings") "Content-Length: 18\r\n\r\n{\"input\": [[1,2]]}GET /nowhere HTTP/1.1\n" "Host: localhost\n\n",
 };
-const char *const fuzz_words[] = {"\r\n", "\r\n\r\n", "\n", "\r", " ", "\t", ":", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "/", "?", "#", "%00", "%0d%0a",
+const char *const fuzz_words[] = {"\r\n", "\r\n\r\n", "\n", "\r", " ", "\t", ":", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http://", "https://localhost", "/", "?", "#", "%00", "%0d%0a",
                                   "%", "*", "Host: localhost\r\n", "Content-Length: 5\r\n", "Content-Length: -1\r\n", "Content-Length: 0x10\r\n", "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: chunked\r\n",
                                   "Transfer-Encoding: identity, chunked\r\n", "Connection: close\r\n", "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", "Expect: 100-continue\r\n", "0\r\n\r\n", "ffffffffffffffff\r\n", "1\r\na\r\n",
                                   "Origin: https://a.example\r\n", "Origin: \r\n", "Authorization: Bearer a\r\n", "{\"prompt\":\"a\"}", "\xff", NULL};

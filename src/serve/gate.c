@@ -1,9 +1,21 @@
-/* gate.c - who may ask what: API keys, origins, routes. */
+/* gate.c - who may ask what: targets, API keys, origins, routes. */
 #include "serve/gate.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
+
+/* --- targets ---------------------------------------------------------------------------------------- */
+
+bool kr_gate_target(kr_target *t, const char *target) {
+    static const char in_host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:[]"; /* nobody's name, nothing escaped */
+    size_t scheme = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+    *t = (kr_target){.host = target + scheme, .n_host = scheme ? strcspn(target + scheme, "/?#") : 0};
+    t->n_before = scheme + t->n_host;
+    if (scheme && (t->n_host == 0 || strspn(t->host, in_host) < t->n_host)) return false;
+    const char *zero = strstr(target, "%00");
+    return !zero || zero > target + strcspn(target, "?");
+}
 
 /* --- keys and origins ------------------------------------------------------------------------------- */
 
@@ -63,7 +75,7 @@ static bool own_origin(const kr_gate *g, const char *origin, const char *host) {
 /* A page from elsewhere, in the browser of someone who can reach this server, may not ask: even an answer that it cannot read
  * costs us. */
 static bool allow_origin(kr_exchange *x, const kr_gate *g) {
-    const char *origin = kr_exchange_header(x, "Origin"), *host = kr_exchange_header(x, "Host");
+    const char *origin = kr_exchange_header(x, "Origin"), *host = kr_exchange_host(x);
     /* nor may one whose name was made to point here, which to the browser is ours */
     if (g->loopback && !g->o->unix_path && !g->o->n_keys && !g->o->cors && host && !is_local(host) && !is_loopback_number(host)) {
         kr_refuse(x, 403, NULL, "host_not_allowed", "This server is for this machine; it is not called %.100s (an API key, or krait serve --cors, lets it be).", host);

@@ -5,8 +5,9 @@
  * list without locks and rings an eventfd.  Exchanges are made and freed by the loop alone.
  *
  * What libmicrohttpd 0.9 lets through is refused here: a length beside chunks, two lengths, blanks in names, requests that take
- * for ever to arrive (it only has a limit for silence), answers that nobody reads.  So is a missing Host, in our words: its strictness
- * asks for nothing else, and says so in a page whose head comes twice. */
+ * for ever to arrive (it only has a limit for silence), answers that nobody reads.  What it would refuse in a page of its own, since no
+ * option of it gives that to us, is refused here first where it can be: a missing Host, which its strictness would find, and headers that are too
+ * long, for which it has twice the room. */
 #include "serve/gate.h"
 
 #ifndef KR_WITH_SERVER
@@ -21,6 +22,7 @@ kr_status kr_http_run(kr_http *h, double drain_s) { return (void)h, (void)drain_
 void kr_http_stop(kr_http *h) { (void)h; }
 void kr_http_free(kr_http *h) { (void)h; }
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
+const char *kr_exchange_host(const kr_exchange *x) { return (void)x, NULL; }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return (void)x, (void)name, NULL; }
 bool kr_exchange_gone(const kr_exchange *x) { return (void)x, true; }
 void kr_exchange_wake(kr_exchange *x) { (void)x; }
@@ -61,6 +63,9 @@ typedef struct line {
 typedef struct kr_exchange_inside {
     struct MHD_Connection *c;
     line *line;
+    char *host;               /* that its target names */
+    size_t n_before, n_target; /* of the target: before its path, in all */
+    bool odd;                 /* no target that can be served */
     bool begun, refused, too_large, dispatched, suspended, ready, done, told_gone, told_late, dead, closed, aborted;
     bool busy;                /* a worker has it; only the loop says so, and unsays it */
     atomic_bool gone;         /* its client left */
@@ -98,6 +103,7 @@ struct kr_http {
 /* --- what handlers ask ------------------------------------------------------------------------------ */
 
 const char *kr_exchange_header(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_HEADER_KIND, name); }
+const char *kr_exchange_host(const kr_exchange *x) { return x->in->host ? x->in->host : kr_exchange_header(x, "Host"); }
 bool kr_exchange_gone(const kr_exchange *x) { return atomic_load(&x->in->gone) || atomic_load(&x->in->late); }
 const char *kr_exchange_query(const kr_exchange *x, const char *name) { return MHD_lookup_connection_value(x->in->c, MHD_GET_ARGUMENT_KIND, name); }
 
@@ -170,8 +176,20 @@ static bool is_framed(kr_exchange *x, bool needs_host) {
     MHD_get_connection_values(x->in->c, MHD_HEADER_KIND, count_header, &n);
     if (n.n_length + n.n_chunks > 1 || (chunks && strcasecmp(chunks, "chunked") != 0))
         kr_refuse(x, 400, NULL, "ambiguous_length", "The request says in more than one way how long it is.");
+    else if (x->in->odd) kr_refuse(x, 400, NULL, "invalid_url", "The request's URL has a host that is none, more than a host and a port before its path, or a byte 0.");
     else if (n.odd) kr_refuse(x, 400, NULL, "invalid_header", "The name of a header has a blank in it.");
     else if (n.n_host > 1 || (needs_host && n.n_host == 0)) kr_refuse(x, 400, NULL, "invalid_header", "The request has %s header Host.", n.n_host ? "more than one" : "no");
+    else return true;
+    kr_exchange_set(x, "Connection", "close");
+    return false;
+}
+
+/* Its first line and headers are short enough; false: refused. */
+static bool is_short(kr_exchange *x) {
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(x->in->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    long long most = (long long)x->http->o.max_header;
+    if (x->in->n_target > (size_t)most) kr_refuse(x, 414, NULL, "url_too_long", "The request's URL has more than the %lld bytes that this server takes.", most);
+    else if (i && i->header_size > (size_t)most) kr_refuse(x, 431, NULL, "headers_too_large", "The request's headers have more than the %lld bytes that this server takes.", most);
     else return true;
     kr_exchange_set(x, "Connection", "close");
     return false;
@@ -181,7 +199,7 @@ static bool is_framed(kr_exchange *x, bool needs_host) {
 static bool admit(kr_exchange *x, const char *version) {
     kr_http *h = x->http;
     const char *length = kr_exchange_header(x, "Content-Length");
-    if (!is_framed(x, strcmp(version, "HTTP/1.0") != 0)) return false;
+    if (!is_short(x) || !is_framed(x, strcmp(version, "HTTP/1.0") != 0)) return false;
     if (!kr_gate_open(x, &(kr_gate){&h->o, h->loopback})) return false;
     if (kr_http_ending(h) && !(x->route->flags & KR_ROUTE_ALWAYS)) {
         kr_refuse_status(x, KR_ERR_STOPPED, NULL);
@@ -219,8 +237,14 @@ static void *open_exchange(void *cls, const char *uri, struct MHD_Connection *c)
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     kr_exchange *x = kr_mem_new(sizeof *x);
     inside *in = kr_mem_new(sizeof *in);
-    (void)uri;
+    kr_target t;
     if (!x || !in || !i || !i->socket_context) return kr_mem_free(x), kr_mem_free(in), NULL;
+    in->odd = !kr_gate_target(&t, uri);
+    in->n_before = t.n_before, in->n_target = strlen(uri);
+    if (t.n_host) {
+        if (!(in->host = kr_mem_strdup(t.host))) return kr_mem_free(x), kr_mem_free(in), NULL;
+        in->host[t.n_host] = 0;
+    }
     *x = (kr_exchange){.http = h, .user = h->o.user, .status = 200, .type = "application/json", .at = kr_now(), .in = in};
     in->c = c;
     in->line = i->socket_context;
@@ -236,6 +260,7 @@ static void *open_exchange(void *cls, const char *uri, struct MHD_Connection *c)
 
 static void free_exchange(kr_exchange *x) {
     kr_mem_free(x->path);
+    kr_mem_free(x->in->host);
     kr_mem_free(x->in);
     kr_mem_free(x);
 }
@@ -397,7 +422,8 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *c, const char *u
         in->begun = true;
         in->line->since = kr_now(), in->line->allowed = x->http->o.body_s;
         snprintf(x->method, sizeof x->method, "%s", method);
-        if (!(x->path = kr_mem_strdup(url))) return MHD_NO;
+        const char *path = strlen(url) > in->n_before ? url + in->n_before : "/"; /* nothing before it was escaped, or it is refused */
+        if (!(x->path = kr_mem_strdup(path))) return MHD_NO;
         address(x);
         in->refused = !admit(x, version);
         bool body = kr_exchange_header(x, "Transfer-Encoding") || (kr_exchange_header(x, "Content-Length") && strcmp(kr_exchange_header(x, "Content-Length"), "0") != 0);
@@ -626,7 +652,7 @@ static kr_status start_daemon(kr_http *h) {
 #define PUT(option, number, pointer) some[n++] = (struct MHD_OptionItem){option, (intptr_t)(number), (void *)(uintptr_t)(pointer)}
     PUT(MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)be_silent, NULL);
     PUT(MHD_OPTION_LISTEN_SOCKET, h->listener, NULL);
-    PUT(MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->max_header, NULL);
+    PUT(MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * o->max_header, NULL); /* see is_short */
     PUT(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
     PUT(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s + 2, NULL); /* ours are nearer, see tick */
     if (o->max_per_ip) PUT(MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_per_ip, NULL);

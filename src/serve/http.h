@@ -83,6 +83,8 @@ struct kr_exchange {
 static inline const char *kr_exchange_param(const kr_exchange *x, int i) { return x->param[i]; }
 /* NULL: there is none.  For a route's own function, as the connection may close while others run. */
 const char *kr_exchange_header(const kr_exchange *x, const char *name);
+/* Where the request was to go: what its target names, or else its header Host. */
+const char *kr_exchange_host(const kr_exchange *x);
 const char *kr_exchange_query(const kr_exchange *x, const char *name);
 /* Has the client left, or the server no more time?  From any thread: for those who work long on a worker, where x->gone is
  * not called. */

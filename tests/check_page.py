@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 try:
@@ -579,6 +580,88 @@ def case_states_completion(p, s):
     same(asked(s)[-1]["prompt"], " then", "the words alone")
 
 
+def cut_once(s, name=None):
+    """The next reply is cut short by a server that ends, and that keeps what it remembers under this name, or the one that it was asked for."""
+    def event(body):
+        s.cut_after = None
+        return {"error": {"message": "The server is shutting down; what it remembers is kept, to go on from.", "type": "service_unavailable_error", "param": None, "code": "shutting_down"},
+                "state": {"name": name or body["save_state"], "n_tokens": 31}}
+    s.cut_after, s.cut_clean = 3, event
+
+
+def the_rest(p, s):
+    """The request that wrote the rest of the last reply, from a state that stands in it."""
+    p.wait(lambda: (p.replies() or [""])[-1] == s.text, "the rest of the reply")
+    p.idle()
+    same(p.texts(".siblings"), [], "no other try was made")
+    body = asked(s)[-1]
+    same((body.get("continue_final_message"), body["messages"]), (True, [{"role": "assistant", "content": ""}]), "what the rest was asked with")
+    return body
+
+
+def removed(s):
+    return [path for method, path, _ in s.asked if method == "DELETE"]
+
+
+def case_states_cut(p, s):
+    s.text = "one two three four five six"
+    cut_once(s)
+    p.send("First", wait=False)  # it goes on by itself, from where it was
+    p.wait(lambda: "server stopped" in p.text("#notice") and "is kept" in p.text("#notice"), "a word about the server that stopped")
+    same(the_rest(p, s)["state"], asked(s)[0]["save_state"], "the state that the reply went on from")
+    same(p.js("return [...document.querySelectorAll('.turn.model .tok')].map((t) => t.textContent).join('')"), s.text, "its tokens")
+    same((p.text("#notice"), removed(s)), ("", []), "the notice afterwards, states that were removed")
+    p.send("Second")
+    same(asked(s)[-1]["state"], asked(s)[0]["save_state"], "what the next message follows")
+    # one that the page had not asked for, as a text to stop at may be in it: the page finds it again, and has it removed when it is no more of use
+    p.click("#open-settings")
+    p.js("const e = document.querySelector('#set-stop'); e.value = 'nowhere'; e.dispatchEvent(new Event('input'))")
+    cut_once(s, "cut-7")
+    p.send("Third", wait=False)
+    p.wait(lambda: "server stopped" in p.text("#notice"), "a word about the server that stopped")
+    p.named("Give up", "#notice").click()
+    p.reload()
+    same((p.replies()[-1], "the server stopped" in p.text(".turn.model:last-child .stats")), ("one two three", True), "the reply that was cut short")
+    same(len([1 for words in p.texts("#thread button") if words == "Continue where the server stopped"]), 1, "buttons")
+    p.named("Continue where the server stopped").click()
+    same(the_rest(p, s)["state"], "cut-7", "the state that the reply went on from after a reload")
+    p.wait(lambda: removed(s) == ["/v1/states/cut-7"], "the state to be removed")
+    # a server that lost it gets the text
+    cut_once(s, "cut-8")
+    p.send("Fourth", wait=False)
+    p.wait(lambda: "server stopped" in p.text("#notice"), "a word about the server that stopped")
+    s.states.clear()
+    p.named("Continue where the server stopped", "#notice").click()
+    p.wait(lambda: p.replies()[-1] == s.text, "the rest of the reply")
+    p.idle()
+    same((asked(s)[-1].get("state"), asked(s)[-1]["messages"][-1]), (None, {"role": "assistant", "content": "one two three"}), "what a server without the state was asked")
+
+
+def case_states_cut_elsewhere(p, s):
+    """What others had asked for is offered where a conversation begins, and gone on with as a branch."""
+    about = {"object": "state", "parent": None, "bytes": 19_400_000, "shared_by": 1, "checksum": "0", "model": "m", "fits": True, "open": True, "used": 0}
+    s.listed = [{**about, "name": "cut-1", "n_tokens": 1234, "created": time.time() - 300}, {**about, "name": "cut-2", "n_tokens": 7, "created": time.time(), "fits": False},
+                {**about, "name": "book", "n_tokens": 8, "created": time.time()}, {**about, "name": "cut-3", "n_tokens": 9, "created": time.time() - 260000, "open": False}]
+    s.states = {"cut-1": "somebody's words and one two", "cut-3": "Once"}
+    s.text = "one two three four five six"
+    p.reload()
+    offered = [words for words in p.texts("#thread button") if "server stopped" in words]
+    same(offered, ["Continue where the server stopped · 1,234 tokens, 5 minutes ago", "Continue where the server stopped · 9 tokens, 3 days ago"], "what is offered")
+    p.named(offered[0]).click()
+    p.wait(lambda: p.replies() == ["three four five six"], "the rest of somebody's reply")
+    p.idle()
+    fork = [(path, body["name"]) for method, path, body in s.asked if path.endswith("/fork")]
+    same((fork[0][0], asked(s)[-1]["state"], asked(s)[-1]["messages"]), ("/v1/states/cut-1/fork", fork[0][1], [{"role": "assistant", "content": ""}]), "what it goes on from")
+    assert "cut-1" in s.states, "somebody's state was taken away"
+    p.send("And then?")
+    same((asked(s)[-1]["state"], asked(s)[-1]["messages"]), (fork[0][1], [{"role": "user", "content": "And then?"}]), "what follows it")
+    p.chord(Keys.ALT, "n")
+    p.named(offered[1]).click()
+    p.wait(lambda: p.text(".passage.model") == s.text, "the rest of somebody's text")
+    p.idle()
+    same(asked(s)[-1]["prompt"], "", "the prompt of a text that goes on")
+
+
 # --- probabilities ------------------------------------------------------------------------------------------
 
 def case_probabilities(p, s):
@@ -972,17 +1055,20 @@ class Real:
         rng = random.Random(3)
         text = " ".join(rng.choice("the krait is a small snake with bands that sleeps by day and hunts at night near water".split()) for _ in range(30000))
         (Path(self.folder.name) / "text.txt").write_text(text)
-        self.run("train", "--data.paths=text.txt", "--tokenizer=%s/tests/data" % ROOT, "--end_token=<|endoftext|>", "--d_model=16", "--n_layer=1",
-                 "--mixer.type=mamba1", "--batch_size=2", "--seq_len=32", "--steps=200", "--lr=0.02", "--out=tiny")
+        self.train("tiny", d_model=16, n_layer=1, batch_size=2, seq_len=32, steps=200, lr=0.02)
+
+    def train(self, name, **options):
+        self.run("train", "--data.paths=text.txt", "--tokenizer=%s/tests/data" % ROOT, "--end_token=<|endoftext|>", "--mixer.type=mamba1",
+                 "--out=" + name, *("--%s=%s" % option for option in options.items()))
 
     def run(self, *arguments):
         done = subprocess.run([self.krait, *arguments], cwd=self.folder.name, capture_output=True, text=True)
         assert done.returncode == 0, "krait %s: %s" % (arguments[0], done.stdout + done.stderr)
         return done.stdout
 
-    def serve(self, *options):
+    def serve(self, *options, model="tiny", port="0"):
         log = open(Path(self.folder.name) / ("log%d" % len(self.started)), "w+")
-        process = subprocess.Popen([self.krait, "serve", "tiny", "--port", "0", *options], cwd=self.folder.name, stdout=log, stderr=log)
+        process = subprocess.Popen([self.krait, "serve", model, "--port", port, *options], cwd=self.folder.name, stdout=log, stderr=log)
         self.started.append(process)
         for _ in range(200):
             log.seek(0)
@@ -1040,6 +1126,38 @@ def case_real_chat(p, s, real):
     p.wait(lambda: p.texts(".siblings > span")[-1:] == ["3 of 3"], "a third reply")
     p.idle()
     same(p.replies()[-1], fresh, "a reply from the text instead of a state")
+
+
+def case_real_cut(p, s, real):
+    """A server that is stopped in the middle of a reply, and started again."""
+    real.train("slow", d_model=512, n_layer=4, batch_size=1, seq_len=8, steps=1)  # of a second or two for a reply, of noise
+    options = ["--chat-template", "chatml", "--states", "cut", "--drain-seconds", "0.1"]
+    url = real.serve(*options, model="slow")
+    p.fresh(url)
+    p.js("""const s = JSON.parse(localStorage.getItem("krait/settings") ?? "{}");
+        localStorage.setItem("krait/settings", JSON.stringify({ ...s, temperature: 1, max_tokens: 4096, odds: false }))""")
+    p.reload()
+    p.send("the krait is a small snake", wait=False)
+
+    def written():
+        with urllib.request.urlopen(url + "metrics") as r:
+            return float(re.search(rb"krait_generated_tokens_total (\d+)", r.read())[1])
+    p.wait(lambda: written() > 20, "some words")
+    real.started[-1].send_signal(signal.SIGTERM)
+    real.started[-1].wait(30)
+    p.wait(lambda: p.text("#notice"), "a word about the server that stopped")
+
+    def kept():
+        return p.js("""const key = Object.keys(localStorage).find((k) => k.includes("conversation"));
+            return Object.values(JSON.parse(localStorage.getItem(key)).nodes).at(-1);""")
+    before = kept()
+    assert before.get("state") and before["stats"]["finish"] == "cut" and before["stats"]["held"] > 20 and before["text"], before
+    real.serve(*options, model="slow", port=url.rsplit(":", 1)[1].strip("/"))
+    p.wait(lambda: len(kept()["text"]) > len(before["text"]), "the reply to go on")
+    p.click("#send")
+    p.wait(lambda: p.text("#send") == "Send", "the reply to be done")
+    assert kept()["text"].startswith(before["text"]), "what was written before is not what it goes on with"
+    same(p.texts(".siblings"), [], "no other try was made")
 
 
 def case_real_key(p, s, real):

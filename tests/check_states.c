@@ -188,6 +188,8 @@ static void test_routes(void **state) {
         n[i] = strtoll(strstr(at, "\"n_tokens\":") + 11, NULL, 10);
     }
     assert_true(n[0] == n[1] && n[2] == n[3] && n[2] > n[0]);
+    expect(c, 200, "GET", "/v1/states?prefix=more2", "", "\"data\":[{\"object\":\"state\",\"name\":\"more2\",");
+    expect(c, 200, "GET", "/v1/states?prefix=nobody", "", "\"data\":[],\"files\"");
     text_of(c, "{\"state\": \"more\", " GREEDY "}", from_state);
     text_of(c, "{\"state\": \"more2\", " GREEDY "}", from_prompt);
     assert_memory_equal(from_state, from_prompt, 10);

@@ -41,10 +41,12 @@ class Stage(ThreadingHTTPServer):
         self.keeps = True           # named states?
         self.failures = []          # (status, headers, error) for the next requests to write
         self.cut_after = None       # break off a stream after so many tokens
-        self.cut_clean = False      # ... with a proper end of the answer, but without the stream's last line; or an event that ends it
+        self.cut_clean = False      # ... with a proper end of the answer, but without the stream's last line; or an event that ends it,
+                                    # perhaps with a state, which is kept; or a function that makes one of the request
         self.asked = []             # (method, path, body)
         self.aborted = 0
         self.states = {}
+        self.listed = []            # what GET /v1/states lists
 
     def url(self):
         return "http://127.0.0.1:%d/" % self.server_address[1]
@@ -156,6 +158,9 @@ class Handler(BaseHTTPRequestHandler):
             s.states[body["name"]] = s.states[name]
         elif method == "DELETE":
             s.states.pop(name, None)
+        elif not name:
+            prefix = self.path.partition("prefix=")[2]
+            return self.json(200, {"object": "list", "data": [one for one in s.listed if one["name"].startswith(prefix)]})
         self.json(200, {"name": name})
 
     def write_text(self, body, chat):
@@ -186,14 +191,21 @@ class Handler(BaseHTTPRequestHandler):
     def stream(self, body, chat):
         s, tokens = self.server, tokens_of(self.server.answer(body))
         limit = body.get("max_tokens", 1 << 30)
+        had = s.states.get(body.get("state"), "") + s.read(body)
         if body.get("continue_final_message"):
-            tokens = tokens[len(tokens_of(body["messages"][-1]["content"])):]
+            done = len(tokens_of(body["messages"][-1]["content"]))
+            if not done:            # all of it is in the state
+                done = max(n for n in range(len(tokens) + 1) if had.endswith("".join(tokens[:n])))
+            tokens = tokens[done:]
         time.sleep(s.first)
         for i, token in enumerate(tokens[:limit]):
             if s.cut_after is not None and i == s.cut_after:
                 self.wfile.flush()
-                if isinstance(s.cut_clean, dict):
-                    self.event(s.cut_clean)
+                said = s.cut_clean(body) if callable(s.cut_clean) else s.cut_clean
+                if isinstance(said, dict):
+                    if said.get("state"):
+                        s.states[said["state"]["name"]] = had + "".join(tokens[:i])
+                    self.event(said)
                     return self.chunk(b"")
                 self.close_connection = True
                 if s.cut_clean:
@@ -208,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         self.event({"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": min(limit, len(tokens)), "total_tokens": 20,
                                              "prompt_tokens_details": {"cached_tokens": 12}}})
         if body.get("save_state"):
-            s.states[body["save_state"]] = s.states.get(body.get("state"), "") + s.read(body) + s.answer(body)
+            s.states[body["save_state"]] = had + "".join(tokens[:limit])
             self.event({"choices": [], "state": {"name": body["save_state"], "n_tokens": 40}})
         self.event(b"[DONE]")
         self.chunk(b"")

@@ -17,6 +17,7 @@ static void show(kr_exchange *x, const char *name) {
 
 static void list(kr_exchange *x) {
     kr_states *s = kr_named_states(x);
+    const char *prefix = kr_exchange_query(x, "prefix"), *comma = "";
     kr_state_info *all;
     kr_states_stats n;
     int64_t count;
@@ -25,8 +26,10 @@ static void list(kr_exchange *x) {
     if (st != KR_OK) return kr_refuse_state(x, st, NULL);
     kr_str_append(&x->out, "{\"object\":\"list\",\"data\":[");
     for (int64_t i = 0; i < count; i++) {
-        if (i) kr_str_append_char(&x->out, ',');
+        if (prefix && strncmp(all[i].name, prefix, strlen(prefix)) != 0) continue;
+        kr_str_append(&x->out, comma);
         kr_append_state(&x->out, &all[i], model_of(x));
+        comma = ",";
     }
     kr_states_get_stats(s, &n);
     kr_str_appendf(&x->out, "],\"files\":%lld,\"bytes\":%lld,\"max_bytes\":%lld}\n", (long long)n.n_files, (long long)n.bytes, (long long)n.budget);

@@ -2,11 +2,14 @@
 
 const base = new URL(".", document.baseURI); // also behind a proxy that serves the page under a path
 
-/** What went wrong: `kind` says what can be done about it, `after` is how many seconds the server wants to be left alone. */
+/**
+ * What went wrong: `kind` says what can be done about it, `after` is how many seconds the server wants to be left alone, `state` is
+ * what a server that ended in the middle has kept of it: { name, n_tokens }.
+ */
 export class Trouble extends Error {
-    constructor(kind, title, text, { after = null, detail = "", status = 0, param = null } = {}) {
+    constructor(kind, title, text, { after = null, detail = "", status = 0, param = null, state = null } = {}) {
         super(text);
-        Object.assign(this, { kind, title, after, detail, status, param });
+        Object.assign(this, { kind, title, after, detail, status, param, state });
     }
 }
 
@@ -78,6 +81,12 @@ function troubleOf(status, error, after) {
     return make("failed", "The server could not answer", "Something went wrong on its side (" + status + ").");
 }
 
+/** An error where the next piece should be. */
+function troubleInside({ error, state }) {
+    if (!state?.name || state.error) return troubleOf(statusOf(error.code), error, null);
+    return new Trouble("cut", "The server stopped", "What the model remembers up to here is kept. It is gone on with from there by itself.", { status: 503, state });
+}
+
 /**
  * Sends a request whose answer is a stream, and gives each event as an object to `onevent`.
  * Resolves when the stream says it is done; a stream that breaks off before is a lost connection.
@@ -88,7 +97,7 @@ export async function stream(path, body, signal, onevent) {
     const feed = eventReader((data) => {
         if (data === "[DONE]") return true;
         const event = JSON.parse(data);
-        if (event.error) throw troubleOf(statusOf(event.error.code), event.error, null);
+        if (event.error) throw troubleInside(event);
         onevent(event);
         return false;
     });

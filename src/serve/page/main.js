@@ -6,7 +6,7 @@ import { clearNotice, notice, toast, wentWell } from "./notice.js";
 import { hideOdds, oddsShown, watch } from "./probabilities.js";
 import { figuresOf, write } from "./run.js";
 import { drawSettings, settingsFrom } from "./settings.js";
-import { dropAll } from "./states.js";
+import { cutOf, dropAll, takeUp } from "./states.js";
 import * as store from "./store.js";
 import { drawThread, redraw } from "./thread.js";
 import { drawTree } from "./tree.js";
@@ -18,9 +18,9 @@ const app = {
     editing: null,   // the node being edited
     chosen: null,    // the passage of a manuscript that the buttons are for
     settings: settingsFrom(store.loadThing("settings", {})),
-    server: { model: "", chat: null, states: false, stateBytes: 0, stateSize: "", maxTokens: Infinity },
+    server: { model: "", chat: null, states: false, stateBytes: 0, stateSize: "", maxTokens: Infinity, cut: [] },
 
-    show, again, edit, edited, branch, remove, start, goOn, setMode,
+    show, again, edit, edited, branch, remove, start, goOn, goOnFrom, setMode,
 };
 const find = (id) => app.conversations.find((conversation) => conversation.id === id);
 
@@ -30,6 +30,7 @@ const find = (id) => app.conversations.find((conversation) => conversation.id ==
 async function meet() {
     try {
         app.server = serverOf(await json("GET", "v1/models"), await ask("props"));
+        if (app.server.states) app.server.cut = cutOf(await ask("v1/states?prefix=cut-"), app.conversations);
         if (app.server.chat === false && app.current.mode === "chat" && !app.current.leaf) app.current.mode = "completion";
     } catch (error) {
         if (!(error instanceof Trouble)) throw error;
@@ -56,6 +57,7 @@ function serverOf(models, props) {
         model: models.data?.[0]?.id ?? "", chat: props.chat_template === undefined ? null : Boolean(props.chat_template),
         states: Boolean(props.named_states), stateBytes, stateSize: bytes(stateBytes),
         maxTokens: Number(props.max_tokens) || Infinity, // more are refused
+        cut: [], // states of replies in whose middle it was stopped
     };
 }
 
@@ -169,8 +171,9 @@ async function go(conversation, parent, begun = null) {
         say("Done.");
     } catch (error) {
         if (!(error instanceof Trouble)) throw error;
-        const retry = () => go(conversation, parent, begun), part = conversation.nodes[conversation.leaf]?.stats?.finish === "lost";
-        notice(error, retry, { part, askKey: () => askKey(retry) });
+        const node = conversation.nodes[conversation.leaf], finish = node?.stats?.finish, cut = finish === "cut";
+        const retry = () => cut ? go(conversation, node.parent, { text: node.text, into: node }) : go(conversation, parent, begun);
+        notice(error, retry, { part: cut || finish === "lost", cut, askKey: () => askKey(retry) });
         if (error.kind === "key") askKey(retry);
         if (stick) toEnd();
     }
@@ -205,6 +208,21 @@ function again(node) {
 /** A reply that was cut short is written on. */
 function goOn(node) {
     go(app.current, node.parent, { text: node.text, into: node });
+}
+
+/** So is one of which the server alone knows how it began. */
+async function goOnFrom(state) {
+    if (app.run) return;
+    try {
+        const { conversation, node } = await takeUp(state);
+        app.conversations.push(conversation);
+        keep(conversation);
+        open(conversation);
+        goOn(node);
+    } catch (error) {
+        if (!(error instanceof Trouble)) throw error;
+        notice(error, () => goOnFrom(state), { askKey: () => askKey() });
+    }
 }
 
 function edit(node) {

@@ -18,22 +18,22 @@ export function wentWell() {
     clearNotice();
 }
 
-/** Shows `trouble` below the text; `retry()` does again what failed. */
-export function notice(trouble, retry, { askKey, part = false } = {}) {
+/** Shows `trouble` below the text; `retry()` does again what failed. `part`: some was written; `cut`: it goes on from where the server stopped. */
+export function notice(trouble, retry, { askKey, part = false, cut = false } = {}) {
     clearNotice();
     const again = () => { clearNotice(); retry(); };
-    const wait = el("p", { class: "wait" });
+    const wait = el("p", { class: "wait" }), waits = ["busy", "cut"].includes(trouble.kind);
     const buttons = [
         trouble.kind === "key" && el("button", { type: "button", class: "strong", onclick: askKey }, "Enter a key"),
         trouble.kind !== "key" && el("button", { type: "button", class: "strong", onclick: again },
-            trouble.kind === "busy" ? "Try now" : part ? "Another try" : "Try again"),
-        el("button", { type: "button", class: "quiet", onclick: clearNotice }, trouble.kind === "busy" ? "Give up" : "Close"),
+            cut ? "Continue where the server stopped" : waits ? "Try now" : part ? "Another try" : "Try again"),
+        el("button", { type: "button", class: "quiet", onclick: clearNotice }, waits ? "Give up" : "Close"),
     ];
     byId("notice").replaceChildren(el("div", { class: "card " + trouble.kind }, el("h2", {}, trouble.title), el("p", {}, trouble.message),
         part && el("p", {}, "What had been written is kept."),
         trouble.detail && el("p", { class: "detail" }, trouble.detail), wait, el("div", { class: "actions" }, buttons)));
-    if (trouble.kind === "busy" && tries < TRIES) countDown(wait, trouble.after ?? Math.min(2 ** tries, 30), again);
-    if (trouble.kind === "network") watchForServer(wait);
+    if (waits && tries < TRIES) countDown(wait, trouble.after ?? Math.min(2 ** tries, 30), again);
+    if (trouble.kind === "network") watchForServer(wait, cut ? again : () => {});
 }
 
 /** The seconds are shown, but not said each time: an alert that speaks every second is worse than the trouble. */
@@ -50,12 +50,13 @@ function countDown(wait, seconds, again) {
     tick();
 }
 
-function watchForServer(wait) {
+function watchForServer(wait, then) {
     const look = async () => {
         try {
             await call("GET", "health");
             wait.textContent = "The server is back.";
             say("The server is back.");
+            then();
         } catch {
             timer = setTimeout(look, 3000);
         }

@@ -2,12 +2,12 @@
 
 import { pieceOf, stream } from "./api.js";
 import { samplingOf } from "./settings.js";
-import { fieldsFor, forgetIfTheirs, knownOf, prune } from "./states.js";
+import { dropAll, dropName, fieldsFor, forgetIfTheirs, isHeld, knownOf, prune } from "./states.js";
 import { addNode, pathTo } from "./store.js";
 
 const DRAW_EVERY = 50; // ms: more often than this nobody reads
 
-/** The request that continues `path` from behind path[at]; `begun` is how the reply begins already. */
+/** The request that continues `path` from behind path[at]; `begun` is how the reply begins already, "" if path[at] is it itself, null if it does not. */
 function requestFor(app, conversation, path, at, begun) {
     const { settings, server } = app, texts = path.slice(at + 1);
     const body = { ...samplingOf(settings), stream: true, stream_options: { include_usage: true } };
@@ -15,11 +15,11 @@ function requestFor(app, conversation, path, at, begun) {
     if (server.model) body.model = server.model;
     if (conversation.mode === "completion") {
         if (settings.odds) body.logprobs = 5;
-        return { url: "v1/completions", body: { ...body, prompt: texts.map((node) => node.text).join("") + begun } };
+        return { url: "v1/completions", body: { ...body, prompt: texts.map((node) => node.text).join("") + (begun ?? "") } };
     }
     if (settings.odds) Object.assign(body, { logprobs: true, top_logprobs: 5 });
     body.messages = messagesOf(conversation, texts, at);
-    if (begun) {
+    if (begun !== null) {
         body.messages.push({ role: "assistant", content: begun });
         body.continue_final_message = true;
     }
@@ -41,17 +41,21 @@ export async function write(app, conversation, parent, begun, hooks) {
     const node = begun?.into ?? addNode(conversation, parent, "model", begun?.text ?? "");
     if (begun?.tokens) node.tokens = begun.tokens;
     const run = { conversation, node, control: new AbortController(), started: performance.now(), first: null, last: null, tokens: 0, timer: null };
+    const had = node.text, finish = node.stats?.finish;
     app.run = run;
     hooks.begin(run);
     try {
         await attempt(app, run, path, begun, hooks);
     } catch (error) {
-        node.stats = { finish: error.name === "AbortError" ? "stopped" : "lost" };
+        if (error.state) keepState(run, error.state);
+        const same = begun?.into && node.text === had ? finish : null; // nothing came: it is as it was
+        node.stats = { finish: same ?? (error.name === "AbortError" ? "stopped" : error.state ? "cut" : "lost") };
         if (error.name === "AbortError") return;
         if (!begun?.into && node.text === (begun?.text ?? "")) takeBack(conversation, node, before);
         throw error;
     } finally {
         clearTimeout(run.timer);
+        if (run.from !== node.state) dropName(run.from);
         node.stats = { ...node.stats, ...figuresOf(run) };
         app.run = null;
         hooks.end(run);
@@ -60,20 +64,23 @@ export async function write(app, conversation, parent, begun, hooks) {
 
 /** Goes on from the last state that the server has on the way; without, if it has lost that one. */
 async function attempt(app, run, path, begun, hooks) {
-    const { conversation, node, control } = run, at = knownOf(app, path);
-    const { url, body } = requestFor(app, conversation, path, at, begun?.text ?? "");
+    const { conversation, node, control } = run, held = begun?.into && isHeld(app, node), way = held ? [...path, node] : path;
+    const at = knownOf(app, way);
+    const { url, body } = requestFor(app, conversation, way, at, held ? "" : begun?.text || null);
     const had = node.text;
     try {
-        Object.assign(body, await fieldsFor(app, conversation, path, at, node, control.signal));
+        Object.assign(body, await fieldsFor(app, conversation, way, at, node, control.signal));
+        run.from = node.state;
         await stream(url, body, control.signal, (event) => take(run, event, hooks));
         prune(conversation);
     } catch (error) {
-        if (node.text !== had || !forgetIfTheirs(error, path, at)) throw error;
+        if (node.text !== had || !forgetIfTheirs(error, way, at)) throw error;
         await attempt(app, run, path, begun, hooks);
     }
 }
 
 function takeBack(conversation, node, leaf) {
+    dropAll([node]);
     delete conversation.nodes[node.id];
     conversation.leaf = leaf;
 }
@@ -85,15 +92,18 @@ function take(run, event, hooks) {
         run.last = now;
         run.tokens += tokens?.length || 1;
         node.text += text;
+        delete node.state; // it was that of a shorter text
     }
     if (tokens?.length) keepTokens(node, tokens, text);
     if (finish) node.stats = { ...node.stats, finish };
     if (usage) run.usage = usage;
-    if (event.state?.name && !event.state.error) {
-        node.state = event.state.name;
-        run.held = event.state.n_tokens;
-    }
+    if (event.state?.name && !event.state.error) keepState(run, event.state);
     run.timer ??= setTimeout(() => { run.timer = null; hooks.draw(run); }, DRAW_EVERY);
+}
+
+function keepState(run, { name, n_tokens }) {
+    run.node.state = name;
+    run.held = n_tokens;
 }
 
 /** Tokens are of use only if they cover the text from its beginning: one piece without them ends it. */

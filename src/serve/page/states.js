@@ -6,7 +6,7 @@
 // one, and then the whole text is sent.
 
 import { call } from "./api.js";
-import { childrenOf } from "./store.js";
+import { addNode, childrenOf, newConversation } from "./store.js";
 
 const MOST = 24; // kept of one conversation
 
@@ -15,6 +15,11 @@ const nameOf = (conversation, node) => "page-" + conversation.id + "-" + node.id
 /** Where on the way to go on from: the place of the last text whose state is there, or -1. */
 export function knownOf(app, path) {
     return app.settings.states && app.server.states ? path.findLastIndex((node) => node.state) : -1;
+}
+
+/** Is the state behind `node` that of its text as it stands? Then a reply that was cut short goes on from there, without reading anything. */
+export function isHeld(app, node) {
+    return Boolean(node.state && app.settings.states && app.server.states);
 }
 
 /** A text ended by a stop of the reader's has it in its state, but not on the page: such a state is not asked for. */
@@ -52,8 +57,11 @@ export function forgetIfTheirs(trouble, path, at) {
 }
 
 function drop(node) {
-    const name = node.state;
+    dropName(node.state);
     delete node.state;
+}
+
+export function dropName(name) {
     if (name) call("DELETE", "v1/states/" + name).catch(() => {}); // the server's own limit takes those that stay
 }
 
@@ -66,4 +74,24 @@ export function prune(conversation) {
 /** Texts are gone for good, or were read with other instructions. */
 export function dropAll(nodes) {
     for (const node of nodes) drop(node);
+}
+
+// --- what a server was stopped in the middle of ---------------------------------------------------
+
+const MOST_CUT = 3; // offered
+
+/** The latest states of replies that the server had to cut short and kept; those that a reply here goes on from have their place there. */
+export function cutOf(list, conversations) {
+    const here = new Set(conversations.flatMap((one) => Object.values(one.nodes).map((node) => node.state)));
+    return (list.data ?? []).filter((state) => state.fits && !here.has(state.name)).sort((a, b) => b.created - a.created).slice(0, MOST_CUT);
+}
+
+/** A conversation that goes on from one: its text so far is the model's alone. The state itself stays, for others; this is a branch of it. */
+export async function takeUp(state) {
+    const conversation = newConversation(state.open ? "chat" : "completion"), node = addNode(conversation, null, "model", "");
+    conversation.title = "From where the server stopped";
+    node.stats = { finish: "cut", held: state.n_tokens };
+    await call("POST", "v1/states/" + state.name + "/fork", { body: { name: nameOf(conversation, node) } });
+    node.state = nameOf(conversation, node);
+    return { conversation, node };
 }

@@ -82,9 +82,10 @@ function siblings(app, node, family) {
 function actions(app, node, family) {
     const writing = app.run?.node === node, busy = Boolean(app.run);
     if (writing) return [];
-    const follows = family.has(node.id), cut = ["length", "stopped", "lost"].includes(node.stats?.finish);
+    const follows = family.has(node.id), finish = node.stats?.finish, cut = ["length", "stopped", "lost"].includes(finish);
     return [
         cut && !follows && app.current.mode === "chat" && button("go", "Go on", () => app.goOn(node), { disabled: busy }),
+        finish === "cut" && !follows && button("go", "Continue where the server stopped", () => app.goOn(node), { disabled: busy, shown: true }),
         node.role === "model" && button("again", "Another try", () => app.again(node), { disabled: busy }),
         button("edit", "Edit", () => app.edit(node), { disabled: busy }),
         follows && button("branch", "Branch from here", () => app.branch(node), { disabled: busy }),
@@ -93,7 +94,7 @@ function actions(app, node, family) {
     ];
 }
 
-const REASONS = { length: "longest reply reached", stopped: "stopped", lost: "broken off", content_filter: "withheld" };
+const REASONS = { length: "longest reply reached", stopped: "stopped", lost: "broken off", cut: "the server stopped", content_filter: "withheld" };
 
 function statsOf(node) {
     const { first, rate, tokens, finish } = node.stats ?? {};
@@ -197,7 +198,17 @@ function beginning(app) {
             el("div", {}, mode("chat", "Chat", server.chat === false), mode("completion", "Completion", false))),
         server.chat === false && el("p", { class: "why" }, "This model has no chat template: it continues texts."),
         el("div", { class: "starters" }, (chat ? STARTERS.chat : STARTERS.completion).map((words) =>
-            el("button", { type: "button", class: "quiet", onclick: () => app.start(words) }, words))));
+            el("button", { type: "button", class: "quiet", onclick: () => app.start(words) }, words))),
+        server.cut.length > 0 && [el("p", { class: "why" }, "The server was stopped while it wrote. What the model remembers is kept:"),
+            el("div", { class: "starters" }, server.cut.map((state) => el("button", { type: "button", class: "quiet", onclick: () => app.goOnFrom(state) },
+                "Continue where the server stopped", el("span", { class: "why" }, " · " + count(state.n_tokens) + " tokens, " + ago(state.created)))))]);
+}
+
+/** "3 minutes ago", of seconds since 1970. */
+function ago(then) {
+    const minutes = Math.max(0, Math.round((Date.now() / 1000 - then) / 60)), said = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+    if (minutes < 60) return minutes ? said.format(-minutes, "minute") : "just now";
+    return minutes < 2880 ? said.format(-Math.round(minutes / 60), "hour") : said.format(-Math.round(minutes / 1440), "day");
 }
 
 const STARTERS = {

@@ -1,20 +1,24 @@
 /* pick.c - one token out of scores: softmax, cuts, a draw.
  *
- * Most cuts want the likeliest few of a large vocabulary in order, so choices are put into
- * buckets of like probability and only the buckets that are looked into are sorted. */
+ * Scores become probabilities relative to the likeliest in one pass (pick_vec.c).  Most draws and cuts end among the
+ * likeliest few of a large vocabulary, so choices are taken in bands of like probability, each found when it is
+ * asked for, and put in order only where a cut goes through it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "infer/sampler.h"
 
-enum { BUCKETS = 256, PER_NAT = 8 };
+enum { OCTAVES = 2, BANDS = 127 / OCTAVES + 1 }; /* of a band; down to the smallest normal float */
 
+typedef struct band { int64_t end; double sum; bool sorted; } band; /* choices up to there; of their p */
 typedef struct heap {
+    const kr_sampler *s;
     kr_choice *c;
-    int64_t n, n_sorted, start[BUCKETS + 1]; /* of each bucket */
-    int bucket;                              /* the next to be sorted */
-    double total;                            /* of all p */
+    int64_t n;      /* choices in all: tokens whose p is above 0 */
+    double total;   /* of all p */
+    int n_bands;    /* found, likeliest first */
+    band band[BANDS];
 } heap;
 
 /* Likeliest first; ties by id, so that the order does not depend on the sorting. */
@@ -24,90 +28,123 @@ static int by_probability(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int bucket_of(float below) { return below < (float)(BUCKETS - 1) / PER_NAT ? (int)(below * PER_NAT) : BUCKETS - 1; }
+/* p relative to the likeliest, in the scores' place; scores under `least` are no choices. */
+static void fill(heap *h, kr_sampler *s, double max, double temperature, double least) {
+    *h = (heap){.s = s, .c = s->choice};
+    h->total = s->simd.weigh(s->score, s->V, (float)max, (float)(1 / temperature), (float)least, s->top, &h->n);
+}
 
-/* p relative to the likeliest; scores under `least` are no choices. */
-static void fill(heap *h, const kr_sampler *s, double max, double temperature, double least) {
-    float slope = (float)(1 / temperature), top = (float)max, low = (float)least;
-    int64_t at[BUCKETS] = {0};
-    *h = (heap){.c = s->choice};
-    for (int64_t i = 0; i < s->V; i++)
-        if (s->score[i] >= low && s->score[i] > -INFINITY) at[bucket_of((top - s->score[i]) * slope)]++;
-    for (int b = 0; b < BUCKETS; b++) {
-        h->start[b + 1] = h->start[b] + at[b];
-        at[b] = h->start[b];
+static int64_t begin_of(const heap *h, int b) { return b ? h->band[b - 1].end : 0; }
+
+/* The next band, in order of ids. */
+static void find_band(heap *h) {
+    const kr_sampler *s = h->s;
+    float high = h->n_bands ? ldexpf(1, -OCTAVES * h->n_bands) : INFINITY, low = h->n_bands == BANDS - 1 ? 0 : ldexpf(1, -OCTAVES * (h->n_bands + 1));
+    band *b = &h->band[h->n_bands];
+    int64_t n = begin_of(h, h->n_bands);
+    double sum = 0;
+    for (int64_t from = 0, k = 0; from < s->V; from += KR_PICK_STEP, k++) {
+        if (!(s->top[k] >= low) || s->top[k] == 0) continue;
+        for (int64_t i = from; i < from + KR_PICK_STEP && i < s->V; i++) {
+            float p = s->score[i];
+            if (!(p >= low && p < high && p > 0)) continue;
+            h->c[n++] = (kr_choice){p, (int32_t)i};
+            sum += p;
+        }
     }
-    h->n = h->start[BUCKETS];
-    for (int64_t i = 0; i < s->V; i++) {
-        if (!(s->score[i] >= low && s->score[i] > -INFINITY)) continue;
-        float below = (top - s->score[i]) * slope, p = expf(-below);
-        h->c[at[bucket_of(below)]++] = (kr_choice){p, (int32_t)i};
-        h->total += p;
-    }
+    *b = (band){.end = n, .sum = sum};
+    h->n_bands++;
+}
+
+static bool has_band(heap *h, int b) {
+    while (h->n_bands <= b && h->n_bands < BANDS && begin_of(h, h->n_bands) < h->n) find_band(h);
+    return b < h->n_bands;
+}
+
+static void sort_band(heap *h, int b) {
+    int64_t from = begin_of(h, b), n = h->band[b].end - from;
+    if (!h->band[b].sorted && n > 1) qsort(h->c + from, (size_t)n, sizeof *h->c, by_probability);
+    h->band[b].sorted = true;
 }
 
 /* The i-th likeliest. */
 static kr_choice *nth(heap *h, int64_t i) {
-    while (h->n_sorted <= i) {
-        int64_t from = h->start[h->bucket], n = h->start[h->bucket + 1] - from;
-        if (n > 1) qsort(h->c + from, (size_t)n, sizeof *h->c, by_probability);
-        h->n_sorted += n;
-        h->bucket++;
-    }
+    int b = 0;
+    while (has_band(h, b) && h->band[b].end <= i) b++;
+    sort_band(h, b);
     return &h->c[i];
 }
 
 static double sum_of(heap *h, int64_t n) {
     double sum = 0;
     if (n == h->n) return h->total;
-    for (int64_t i = 0; i < n; i++) sum += nth(h, i)->p;
+    for (int b = 0; has_band(h, b) && begin_of(h, b) < n; b++) {
+        if (h->band[b].end <= n) {
+            sum += h->band[b].sum;
+            continue;
+        }
+        sort_band(h, b);
+        for (int64_t i = begin_of(h, b); i < n; i++) sum += h->c[i].p;
+    }
     return sum;
 }
 
 /* --- cuts: how many of the likeliest stay --------------------------------------------------- */
+
+/* The fewest of the n likeliest that together have so much. */
+static int64_t cut_at(heap *h, int64_t n, double wanted) {
+    double sum = 0;
+    for (int b = 0; has_band(h, b) && begin_of(h, b) < n; b++) {
+        if (h->band[b].end <= n && sum + h->band[b].sum < wanted) {
+            sum += h->band[b].sum;
+            continue;
+        }
+        sort_band(h, b);
+        for (int64_t i = begin_of(h, b); i < h->band[b].end && i < n; i++)
+            if ((sum += h->c[i].p) >= wanted) return i + 1;
+    }
+    return n;
+}
 
 static int64_t cut(heap *h, const kr_sampler_options *o, int64_t n) {
     if (o->top_k > 0 && o->top_k < n) n = o->top_k;
     if (o->min_p > 0)
         for (int64_t i = 1; i < n; i++)
             if (nth(h, i)->p < o->min_p * nth(h, 0)->p) n = i;
-    if (o->top_p > 0 && o->top_p < 1) {
-        double sum = 0;
-        for (int64_t i = 0; i < n; i++)
-            if ((sum += nth(h, i)->p) >= o->top_p * h->total) return i + 1;
-    }
-    return n;
+    return o->top_p > 0 && o->top_p < 1 ? cut_at(h, n, o->top_p * h->total) : n;
 }
 
 /* Leaves those whose surprise is closest to the expected one, likeliest first. */
 static void keep_typical(heap *h, kr_sampler *s) {
-    float *away = s->score; /* the scores are p by now */
     double entropy = 0, wanted = s->opt.typical_p * h->total, total = 0;
     int64_t n = 0;
-    for (int64_t i = 0; i < h->n; i++) {
+    for (int b = 0; has_band(h, b); b++) {}
+    int64_t all = begin_of(h, h->n_bands);
+    float *away = s->score; /* every p is in a choice by now */
+    for (int64_t i = 0; i < all; i++) {
         double p = h->c[i].p / h->total;
         away[i] = p > 0 ? -logf((float)p) : 1e6f;
         entropy += p * (p > 0 ? away[i] : 0);
     }
-    for (int64_t i = 0; i < h->n; i++) away[i] = fabsf(away[i] - (float)entropy);
+    for (int64_t i = 0; i < all; i++) away[i] = fabsf(away[i] - (float)entropy);
     /* the largest distance that stays, by bisection: sorting by distance would need a copy */
     float low = 0, high = 1e3f;
     for (int step = 0; step < 36; step++) {
         float mid = (low + high) / 2;
         double sum = 0;
-        for (int64_t i = 0; i < h->n; i++) sum += away[i] <= mid ? h->c[i].p : 0;
+        for (int64_t i = 0; i < all; i++) sum += away[i] <= mid ? h->c[i].p : 0;
         if (sum >= wanted) high = mid;
         else low = mid;
     }
-    for (int64_t i = 0; i < h->n; i++) {
+    for (int64_t i = 0; i < all; i++) {
         if (away[i] > high) continue;
         total += h->c[i].p;
         h->c[n++] = h->c[i];
     }
-    if (n == 0) return;
-    qsort(h->c, (size_t)n, sizeof *h->c, by_probability);
-    h->n = h->n_sorted = n;
-    h->total = total;
+    if (n == 0) return; /* NaN; as it was, but for the order */
+    h->n = n, h->total = total, h->n_bands = 1;
+    h->band[0] = (band){.end = n, .sum = total};
+    sort_band(h, 0);
 }
 
 /* The standard deviation of the scores that are not forbidden. */
@@ -133,13 +170,23 @@ static int64_t skip_top(kr_sampler *s, heap *h, int64_t n) {
 
 /* --- draws ------------------------------------------------------------------------------------ */
 
+/* Of the n likeliest but the first `from`.  Within a band any order draws as well as another. */
 static kr_choice *draw(kr_sampler *s, heap *h, int64_t from, int64_t n) {
+    kr_choice *last = NULL;
     double sum = sum_of(h, n);
     for (int64_t i = 0; i < from; i++) sum -= nth(h, i)->p;
     double left = kr_rng_uniform(&s->memory->rng) * sum;
-    for (int64_t i = from; i < n; i++)
-        if ((left -= nth(h, i)->p) < 0) return nth(h, i);
-    return nth(h, n - 1);
+    for (int b = 0; has_band(h, b) && begin_of(h, b) < n; b++) {
+        int64_t i = begin_of(h, b), end = h->band[b].end;
+        if (i < from || end > n) sort_band(h, b);
+        else if (left >= h->band[b].sum && end < n) {
+            left -= h->band[b].sum, last = &h->c[end - 1];
+            continue;
+        }
+        for (i = i < from ? from : i; i < end && i < n; i++)
+            if ((left -= (last = &h->c[i])->p) < 0) return last;
+    }
+    return last;
 }
 
 /* Surprise is kept to tau bits: what surprises more than mu is cut, and mu learns. */

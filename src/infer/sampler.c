@@ -7,22 +7,39 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/mem.h"
 
 size_t kr_sampler_memory_bytes(int64_t V) { return sizeof(kr_sampler_memory) + (size_t)V * sizeof(int32_t); }
 
+static kr_pick_simd simd_of(kr_impl impl) {
+    switch (impl) {
+#if defined(__x86_64__)
+    case KR_AVX2: return (kr_pick_simd){kr_pick_tops_avx2, kr_pick_weigh_avx2};
+    case KR_AVX512: return (kr_pick_simd){kr_pick_tops_avx512, kr_pick_weigh_avx512};
+#endif
+#if defined(__aarch64__)
+    default: return (kr_pick_simd){kr_pick_tops_neon, kr_pick_weigh_neon};
+#else
+    default: return (kr_pick_simd){kr_pick_tops_baseline, kr_pick_weigh_baseline};
+#endif
+    }
+}
+
 kr_status kr_sampler_init(kr_sampler *s, int64_t V, int32_t eos) {
-    *s = (kr_sampler){.V = V, .eos = eos < V ? eos : -1}; /* a config may name an end that is no token */
+    *s = (kr_sampler){.simd = simd_of(kr_cpu_best()), .V = V, .eos = eos < V ? eos : -1}; /* a config may name an end that is no token */
     s->memory = kr_mem_new(kr_sampler_memory_bytes(V));
     s->score = kr_mem_array((size_t)V, sizeof *s->score);
+    s->top = kr_mem_array((size_t)(V / KR_PICK_STEP + 1), sizeof *s->top);
     s->choice = kr_mem_array((size_t)V, sizeof *s->choice);
     s->stretch = kr_mem_array(KR_DRY_RANGE, sizeof *s->stretch);
-    return s->memory && s->score && s->choice && s->stretch ? KR_OK : KR_ERR_NOMEM;
+    return s->memory && s->score && s->top && s->choice && s->stretch ? KR_OK : KR_ERR_NOMEM;
 }
 
 void kr_sampler_clear(kr_sampler *s) {
     kr_mem_free(s->memory);
     kr_mem_free(s->score);
+    kr_mem_free(s->top);
     kr_mem_free(s->choice);
     kr_mem_free(s->stretch);
     kr_mem_free(s->bias);
@@ -138,6 +155,17 @@ static void avoid_repeats(kr_sampler *s) {
 
 /* --- all of it ---------------------------------------------------------------------------- */
 
+/* The first of the likeliest. */
+static int64_t find_likeliest(kr_sampler *s) {
+    int64_t best = 0, steps = (s->V + KR_PICK_STEP - 1) / KR_PICK_STEP;
+    s->simd.tops(s->score, s->V, s->top);
+    for (int64_t k = 1; k < steps; k++)
+        if (s->top[k] > s->top[best]) best = k;
+    for (int64_t i = best * KR_PICK_STEP; i < s->V && i < (best + 1) * KR_PICK_STEP; i++)
+        if (s->score[i] == s->top[best]) return i;
+    return 0; /* NaN, all of them */
+}
+
 /* NaN is less than all. */
 static int64_t likeliest(const float *x, int64_t n) {
     int64_t best = 0;
@@ -155,7 +183,7 @@ int32_t kr_sampler_draw(kr_sampler *s, const float *logits, const uint64_t *allo
     if (s->eos >= 0 && s->memory->n_written < o->min_tok) s->score[s->eos] = -INFINITY;
     for (int64_t i = 0; allowed && i < s->V; i++)
         if (!(allowed[i >> 6] >> (i & 63) & 1)) s->score[i] = -INFINITY;
-    int64_t best = likeliest(s->score, s->V);
+    int64_t best = find_likeliest(s);
     if (!(s->score[best] > -INFINITY)) return -1; /* forbidden, or NaN, all of them */
     if ((o->temperature <= 0 && o->mirostat_tau <= 0) || o->top_k == 1 || s->score[best] == INFINITY) return (int32_t)best;
     return kr_sampler_pick(s, s->score[best]);

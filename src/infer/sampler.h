@@ -18,12 +18,26 @@ typedef struct kr_sampler_memory {
 } kr_sampler_memory;
 #define KR_SEEN ((int32_t)1 << 30)
 
+/* pick_vec.c, for the CPU that runs: the largest of each KR_PICK_STEP scores, where NaN is less than all; and
+ * scores x made exp((x - max) slope), 0 where under `least`, their sum, the tops as above, and how many are above 0. */
+enum { KR_PICK_STEP = 64 };
+typedef struct kr_pick_simd {
+    void (*tops)(const float *x, int64_t n, float *top);
+    double (*weigh)(float *x, int64_t n, float max, float slope, float least, float *top, int64_t *count);
+} kr_pick_simd;
+#define KR_PICK_DECLARE(isa)                                        \
+    void kr_pick_tops_##isa(const float *x, int64_t n, float *top); \
+    double kr_pick_weigh_##isa(float *x, int64_t n, float max, float slope, float least, float *top, int64_t *count);
+KR_PICK_DECLARE(baseline) KR_PICK_DECLARE(avx2) KR_PICK_DECLARE(avx512) KR_PICK_DECLARE(neon)
+
 typedef struct kr_sampler {
+    kr_pick_simd simd;
     kr_sampler_options opt;
     int64_t V;
     int32_t eos;
     kr_sampler_memory *memory;
     float *score;                  /* [V] */
+    float *top;                    /* [V / KR_PICK_STEP, rounded up] */
     kr_choice *choice;             /* [V] */
     int32_t *stretch;              /* [KR_DRY_RANGE]: DRY's work */
     kr_logit_bias *bias;           /* its own copies */

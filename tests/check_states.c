@@ -557,7 +557,7 @@ static void test_left(void **state) {
     for (int i = 0; i < clients; i++) {
         char body[200], out[400], in[300];
         int fd = dial(c), n;
-        snprintf(body, sizeof body, "{\"prompt\": \"client %d\", \"max_tokens\": 4000, \"stream\": %s%s}", i, i % 2 ? "true" : "false", i % 5 ? "" : ", \"save_state\": \"left\"");
+        snprintf(body, sizeof body, "{\"prompt\": \"client %d\", \"max_tokens\": 900000, \"stream\": %s%s}", i, i % 2 ? "true" : "false", i % 5 ? "" : ", \"save_state\": \"left\"");
         n = snprintf(out, sizeof out, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
         assert_true(fd >= 0);
         assert_int_equal(send(fd, out, (size_t)(i % 7 ? n : n / 2), MSG_NOSIGNAL), i % 7 ? n : n / 2);

@@ -177,11 +177,11 @@ static void neighbours_do_not_matter(void **state) {
 static void weaving_does_not_matter(void **state) {
     (void)state;
     static const int64_t sizes[][3] = {{1, 1, 2}, {1, 40, 34}, {1, 80, 1540}, {2, 33, 300}, {3, 530, 20}, {4, 16, 600}, {7, 15, 6}, {8, 47, 256},
-                                       {13, 64, 530}, {16, 97, 514}, {17, 48, 128}, {131, 40, 1300}, {300, 1600, 70}, {90, 801, 300}};
+                                       {13, 64, 530}, {16, 97, 514}, {17, 48, 128}, {131, 40, 700}, {70, 801, 40}};
     static const kr_dtype types[] = {KR_F32, KR_BF16, KR_F16};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int t = 0; t < 3; t++)
-            for (int flags = 0; flags < 4; flags++) {
+            for (int flags = 0; flags < 4; flags += 3) {
                 int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
                 job j = make(m, n, k, B_TRANS | (t ? HALF : 0) | (flags & 1 ? ACC : 0) | (flags & 2 ? BIAS : 0));
                 size_t bytes = kr_dtype_row_bytes(types[t], n * k);
@@ -194,7 +194,7 @@ static void weaving_does_not_matter(void **state) {
                 assert_true(kr_is_woven(g.b_type));
                 assert_int_equal(kr_weave(woven, types[t], n, k), KR_OK);
                 for (int i = 0; i < N_ISA; i++)
-                    for (int n_threads = 0; n_threads < 4 && kr_cpu_has(isas[i].impl); n_threads++) {
+                    for (int n_threads = 0; n_threads < 3 && kr_cpu_has(isas[i].impl); n_threads += 2) {
                         memcpy(j.c, j.before, j.c_count * sizeof(float));
                         run(&isas[i], &j.g, n_threads);
                         memcpy(plain, j.c, j.c_count * sizeof(float));

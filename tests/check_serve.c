@@ -655,6 +655,39 @@ static void test_slow(void **state) {
     end(&b);
 }
 
+static bool is_closed(int fd) {
+    char c;
+    return recv(fd, &c, 1, MSG_DONTWAIT) == 0;
+}
+
+/* Connections that say nothing keep nobody out, and push nobody out who is at a request. */
+static void test_crowded(void **state) {
+    enum { MOST = 4 };
+    bench b = start((kr_server_options){.max_connections = MOST, .idle_s = 60});
+    int fd[3 * MOST];
+    (void)state;
+    begin(&b);
+    int busy = dial(&b);
+    ask(busy, "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 1000000}");
+    until(is_writing, &b, "a request in the engine");
+    for (int i = 0; i < 3 * MOST; i++) {
+        fd[i] = dial(&b);
+        if (i % 2) say(fd[i], "GET /health HTTP/1.1\r\nX: ", 25);
+    }
+    answer a = once(&b, "GET", "/health", "", NULL);
+    assert_int_equal(a.status, 200);
+    forget(&a);
+    for (double end_s = kr_now() + 30; !is_closed(fd[0]) && kr_now() < end_s;) usleep(1000);
+    assert_true(is_closed(fd[0]));
+    assert_false(is_closed(busy));
+    for (double end_s = kr_now() + 30; kr_http_connections(b.s->http) > MOST && kr_now() < end_s;) usleep(1000);
+    assert_true(kr_http_connections(b.s->http) <= MOST);
+    for (int i = 0; i < 3 * MOST; i++) close(fd[i]);
+    close(busy);
+    until(is_calm, &b, "cancelled");
+    end(&b);
+}
+
 /* --- the end -------------------------------------------------------------------------------------------- */
 
 static void test_drain(void **state) {
@@ -776,7 +809,7 @@ static void test_unix(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts),
                                        cmocka_unit_test(test_http), cmocka_unit_test(test_keys), cmocka_unit_test(test_origins), cmocka_unit_test(test_queue),
-                                       cmocka_unit_test(test_drafts), cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_slow), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
+                                       cmocka_unit_test(test_drafts), cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_slow), cmocka_unit_test(test_crowded), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");
     return 77;

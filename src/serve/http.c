@@ -567,6 +567,21 @@ int64_t kr_http_connections(const kr_http *h) { return atomic_load(&((kr_http *)
 
 /* --- opening and closing -------------------------------------------------------------------------------------- */
 
+enum { SPARE = 16 }; /* connections beyond the most, for those that are being closed */
+
+/* Of more connections than may be the one goes that has been silent for longest, or if each is at a request, the new one. */
+static void make_room(kr_http *h) {
+    line *silent = NULL;
+    int64_t n = 0;
+    for (line *l = h->lines; l; l = l->next) {
+        n += !l->cut;
+        if (!l->cut && (!l->x || !l->x->in->begun) && (!silent || l->since < silent->since)) silent = l;
+    }
+    if (!silent || n <= h->o.max_connections) return;
+    silent->cut = true;
+    shutdown(silent->fd, SHUT_RDWR);
+}
+
 static void connection(void *cls, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode what) {
     kr_http *h = cls;
     line *l = *context;
@@ -579,7 +594,7 @@ static void connection(void *cls, struct MHD_Connection *c, void **context, enum
         h->lines = l;
         struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = l};
         epoll_ctl(h->epoll, EPOLL_CTL_ADD, l->fd, &e);
-        atomic_fetch_add(&h->n_lines, 1);
+        if (atomic_fetch_add(&h->n_lines, 1) >= h->o.max_connections) make_room(h);
         *context = l;
     } else if (l) {
         if (l->next) l->next->prev = l->prev;
@@ -653,7 +668,7 @@ static kr_status start_daemon(kr_http *h) {
     PUT(MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)be_silent, NULL);
     PUT(MHD_OPTION_LISTEN_SOCKET, h->listener, NULL);
     PUT(MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * o->max_header, NULL); /* see is_short */
-    PUT(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
+    PUT(MHD_OPTION_CONNECTION_LIMIT, o->max_connections + SPARE, NULL);
     PUT(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s + 2, NULL); /* ours are nearer, see tick */
     if (o->max_per_ip) PUT(MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_per_ip, NULL);
     PUT(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)close_exchange, h);

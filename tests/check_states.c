@@ -551,7 +551,7 @@ static void test_cut_reading(void **state) {
 /* At once, while they wait, after some tokens; of a stream and of a whole answer. */
 static void test_left(void **state) {
     const char *dir = new_folder();
-    int clients = getenv("KRAIT_CLIENTS") ? atoi(getenv("KRAIT_CLIENTS")) : 150;
+    int clients = getenv("KRAIT_CLIENTS") ? atoi(getenv("KRAIT_CLIENTS")) : 1000;
     child c = start(dir, 0);
     (void)state;
     for (int i = 0; i < clients; i++) {

@@ -182,6 +182,14 @@ def server():
     mine = piped(["one", "two"])[1]
     check(code == 0 and err == "" and "Taken back; 2" in out and "12 written" in out, "over a server", (code, out, err))
     check(out.replace("\ufffd", "").startswith(mine.replace("\ufffd", "")[:8]), "the server says what the model says", (mine, out))
+    saved = os.path.join(tmp.name, "over.json")
+    first = piped(["one"], "--api-key", "secret", where=url)[1]
+    second = piped(["one", "two"], "--api-key", "secret", where=url)[1][len(first):]
+    code, out, err = piped(["one", "/fork b", "two", "/fork main", "two", f"/save {saved}", "/retry", "/fork"], "--api-key", "secret", where=url)
+    want = f"{first}A fork called b; main stays as it is.\n{second}On with main, 2 messages.\n{second}4 messages are in {saved}.\n{second}* main: 4 messages\n  b: 4 messages\n"
+    check(code == 0 and out == want, "forks and another try over a server", (want, out, err))
+    out = piped(["/undo", "two"], "--api-key", "secret", "--load", saved, where=url)[1]
+    check("4 messages from" in out and out.endswith(second), "a conversation saved over a server goes on", (second, out))
     code, out, err = piped(["one"], where=url)
     check(code == 3 and "401" in err, "without a key", err)
     p.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@
 #   scripts/test.sh [PRESET ...]     default debug-san, unless told; tsan (data races) and
 #                                    coverage (which lines no test runs) are the others
 #                                    (NEON on another machine: scripts/test-neon.sh)
+#   KRAIT_TESTS=REGEX ...            only tests whose names match
 cd "$(dirname "$0")/.." || exit 2
 . scripts/packages.sh
 passed=0 failed=0
@@ -40,6 +41,7 @@ run() { # run PRESET
     [ "$1" = default ] || set -- "$1" -E "$once" # as arguments, or it would be split at blanks
     preset=$1
     shift
+    [ -z "$KRAIT_TESTS" ] || set -- "$@" -R "$KRAIT_TESTS"
     ctest --test-dir "$dir" -j "$jobs" --timeout 600 "$@" --output-on-failure --output-junit tests.xml >"$dir/test.log" 2>&1
     [ -s "$dir/tests.xml" ] || { broken "ctest ($preset)" "$dir/test.log"; return; }
     n=$(attribute tests "$dir/tests.xml") bad=$(attribute failures "$dir/tests.xml")

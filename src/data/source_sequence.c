@@ -8,6 +8,9 @@
  *   infill   spans are hidden and come at the end (fim.h); every letter is told from those before it, and
  *            where the last of a span is; for models that go from left to right; no labels
  *
+ * `sequence` may name two columns: a row is then a pair, the first sequence in its first half and the second in the
+ * other, each cut or padded to the same length, and its class is what the two are to each other (head_match.c).
+ *
  * With several columns of answers an empty cell is one that is not known: it is not learnt, nor scored.
  *
  * Ids: 0 pads (of infill it is the end, too), 1 masks, 2 is any other letter, and the alphabet's letters follow (of SMILES signs: smiles.h).  A row is `length`
@@ -29,8 +32,8 @@ enum { CLASS, REGRESS, MASKED, INFILL };
 enum { PAD, MASK, OTHER, LETTERS };
 
 typedef struct sequence_keys {
-    const char *kind, *sequence;
-    const json_t *label;
+    const char *kind;
+    const json_t *sequence, *label;
     kr_set_keys set;
     int64_t length;
     int alphabet, task;
@@ -40,9 +43,10 @@ typedef struct sequence_keys {
 
 typedef struct sequence {
     sequence_keys k;
-    kr_set set;                /* ids as bytes */
+    kr_set set;                /* ids as bytes; of a pair with a PAD between the two */
     unsigned char id_of[256], complement[256];
-    int64_t n_ids, L, n_letters; /* L: steps of a row, of infill more than it has letters */
+    int64_t n_ids, L, n_letters; /* L: steps of a row, of infill more than it has letters; n_letters: of each of a pair */
+    int64_t n_parts;           /* 2: a row is a pair */
     int32_t *room;             /* infill, [L]: a row before its order changes */
     int64_t *at;               /* ... its order */
     pthread_mutex_t lock;      /* of these two */
@@ -76,6 +80,12 @@ static void make_alphabet(sequence *q) {
 }
 
 /* --- reading ---------------------------------------------------------------------------------------- */
+
+/* The i-th column of sequences. */
+static const char *column_of(const sequence *q, int64_t i) {
+    const json_t *c = q->k.sequence;
+    return !c ? "sequence" : json_string_value(json_is_array(c) ? json_array_get(c, (size_t)i) : c);
+}
 
 static kr_status find_column(const kr_table *t, const char *name, const char *key, const char *path, int64_t *at) {
     KR_TRY(kr_table_only(t, name, path, at));
@@ -119,9 +129,9 @@ static void put_letters(const sequence *q, const char *text, unsigned char *to) 
 
 typedef struct reading { sequence *q; bool labels; int64_t *at; float *y; } reading; /* [T] columns, answers */
 
-static kr_status add_row(const reading *r, kr_set *set, const kr_table *t, int64_t row, int64_t column, const char *path, kr_split part) {
+static kr_status add_row(const reading *r, kr_set *set, const kr_table *t, int64_t row, const int64_t column[2], const char *path, kr_split part) {
     sequence *q = r->q;
-    const char *text = kr_table_cell(t, row, column);
+    int64_t n[2] = {0};
     int32_t class = -1;
     if (r->labels && q->k.task == CLASS && !q->several) {
         const char *label = kr_table_cell(t, row, r->at[0]);
@@ -132,11 +142,12 @@ static kr_status add_row(const reading *r, kr_set *set, const kr_table *t, int64
         if (r->labels) KR_TRY(read_answer(q, kr_table_cell(t, row, r->at[i]), path, t->line[row], i, &r->y[i]));
         else r->y[i] = 0;
     }
-    int64_t n = count_letters(q, text);
-    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
-    unsigned char *to = kr_set_add(set, (size_t)n, part, t->line[row], class, set->y_width ? r->y : NULL);
+    for (int64_t i = 0; i < q->n_parts; i++)
+        if (!(n[i] = count_letters(q, kr_table_cell(t, row, column[i])))) KR_FAIL(KR_ERR_FORMAT, "%s: line %lld: an empty sequence", path, (long long)t->line[row]);
+    unsigned char *to = kr_set_add(set, (size_t)(n[0] + n[1] + (q->n_parts == 2)), part, t->line[row], class, set->y_width ? r->y : NULL);
     if (!to) return KR_ERR_NOMEM;
-    put_letters(q, text, to);
+    put_letters(q, kr_table_cell(t, row, column[0]), to);
+    if (q->n_parts == 2) to[n[0]] = PAD, put_letters(q, kr_table_cell(t, row, column[1]), to + n[0] + 1);
     return KR_OK;
 }
 
@@ -144,13 +155,23 @@ static kr_status read_file(void *user, kr_set *set, const char *path, kr_split p
     const reading *r = user;
     sequence *q = r->q;
     kr_table t;
-    int64_t column = -1;
+    int64_t column[2] = {-1, -1};
+    kr_status st = KR_OK;
     KR_TRY(kr_decode_table(&t, path));
-    kr_status st = find_column(&t, q->k.sequence, "sequence", path, &column);
+    for (int64_t i = 0; i < q->n_parts && st == KR_OK; i++) st = find_column(&t, column_of(q, i), "sequence", path, &column[i]);
     for (int64_t i = 0; i < q->T && r->labels && st == KR_OK; i++) st = find_column(&t, q->asked.classes.name[i], "label", path, &r->at[i]);
     for (int64_t i = 0; i < t.n_rows && st == KR_OK; i++) st = add_row(r, set, &t, i, column, path, part);
     kr_table_free(&t);
     return st;
+}
+
+static kr_status choose_sequences(sequence *q) {
+    size_t n = json_is_array(q->k.sequence) ? json_array_size(q->k.sequence) : 1;
+    if (n < 1 || n > 2) KR_FAIL(KR_ERR_CONFIG, "data.sequence names %zu columns, want one, or two for pairs", n);
+    if (n == 2 && (q->k.task != CLASS || json_is_array(q->k.label)))
+        KR_FAIL(KR_ERR_CONFIG, "data.sequence names two columns: such pairs have one class each (data.task class, data.label one column)");
+    q->n_parts = (int64_t)n;
+    return KR_OK;
 }
 
 /* Which columns tell the answers. */
@@ -170,6 +191,15 @@ static kr_status read_all(kr_source *s, sequence *q) {
     kr_status st = r.at && r.y ? kr_set_load(s, &q->set, &q->k.set, read_file, &r) : KR_ERR_NOMEM;
     kr_mem_free(r.at), kr_mem_free(r.y);
     return st;
+}
+
+/* Where the letters of an example begin, and how many they are: n[0], and n[1] behind a PAD of a pair. */
+static const unsigned char *letters_of(const sequence *q, int64_t example, int64_t n[2]) {
+    const unsigned char *from = kr_set_data(&q->set, example);
+    int64_t all = kr_set_length(&q->set, example);
+    const unsigned char *gap = q->n_parts == 2 ? memchr(from, PAD, (size_t)all) : NULL;
+    n[0] = gap ? gap - from : all, n[1] = gap ? all - n[0] - 1 : 0;
+    return from;
 }
 
 /* --- what is learnt ----------------------------------------------------------------------------------- */
@@ -193,8 +223,10 @@ static kr_status measure(kr_source *s, sequence *q) {
     if (s->fitted) {
         KR_TRY(kr_fitted_reals(s, "length_mean_std", q->learnt, n));
     } else {
-        for (int64_t e = 0; e < q->set.n_in[KR_SPLIT_TRAIN]; e++)
-            q->learnt[0] = fmax(q->learnt[0], (double)kr_set_length(&q->set, q->set.index[KR_SPLIT_TRAIN][e]));
+        for (int64_t e = 0, of[2]; e < q->set.n_in[KR_SPLIT_TRAIN]; e++) {
+            letters_of(q, q->set.index[KR_SPLIT_TRAIN][e], of);
+            q->learnt[0] = fmax(q->learnt[0], (double)(of[0] > of[1] ? of[0] : of[1]));
+        }
         if (q->k.length) q->learnt[0] = (double)q->k.length;
         for (int64_t i = 0; i < q->T && q->k.task == REGRESS; i++) measure_number(q, i);
         KR_TRY(kr_set_sort_classes(&q->set));
@@ -204,6 +236,7 @@ static kr_status measure(kr_source *s, sequence *q) {
     if (!(q->learnt[0] >= 1 && q->learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", q->learnt[0]);
     q->L = q->n_letters = (int64_t)q->learnt[0];
     if (q->k.task == INFILL) q->L += 2 * KR_FIM_SPANS;
+    q->L *= q->n_parts;
     return KR_OK;
 }
 
@@ -248,14 +281,16 @@ static void put_answer(const sequence *q, float y, kr_batch *b, int64_t at, int6
 }
 
 static void fill(const kr_source *s, const sequence *q, kr_split split, int64_t row, int64_t example, kr_batch *b, int64_t i) {
-    const unsigned char *from = kr_set_data(&q->set, example);
+    int64_t of[2], n = 0, each = q->L / q->n_parts;
+    const unsigned char *from = letters_of(q, example, of);
     int32_t *ids = b->ids + i * q->L;
-    int64_t n = kr_set_length(&q->set, example);
     kr_rng r = kr_source_row_rng(s, split, row);
-    bool back = split == KR_SPLIT_TRAIN && q->k.reverse_complement && kr_rng_below(&r, 2);
-    if (n > q->n_letters) n = q->n_letters;
-    for (int64_t l = 0; l < q->L; l++) ids[l] = l >= n ? PAD : back ? q->complement[from[n - 1 - l]] : from[l];
-    if (b->len) b->len[i] = (int32_t)n;
+    for (int64_t k = 0; k < q->n_parts; k++, from += of[0] + 1) {
+        bool back = split == KR_SPLIT_TRAIN && q->k.reverse_complement && kr_rng_below(&r, 2);
+        n = of[k] < q->n_letters ? of[k] : q->n_letters;
+        for (int64_t l = 0; l < each; l++) ids[k * each + l] = l >= n ? PAD : back ? q->complement[from[n - 1 - l]] : from[l];
+        if (b->len) b->len[i * q->n_parts + k] = (int32_t)n;
+    }
     if (q->k.task == MASKED) hide(q, &r, n, ids, b->targets + i * q->L);
     else if (q->k.task == INFILL) {
         memcpy(q->room, ids, (size_t)n * sizeof *ids);
@@ -280,7 +315,7 @@ static void sequence_batch(const kr_source *s, kr_split split, int64_t step, kr_
         for (int64_t l = 0; l < q->L; l++) b->ids[i * q->L + l] = PAD;
         for (int64_t t = 0; t < s->info.n_targets; t++) b->targets[i * s->info.n_targets + t] = -1;
         for (int64_t t = 0; t < s->info.y_width; t++) put_answer(q, NAN, b, i * q->T + t, t);
-        if (b->len) b->len[i] = 1;
+        for (int64_t k = 0; k < q->n_parts && b->len; k++) b->len[i * q->n_parts + k] = 1;
     }
     pthread_mutex_unlock(&q->lock);
 }
@@ -310,7 +345,7 @@ static kr_status describe(kr_source *s, const sequence *q) {
     } else if (q->k.task == CLASS) {
         i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n, i->more_metrics = i->n_classes == 2 ? "f1 mcc auroc" : "f1 mcc";
         if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the column \"%s\" has %lld value%s, want at least 2 classes", q->asked.classes.name[0], (long long)i->n_classes, i->n_classes == 1 ? "" : "s");
-        s->head = json_pack("{s:s, s:I, s:b}", "type", "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
+        s->head = json_pack("{s:s, s:I, s:b}", "type", q->n_parts == 2 ? "match" : "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
     } else if (q->k.task == REGRESS) {
         i->y_width = q->T, i->metric = "mse", i->more_metrics = "rmse mae r2";
         s->head = json_pack("{s:s, s:I, s:b, s:b}", "type", "regress", "width", (json_int_t)q->T, "lengths", true, "weighted", q->several);
@@ -322,9 +357,10 @@ static kr_status describe(kr_source *s, const sequence *q) {
         i->positions = true;
         s->encoder = json_pack("{s:s, s:I}", "type", "token", "positions", (json_int_t)q->n_letters);
     }
-    if (!s->head || (q->k.task == INFILL && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    if (q->n_parts == 2) s->encoder = json_pack("{s:s, s:I}", "type", "token", "pair", (json_int_t)q->n_letters);
+    if (!s->head || ((q->k.task == INFILL || q->n_parts == 2) && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
     if (i->n_test) snprintf(test, sizeof test, ", %lld to test", (long long)i->n_test);
-    snprintf(i->about, sizeof i->about, "%lld sequences of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, (long long)q->n_letters, what[q->k.task], (long long)i->n_eval, test);
+    snprintf(i->about, sizeof i->about, "%lld %s of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, q->n_parts == 2 ? "pairs" : "sequences", (long long)q->n_letters, what[q->k.task], (long long)i->n_eval, test);
     return KR_OK;
 }
 
@@ -336,6 +372,7 @@ static kr_status sequence_open(kr_source *s, const json_t *data) {
     pthread_mutex_init(&q->lock, NULL);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     make_alphabet(q);
+    KR_TRY(choose_sequences(q));
     KR_TRY(choose_labels(q));
     if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
     KR_TRY(read_all(s, q));
@@ -363,7 +400,7 @@ static const kr_key sequence_keys_table[] = {
     KR_KEY_INT(sequence_keys, length, 0, 0, 1e9, "letters of a row; 0: of the longest sequence to train on"),
     KR_KEY_CHOICE(sequence_keys, alphabet, "dna|protein|smiles|bytes", "which letters have ids of their own"),
     KR_KEY_CHOICE(sequence_keys, task, "class|regress|masked|infill", "what is to be told: a class, a number, letters that were hidden, each next letter with spans moved to the end"),
-    KR_KEY_TEXT(sequence_keys, sequence, "sequence", "the column of the sequences"),
+    KR_KEY_LIST(sequence_keys, sequence, "the column of the sequences (sequence); two: a row is a pair, its class what they are to each other"),
     KR_KEY_LIST(sequence_keys, label, "the column of the classes or numbers (label); a list: several of yes or no, or of numbers"),
     KR_KEY_BOOL(sequence_keys, reverse_complement, false, "DNA, training: half of the sequences as the other strand has them"),
     KR_KEY_REAL(sequence_keys, mask_fraction, 0.15, 0.01, 0.9, "masked: share of the letters to hide"),

@@ -6,12 +6,18 @@
  * behind the other if there are several, so L is points times curves.  A step is x, y, z, around the
  * cloud's middle with its farthest point at 1, and which curve it is on as one of so many.
  *
+ * With `patches` a row is that many of them instead, for the encoder `pointnet`: of the points drawn, those that are
+ * far from each other (farthest point sampling), in the order of each curve, and of each the `patch_points` nearest points:
+ * x, y, z less the centre's, the centre's, and the curve's mark.
+ *
  * A cloud's class is the folder's name or what its file's name begins with, up to the first _ - or . */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "data/patches.h"
 #include "data/set.h"
 #include "krait/order.h"
 
@@ -20,7 +26,7 @@ enum { MOST_CURVES = 4, LEAST_SIDE = 4 };
 typedef struct points_keys {
     const char *kind;
     kr_set_keys set;
-    int64_t points;
+    int64_t points, patches, patch_points;
     const json_t *curves;
     double jitter, turn;
     int label;
@@ -28,10 +34,17 @@ typedef struct points_keys {
 
 typedef struct points {
     points_keys k;
-    kr_set set;                /* floats: for each curve x, y, z of all points in its order */
+    kr_set set;                /* floats: for each curve x, y, z of all points in its order; with patches x, y, z in the
+                                  first curve's order, and for each other one where a point comes by (int32) */
     const char *curve[MOST_CURVES];
     int64_t n_curves;
+    float *xyz, *room;         /* with patches, [points, 3] and [points]: a row at hand ... */
+    int32_t *at, *centre, *near, *come; /* ... [points] which points, [patches] which are centres, [patch_points], [patches] when they come by */
+    pthread_mutex_t lock;      /* of these */
 } points;
+
+/* Numbers of a point in the set. */
+static int64_t numbers_of(const points *q) { return q->k.patches ? 3 + q->n_curves - 1 : 3 * q->n_curves; }
 
 /* --- reading ---------------------------------------------------------------------------------------- */
 
@@ -49,13 +62,17 @@ static void centre(float *x, int64_t n) {
 
 static kr_status add_cloud(points *q, float *x, int64_t n, kr_split part, int64_t row, int32_t class, const char *path) {
     if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: cloud %lld has no point", path, (long long)(row < 0 ? 0 : row));
-    int32_t *rank = kr_mem_array((size_t)n, sizeof *rank);
-    float *to = rank ? kr_set_add(&q->set, (size_t)(3 * n * q->n_curves), part, row, class, NULL) : NULL;
+    int32_t *rank = kr_mem_array((size_t)(2 * n), sizeof *rank), *first = rank + n; /* first: when the first curve comes by */
+    float *to = rank ? kr_set_add(&q->set, (size_t)(n * numbers_of(q)), part, row, class, NULL) : NULL;
     kr_status st = to ? KR_OK : KR_ERR_NOMEM;
     centre(x, n);
     for (int64_t c = 0; c < q->n_curves && st == KR_OK; c++) {
         st = kr_order_points(q->curve[c], 0, n, x, rank);
-        for (int64_t i = 0; i < n && st == KR_OK; i++) memcpy(to + 3 * (c * n + i), x + 3 * rank[i], 3 * sizeof *x);
+        for (int32_t i = 0; i < n && st == KR_OK; i++) {
+            if (!c) first[rank[i]] = i;
+            if (c && q->k.patches) memcpy(to + (2 + c) * n + first[rank[i]], &i, sizeof i);
+            else memcpy(to + 3 * (c * n + i), x + 3 * rank[i], 3 * sizeof *x);
+        }
     }
     kr_mem_free(rank);
     return st;
@@ -113,34 +130,74 @@ static void turn(float x[3], double angle) {
     x[0] = (float)(c * a - s * b), x[1] = (float)(s * a + c * b);
 }
 
-/* Which points: evenly along the curve, each at a drawn place in its stretch, so that none is left bare. */
+/* One patch: its points less the centre, the centre, the curve's mark. */
+static void fill_patch(const points *q, int32_t centre, int64_t curve, float *x) {
+    int64_t W = 6 + (q->n_curves > 1 ? q->n_curves : 0);
+    const float *middle = q->xyz + 3 * centre;
+    kr_points_near(q->k.points, q->xyz, centre, q->k.patch_points, q->near, q->room);
+    for (int64_t i = 0; i < q->k.patch_points; i++, x += W) {
+        for (int k = 0; k < 3; k++) x[k] = q->xyz[3 * q->near[i] + k] - middle[k], x[3 + k] = middle[k];
+        for (int64_t c = 0; c < q->n_curves && q->n_curves > 1; c++) x[6 + c] = c == curve;
+    }
+}
+
+/* The patches of the points drawn, along each curve: few, so they are put in order by insertion. */
+static void fill_patches(const points *q, const float *from, int64_t n, float *x) {
+    int64_t G = q->k.patches, each = q->k.patch_points * (6 + (q->n_curves > 1 ? q->n_curves : 0));
+    kr_points_far(q->k.points, q->xyz, G, q->centre, q->room);
+    for (int64_t c = 0; c < q->n_curves; c++) {
+        for (int64_t i = 0; i < G; i++) {
+            int32_t centre = q->centre[i], come = q->at[centre];
+            int64_t to = i;
+            if (c) memcpy(&come, from + (2 + c) * n + q->at[centre], sizeof come);
+            for (; to > 0 && (come < q->come[to - 1] || (come == q->come[to - 1] && centre < q->centre[to - 1])); to--)
+                q->come[to] = q->come[to - 1], q->centre[to] = q->centre[to - 1];
+            q->come[to] = come, q->centre[to] = centre;
+        }
+        for (int64_t i = 0; i < G; i++, x += each) fill_patch(q, q->centre[i], c, x);
+    }
+}
+
+/* Which point of n: evenly along the curve, each at a drawn place in its stretch, so that none is left bare. */
+static int64_t place(kr_rng *r, int64_t i, int64_t P, int64_t n) {
+    int64_t at = (int64_t)(((double)i + kr_rng_uniform(r)) / (double)P * (double)n);
+    return at < n ? at : n - 1;
+}
+
+static void move(const points *q, kr_rng *r, double angle, float x[3]) {
+    if (q->k.turn > 0) turn(x, angle);
+    for (int k = 0; k < 3 && q->k.jitter > 0; k++) x[k] += (float)(q->k.jitter * kr_rng_normal(r));
+}
+
 static void fill(const kr_source *s, const points *q, kr_split split, int64_t row, int64_t example, float *x) {
     const float *from = kr_set_data(&q->set, example);
-    int64_t n = kr_set_length(&q->set, example) / (3 * q->n_curves), P = q->k.points, W = s->info.x_width;
+    int64_t n = kr_set_length(&q->set, example) / numbers_of(q), P = q->k.points, W = s->info.x_width;
     kr_rng r = split == KR_SPLIT_TRAIN ? kr_source_row_rng(s, split, row) : kr_source_rng(s, split, "points of a cloud", example);
     bool train = split == KR_SPLIT_TRAIN;
     double angle = train ? q->k.turn * (2 * kr_rng_uniform(&r) - 1) * 3.14159265358979323846 / 180 : 0;
-    for (int64_t i = 0; i < P * q->n_curves; i++) {
-        int64_t c = i / P, at = (int64_t)(((double)(i % P) + kr_rng_uniform(&r)) / (double)P * (double)n);
-        float *to = x + i * W;
-        if (at >= n) at = n - 1;
+    for (int64_t i = 0; i < P * (q->k.patches ? 1 : q->n_curves); i++) {
+        int64_t c = i / P, at = place(&r, i % P, P, n);
+        float *to = q->k.patches ? q->xyz + 3 * i : x + i * W;
         memcpy(to, from + 3 * (c * n + at), 3 * sizeof *to);
-        if (train && q->k.turn > 0) turn(to, angle);
-        for (int k = 0; k < 3 && train && q->k.jitter > 0; k++) to[k] += (float)(q->k.jitter * kr_rng_normal(&r));
-        for (int64_t k = 0; k < q->n_curves && q->n_curves > 1; k++) to[3 + k] = k == c;
+        if (train) move(q, &r, angle, to);
+        if (q->k.patches) q->at[i] = (int32_t)at;
+        for (int64_t k = 0; k < q->n_curves && q->n_curves > 1 && !q->k.patches; k++) to[3 + k] = k == c;
     }
+    if (q->k.patches) fill_patches(q, from, n, x);
 }
 
 static void points_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
     const points *q = s->own;
     int64_t each = s->info.L * s->info.x_width;
     b->n_rows = 0;
+    pthread_mutex_lock(&((points *)s->own)->lock);
     for (int64_t i = 0; i < b->S; i++) {
         int64_t example = kr_set_at(s, &q->set, split, step, i);
         b->targets[i] = example >= 0 ? q->set.label[example] : -1;
         if (example >= 0) fill(s, q, split, step * b->S + i, example, b->x + i * each), b->n_rows++;
         else memset(b->x + i * each, 0, (size_t)each * sizeof *b->x);
     }
+    pthread_mutex_unlock(&((points *)s->own)->lock);
 }
 
 /* --- open and close ----------------------------------------------------------------------------------------- */
@@ -158,17 +215,32 @@ static kr_status choose_curves(points *q) {
     return KR_OK;
 }
 
+/* What patches want. */
+static kr_status make_room(points *q) {
+    size_t P = (size_t)q->k.points, G = (size_t)q->k.patches, N = (size_t)q->k.patch_points;
+    if (!G) return KR_OK;
+    if (q->k.patches > q->k.points || q->k.patch_points > q->k.points)
+        KR_FAIL(KR_ERR_CONFIG, "data: %lld patches of %lld points out of %lld (data.points): want at least as many points", (long long)q->k.patches, (long long)q->k.patch_points, (long long)q->k.points);
+    q->xyz = kr_mem_array(4 * P, sizeof *q->xyz), q->room = q->xyz + 3 * P;
+    q->at = kr_mem_array(P + 2 * G + N, sizeof *q->at), q->centre = q->at + P, q->come = q->centre + G, q->near = q->come + G;
+    return q->xyz && q->at ? KR_OK : KR_ERR_NOMEM;
+}
+
 static kr_status describe(kr_source *s, points *q) {
     kr_source_info *i = &s->info;
-    int64_t L = q->k.points * q->n_curves;
+    char patches[80] = "";
+    int64_t G = q->k.patches, marks = q->n_curves > 1 ? q->n_curves : 0, L = (G ? G : q->k.points) * q->n_curves;
+    if (__builtin_mul_overflow(L, G ? q->k.patch_points : 1, &L) || L > 1 << 28) KR_FAIL(KR_ERR_CONFIG, "data: %lld patches of %lld points along %lld curves are too many", (long long)G, (long long)q->k.patch_points, (long long)q->n_curves);
     if (i->L && i->L != L) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.points instead", (long long)i->L);
-    i->L = L, i->x_width = 3 + (q->n_curves > 1 ? q->n_curves : 0), i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n;
+    i->L = L, i->x_width = (G ? 6 : 3) + marks, i->n_targets = 1, i->n_classes = (int64_t)q->set.classes.n;
     i->more_metrics = i->n_classes == 2 ? "f1 mcc auroc" : "f1 mcc";
     if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the clouds have %lld class%s, want at least 2: folders or names of files tell them (data.label)", (long long)i->n_classes, i->n_classes == 1 ? "" : "es");
     s->head = json_pack("{s:s, s:I}", "type", "class", "n_classes", (json_int_t)i->n_classes);
-    if (!s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
-    snprintf(i->about, sizeof i->about, "%lld clouds to train on, %lld held out, %lld to test; %lld points along %lld curve%s; %lld classes", (long long)i->n_train, (long long)i->n_eval,
-             (long long)i->n_test, (long long)q->k.points, (long long)q->n_curves, q->n_curves == 1 ? "" : "s", (long long)i->n_classes);
+    if (G) s->encoder = json_pack("{s:s, s:I, s:I, s:I}", "type", "pointnet", "n_patch", (json_int_t)G, "n_point", (json_int_t)q->k.patch_points, "n_curve", (json_int_t)q->n_curves);
+    if (!s->head || (G && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    if (G) snprintf(patches, sizeof patches, " in %lld patches of %lld", (long long)G, (long long)q->k.patch_points);
+    snprintf(i->about, sizeof i->about, "%lld clouds to train on, %lld held out, %lld to test; %lld points%s along %lld curve%s; %lld classes", (long long)i->n_train, (long long)i->n_eval,
+             (long long)i->n_test, (long long)q->k.points, patches, (long long)q->n_curves, q->n_curves == 1 ? "" : "s", (long long)i->n_classes);
     return KR_OK;
 }
 
@@ -177,8 +249,10 @@ static kr_status points_open(kr_source *s, const json_t *data) {
     if (!q) return KR_ERR_NOMEM;
     s->set = &q->set;
     q->set.each = sizeof(float);
+    pthread_mutex_init(&q->lock, NULL);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     KR_TRY(choose_curves(q));
+    KR_TRY(make_room(q));
     if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
     reading r = {s, q};
     KR_TRY(kr_set_load(s, &q->set, &q->k.set, read_file, &r));
@@ -190,7 +264,10 @@ static kr_status points_open(kr_source *s, const json_t *data) {
 
 static void points_close(kr_source *s) {
     points *q = s->own;
-    if (q) kr_set_free(&q->set);
+    if (!q) return;
+    kr_set_free(&q->set);
+    kr_mem_free(q->xyz), kr_mem_free(q->at);
+    pthread_mutex_destroy(&q->lock);
     kr_mem_free(q);
 }
 
@@ -198,6 +275,8 @@ static const kr_key points_keys_table[] = {
     KR_KEY_TEXT(points_keys, kind, "points", "where rows come from"),
     KR_SET_KEYS(points_keys),
     KR_KEY_INT(points_keys, points, 256, 1, 1e6, "points of a cloud that are seen"),
+    KR_KEY_INT(points_keys, patches, 0, 0, 1 << 24, "patches that these points become, each a step (encoder pointnet); 0: every point is a step"),
+    KR_KEY_INT(points_keys, patch_points, 32, 1, 1 << 20, "patches: points of each, those nearest to its centre"),
     KR_KEY_LIST(points_keys, curves, "orders of the points (hilbert): hilbert, hilbert-trans, z, xyz, ...; several follow each other"),
     KR_KEY_REAL(points_keys, jitter, 0, 0, 1, "training: deviation of what is added to coordinates, of a radius of 1"),
     KR_KEY_REAL(points_keys, turn, 0, 0, 180, "training: degrees of a drawn turn around the last axis, at most"),

@@ -1,9 +1,10 @@
 /* check_domains.c - kinds of data with a shape of their own, from files to answers: items that users
  * took, molecules, graphs, points, clips. */
+#include "base/png.h"
 #include "data_case.h"
 #include "data/smiles.h"
 
-typedef struct answers { int n, right; } answers;
+typedef struct answers { int n, right; char name[100]; } answers;
 
 static kr_source *open_source(const char *text, int64_t S, const json_t *fitted, bool predict) {
     json_t *j;
@@ -471,7 +472,75 @@ static void clips(void **state) {
     refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': ['videos', 'skeletons'], 'label': 'name'}}", "as in the others");
 }
 
+/* Frame t of a clip as a picture: a bright row that goes down or up, colour or grey. */
+static kr_status write_frame(const char *path, int side, int row, int channels) {
+    unsigned char x[16 * 16 * 3];
+    for (int i = 0; i < side * side * channels; i++) x[i] = i / (side * channels) * 8 / side == row ? 220 : 30;
+    return kr_png_save(path, side, side, channels, x);
+}
+
+static kr_status is_clip(void *user, const kr_answer *a) {
+    answers *all = user;
+    snprintf(all->name, sizeof all->name, "%s", a->name);
+    all->right += (strstr(a->name, "/u/") != NULL) == (strcmp(a->label[a->best], "u") == 0);
+    all->n++;
+    return KR_OK;
+}
+
+/* Folders of frames: 2.png comes before 10.png, each folder is a clip, the folder above (or its own name) the class. */
+static void frames(void **state) {
+    char path[80];
+    const char *const files[] = {"film"};
+    answers all = {0};
+    kr_model *m;
+    (void)state;
+    for (int i = 0; i < 24; i++)
+        for (int t = 1; t <= 11; t++) {
+            snprintf(path, sizeof path, "film/%s/c%d", i % 2 ? "u" : "d", i);
+            assert_int_equal(kr_dir_make(path), KR_OK);
+            snprintf(path, sizeof path, "film/%s/c%d/t%d.png", i % 2 ? "u" : "d", i, t);
+            kr_status st = write_frame(path, i % 3 ? 8 : 16, i % 2 ? (11 - t) * 8 / 11 : (t - 1) * 8 / 11, i % 5 == 3 ? 3 : 1);
+            if (st == KR_ERR_MISSING) skip();
+            assert_int_equal(st, KR_OK);
+        }
+    kr_source *s = open_source("{'kind': 'clip', 'paths': 'film', 'frames': 11, 'size': '8x8', 'eval_fraction': 0}", 1, NULL, false);
+    const kr_source_info *info = kr_source_get_info(s);
+    assert_true(info->n_train == 24 && info->L == 11 * 64 && info->x_width == 1 && info->n_classes == 2);
+    kr_source_close(s);
+    s = open_source("{'kind': 'clip', 'paths': 'film/d/c0', 'eval_paths': ['film/d', 'film/u/c1/*.png'], 'frames': 11, 'size': '8x8'}", 1, NULL, false);
+    float x[11 * 64];
+    int32_t target;
+    for (int row = 0; row < 13; row++) {
+        kr_batch b = {.S = 1, .L = 11 * 64, .x = x, .targets = &target};
+        assert_int_equal(kr_source_batch(s, KR_SPLIT_EVAL, row, &b), KR_OK);
+        for (int t = 0; t < 11; t++)
+            for (int h = 0; h < 8; h++) assert_true((x[64 * t + 8 * h] > 0) == (h == (target ? (10 - t) : t) * 8 / 11));
+        double sum = 0, square = 0;
+        for (int i = 0; i < 11 * 64; i++) sum += x[i], square += x[i] * x[i];
+        assert_true(fabs(sum) < 1e-2 && fabs(square / (11 * 64) - 1) < 1e-4);
+        assert_true(kr_source_name(s, KR_SPLIT_EVAL, row, 0, path, sizeof path));
+        assert_int_equal(strncmp(path, target ? "film/u/c1" : "film/d/c", target ? 10 : 8), 0); /* the folder, nothing behind it */
+        assert_null(strstr(path, ".png"));
+    }
+    kr_source_close(s);
+    train("{'model': {" ONE ", 'head': {'pool': 'last'}, 'encoder': {'patch': '1x8x8'}}, 'data': {'kind': 'clip', 'paths': 'film', 'frames': 8, 'size': '8x8', 'eval_fraction': 0.2}, " TRAIN "}");
+    assert_true(last_metric > 0.7);
+    if (kr_model_open(&m, "m", NULL) != KR_OK || kr_predict(m, files, 1, is_clip, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 24 && all.right >= 20);
+    assert_string_equal(all.name, "film/u/c23");
+    kr_model_free(m);
+    s = open_source("{'kind': 'clip', 'paths': ['film/u/c1', 'film/d/c2'], 'label': 'name', 'frames': 2, 'eval_fraction': 0}", 1, NULL, false);
+    assert_true(strcmp(kr_source_label(s, 0), "c1") == 0 && strcmp(kr_source_label(s, 1), "c2") == 0);
+    kr_source_close(s);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': 'film'}}", "as in the others; set data.size");
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': 'film', 'size': '4x4'}}", "data.size is \"4x4\", want HxW, at least 8x8");
+    write_bytes("t1.png", "x", 1);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': 't1.png'}}", "t1.png: a picture is a frame of the clip that is its folder: want CLIP/t1.png");
+    write_bytes("film/d/c0/t3.png", "x", 1);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'clip', 'paths': 'film', 'size': '8x8'}}", "film/d/c0/t3.png");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes), cmocka_unit_test(points), cmocka_unit_test(clips)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(items_rows), cmocka_unit_test(items), cmocka_unit_test(signs), cmocka_unit_test(molecules), cmocka_unit_test(graphs), cmocka_unit_test(nodes), cmocka_unit_test(points), cmocka_unit_test(clips), cmocka_unit_test(frames)};
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

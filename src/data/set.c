@@ -145,8 +145,10 @@ kr_status kr_set_sort_classes(kr_set *set) {
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+kr_status kr_set_begin(kr_set *set, const char *path) { return add_name(&set->files, path); }
+
 static kr_status one_file(kr_set *set, const char *path, kr_split part, kr_set_file *f, void *user) {
-    KR_TRY(add_name(&set->files, path));
+    KR_TRY(kr_set_begin(set, path));
     return f(user, set, path, part);
 }
 

@@ -67,6 +67,8 @@ kr_status kr_set_sort_classes(kr_set *set);
 /* Who this example is: "scans/7.png" or "train.csv:12". */
 void kr_set_name(const kr_set *set, int64_t i, char *to, size_t size);
 
+/* What is added from here on comes from this file, or folder. */
+kr_status kr_set_begin(kr_set *set, const char *path);
 /* Calls f for every file that the list of paths names, in order; `key` is theirs in messages. */
 typedef kr_status kr_set_file(void *user, kr_set *set, const char *path, kr_split part);
 kr_status kr_set_each_file(kr_set *set, const json_t *paths, const char *key, kr_split part, kr_set_file *f, void *user);

@@ -1,31 +1,41 @@
 /* source_clip.c - clips with a class each, an array a file, its first axis time: skeletons [frames, joints,
  * 2 or 3] or [frames, numbers], videos [frames, rows, columns] or [frames, rows, columns, channels]; or points,
- * `joints` of them a frame (XYZ).
+ * `joints` of them a frame (XYZ).  Pictures are frames: those of a folder, by name (2 before 10), are one clip, and
+ * the folder's name is the clip's.
  *
  * A row is `frames` of a clip, evenly from its stretches; while training each anywhere in its own, so that
  * clips come faster here and slower there.  Each coordinate or channel has mean 0 over its clip, all together
  * deviation 1.  A step is a frame of a skeleton, or a cell of a video (encoder "patch" with three axes). */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
+#include "data/picture.h"
 #include "data/set.h"
+#include "krait/order.h"
 
 enum { LEAST_SIDE = 8 };
 
 typedef struct clip_keys {
-    const char *kind;
+    const char *kind, *size;
     kr_set_keys set;
     int64_t frames, joints;
     double jitter;
     int label;
 } clip_keys;
 
+/* A picture, and how many letters of its path are the folder's. */
+typedef struct frame { const char *path; size_t folder; kr_split part; } frame;
+
 typedef struct clips {
     clip_keys k;
     kr_set set;                /* floats [frames, H, W, C]; of a skeleton H is 1, W its numbers */
     int64_t H, W, C;           /* 0: not known yet */
+    frame *frame;              /* the pictures, while opening */
+    size_t n_frames, room;
 } clips;
 
 /* --- reading ---------------------------------------------------------------------------------------- */
@@ -69,18 +79,140 @@ static kr_status add_clip(clips *q, const kr_array *a, const char *path, kr_spli
     return KR_OK;
 }
 
+/* The class of a clip that is called so; -1 while predicting. */
+static kr_status class_of(const kr_source *s, clips *q, const char *path, int32_t *class) {
+    *class = s->predict ? -1 : kr_set_class_of_path(&q->set, path, q->k.label);
+    if (*class == -2) return KR_ERR_NOMEM;
+    if (*class < 0 && !s->predict)
+        KR_FAIL(KR_ERR_CONFIG, "%s: the %s (data.label) is no class, or none of those trained on", path, q->k.label == KR_SET_BY_FOLDER ? "folder" : "beginning of its name");
+    return KR_OK;
+}
+
+static bool is_picture(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+}
+
+/* Its clip is made when all frames are known. */
+static kr_status keep_frame(clips *q, kr_split part) {
+    const char *path = q->set.files.name[q->set.files.n - 1], *slash = strrchr(path, '/');
+    if (!slash || slash == path) KR_FAIL(KR_ERR_CONFIG, "%s: a picture is a frame of the clip that is its folder: want CLIP/%s", path, slash ? slash + 1 : path);
+    if (q->n_frames == q->room) {
+        frame *p = kr_mem_resize(q->frame, (2 * q->room + 64) * sizeof *p);
+        if (!p) return KR_ERR_NOMEM;
+        q->frame = p, q->room = 2 * q->room + 64;
+    }
+    q->frame[q->n_frames++] = (frame){path, (size_t)(slash - path), part};
+    return KR_OK;
+}
+
 typedef struct reading { const kr_source *s; clips *q; } reading;
 static kr_status read_file(void *user, kr_set *set, const char *path, kr_split part) {
     const reading *r = user;
     kr_array a;
-    int32_t class = r->s->predict ? -1 : kr_set_class_of_path(set, path, r->q->k.label);
-    if (class == -2) return KR_ERR_NOMEM;
-    if (class < 0 && !r->s->predict)
-        KR_FAIL(KR_ERR_CONFIG, "%s: the %s (data.label) is no class, or none of those trained on", path, r->q->k.label == KR_SET_BY_FOLDER ? "folder" : "beginning of its name");
+    int32_t class;
+    (void)set;
+    if (is_picture(path)) return keep_frame(r->q, part);
+    KR_TRY(class_of(r->s, r->q, path, &class));
     KR_TRY(kr_decode_array(&a, path));
     kr_status st = add_clip(r->q, &a, path, part, class);
     kr_array_free(&a);
     return st;
+}
+
+/* --- folders of frames ---------------------------------------------------------------------------------- */
+
+/* By letters, and runs of digits by their value. */
+static int by_name(const char *a, const char *a_end, const char *b, const char *b_end) {
+    static const char digits[] = "0123456789";
+    while (a < a_end && b < b_end) {
+        const char *x = a, *y = b; /* past the digits */
+        while (x < a_end && strchr(digits, *x)) x++;
+        while (y < b_end && strchr(digits, *y)) y++;
+        if (x == a || y == b) {
+            if (*a != *b) return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+            a++, b++;
+            continue;
+        }
+        while (a < x && *a == '0') a++;
+        while (b < y && *b == '0') b++;
+        if (x - a != y - b) return x - a < y - b ? -1 : 1;
+        int c = memcmp(a, b, (size_t)(x - a));
+        if (c) return c;
+        a = x, b = y;
+    }
+    return (a < a_end) - (b < b_end);
+}
+
+static int by_clip(const void *a, const void *b) {
+    const frame *x = a, *y = b;
+    int c = (int)x->part - (int)y->part;
+    if (!c) c = by_name(x->path, x->path + x->folder, y->path, y->path + y->folder);
+    if (!c) c = x->folder != y->folder ? (x->folder < y->folder ? -1 : 1) : memcmp(x->path, y->path, x->folder); /* 1 and 01 */
+    if (!c) c = by_name(x->path + x->folder, strchr(x->path, 0), y->path + y->folder, strchr(y->path, 0));
+    return c ? c : strcmp(x->path, y->path);
+}
+
+static kr_status frame_size(clips *q, const char *path, const kr_pictures *p) {
+    int64_t size[KR_ORDER_AXES];
+    if (*q->k.size && (kr_order_size(q->k.size, size) != 2 || size[0] < LEAST_SIDE || size[1] < LEAST_SIDE))
+        KR_FAIL(KR_ERR_CONFIG, "data.size is \"%s\", want HxW, at least %dx%d", q->k.size, LEAST_SIDE, LEAST_SIDE);
+    if (p->n != 1) KR_FAIL(KR_ERR_FORMAT, "%s: %lld pictures in a file, want one, a frame", path, (long long)p->n);
+    int64_t H = *q->k.size ? size[0] : p->H, W = *q->k.size ? size[1] : p->W;
+    if (!q->W) q->H = H, q->W = W, q->C = p->C >= 3 ? 3 : 1;
+    if (H < LEAST_SIDE || W < LEAST_SIDE) KR_FAIL(KR_ERR_FORMAT, "%s: a frame of %lld x %lld pixels, want at least %d x %d", path, (long long)H, (long long)W, LEAST_SIDE, LEAST_SIDE);
+    if (H != q->H || W != q->W)
+        KR_FAIL(KR_ERR_FORMAT, "%s: %lld x %lld pixels, want %lld x %lld as in the others; set data.size to bring all to one size", path, (long long)H, (long long)W, (long long)q->H, (long long)q->W);
+    if (q->C != 1 && q->C != 3) KR_FAIL(KR_ERR_FORMAT, "%s: a picture, but the other clips have %lld channels", path, (long long)q->C);
+    return KR_OK;
+}
+
+static kr_status read_frame(clips *q, const char *path, float *to) {
+    kr_array a = {0};
+    kr_pictures p;
+    KR_TRY(kr_decode_array(&a, path));
+    kr_status st = kr_pictures_of(&p, &a, path);
+    if (st == KR_OK) st = frame_size(q, path, &p);
+    int64_t n = q->H * q->W * q->C;
+    unsigned char *bytes = st == KR_OK && a.u8 ? kr_mem_new((size_t)n) : NULL;
+    if (st == KR_OK && a.u8 && !bytes) st = KR_ERR_NOMEM;
+    if (st == KR_OK) kr_picture_get(bytes ? (void *)bytes : (void *)to, &a, &p, 0, q->H, q->W, q->C);
+    for (int64_t i = 0; bytes && i < n; i++) to[i] = bytes[i];
+    kr_mem_free(bytes);
+    kr_array_free(&a);
+    return st;
+}
+
+/* The n frames of one folder. */
+static kr_status add_folder(const kr_source *s, clips *q, const frame *f, size_t n) {
+    char folder[4096];
+    int32_t class;
+    kr_array a = {0};
+    kr_pictures p;
+    snprintf(folder, sizeof folder, "%.*s", (int)f->folder, f->path);
+    KR_TRY(kr_decode_array(&a, f->path)); /* what size they have */
+    kr_status st = kr_pictures_of(&p, &a, f->path);
+    if (st == KR_OK) st = frame_size(q, f->path, &p);
+    kr_array_free(&a);
+    KR_TRY(st);
+    KR_TRY(class_of(s, q, folder, &class));
+    KR_TRY(kr_set_begin(&q->set, folder));
+    int64_t each = q->H * q->W * q->C;
+    float *to = kr_set_add(&q->set, n * (size_t)each, f->part, -1, class, NULL);
+    if (!to) return KR_ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) KR_TRY(read_frame(q, f[i].path, to + (int64_t)i * each));
+    normalise(to, (int64_t)n * each, q->C);
+    return KR_OK;
+}
+
+static kr_status add_folders(const kr_source *s, clips *q) {
+    if (q->n_frames) qsort(q->frame, q->n_frames, sizeof *q->frame, by_clip);
+    for (size_t i = 0, n; i < q->n_frames; i += n) {
+        const frame *f = q->frame + i;
+        for (n = 1; i + n < q->n_frames && f[n].part == f->part && f[n].folder == f->folder && memcmp(f[n].path, f->path, f->folder) == 0;) n++;
+        KR_TRY(add_folder(s, q, f, n));
+    }
+    return KR_OK;
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
@@ -145,6 +277,7 @@ static kr_status clip_open(kr_source *s, const json_t *data) {
     }
     reading r = {s, q};
     KR_TRY(kr_set_load(s, &q->set, &q->k.set, read_file, &r));
+    KR_TRY(add_folders(s, q));
     KR_TRY(kr_set_sort_classes(&q->set));
     KR_TRY(kr_set_split(s, &q->set, &q->k.set));
     const double learnt[3] = {(double)q->H, (double)q->W, (double)q->C};
@@ -155,7 +288,9 @@ static kr_status clip_open(kr_source *s, const json_t *data) {
 
 static void clip_close(kr_source *s) {
     clips *q = s->own;
-    if (q) kr_set_free(&q->set);
+    if (!q) return;
+    kr_set_free(&q->set);
+    kr_mem_free(q->frame);
     kr_mem_free(q);
 }
 
@@ -164,6 +299,7 @@ static const kr_key clip_keys_table[] = {
     KR_SET_KEYS(clip_keys),
     KR_KEY_INT(clip_keys, frames, 32, 1, 1e6, "frames of a clip that are seen"),
     KR_KEY_INT(clip_keys, joints, 0, 0, 1e6, "of files of points: how many make a frame"),
+    KR_KEY_TEXT(clip_keys, size, "", "HxW that frames which are pictures are brought to; none: as they are, all of one size"),
     KR_KEY_REAL(clip_keys, jitter, 0, 0, 10, "training: deviation of what is added to numbers, of a deviation of 1"),
     KR_KEY_CHOICE(clip_keys, label, "folder|name", "what tells a clip's class: its folder, or its file's name up to the first _ - or ."),
     KR_KEY_END,

@@ -58,6 +58,8 @@ static const model_case cases[] = {
     {"dense in both directions", "{" TOKENS "'memory': {'type': 'dense'}, 'order': {'type': 'bidirectional'}, " M2 "}}", false},
     {"dense s4d", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 2}, " S4 "}}", true},
     {"dense s4d, real", "{" TOKENS "'memory': {'type': 'dense'}, " S4 ", 'init': 'real', 'disc': 'bilinear'}}", true},
+    {"dense mamba3", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 2}, " M3 ", 'ngroups': 2}}", true},
+    {"dense mamba3, several inputs", "{'model_type': 'krait', 'd_model': 12, 'n_layer': 3, 'vocab_size': 11, 'memory': {'type': 'dense', 'depth': 2}, " M3 ", 'mimo_rank': 2}}", true, true},
     {"suppressed mamba1, all of it", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 1}, " M1 "}}", true},
     {"suppressed mamba1, none of it, with a forget gate", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 0}, " M1 ", 'forget_gate': true}}", true},
     {"suppressed, all of it: a threshold has no gradient", "{" TOKENS "'memory': {'type': 'suppress', 'alpha': 1}, " M2 ", 'dt_limit_max': 0.9}}", true},

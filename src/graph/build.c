@@ -77,6 +77,12 @@ kr_node *kr_input(kr_graph *g, const char *name, kr_dtype dtype, int n_dims, con
     return kr_node_new(g, KR_NODE_INPUT, name, dtype, n_dims, dim);
 }
 
+void *kr_graph_room(kr_graph *g, size_t bytes) {
+    void *p = kr_arena_new(&g->arena, bytes);
+    if (!p) failed(g, KR_ERR_NOMEM);
+    return p;
+}
+
 kr_node *kr_const_i32(kr_graph *g, const int32_t *x, int64_t n) {
     kr_node *c = kr_node_new(g, KR_NODE_CONST, NULL, KR_I32, 1, &n);
     void *copy = c ? kr_arena_new(&g->arena, (size_t)n * sizeof *x) : NULL;

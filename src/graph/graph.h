@@ -56,6 +56,8 @@ kr_node *kr_graph_fail(kr_graph *g, kr_status st, const char *fmt, ...) KR_PRINT
 kr_node *kr_input(kr_graph *g, const char *name, kr_dtype dtype, int n_dims, const int64_t *dim);
 /* Copied at once; never changes. */
 kr_node *kr_const_i32(kr_graph *g, const int32_t *x, int64_t n);
+/* Zeroed memory that lasts as long as the graph, for whoever builds it; NULL: there is none, and the graph has failed. */
+void *kr_graph_room(kr_graph *g, size_t bytes);
 /* A vector of floats, each value as often as its piece is wide. */
 typedef struct kr_piece { int64_t width; float value; } kr_piece;
 kr_node *kr_const_pieces(kr_graph *g, const kr_piece *piece, int n);

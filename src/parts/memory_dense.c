@@ -5,7 +5,8 @@
  *
  * A gate is the same for all numbers of a channel's state, so C (gate_i h_i) = gate_i (C h_i): the shallower
  * layer's scan once more, read out by this layer's C.  So the states are the ones they are in that layer, exactly,
- * the recurrences stay what they were, and no state is ever written down.  Each costs one scan. */
+ * the recurrences stay what they were, and no state is ever written down.  Each costs one scan.  A mixer whose states
+ * turn (Mamba-3) reads them itself; of several outputs each has the gate of its channel. */
 #include "ops/ops.h"
 #include "parts/part.h"
 
@@ -44,7 +45,7 @@ static places places_of(const kr_op *op) {
 
 /* Can this layer's C read that layer's states?  [S, L, G, N] (of S4D [E, N]) and as many channels. */
 static bool alike(const kr_scan *a, const kr_scan *s, const places *p) {
-    bool same = a->op == s->op && a->E == s->E && a->path == s->path && a->residual < s->residual && kr_node_dim(a->in[0], 0) == kr_node_dim(s->in[0], 0) &&
+    bool same = a->op == s->op && a->read == s->read && a->ranks == s->ranks && a->E == s->E && a->path == s->path && a->residual < s->residual && kr_node_dim(a->in[0], 0) == kr_node_dim(s->in[0], 0) &&
                 kr_node_dim(a->in[0], 1) == kr_node_dim(s->in[0], 1);
     for (int i = 0; i < 2 && same; i++) {
         const kr_node *x = a->in[p->C[i]], *y = s->in[p->C[i]];
@@ -54,20 +55,27 @@ static bool alike(const kr_scan *a, const kr_scan *s, const places *p) {
     return same;
 }
 
+/* What the C of `s` reads out of the states of `a`, of a layer before it. */
+static kr_node *read_by(kr_build *b, const kr_scan *a, const kr_scan *s, const places *p) {
+    kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
+    if (s->read) return s->read(b, a, s);
+    for (int k = 0; k < KR_MAX_IN; k++) in[k] = a->in[k];
+    for (int k = 0; k < 2; k++) in[p->C[k]] = s->in[p->C[k]], in[p->D[k]] = NULL;
+    return kr_reshape(b->g, kr_apply(b->g, a->op, &a->own_attr, in, out), 3, KR_DIMS(b->S, b->L, s->E));
+}
+
 static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     const dense *o = opt;
     binary_attr mul = {.kind = KR_BINARY_MUL};
     kr_scan *s = &b->scan[b->n_scan];
     const places p = places_of(s->op);
     int64_t i = 0;
-    kr_node *y = kr_reshape(b->g, kr_apply(b->g, s->op, s->attr, s->in, s->out), 3, KR_DIMS(b->S, b->L, s->E));
+    kr_node *y = s->read ? s->read(b, s, s) : kr_reshape(b->g, kr_apply(b->g, s->op, s->attr, s->in, s->out), 3, KR_DIMS(b->S, b->L, s->E));
     for (const kr_scan *a = s - 1; a >= b->scan && i < o->depth; a--) {
-        kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
         if (!alike(a, s, &p)) continue;
-        for (int k = 0; k < KR_MAX_IN; k++) in[k] = a->in[k];
-        for (int k = 0; k < 2; k++) in[p.C[k]] = s->in[p.C[k]], in[p.D[k]] = NULL;
-        kr_node *r = kr_reshape(b->g, kr_apply(b->g, a->op, &a->own_attr, in, out), 3, KR_DIMS(b->S, b->L, s->E));
-        y = kr_add(b, y, KR_APPLY(b->g, binary, &mul, r, gate(b, o, u, ++i, s->E)));
+        kr_node *r = read_by(b, a, s, &p), *open = gate(b, o, u, ++i, s->E), *all = open;
+        for (int64_t k = 1; k < s->ranks; k++) all = KR_APPLY(b->g, concat, NULL, all, open);
+        y = kr_add(b, y, KR_APPLY(b->g, binary, &mul, r, all));
     }
     return y;
 }

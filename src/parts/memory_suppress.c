@@ -36,6 +36,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     kr_node *in[KR_MAX_IN];
     (void)u;
     if (s->op == &kr_op_selective_scan) return of_mamba1(b, ((const suppressed *)opt)->alpha, s);
+    if (s->read) return kr_graph_fail(b->g, KR_ERR_CONFIG, "memory \"suppress\" wants the mixer mamba1 or mamba2: with mamba3 a state holds what the step before it brings, too, so no single decay tells what is being forgotten");
     if (s->op != &kr_op_ssd || s->in[SSD_DHP])
         return kr_graph_fail(b->g, KR_ERR_CONFIG, "memory \"suppress\" wants the mixer mamba1, or mamba2 with one D a head, not %s", s->op == &kr_op_ssd ? "D_has_hdim" : s->op->name);
     for (int k = 0; k < KR_MAX_IN; k++) in[k] = s->in[k];

@@ -28,23 +28,29 @@ typedef struct kr_balance { kr_node *logits, *idx; double weight; } kr_balance;
 enum { KR_MAX_SKIPS = 8 };
 typedef struct kr_skip { kr_node *x; int64_t L, H, W; } kr_skip;
 /* The recurrence of a mixer: an op with states, and what goes in.  What reads them out is `C`; y = D x
- * is added by the op itself. */
-typedef struct kr_scan {
+ * is added by the op itself.  Where that is not all, `read` gives what the C of `by` reads out of the states of
+ * `from`, [S, L, ranks E], with D x if they are the same. */
+typedef struct kr_build kr_build;
+typedef struct kr_scan kr_scan;
+struct kr_scan {
     const kr_op *op;
     const void *attr;         /* copied when the op is applied */
     kr_node *in[KR_MAX_IN], *out[KR_MAX_OUT];
     kr_node *u;               /* the mixer's input [S, L, M] */
     int64_t E;                /* numbers of a step of what is read out */
+    int64_t ranks;            /* times so many outputs of the same states; 0: one */
+    kr_node *(*read)(kr_build *b, const kr_scan *from, const kr_scan *by); /* NULL: op, with the C of `by` */
+    const void *flow;         /* the mixer's own, for `read`; kept as long as the graph is built */
     int64_t residual;         /* whose it is: as kr_build's, and the how-manieth of it in an order of several paths */
     int path;
     union { double align; char bytes[64]; } own_attr; /* attr's copy, for later layers */
-} kr_scan;
+};
 
 /* A grid of cells cut into patches: sides of the grid, of a patch, from patch to patch, and patches along each axis. */
 typedef struct kr_cut { int n_axes; int64_t size[3], patch[3], stride[3], n[3]; } kr_cut;
 
 /* What a part knows of the model it is built into. */
-typedef struct kr_build {
+struct kr_build {
     kr_graph *g;
     int64_t S, L, d_model, vocab_size; /* an encoder may change S and L, a part of `stream` L, H, W and d_model */
     int64_t batch;            /* rows of the input: S, unless an encoder makes several sequences of a row */
@@ -77,7 +83,7 @@ typedef struct kr_build {
     const void *memory_opt;
     kr_scan *scan;            /* for a memory rule: the scan at hand, behind those of shallower layers */
     int n_scan;               /* of those; room for KR_MAX_PATHS * n_residual */
-} kr_build;
+};
 
 struct kr_part {
     const char *kind, *name;  /* "mixer", "mamba2" */

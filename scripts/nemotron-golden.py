@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """nemotron-golden.py OUT - a random NemotronH with experts in a narrower stream, and what transformers computes from it:
-tests/data/nemotron_experts. Needs torch, transformers (5.23 made the file that is there) and safetensors."""
+tests/data/nemotron_experts. Needs torch, transformers (5.23 made the file that is there) and safetensors.
+
+Steps dt are held in config.time_step_limit, (0, inf), as mamba_ssm's kernels hold them and the published models were
+trained; the class of transformers 5.23 raises them to time_step_min instead, except while decoding
+(huggingface/transformers#48989). With --as-transformers they stay as that class has them, to see the difference."""
 import sys
 
 import torch
@@ -8,7 +12,8 @@ from safetensors.torch import save_file
 from transformers import NemotronHConfig, NemotronHForCausalLM
 
 V = 96
-out = sys.argv[1]
+as_transformers = "--as-transformers" in sys.argv
+out = [a for a in sys.argv[1:] if not a.startswith("-")][0]
 torch.manual_seed(5)
 config = NemotronHConfig(
     vocab_size=V, hidden_size=32, layers_block_type=["linear_attention", "moe", "full_attention", "moe", "linear_attention"],
@@ -18,11 +23,14 @@ config = NemotronHConfig(
     topk_group=1, moe_latent_size=16, tie_word_embeddings=False, num_nextn_predict_layers=0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 config._experts_implementation = "eager"
 model = NemotronHForCausalLM(config).eval()
-noisy = ("experts", "gate", "latent", "norm", "lm_head", "embed", "o_proj")  # so that nothing hides behind its first value
+noisy = ("experts", "gate", "latent", "norm", "lm_head", "embed", "o_proj", "in_proj", "conv1d")  # so that nothing hides behind its first value
 with torch.no_grad():
     for name, p in list(model.named_parameters()) + list(model.named_buffers()):
         if p.dtype.is_floating_point and any(part in name for part in noisy):
             p.add_(torch.randn_like(p) * (0.15 if p.dim() > 1 else 0.1))
+for module in model.modules():
+    if hasattr(module, "time_step_limit") and not as_transformers:
+        module.time_step_limit = tuple(config.time_step_limit)
 model.save_pretrained(out)
 
 torch.manual_seed(7)

@@ -52,6 +52,11 @@ static char *plain_line(const char *prompt, bool *cut) {
 }
 
 #ifdef KR_WITH_EDIT
+#define CALLS(_) _(el_init) _(el_end) _(el_set) _(el_gets) _(el_reset) _(el_line) _(el_insertstr) _(history_init) _(history_end) _(history)
+#define FIELD(f) __typeof__(f) *f;
+#define NAME(f) #f "\0"
+static struct { CALLS(FIELD) } edit; /* opened by who has a terminal */
+
 static EditLine *editor;
 static History *past;
 static const char *shown_prompt;
@@ -88,7 +93,7 @@ static const char *candidate(const char *line, size_t before, int i) {
 }
 
 static unsigned char complete(EditLine *e, int ch) {
-    const LineInfo *l = el_line(e);
+    const LineInfo *l = edit.el_line(e);
     size_t n = (size_t)(l->cursor - l->buffer), from = n, common = 0;
     const char *first = NULL, *word;
     int found = 0;
@@ -103,7 +108,7 @@ static unsigned char complete(EditLine *e, int ch) {
     if (found == 0) return CC_ERROR;
     char more[80];
     snprintf(more, sizeof more, "%.*s%s", (int)(common - (n - from)), first + (n - from), found == 1 ? " " : "");
-    if (*more) return el_insertstr(e, more) == 0 ? CC_REFRESH : CC_ERROR;
+    if (*more) return edit.el_insertstr(e, more) == 0 ? CC_REFRESH : CC_ERROR;
     printf("\n");
     for (int i = 0; (word = candidate(l->buffer, from, i)); i++)
         if (strncmp(word, l->buffer + from, n - from) == 0) printf("%s  ", word);
@@ -113,37 +118,38 @@ static unsigned char complete(EditLine *e, int ch) {
 
 static void open_editor(void) {
     HistEvent ev;
-    editor = el_init("krait", stdin, stdout, stderr);
+    if (!open_functions(&edit, sizeof edit, KR_LIB_EDIT, CALLS(NAME))) return;
+    editor = edit.el_init("krait", stdin, stdout, stderr);
     if (!editor) return;
-    past = history_init();
-    el_set(editor, EL_PROMPT, prompt_now);
-    el_set(editor, EL_EDITOR, "emacs");
-    el_set(editor, EL_SIGNAL, 0);
-    el_set(editor, EL_GETCFN, get_letter);
-    el_set(editor, EL_ADDFN, "complete", "complete a command", complete);
-    el_set(editor, EL_BIND, "^I", "complete", NULL);
-    el_set(editor, EL_BIND, "\033[3~", "ed-delete-next-char", NULL);
-    el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    past = edit.history_init();
+    edit.el_set(editor, EL_PROMPT, prompt_now);
+    edit.el_set(editor, EL_EDITOR, "emacs");
+    edit.el_set(editor, EL_SIGNAL, 0);
+    edit.el_set(editor, EL_GETCFN, get_letter);
+    edit.el_set(editor, EL_ADDFN, "complete", "complete a command", complete);
+    edit.el_set(editor, EL_BIND, "^I", "complete", NULL);
+    edit.el_set(editor, EL_BIND, "\033[3~", "ed-delete-next-char", NULL);
+    edit.el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     if (!past) return;
-    history(past, &ev, H_SETSIZE, 1000);
-    history(past, &ev, H_SETUNIQUE, 1);
-    el_set(editor, EL_HIST, history, past);
-    if (*history_file) history(past, &ev, H_LOAD, history_file);
+    edit.history(past, &ev, H_SETSIZE, 1000);
+    edit.history(past, &ev, H_SETUNIQUE, 1);
+    edit.el_set(editor, EL_HIST, edit.history, past);
+    if (*history_file) edit.history(past, &ev, H_LOAD, history_file);
 }
 
 static char *edited_line(const char *prompt, bool *cut) {
     HistEvent ev;
     int n = 0;
     shown_prompt = prompt;
-    el_set(editor, EL_PREP_TERM, 1); /* before the prompt: what is typed at once is edited too */
-    const char *line = el_gets(editor, &n);
+    edit.el_set(editor, EL_PREP_TERM, 1); /* before the prompt: what is typed at once is edited too */
+    const char *line = edit.el_gets(editor, &n);
     if (!line || n <= 0) {
-        if (n < 0 && interrupted) return el_reset(editor), printf("\n"), *cut = true, copied("", 0);
+        if (n < 0 && interrupted) return edit.el_reset(editor), printf("\n"), *cut = true, copied("", 0);
         return NULL;
     }
     while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
     char *copy = copied(line, (size_t)n);
-    if (n && past) history(past, &ev, H_ENTER, copy);
+    if (n && past) edit.history(past, &ev, H_ENTER, copy);
     return copy;
 }
 #endif
@@ -184,10 +190,10 @@ void line_close(void) {
 #ifdef KR_WITH_EDIT
     HistEvent ev;
     if (past && *history_file) {
-        history(past, &ev, H_SAVE, history_file);
+        edit.history(past, &ev, H_SAVE, history_file);
         chmod(history_file, 0600);
     }
-    if (past) history_end(past);
-    if (editor) el_end(editor);
+    if (past) edit.history_end(past);
+    if (editor) edit.el_end(editor);
 #endif
 }

@@ -16,6 +16,13 @@ char *server_answer(chat *c, bool *stopped) { return (void)c, (void)stopped, NUL
 #else
 #include <curl/curl.h>
 
+/* Opened by who talks to a server: it and what it needs itself are most of what the program would load. */
+#define CALLS(_) _(global_init) _(global_cleanup) _(easy_init) _(easy_cleanup) _(easy_reset) _(easy_setopt) _(easy_perform) _(easy_getinfo) \
+    _(easy_strerror) _(slist_append) _(slist_free_all)
+#define FIELD(f) __typeof__(curl_##f) *f;
+#define NAME(f) "curl_" #f "\0"
+static struct { CALLS(FIELD) } libcurl;
+
 static CURL *curl;
 static struct curl_slist *headers;
 
@@ -99,19 +106,19 @@ static void address(const chat *c, const char *what, char *to, size_t size) {
 static CURLcode ask(chat *c, const char *what, const char *body, reply *r, long *status) {
     char url[4096];
     address(c, what, url, sizeof url);
-    curl_easy_reset(curl);
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, r);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 15L);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    if (body) curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    CURLcode code = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
+    libcurl.easy_reset(curl);
+    libcurl.easy_setopt(curl, CURLOPT_URL, url);
+    libcurl.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    libcurl.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    libcurl.easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    libcurl.easy_setopt(curl, CURLOPT_WRITEDATA, r);
+    libcurl.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, watch);
+    libcurl.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    libcurl.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 15L);
+    libcurl.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    if (body) libcurl.easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    CURLcode code = libcurl.easy_perform(curl);
+    libcurl.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, status);
     return code;
 }
 
@@ -123,7 +130,7 @@ static int refuse(chat *c, const reply *r, CURLcode code, long status) {
     json_t *j = r->body ? json_loads(r->body, 0, &e) : NULL;
     take_error(&said, j);
     json_decref(j);
-    const char *why = *r->error ? r->error : *said.error ? said.error : code != CURLE_OK ? curl_easy_strerror(code) : "it gave no answer";
+    const char *why = *r->error ? r->error : *said.error ? said.error : code != CURLE_OK ? libcurl.easy_strerror(code) : "it gave no answer";
     fprintf(stderr, "krait chat: %s", c->url);
     if (status >= 400) fprintf(stderr, " answered %ld", status);
     fputs(": ", stderr);
@@ -137,12 +144,13 @@ int server_open(chat *c) {
     reply r = {.c = c};
     json_error_t e;
     long status = 0;
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (!(curl = curl_easy_init())) return EXIT_FAILED;
-    headers = curl_slist_append(NULL, "Content-Type: application/json");
+    if (!open_functions(&libcurl, sizeof libcurl, KR_LIB_CURL, CALLS(NAME))) return fprintf(stderr, "krait chat: %s cannot be opened\n", KR_LIB_CURL), EXIT_FAILED;
+    libcurl.global_init(CURL_GLOBAL_DEFAULT);
+    if (!(curl = libcurl.easy_init())) return EXIT_FAILED;
+    headers = libcurl.slist_append(NULL, "Content-Type: application/json");
     if (c->key) {
         snprintf(key, sizeof key, "Authorization: Bearer %s", c->key);
-        headers = curl_slist_append(headers, key);
+        headers = libcurl.slist_append(headers, key);
     }
     CURLcode code = ask(c, "models", NULL, &r, &status);
     json_t *j = r.body ? json_loads(r.body, 0, &e) : NULL;
@@ -156,9 +164,10 @@ int server_open(chat *c) {
 
 void server_close(chat *c) {
     (void)c;
-    curl_slist_free_all(headers);
-    if (curl) curl_easy_cleanup(curl);
-    curl_global_cleanup();
+    if (!libcurl.slist_free_all) return;
+    libcurl.slist_free_all(headers);
+    if (curl) libcurl.easy_cleanup(curl);
+    libcurl.global_cleanup();
 }
 
 static char *request_text(chat *c) {

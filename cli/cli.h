@@ -55,6 +55,9 @@ void print_json_text(const char *text, int64_t n);
 const char *default_model(char *path, size_t size);
 /* A whole file, or stdin for "-"; NULL (and said) on failure.  free() it. */
 char *read_all(const char *path, size_t *n);
+/* Fills a table of pointers with the functions of `names`, a zero byte behind each, of a library that few need, so that nobody else
+ * loads it.  False: they cannot be had. */
+bool open_functions(void *table, size_t bytes, const char *file, const char *names);
 /* Ctrl-C sets this; the second one ends the program at once. */
 extern volatile int interrupted;
 void watch_interrupts(void (*also)(void));

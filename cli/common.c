@@ -1,4 +1,5 @@
 /* common.c - messages, numbers and files for the commands. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,6 +37,14 @@ int fail(void) {
     show_text(stderr, why, strlen(why)); /* may cite a file */
     fputc('\n', stderr);
     return EXIT_FAILED;
+}
+
+bool open_functions(void *table, size_t bytes, const char *file, const char *names) {
+    void *lib = dlopen(file, RTLD_NOW | RTLD_LOCAL), *f = lib;
+    for (size_t at = 0; f && at < bytes; at += sizeof f, names += strlen(names) + 1)
+        if ((f = dlsym(lib, names))) memcpy((char *)table + at, &f, sizeof f);
+    if (!f) memset(table, 0, bytes);
+    return f != NULL;
 }
 
 int misuse(const char *cmd, const char *fmt, ...) {

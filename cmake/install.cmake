@@ -20,17 +20,9 @@ install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR}
 
 file(RELATIVE_PATH to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 set(pc_flags ${OpenMP_C_FLAGS})
-set(pc_named) # by name: the own private needs of these are those of a static library of theirs
 set(pc_modules ${more_modules})
-if(sndfile IN_LIST pc_modules)
-  list(REMOVE_ITEM pc_modules sndfile)
-  string(APPEND pc_named " -lsndfile")
-endif()
 list(TRANSFORM pc_modules PREPEND ", ")
 list(JOIN pc_modules "" pc_modules)
-if(have_server)
-  string(APPEND pc_named " -lmicrohttpd")
-endif()
 configure_file(cmake/krait.pc.in krait.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/krait.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
@@ -48,6 +40,7 @@ find_program(DPKG_SHLIBDEPS dpkg-shlibdeps)
 mark_as_advanced(DPKG_SHLIBDEPS)
 if(DPKG_SHLIBDEPS)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+  list(JOIN late_packages ", " CPACK_DEBIAN_PACKAGE_DEPENDS) # which it does not see
 endif()
 set(CPACK_STRIP_FILES ON)
 include(CPack)

@@ -11,6 +11,13 @@ static bool is_sound(const uint8_t *p, size_t n) {
 #ifdef KR_WITH_SNDFILE
 #include <sndfile.h>
 
+#include "base/lib.h"
+
+#define CALLS(_) _(open_virtual) _(readf_float) _(strerror) _(close)
+#define FIELD(f) __typeof__(sf_##f) *f;
+#define NAME(f) "sf_" #f "\0"
+static struct { CALLS(FIELD) } sf;
+
 typedef struct memory { const uint8_t *p; int64_t n, at; } memory;
 
 static sf_count_t length(void *user) { return ((memory *)user)->n; }
@@ -43,7 +50,7 @@ static kr_status read_all(kr_array *out, SNDFILE *s, const SF_INFO *info, const 
             }
             x = q;
         }
-        got = sf_readf_float(s, x + n * info->channels, BLOCK);
+        got = sf.readf_float(s, x + n * info->channels, BLOCK);
         if (got > 0) n += got;
     }
     *out = (kr_array){.n_dims = 2, .dim = {n, info->channels}, .n = n * info->channels, .f32 = x, .rate = info->samplerate};
@@ -55,11 +62,12 @@ static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *w
     memory m = {p, (int64_t)n, 0};
     SF_INFO info = {0};
     if (!is_sound(p, n)) KR_FAIL(KR_ERR_FORMAT, "%s: no FLAC, Ogg, AIFF or AU file", what); /* the library would try others, and talk */
-    SNDFILE *s = sf_open_virtual(&io, SFM_READ, &info, &m);
-    if (!s) KR_FAIL(KR_ERR_FORMAT, "%s: %s", what, sf_strerror(NULL));
+    KR_TRY(kr_lib_open(&sf, sizeof sf, KR_LIB_SNDFILE, CALLS(NAME)));
+    SNDFILE *s = sf.open_virtual(&io, SFM_READ, &info, &m);
+    if (!s) KR_FAIL(KR_ERR_FORMAT, "%s: %s", what, sf.strerror(NULL));
     kr_status st = info.channels >= 1 && info.channels <= 64 && info.samplerate >= 1 ? read_all(out, s, &info, what)
                  : kr_fail(KR_ERR_FORMAT, "%s: sound of %d channels at %d Hz", what, info.channels, info.samplerate);
-    sf_close(s);
+    sf.close(s);
     return st;
 }
 #else

@@ -32,7 +32,6 @@ void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) { (void)x, (
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -50,6 +49,7 @@ void kr_exchange_work(kr_exchange *x, void (*work)(kr_exchange *x)) { (void)x, (
 #include <unistd.h>
 
 #include "base/timing.h"
+#include "serve/mhd.h"
 
 /* A connection, from accept to close. */
 typedef struct line {
@@ -689,6 +689,7 @@ static kr_status open_http(kr_http *h) {
     if ((h->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 || (h->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         KR_FAIL(KR_ERR_IO, "no descriptors for a server: %s", strerror(errno));
     KR_TRY(h->o.unix_path ? listen_unix(h) : listen_tcp(h));
+    KR_TRY(open_mhd());
     KR_TRY(start_daemon(h));
     struct epoll_event bell = {.events = EPOLLIN, .data.ptr = h}, mhd = {.events = EPOLLIN};
     int fd = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;

@@ -49,7 +49,7 @@ static kr_status open_bytes(kr_tokenizer **t, const uint8_t *data, size_t n) {
     FUZZ_MUST(p != NULL && (p->json = kr_mem_new(n + 1)) != NULL);
     memcpy(p->json, data, n);
     p->json_bytes = n;
-    kr_status st = kr_tokenizer_parse(p, "fuzz");
+    kr_status st = kr_tokenizer_parse(p, p->json, n, "fuzz");
     if (st != KR_OK) kr_tokenizer_free(p);
     else *t = p;
     return st;

@@ -305,27 +305,64 @@ static kr_status write_tokenizer(const kr_gguf *g, kr_str *j) {
     return kr_str_status(j);
 }
 
-static kr_status make_tokenizer(const kr_gguf *g, kr_tokenizer **t) {
-    const kr_gguf_pair *own = kr_gguf_find(g, "tokenizer.huggingface.json"), *model = kr_gguf_find(g, "tokenizer.ggml.model");
-    if (own && own->kind == KR_GGUF_TEXT) return kr_tokenizer_open_text(t, (const char *)own->data, (size_t)own->n, g->name);
-    if (kr_gguf_find(g, "krait.config")) return KR_OK; /* the model reads bytes, or had no tokenizer */
+static const kr_gguf_pair *own_json(const kr_gguf *g) {
+    const kr_gguf_pair *v = kr_gguf_find(g, "tokenizer.huggingface.json");
+    return v && v->kind == KR_GGUF_TEXT ? v : NULL;
+}
+
+/* The text of a tokenizer.json: the file's own, or one made of its lists. */
+static kr_status write_json(void *from, kr_str *to) {
+    const kr_gguf *g = &((opened *)from)->g;
+    const kr_gguf_pair *own = own_json(g);
+    if (!own) return write_tokenizer(g, to);
+    kr_str_append_n(to, (const char *)own->data, (size_t)own->n);
+    return kr_str_status(to);
+}
+
+static void give_back(void *from) {
+    close_file(from);
+    kr_mem_free(from);
+}
+
+/* Is there a tokenizer that Krait could read? */
+static kr_status find_tokenizer(const kr_gguf *g, bool *any) {
+    const kr_gguf_pair *model = kr_gguf_find(g, "tokenizer.ggml.model");
+    *any = own_json(g) != NULL;
+    if (*any || kr_gguf_find(g, "krait.config")) return KR_OK; /* in the latter case the model reads bytes, or had no tokenizer */
     if (!model || is_text(model, "no_vocab") || is_text(model, "none")) return KR_OK;
     if (!is_text(model, "gpt2")) KR_FAIL(KR_ERR_FORMAT, "%s: its tokenizer.ggml.model is not gpt2 (byte-level BPE)", g->name);
     if (!list_of(g, "tokenizer.ggml.tokens", KR_GGUF_TEXT)) KR_FAIL(KR_ERR_FORMAT, "%s: tokenizer.ggml.tokens is missing or no list of texts", g->name);
-    kr_str j = {0};
-    kr_status st = write_tokenizer(g, &j);
-    if (st == KR_OK) st = kr_tokenizer_open_text(t, j.text, j.n, g->name);
-    kr_str_free(&j);
+    return *any = true, KR_OK;
+}
+
+/* The tokenizer has the file then, and leaves its pages. */
+static kr_status make_tokenizer(opened *o, kr_tokenizer **t) {
+    const kr_gguf_pair *own = own_json(&o->g);
+    const kr_json_lender lender = {o, write_json, give_back};
+    const void *map = o->map;
+    const size_t n = o->n;
+    kr_str made = {0};
+    kr_status st = own ? KR_OK : write_tokenizer(&o->g, &made);
+    if (st != KR_OK) give_back(o);
+    else if (own) st = kr_tokenizer_open_lent(t, (const char *)own->data, (size_t)own->n, o->g.name, &lender);
+    else st = kr_tokenizer_open_lent(t, kr_str_text(&made), made.n, o->g.name, &lender);
+    if (*t) kr_file_forget(map, n);
+    kr_str_free(&made);
     return st;
 }
 
 kr_status kr_gguf_tokenizer(kr_tokenizer **t, char *reason, size_t size, const char *path) {
-    opened o;
+    bool any = false;
+    opened *o = kr_mem_new(sizeof *o);
     *t = NULL;
     *reason = 0;
-    kr_status st = open_file(&o, path);
-    if (st == KR_OK && (st = make_tokenizer(&o.g, t)) == KR_ERR_FORMAT) snprintf(reason, size, "%s", kr_error()), st = KR_OK;
-    close_file(&o);
+    if (!o) return KR_ERR_NOMEM;
+    kr_status st = open_file(o, path);
+    if (st == KR_OK && !(o->g.name = kr_arena_strdup(&o->arena, path))) st = KR_ERR_NOMEM; /* it outlives the caller's */
+    if (st == KR_OK) st = find_tokenizer(&o->g, &any);
+    if (st == KR_OK && any) st = make_tokenizer(o, t);
+    else give_back(o);
+    if (st == KR_ERR_FORMAT) snprintf(reason, size, "%s", kr_error()), st = KR_OK;
     return st;
 }
 

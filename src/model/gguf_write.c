@@ -149,27 +149,29 @@ static int type_of(const writer *w, int64_t id) {
 
 static kr_status set_merges(writer *w) {
     const kr_tokenizer *t = w->m->tokenizer;
-    uint32_t n = 0, m = 0;
-    for (uint32_t i = 0; t && i <= t->merge_mask; i++)
-        if (t->merge[i].pair != UINT64_MAX && t->merge[i].rank >= n) n = t->merge[i].rank + 1;
-    const kr_merge **by_rank = kr_mem_array((size_t)n + 1, sizeof *by_rank);
-    if (!by_rank) return KR_ERR_NOMEM;
-    for (uint32_t i = 0; t && i <= t->merge_mask; i++)
-        if (t->merge[i].pair != UINT64_MAX) by_rank[t->merge[i].rank] = &t->merge[i], m++;
+    uint32_t m = 0, n = t ? t->n_merges : 0;
+    for (uint32_t i = 0; i < n; i++) m += t->merge[i].to >= 0;
     begin_array(w, "tokenizer.ggml.merges", KR_GGUF_TEXT, m);
     kr_str s = {0};
     for (uint32_t i = 0; i < n; i++) {
-        if (!by_rank[i]) continue; /* said twice in the file */
-        const kr_token *left = &t->token[by_rank[i]->pair >> 32], *right = &t->token[(uint32_t)by_rank[i]->pair];
+        int32_t left = t->merge[i].left, right = t->merge[i].right;
+        if (t->merge[i].to < 0) continue;
         kr_str_cut(&s, 0);
-        kr_spell_bytes(&s, left->text, left->n);
+        kr_spell_bytes(&s, kr_token_bytes(t, left), t->token[left].n);
         kr_str_append_char(&s, ' ');
-        kr_spell_bytes(&s, right->text, right->n);
+        kr_spell_bytes(&s, kr_token_bytes(t, right), t->token[right].n);
         put_text(&w->pairs, kr_str_text(&s), s.n);
     }
     kr_status st = kr_str_status(&s);
     kr_str_free(&s);
-    kr_mem_free(by_rank);
+    return st;
+}
+
+static kr_status set_json(writer *w, const kr_tokenizer *t) {
+    kr_str json = {0};
+    kr_status st = kr_tokenizer_write(t, &json);
+    if (st == KR_OK) set_text(w, "tokenizer.huggingface.json", kr_str_text(&json), json.n);
+    kr_str_free(&json);
     return st;
 }
 
@@ -189,7 +191,7 @@ static kr_status set_vocabulary(writer *w) {
     if (c->bos_token_id >= 0) set_int(w, "tokenizer.ggml.bos_token_id", c->bos_token_id);
     if (c->eos_token_id >= 0) set_int(w, "tokenizer.ggml.eos_token_id", c->eos_token_id);
     set_bool(w, "tokenizer.ggml.add_bos_token", t && t->n_before == 1 && t->before[0] == c->bos_token_id);
-    if (t) set_text(w, "tokenizer.huggingface.json", t->json, t->json_bytes);
+    if (t) KR_TRY(set_json(w, t));
     if (w->m->chat_template) set_text(w, "tokenizer.chat_template", w->m->chat_template, strlen(w->m->chat_template));
     return kr_str_status(&w->pairs);
 }

@@ -215,6 +215,16 @@ static kr_status parse_header(kr_st *st, shard *s, json_t *root, const char *dat
     return see_blocks(s);
 }
 
+/* What lies before the first tensor that is used where it lies: the vocabulary of a GGUF file is megabytes. */
+static void leave_head(const shard *s) {
+    size_t end = s->map_bytes;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        size_t at = (uintptr_t)s->tensor[i].data - (uintptr_t)s->map; /* beyond the map: made anew */
+        if (at < end) end = at;
+    }
+    kr_file_forget(s->map, end);
+}
+
 /* name: how messages call the file. */
 static kr_status open_shard(kr_st *st, shard *s, const char *path, const char *name) {
     uint64_t n_header;
@@ -222,7 +232,10 @@ static kr_status open_shard(kr_st *st, shard *s, const char *path, const char *n
     if (!(s->path = kr_arena_strdup(&st->arena, path)) || !(s->name = kr_arena_strdup(&st->arena, name))) return KR_ERR_NOMEM;
     KR_TRY(kr_file_map(&s->map, &s->map_bytes, path));
     if (s->map_bytes >= 4 && memcmp(s->map, "PK\3\4", 4) == 0) return kr_torch_read(&st->arena, s->map, s->map_bytes, s->name, &s->tensor, &s->n_tensors);
-    if (kr_gguf_is(s->map, s->map_bytes)) return kr_gguf_tensors(&st->arena, s->map, s->map_bytes, s->name, &s->tensor, &s->n_tensors);
+    if (kr_gguf_is(s->map, s->map_bytes)) {
+        KR_TRY(kr_gguf_tensors(&st->arena, s->map, s->map_bytes, s->name, &s->tensor, &s->n_tensors));
+        return leave_head(s), KR_OK;
+    }
     if (s->map_bytes < sizeof n_header)
         KR_FAIL(KR_ERR_FORMAT, "%s: %zu bytes are no safetensors file: want 8 bytes of header length", name, s->map_bytes);
     memcpy(&n_header, s->map, sizeof n_header);

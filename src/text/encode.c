@@ -33,7 +33,7 @@ static int merge_short(const kr_tokenizer *t, int32_t *id, int n) {
     int32_t to[SHORT];
     for (int i = 0; i + 1 < n; i++) {
         const kr_merge *m = kr_merges_find(t, id[i], id[i + 1]);
-        rank[i] = m ? m->rank : UINT32_MAX, to[i] = m ? m->to : 0;
+        rank[i] = m ? kr_merge_rank(t, m) : UINT32_MAX, to[i] = m ? m->to : 0;
     }
     while (n > 1) {
         int best = 0;
@@ -45,7 +45,7 @@ static int merge_short(const kr_tokenizer *t, int32_t *id, int n) {
         for (int i = best + 1; i < n; i++) id[i] = id[i + 1], rank[i] = rank[i + 1], to[i] = to[i + 1];
         for (int i = best > 0 ? best - 1 : 0; i <= best && i + 1 < n; i++) {
             const kr_merge *m = kr_merges_find(t, id[i], id[i + 1]);
-            rank[i] = m ? m->rank : UINT32_MAX, to[i] = m ? m->to : 0;
+            rank[i] = m ? kr_merge_rank(t, m) : UINT32_MAX, to[i] = m ? m->to : 0;
         }
     }
     return n;
@@ -78,7 +78,7 @@ static candidate heap_pop(heap *h) {
 static void consider(const kr_tokenizer *t, heap *h, const symbol *s, int32_t at) {
     if (at < 0 || s[at].next < 0) return;
     const kr_merge *m = kr_merges_find(t, s[at].id, s[s[at].next].id);
-    if (m) heap_push(h, (candidate){m->rank, at, s[at].id, s[s[at].next].id});
+    if (m) heap_push(h, (candidate){kr_merge_rank(t, m), at, s[at].id, s[s[at].next].id});
 }
 
 /* Every merge takes one candidate off the heap and puts two on at most, so it never holds

@@ -17,19 +17,24 @@ uint32_t kr_bytes_hash(const void *bytes, size_t n) {
     return (uint32_t)(mix(mix(h ^ word)) >> 32);
 }
 
-uint32_t kr_pair_hash(uint64_t pair) { return (uint32_t)(mix(mix(pair)) >> 32); }
+uint32_t kr_pair_hash(int32_t left, int32_t right) { return (uint32_t)(mix(mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right)) >> 32); }
 
 int32_t kr_tokens_find(const kr_tokenizer *t, const void *bytes, size_t n) {
-    for (uint32_t i = kr_bytes_hash(bytes, n) & t->slot_mask;; i = (i + 1) & t->slot_mask) {
-        int32_t id = t->slot[i];
-        if (id < 0 || (t->token[id].n == n && memcmp(t->token[id].text, bytes, n) == 0)) return id;
+    uint32_t hash = kr_bytes_hash(bytes, n);
+    for (uint32_t i = hash & t->slot_mask, slot; (slot = t->slot[i]); i = (i + 1) & t->slot_mask) {
+        if (!kr_slot_may_be(slot, hash)) continue;
+        int32_t id = (int32_t)kr_slot_index(slot);
+        if (t->token[id].n == n && memcmp(kr_token_bytes(t, id), bytes, n) == 0) return id;
     }
+    return -1;
 }
 
 const kr_merge *kr_merges_find(const kr_tokenizer *t, int32_t left, int32_t right) {
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    for (uint32_t i = kr_pair_hash(pair) & t->merge_mask;; i = (i + 1) & t->merge_mask) {
-        if (t->merge[i].pair == pair) return &t->merge[i];
-        if (t->merge[i].pair == UINT64_MAX) return NULL;
+    uint32_t hash = kr_pair_hash(left, right);
+    for (uint32_t i = hash & t->merge_mask, slot; (slot = t->merge_slot[i]); i = (i + 1) & t->merge_mask) {
+        if (!kr_slot_may_be(slot, hash)) continue;
+        const kr_merge *m = &t->merge[kr_slot_index(slot)];
+        if (m->left == left && m->right == right) return m;
     }
+    return NULL;
 }

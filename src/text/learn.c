@@ -74,14 +74,12 @@ static entry pop(learner *s) {
 
 /* --- pairs and their places ---------------------------------------------------------------- */
 
-static uint32_t hash_of(int32_t left, int32_t right) { return kr_pair_hash((uint64_t)(uint32_t)left << 32 | (uint32_t)right); }
-
 static kr_status more_pair_slots(learner *s) {
     size_t n = s->n_slots ? 2 * s->n_slots : 8192;
     uint32_t *slot = kr_mem_array(n, sizeof *slot);
     if (!slot) return KR_ERR_NOMEM;
     for (size_t i = 0; i < s->n_pairs; i++) {
-        size_t at = hash_of(s->pair[i].left, s->pair[i].right) & (n - 1);
+        size_t at = kr_pair_hash(s->pair[i].left, s->pair[i].right) & (n - 1);
         while (slot[at]) at = (at + 1) & (n - 1);
         slot[at] = (uint32_t)i + 1;
     }
@@ -92,7 +90,7 @@ static kr_status more_pair_slots(learner *s) {
 
 static kr_status find_pair(learner *s, int32_t left, int32_t right, uint32_t *out) {
     if (2 * (s->n_pairs + 1) > s->n_slots) KR_TRY(more_pair_slots(s));
-    size_t i = hash_of(left, right) & (s->n_slots - 1);
+    size_t i = kr_pair_hash(left, right) & (s->n_slots - 1);
     for (; s->slot[i]; i = (i + 1) & (s->n_slots - 1)) {
         const pair *p = &s->pair[s->slot[i] - 1];
         if (p->left == left && p->right == right) return *out = s->slot[i] - 1, KR_OK;

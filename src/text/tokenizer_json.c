@@ -10,7 +10,7 @@
 
 enum { MAX_TOKENS = 1 << 24 };
 
-typedef struct reader { kr_tokenizer *t; const char *path; kr_str letters; } reader;
+typedef struct reader { kr_tokenizer *t; const char *path; kr_str letters; uint32_t at; } reader; /* at: the end of the texts so far */
 
 #define REFUSE(...) KR_FAIL(KR_ERR_FORMAT, __VA_ARGS__)
 
@@ -62,11 +62,10 @@ static bool spell(reader *r, const char *text, size_t n) {
 static kr_status bytes_of(reader *r, const char *text, size_t n, kr_token *to, bool *spelt) {
     *spelt = spell(r, text, n);
     KR_TRY(kr_str_status(&r->letters));
-    size_t bytes = *spelt ? r->letters.n : n;
-    char *copy = kr_arena_new(&r->t->arena, bytes + 1);
-    if (!copy) return KR_ERR_NOMEM;
-    if (bytes) memcpy(copy, *spelt ? r->letters.text : text, bytes);
-    *to = (kr_token){copy, (uint32_t)bytes};
+    size_t bytes = *spelt ? r->letters.n : n; /* no more than its letters, for which there is room */
+    if (bytes) memcpy(r->t->texts + r->at, *spelt ? r->letters.text : text, bytes);
+    *to = (kr_token){r->at, (uint32_t)bytes};
+    r->at += (uint32_t)bytes + 1;
     return KR_OK;
 }
 
@@ -75,25 +74,30 @@ static kr_status bytes_of(reader *r, const char *text, size_t n, kr_token *to, b
 static kr_status count_ids(reader *r, const json_t *vocab, const json_t *added) {
     const char *name;
     const json_t *v;
-    size_t i;
+    size_t i, room = 1; /* a text begins behind 0 */
     int64_t most = -1;
     json_object_foreach((json_t *)(uintptr_t)vocab, name, v) {
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= MAX_TOKENS)
             REFUSE("%s: model.vocab: the id of \"%.60s\" is no number from 0 to %d", r->path, name, MAX_TOKENS - 1);
         if (json_integer_value(v) > most) most = json_integer_value(v);
+        room += strlen(name) + 1;
     }
     json_array_foreach(added, i, v) {
         const json_t *id = json_object_get(v, "id");
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= MAX_TOKENS)
             REFUSE("%s: added_tokens[%zu]: its id is no number from 0 to %d", r->path, i, MAX_TOKENS - 1);
         if (json_integer_value(id) > most) most = json_integer_value(id);
+        if (json_is_string(json_object_get(v, "content"))) room += json_string_length(json_object_get(v, "content")) + 1;
     }
     if (most < 0) REFUSE("%s: there are no tokens in it", r->path);
+    if (room > UINT32_MAX) REFUSE("%s: its tokens are longer than 4 GB together", r->path);
     kr_tokenizer *t = r->t;
     t->n_tokens = most + 1;
     t->token = kr_arena_new(&t->arena, (size_t)t->n_tokens * sizeof *t->token);
     t->whole = kr_arena_new(&t->arena, (size_t)t->n_tokens * sizeof *t->whole);
-    return t->token && t->whole ? KR_OK : KR_ERR_NOMEM;
+    t->texts = kr_arena_new(&t->arena, room);
+    r->at = 1;
+    return t->token && t->whole && t->texts ? KR_OK : KR_ERR_NOMEM;
 }
 
 static kr_status read_vocab(reader *r, const json_t *vocab) {
@@ -103,18 +107,17 @@ static kr_status read_vocab(reader *r, const json_t *vocab) {
     t->slot_mask = 15;
     while (t->slot_mask < 2 * json_object_size(vocab)) t->slot_mask = 2 * t->slot_mask + 1;
     if (!(t->slot = kr_arena_new(&t->arena, ((size_t)t->slot_mask + 1) * sizeof *t->slot))) return KR_ERR_NOMEM;
-    for (uint32_t i = 0; i <= t->slot_mask; i++) t->slot[i] = -1;
     for (int b = 0; b < 256; b++) t->byte[b] = -1;
     json_object_foreach((json_t *)(uintptr_t)vocab, name, v) {
         int32_t id = (int32_t)json_integer_value(v);
         bool spelt;
-        if (t->token[id].text) REFUSE("%s: model.vocab: the id %d is given twice", r->path, id);
+        if (t->token[id].at) REFUSE("%s: model.vocab: the id %d is given twice", r->path, id);
         KR_TRY(bytes_of(r, name, strlen(name), &t->token[id], &spelt));
         if (!spelt) continue;
-        uint32_t i = kr_bytes_hash(t->token[id].text, t->token[id].n) & t->slot_mask;
-        while (t->slot[i] >= 0) i = (i + 1) & t->slot_mask;
-        t->slot[i] = id;
-        if (t->token[id].n == 1) t->byte[(unsigned char)t->token[id].text[0]] = id;
+        uint32_t hash = kr_bytes_hash(kr_token_bytes(t, id), t->token[id].n), i = hash & t->slot_mask;
+        while (t->slot[i]) i = (i + 1) & t->slot_mask;
+        t->slot[i] = kr_slot_make(hash, (uint32_t)id);
+        if (t->token[id].n == 1) t->byte[(unsigned char)*kr_token_bytes(t, id)] = id;
     }
     for (int b = 0; b < 256; b++)
         if (t->byte[b] < 0 && b != 0xC0 && b != 0xC1 && b < 0xF5) /* no UTF-8 has these */
@@ -148,15 +151,17 @@ static kr_status read_merge(reader *r, size_t rank, const json_t *v) {
     KR_TRY(find_part(r, rank, a, n_a, &left));
     KR_TRY(find_part(r, rank, b, n_b, &right));
     kr_str_cut(&r->letters, 0);
-    kr_str_append_n(&r->letters, t->token[left].text, t->token[left].n);
-    kr_str_append_n(&r->letters, t->token[right].text, t->token[right].n);
+    kr_str_append_n(&r->letters, kr_token_bytes(t, left), t->token[left].n);
+    kr_str_append_n(&r->letters, kr_token_bytes(t, right), t->token[right].n);
     KR_TRY(kr_str_status(&r->letters));
     if ((to = kr_tokens_find(t, r->letters.text, r->letters.n)) < 0)
         REFUSE("%s: model.merges[%zu]: what \"%.60s\" and \"%.60s\" make together is no token of the vocabulary", r->path, rank, a, b);
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    uint32_t i = kr_pair_hash(pair) & t->merge_mask;
-    while (t->merge[i].pair != UINT64_MAX && t->merge[i].pair != pair) i = (i + 1) & t->merge_mask;
-    t->merge[i] = (kr_merge){pair, (uint32_t)rank, to}; /* said twice: the last one holds, as in Hugging Face's */
+    kr_merge *same = (kr_merge *)(uintptr_t)kr_merges_find(t, left, right);
+    uint32_t hash = kr_pair_hash(left, right), i = hash & t->merge_mask;
+    if (same) same->to = -1; /* said twice: the last one holds, as in Hugging Face's */
+    while (t->merge_slot[i] && !(same && kr_slot_may_be(t->merge_slot[i], hash) && &t->merge[kr_slot_index(t->merge_slot[i])] == same)) i = (i + 1) & t->merge_mask;
+    t->merge_slot[i] = kr_slot_make(hash, (uint32_t)rank);
+    t->merge[rank] = (kr_merge){left, right, to};
     return KR_OK;
 }
 
@@ -165,10 +170,13 @@ static kr_status read_merges(reader *r, const json_t *merges) {
     const json_t *v;
     size_t i;
     if (!json_is_array(merges)) REFUSE("%s: model.merges is missing or no list", r->path);
+    if (json_array_size(merges) > KR_MOST_INDEX) REFUSE("%s: model.merges: %zu pairs, want at most %d", r->path, json_array_size(merges), KR_MOST_INDEX);
     t->merge_mask = 15;
     while (t->merge_mask < 2 * json_array_size(merges)) t->merge_mask = 2 * t->merge_mask + 1;
-    if (!(t->merge = kr_arena_new(&t->arena, ((size_t)t->merge_mask + 1) * sizeof *t->merge))) return KR_ERR_NOMEM;
-    for (uint32_t k = 0; k <= t->merge_mask; k++) t->merge[k].pair = UINT64_MAX;
+    t->n_merges = (uint32_t)json_array_size(merges);
+    t->merge = kr_arena_new(&t->arena, ((size_t)t->n_merges + 1) * sizeof *t->merge);
+    t->merge_slot = kr_arena_new(&t->arena, ((size_t)t->merge_mask + 1) * sizeof *t->merge_slot);
+    if (!t->merge || !t->merge_slot) return KR_ERR_NOMEM;
     json_array_foreach(merges, i, v) KR_TRY(read_merge(r, i, v));
     return KR_OK;
 }
@@ -209,7 +217,7 @@ static kr_status read_added_token(reader *r, size_t i, const json_t *v) {
     kr_token bytes;
     KR_TRY(bytes_of(r, text, strlen(text), &bytes, &spelt));
     kr_token *same = &t->token[id];
-    if (same->text && (same->n != bytes.n || memcmp(same->text, bytes.text, bytes.n) != 0))
+    if (same->at && (same->n != bytes.n || memcmp(t->texts + same->at, t->texts + bytes.at, bytes.n) != 0))
         REFUSE("%s: added_tokens[%zu]: \"%.60s\" has the id %d of another token", r->path, i, text, id);
     *same = bytes;
     return KR_OK;
@@ -331,10 +339,10 @@ static kr_status read_all(reader *r, const json_t *j) {
     return read_post_processor(r, json_object_get(j, "post_processor"));
 }
 
-kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *path) {
+kr_status kr_tokenizer_parse(kr_tokenizer *t, const char *json, size_t n, const char *path) {
     reader r = {.t = t, .path = path};
     json_t *j;
-    KR_TRY(kr_json_parse(&j, t->json, t->json_bytes, path));
+    KR_TRY(kr_json_parse(&j, json, n, path));
     kr_status st = read_all(&r, j);
     json_decref(j);
     kr_str_free(&r.letters);

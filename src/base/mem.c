@@ -93,6 +93,11 @@ void kr_mem_trim(void) {
 #endif
 }
 
+void kr_mem_leave(void *p) {
+    const uintptr_t page = 4096, from = ((uintptr_t)p + page - 1) / page * page, end = p ? ((uintptr_t)p + head_of(p)->bytes) / page * page : 0;
+    if (end > from) (void)madvise((void *)from, end - from, MADV_DONTNEED);
+}
+
 void kr_mem_free(void *p) {
     if (!p) return;
     head h = *head_of(p);

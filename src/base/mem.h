@@ -28,6 +28,8 @@ void kr_mem_free(void *p);
 /* Gives what was freed back to the system, where that can be asked for: after work that took
  * much in small pieces. */
 void kr_mem_trim(void);
+/* What lies in it is of no use any more, though it will be used again: the system may have its pages meanwhile. */
+void kr_mem_leave(void *p);
 
 typedef struct kr_mem_stats { int64_t n_allocs, n_live, live_bytes, peak_bytes; } kr_mem_stats;
 kr_mem_stats kr_mem_get_stats(void);

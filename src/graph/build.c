@@ -196,7 +196,7 @@ kr_tensor kr_node_shape(const kr_node *n) {
 kr_step *kr_step_new(kr_graph *g) {
     if (g->status != KR_OK) return NULL;
     if (g->n_steps == g->cap_steps) {
-        int cap = g->cap_steps ? 2 * g->cap_steps : 64;
+        int cap = g->cap_steps ? 2 * g->cap_steps : g->states_of ? g->states_of->n_steps + 1 : 64; /* those of one model are alike */
         void *p = kr_mem_resize(g->steps, (size_t)cap * sizeof *g->steps);
         if (!p) {
             failed(g, KR_ERR_NOMEM);
@@ -208,6 +208,17 @@ kr_step *kr_step_new(kr_graph *g) {
     kr_step *s = &g->steps[g->n_steps++];
     *s = (kr_step){.block = g->block};
     return s;
+}
+
+kr_status kr_steps_trim(kr_graph *g) {
+    if (g->cap_steps <= g->n_steps + 1) return KR_OK;
+    kr_step *exact = g->n_steps ? kr_mem_array((size_t)g->n_steps, sizeof *exact) : NULL;
+    if (!exact) return g->n_steps ? KR_ERR_NOMEM : KR_OK;
+    memcpy(exact, g->steps, (size_t)g->n_steps * sizeof *exact);
+    kr_mem_free(g->steps);
+    g->steps = exact;
+    g->cap_steps = g->n_steps;
+    return KR_OK;
 }
 
 /* A column slice fits a slot only if the slot's rows are the slice's rows. */

@@ -128,6 +128,8 @@ typedef struct kr_wave { int64_t row, at, n; } kr_wave;
 typedef struct kr_wave_keep { int after; int64_t row; void *to; } kr_wave_keep;
 typedef struct kr_waves { const kr_wave *wave; int n; const kr_wave_keep *keep; int n_keep; } kr_waves;
 void kr_graph_run_waves(kr_graph *g, const kr_waves *w);
+/* On a CPU: until it runs again nobody looks at what it has but its states, so the memory for the rest is left to the system. */
+void kr_graph_rest(kr_graph *g);
 /* Until what was run is done; a failure of the device is told here.  At once on a CPU. */
 kr_status kr_graph_wait(const kr_graph *g);
 /* Forward again, looking at every output: the first tensor that is not finite is named in

@@ -107,6 +107,7 @@ kr_node *kr_node_new(kr_graph *g, kr_node_kind kind, const char *name, kr_dtype 
 /* A view on `root` that looks like `like` looks on its own root. */
 kr_node *kr_node_view_as(kr_graph *g, kr_node *root, const kr_node *like);
 kr_step *kr_step_new(kr_graph *g); /* NULL: failed */
+kr_status kr_steps_trim(kr_graph *g);  /* no more will follow: the room for them is given back */
 kr_tensor kr_node_shape(const kr_node *n); /* a tensor without data */
 size_t kr_node_bytes(const kr_node *n);    /* as it is laid out */
 bool kr_node_in_block(const kr_node *n);

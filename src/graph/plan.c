@@ -65,14 +65,40 @@ static void find_uses(kr_graph *g) {
         if (n->root->keep && n->root->first >= 0) n->root->last = g->n_steps;
 }
 
-/* Steps over parameters alone, whose results then live from run to run. */
+/* The same value as theirs, which was found before this one? */
+static bool same_value(const kr_node *n, const kr_node *theirs) {
+    if (!n || !theirs) return n == theirs;
+    const kr_node *root = theirs->root->alias ? theirs->root->alias : theirs->root;
+    return (n->param ? n->param == theirs->param : n->root->alias == root) && n->offset == theirs->offset && n->pitch == theirs->pitch;
+}
+
+static bool same_step(const kr_step *s, const kr_step *theirs) {
+    bool same = s->op == theirs->op && (s->op->attr_bytes == 0 || memcmp(s->attr, theirs->attr, s->op->attr_bytes) == 0);
+    for (int i = 0; i < KR_MAX_IN; i++) same = same && same_value(s->in[i], theirs->in[i]);
+    for (int o = 0; o < KR_MAX_OUT; o++) {
+        const kr_node *y = s->out[o], *z = theirs->out[o];
+        same = same && !y == !z && (!y || (y->n_dims == z->n_dims && memcmp(y->dim, z->dim, (size_t)y->n_dims * sizeof *y->dim) == 0 && z->first >= 0));
+    }
+    return same;
+}
+
+/* Steps over parameters alone, whose results then live from run to run: in the graph whose states are used, if it has
+ * the same ones.  They are computed again here, to the same bits. */
 static void find_frozen(kr_graph *g) {
+    const kr_graph *of = g->device ? NULL : g->states_of;
+    int at = 0;
     for (int k = 0; k < g->n_steps && g->opt.frozen && !g->opt.training; k++) {
         kr_step *s = &g->steps[k];
         if (!s->out[0] || !s->out[0]->from_params) continue;
         s->once = true;
         for (int o = 0; o < KR_MAX_OUT; o++)
             if (s->out[o] && s->out[o]->first >= 0) s->out[o]->first = 0, s->out[o]->last = g->n_steps;
+        while (of && at < of->n_steps && !of->steps[at].once) at++;
+        if (!of || at == of->n_steps) continue;
+        const kr_step *theirs = &of->steps[at++];
+        bool same = !s->dead && !theirs->dead && same_step(s, theirs);
+        for (int o = 0; o < KR_MAX_OUT && same; o++)
+            if (s->out[o]) s->out[o]->alias = theirs->out[o]->alias ? theirs->out[o]->alias : theirs->out[o];
     }
 }
 
@@ -159,7 +185,7 @@ kr_status kr_graph_plan(kr_graph *g) {
     KR_TRY(add_scratch(g));
     KR_TRY(place(g));
     measure(g);
-    return KR_OK;
+    return kr_steps_trim(g);
 }
 
 kr_graph_memory kr_graph_get_memory(const kr_graph *g) { return g->memory; }

@@ -66,6 +66,12 @@ void kr_graph_run(kr_graph *g, kr_run what) {
     else run_steps(g, what);
 }
 
+void kr_graph_rest(kr_graph *g) {
+    if (g->on) return;
+    kr_mem_leave(g->block_data);
+    g->ran = false; /* what was computed once is computed once more */
+}
+
 static bool all_finite(const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(x[i])) return false;

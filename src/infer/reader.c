@@ -15,6 +15,7 @@ static kr_status open_graph(kr_reader *r, int k) {
                                 .state_dtype = r->state_dtype, .states_of = r->home};
     kr_status st = kr_model_graph(r->model, &o, &r->graph[k]);
     if (st == KR_OK) st = kr_graph_alloc(r->graph[k]);
+    kr_mem_trim(); /* what building a graph took and gave back is as much as the graph */
     if (st == KR_OK) return KR_OK;
     kr_graph_free(r->graph[k]);
     r->graph[k] = NULL;
@@ -56,9 +57,17 @@ static int graph_for(const kr_reader *r, int64_t n) {
 
 int64_t kr_reader_piece(const kr_reader *r, int64_t n) { return r->length[graph_for(r, n)]; }
 
+/* One of them runs at a time, so only one needs memory. */
+static void leave_others(kr_reader *r, int k) {
+    for (int i = 0; i < r->n - 1 && k != r->last; i++)
+        if (i != k && r->graph[i]) kr_graph_rest(r->graph[i]);
+    r->last = k;
+}
+
 kr_status kr_reader_read(kr_reader *r, const int32_t *tok, int64_t piece, const float **logits) {
     int k = graph_for(r, piece);
     if (!r->graph[k]) KR_TRY(open_graph(r, k));
+    leave_others(r, k);
     kr_graph *g = r->graph[k];
     memcpy(kr_graph_data(g, "ids"), tok, (size_t)piece * sizeof *tok);
     kr_graph_run(g, KR_RUN_FORWARD);

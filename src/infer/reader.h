@@ -14,7 +14,7 @@ typedef struct kr_reader {
     kr_graph *home;                 /* of single tokens; it owns the states */
     kr_graph *graph[KR_N_LENGTHS];  /* NULL: not needed yet; the last is home */
     int64_t length[KR_N_LENGTHS];   /* the longest, then powers of two: 256 and all below */
-    int n, n_threads;
+    int n, n_threads, last;         /* last: which one was read with */
     kr_dtype state_dtype;
 } kr_reader;
 

@@ -195,6 +195,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
         kr_mem_free(b.scan);
         return KR_ERR_NOMEM;
     }
+    if (o->states_of) kr_graph_share_states(g, o->states_of);
     if (o->packed) b.seq_idx = kr_input(g, "seq_idx", KR_I32, 2, KR_DIMS(o->S, o->L));
     kr_node *x = backbone(&b, c, o->mode == KR_MODEL_TRAIN ? o->dropout : 0, o->mode == KR_MODEL_TRAIN ? o->embedding_dropout : 0);
     if (o->mode == KR_MODEL_HIDDEN) {
@@ -210,7 +211,6 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
     kr_mem_free(b.balance);
     kr_mem_free(b.scan);
     for (int i = 0; o->watch && o->watch[i]; i++) kr_graph_watch(g, o->watch[i]);
-    if (o->states_of) kr_graph_share_states(g, o->states_of);
     return kr_graph_plan(g);
 }
 

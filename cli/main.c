@@ -33,7 +33,8 @@ static void usage(FILE *to) {
             "\n`krait COMMAND --help` teaches a command.  A first run:\n\n"
             "  krait train --data.paths=book.txt --out=model --minutes=2\n"
             "  krait generate model --prompt \"It is a truth\"\n\n"
-            "Environment: KRAIT_THREADS (CPU threads), KRAIT_ISA (baseline, avx2, avx512, neon).\n");
+            "Environment: KRAIT_THREADS (CPU threads), KRAIT_ISA (baseline, avx2, avx2vnni,\n"
+            "avx512, avx512vnni, neon: that and no more).\n");
 }
 
 /* Threads of libgomp wait for each other spinning, for milliseconds: on a busy machine the

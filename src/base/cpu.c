@@ -2,8 +2,11 @@
 #include "base/cpu.h"
 
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/vnni.h"
 
 static const char *const names[KR_N_IMPL] = {"ref", "baseline", "avx2", "avx512", "neon", "cuda"};
 
@@ -25,14 +28,37 @@ bool kr_cpu_has(kr_impl i) {
     }
 }
 
-kr_impl kr_cpu_best(void) {
+/* What KRAIT_ISA names, if this machine can run it; KR_N_IMPL: nothing. */
+static kr_impl wanted(bool *vnni) {
     const char *want = getenv("KRAIT_ISA");
-    if (want)
-        for (int i = 0; i < KR_N_IMPL; i++)
-            if (strcmp(want, names[i]) == 0 && kr_cpu_has((kr_impl)i)) return (kr_impl)i;
+    for (int i = 0; want && i < KR_N_IMPL; i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(want, names[i], n) != 0 || !kr_cpu_has((kr_impl)i)) continue;
+        *vnni = strcmp(want + n, "vnni") == 0;
+        if (!want[n] || (*vnni && (i == KR_AVX2 || i == KR_AVX512))) return (kr_impl)i;
+    }
+    *vnni = true;
+    return KR_N_IMPL;
+}
+
+kr_impl kr_cpu_best(void) {
+    bool vnni;
+    kr_impl want = wanted(&vnni);
+    if (want != KR_N_IMPL) return want;
     for (int i = KR_NEON; i > KR_BASELINE; i--)
         if (kr_cpu_has((kr_impl)i)) return (kr_impl)i;
     return KR_BASELINE;
+}
+
+bool kr_cpu_allows_vnni(void) {
+    static atomic_int known; /* 0: not asked yet */
+    int is = atomic_load_explicit(&known, memory_order_relaxed);
+    bool vnni = is == 1;
+    if (is == 0) {
+        wanted(&vnni);
+        atomic_store_explicit(&known, vnni ? 1 : 2, memory_order_relaxed);
+    }
+    return vnni;
 }
 
 int kr_cpu_threads(void) {

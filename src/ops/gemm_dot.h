@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/vec.h"
+#include "base/vnni.h"
 #if defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -18,9 +19,9 @@ typedef int16_t v16 __attribute__((vector_size(KR_VL * sizeof(int32_t))));
 
 static bool dot_has_vnni(void) {
 #if defined(KR_V512_)
-    return __builtin_cpu_supports("avx512vnni");
+    return kr_cpu_allows_vnni() && __builtin_cpu_supports("avx512vnni");
 #elif defined(KR_V256_) && !defined(__clang__) /* clang 14 does not know the name */
-    return __builtin_cpu_supports("avxvnni");
+    return kr_cpu_allows_vnni() && __builtin_cpu_supports("avxvnni");
 #else
     return false;
 #endif

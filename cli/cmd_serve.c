@@ -38,6 +38,7 @@ static const char help[] =
     "      --slots N           sequences at once (8); each takes the memory of a state\n"
     "      --draft N           guess up to N tokens ahead, from the text itself, at most 15: the same text, sooner where it\n"
     "                          repeats itself; takes the memory of the states once more (none)\n"
+    "      --draft-model M     a smaller model of the same tokens guesses, and the text itself only where that has not read yet\n"
     "      --max-waiting N     requests that wait for a slot; further ones are told to try again, 429 (1024)\n"
     "      --cache-mb N        memory for what prompts begin with; 0: none (512)\n"
     "      --cache FOLDER      also keeps that there, so that a server that starts again knows it; the folder has as\n"
@@ -82,7 +83,7 @@ typedef struct setup {
     kr_server_options o;
     kr_model_options where;
     const char *key[MAX_KEYS];
-    const char *template;
+    const char *template, *draft;
     char *key_text, *cert, *key_pem;
     double drain_s;
 } setup;
@@ -108,13 +109,16 @@ static bool is_loopback(const char *host) { return strncmp(host, "127.", 4) == 0
 
 static int run(setup *s, char *path) {
     kr_server_options *o = &s->o;
-    kr_model *m;
+    kr_model *m, *helper = NULL;
     kr_chat *chat = NULL;
     struct rlimit files;
     s->where.woven = !s->where.mapped;
     if (kr_model_open(&m, path, &s->where) != KR_OK) return fail();
+    if (s->draft && kr_model_open(&helper, s->draft, &s->where) != KR_OK) return kr_model_free(m), fail();
+    o->engine.draft = helper;
+    if (helper && !o->engine.n_draft) o->engine.n_draft = 7;
     kr_status st = kr_chat_open(&chat, path, s->template);
-    if (st != KR_OK && s->template) return kr_model_free(m), fail();
+    if (st != KR_OK && s->template) return kr_model_free(m), kr_model_free(helper), fail();
     if (st != KR_OK && st != KR_ERR_MISSING) fprintf(stderr, "krait serve: no chats: %s\n", kr_error());
     o->chat = chat;
     if (!o->name) o->name = name_of(path);
@@ -134,6 +138,7 @@ static int run(setup *s, char *path) {
     kr_server_free(running);
     kr_chat_free(chat);
     kr_model_free(m);
+    kr_model_free(helper);
     return code;
 }
 
@@ -159,11 +164,11 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE, MAPPED };
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE, MAPPED, DRAFT_MODEL };
     struct option options[N_NUMBERS + 32] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
         {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"chat-template", 1, NULL, TEMPLATE}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
-        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"mapped", 0, NULL, MAPPED}, {"help", 0, NULL, 'h'}, {0}};
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"mapped", 0, NULL, MAPPED}, {"draft-model", 1, NULL, DRAFT_MODEL}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
     int n_options = 0, code;
@@ -185,6 +190,7 @@ static int read_options(setup *s, int argc, char **argv) {
         case DEVICE: s->where.device = optarg; break;
         case DTYPE: s->where.dtype = optarg; break;
         case MAPPED: s->where.mapped = true; break;
+        case DRAFT_MODEL: s->draft = optarg; break;
         case STATE_DTYPE: o->engine.state_dtype = optarg; break;
         case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;
         case STATES: o->states_dir = optarg; break;

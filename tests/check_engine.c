@@ -206,6 +206,17 @@ static void test_drafts(void **state) {
     if (n_accepted < 2000 || n_guessed - n_accepted < 500) fail_msg("%d guessed, %d right", (int)n_guessed, (int)n_accepted);
 }
 
+/* A model that guesses: the same one, which is right nearly always, and another, which is not. */
+static void test_draft_model(void **state) {
+    for (int helper = 0; helper < 2; helper++) {
+        kr_model *m = (*state = NULL, n_guessed = n_accepted = 0, model_of(models[helper], helper ? 4 : 3));
+        check_alone(0, (kr_engine_options){.n_slots = 4, .n_draft = 7, .draft = m}, 16, 70 + (uint64_t)helper);
+        check_alone(0, (kr_engine_options){.n_slots = 9, .n_draft = 3, .draft = m, .cache_bytes = -1}, 16, 90 + (uint64_t)helper);
+        kr_model_release(m);
+        if (n_guessed < 50 || (helper == 0 && n_accepted < n_guessed / 4)) fail_msg("helper %d: %d guessed, %d right", helper, (int)n_guessed, (int)n_accepted);
+    }
+}
+
 /* Whatever ends a text, and whatever bounds it, does so at the same token with drafts and without; and what
  * is kept of it is the same. */
 static void test_draft_ends(void **state) {
@@ -782,9 +793,8 @@ static void test_memory_ends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_drafts), cmocka_unit_test(test_draft_ends), cmocka_unit_test(test_draft_kept), cmocka_unit_test(test_draft_cancel), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_at_once), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states),
-        cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_draft_model), cmocka_unit_test(test_drafts), cmocka_unit_test(test_draft_ends), cmocka_unit_test(test_draft_kept), cmocka_unit_test(test_draft_cancel), cmocka_unit_test(test_weights), cmocka_unit_test(test_shared_prompts), cmocka_unit_test(test_at_once), cmocka_unit_test(test_replies), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_stops), cmocka_unit_test(test_ends), cmocka_unit_test(test_refused), cmocka_unit_test(test_states), cmocka_unit_test(test_many_owners), cmocka_unit_test(test_memory_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

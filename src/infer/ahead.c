@@ -27,6 +27,12 @@ static int wanted(const kr_engine *e, const kr_sequence *q) {
     return least(n, r->opt.max_tok - (r->n_tok - r->opt.n_prompt) - 1); /* none behind the last token there may be */
 }
 
+/* By the helping model, if there is one and it has read so far; else from the text itself. */
+static int guess_for(kr_engine *e, kr_sequence *q, int n) {
+    int got = e->helper ? kr_helper_guess(e->helper, q - e->slot, q->req->tok, q->req->n_tok, &q->sampler, q->ahead.guess, n) : 0;
+    return got > 0 ? got : (int)kr_guess_from_text(q->sampler.memory, N_GRAM, q->ahead.guess, n);
+}
+
 /* All rows of this step.  Who joins brings one more, and next time those that were right are read again, so
  * free slots keep a row free. */
 static int64_t guess(kr_engine *e) {
@@ -37,7 +43,7 @@ static int64_t guess(kr_engine *e) {
         kr_sequence *q = e->writing[i];
         int n = least(wanted(e, q), (most - known) / e->n_writing);
         q->ahead.n_right = 0;
-        q->ahead.n_guess = n > 0 ? (int)kr_guess_from_text(q->sampler.memory, N_GRAM, q->ahead.guess, n) : 0;
+        q->ahead.n_guess = n > 0 ? guess_for(e, q, n) : 0;
         total += q->ahead.n_guess;
     }
     return total;

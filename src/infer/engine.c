@@ -218,6 +218,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     if (o->grain < 1 || o->grain > 4096 || (o->grain & (o->grain - 1))) KR_FAIL(KR_ERR_ARG, "the grain is %lld, want a power of two up to 4096", (long long)o->grain);
     if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
     if (o->n_draft < 0 || o->n_draft >= KR_AHEAD) KR_FAIL(KR_ERR_ARG, "n_draft is %lld, want 0 to %d", (long long)o->n_draft, KR_AHEAD - 1);
+    if (o->draft && o->n_draft == 0) o->n_draft = 7;
     if (o->n_draft && m->params->device) KR_FAIL(KR_ERR_ARG, "drafts of an engine want a CPU");
     int64_t most = kr_cuts_anywhere(m, o->grain) ? o->read_tok : o->grain;
     for (o->read_tok = o->grain; 2 * o->read_tok <= most; o->read_tok *= 2) {}
@@ -225,6 +226,7 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     KR_TRY(kr_reader_open(&e->desk, m, o->read_tok, o->n_threads, o->state_dtype));
     KR_TRY(kr_layout_new(&e->layout, e->desk.home, V));
     KR_TRY(open_batches(e));
+    if (o->draft) KR_TRY(kr_helper_open(&e->helper, o->draft, V, o->n_slots, o->n_threads));
     KR_TRY(kr_prefix_open(&e->cache, o->grain, o->cache_bytes));
     if (o->cache_dir && o->cache_bytes > 0) KR_TRY(kr_keeper_open(e));
     e->slot = kr_mem_array((size_t)o->n_slots, sizeof *e->slot);
@@ -274,6 +276,7 @@ void kr_engine_free(kr_engine *e) {
     }
     kr_prefix_close(&e->cache);
     for (int i = e->n_batches + e->n_wide; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
+    kr_helper_close(e->helper);
     kr_reader_close(&e->desk);
     kr_layout_free(e->layout);
     kr_mem_free(e->kept);

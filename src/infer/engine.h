@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "graph/graph.h"
+#include "infer/helper.h"
 #include "infer/prefix_file.h"
 #include "infer/reader.h"
 #include "infer/stops.h"
@@ -126,6 +127,7 @@ struct kr_engine {
     int n_batches, n_wide;              /* ... and, for drafts, others, wider ones too */
     int64_t most_rows;
     char *kept;                         /* with drafts: for each slot the state before its guesses */
+    kr_helper *helper;                  /* who guesses; NULL: the text itself */
     kr_wave *wave;                      /* as many as the widest has rows */
     kr_wave_keep *keep;
     kr_layout *layout;

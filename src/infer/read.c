@@ -32,6 +32,7 @@ kr_status kr_engine_begin(kr_engine *e, kr_sequence *q) {
     kr_request *r = q->req;
     q->pos = q->parting = 0;
     q->exact = !r->from;
+    if (e->helper) kr_helper_forget(e->helper, q - e->slot);
     q->fresh = true;
     for (int64_t i = 0; i < e->opt.n_slots; i++) q->shared[i] = e->slot[i].shared[q - e->slot] = -1;
     q->closing = false;

@@ -253,6 +253,8 @@ static kr_status type_to_compute(kr_dtype *out, const char *dir, kr_dtype wanted
 
 /* --- what need not be read ------------------------------------------------------------- */
 
+enum { SMALL = 65536 }; /* bytes: what lies alone on pages of a map takes more of them than a copy */
+
 /* A tensor that lies in the map as the parameter wants it stays there. */
 static kr_status lend(kr_param *p, const kr_st *st, const pieces *from) {
     int64_t dim[KR_MAX_DIMS];
@@ -281,7 +283,8 @@ static kr_status load_weights(kr_model *m, const char *path, bool training, kr_w
     if (!training && (may_lend || !plain)) choose_dtypes(m, st, wanted);
     for (kr_param *p = ps->first; p && may_lend; p = p->next) {
         pieces from = find_in(m, st, p);
-        if (!kr_param_weaves(p, weave)) KR_TRY(lend(p, st, &from));
+        bool small = weave != KR_WEAVE_NONE && kr_dtype_row_bytes(p->dtype, kr_param_count(p)) < SMALL;
+        if (!kr_param_weaves(p, weave) && !small) KR_TRY(lend(p, st, &from));
         needed |= p->lent;
     }
     KR_TRY(kr_params_alloc(ps, training));

@@ -9,8 +9,9 @@ void REF(linear_fwd)(const kr_call *c) {
         const real *x = (const real *)c->in[LINEAR_X].data + r * c->in[LINEAR_X].pitch;
         real *y = (real *)c->out[LINEAR_Y].data + r * N;
         for (int64_t n = 0; n < N; n++) {
-            y[n] = b ? b[n] : 0;
-            for (int64_t k = 0; k < K; k++) y[n] += x[k] * ref_weight(&c->in[LINEAR_W], n * K + k);
+            real sum = b ? b[n] : 0;
+            for (int64_t k = 0; k < K; k++) sum += x[k] * ref_weight(&c->in[LINEAR_W], n * K + k);
+            y[n] = sum;
         }
     }
 }

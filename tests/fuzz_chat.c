@@ -18,6 +18,7 @@ static const char *const seeds[] = {
     "{% for k, v in d.items() %}{{ k }}={{ v | map('string') | select('ne', '1') | list }}{% break %}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | first | default('none', true) }}" MESSAGES,
     "{% filter upper %}{{ 'x\xc3\xa4'[::-1].strip('\xc3\xa4') }}{% endfilter %}{% for i in [1, [2]] recursive %}{{ loop(i) if i is not number else i }}{% endfor %}{{ (1, 'b') }}{{ '{}'.format(n) }}" MESSAGES,
 };
+const long fuzz_inputs = 25000;
 const char *const fuzz_words[] = {"{{", "}}", "{%", "%}", "{%-", "-%}", "{#", "#}", "{% raw %}", "{% endraw %}", "{% for a in b %}", "{% endfor %}", "{% if a %}", "{% else %}", "{% endif %}", "{% set a = ",
                                   "{% macro a(b) %}", "{% endmacro %}", "messages", "loop.", "range(", "namespace(", "| tojson", "| join", "| sort", "| length", ".split(", ".replace(", ".items()", "[::-1]", "[1:2]",
                                   " is defined", " in ", " not ", " ** ", " // ", " ~ ", " if ", " else ", "recursive", "'", "\"", "\\u", "\xc3\xa4", "\xff", "9999999999", "\x01", NULL};

@@ -17,6 +17,7 @@ static const uint8_t gz[] = "a.idx.gz\n\37\213\10\0\0\0\0\0\0\3";
 static const uint8_t off[] = "a.off\nOFF\n2 1 0\n0 0 1\n1 2 3\n", xyz[] = "a.xyz\nx y z\n1 2 3\n4,5,6\n";
 static const struct { const uint8_t *p; size_t n; } seeds[] = {{off, sizeof off - 1}, {xyz, sizeof xyz - 1}, {idx, sizeof idx - 1}, {shorts, sizeof shorts - 1}, {npy, sizeof npy - 1}, {wav, sizeof wav - 1}, {npz, sizeof npz - 1},
                                                                {png, sizeof png - 1}, {jpg, sizeof jpg - 1}, {flac, sizeof flac - 1}, {gz, sizeof gz - 1}};
+const long fuzz_inputs = 150000;
 const char *const fuzz_words[] = {"IHDR", "IDAT", "IEND", "PLTE", "tRNS", "\377\330\377", "\377\304", "\377\332", "RIFF", "data", "fmt ", "PK\3\4", "\223NUMPY", "'descr': '<f8'", "(1,)", "fLaC", "OggS", "FORM", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) {

@@ -10,6 +10,7 @@
 static const char *const seeds[] = {"a.csv\nname,size\n\"a, \"\"b\"\"\",1\nc,2\n", "a.tsv\n1\t2\n3\t4\n", "a.fa\n>s1 first\nACGT\nAC\n>s2\nTT\n", "a.fq\n@r\nACGT\n+\nIIII\n",
                                     "a.sto\n# STOCKHOLM 1.0\na AC\nb GG\n\na TT\nb CC\n//\n", "a.jsonl\n{\"a\": \"x\", \"b\": [1]}\n{\"b\": 2}\n",
                                     "a.smi\nCCO ethanol\n\nC[NH3+]\n", "a.txt\n1 2 3\r\n 4 5\n"};
+const long fuzz_inputs = 200000;
 const char *const fuzz_words[] = {"\"", "\"\"", ",", ";", "\t", "\n", "\r\n", ">", "@", "+\n", "//\n", "# STOCKHOLM", "#=GC ", "{\"", "\\u0000", "null", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) {

@@ -10,6 +10,7 @@
 #include "gguf_case.h"
 #include "model/gguf.h"
 
+const long fuzz_inputs = 800;
 const char *const fuzz_words[] = {"GGUF", "general.alignment", "general.architecture", "mamba2", "krait.config", "tokenizer.ggml.tokens", "blk.0.ssm_a", "blk.1.ssm_in.weight",
                                   "token_embd.weight", "\4\0\0\0", "\10\0\0\0", "\11\0\0\0", "\36\0\0\0", "\1\0\0\0\0\0\0\0", "\377\377\377\377\377\377\377\177", NULL};
 

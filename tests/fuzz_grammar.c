@@ -16,6 +16,7 @@ static const char *const seeds[] = {
     "s{\"anyOf\": [{\"enum\": [1, null, \"x\"]}, {\"type\": \"array\", \"items\": {\"type\": \"integer\", \"minimum\": -3, \"maximum\": 120}, \"minItems\": 1}]}",
     "s{\"allOf\": [{\"properties\": {\"a\": true}}, {\"$ref\": \"#/$defs/b\"}], \"$defs\": {\"b\": {\"prefixItems\": [{}], \"additionalProperties\": {}}}}",
 };
+const long fuzz_inputs = 8000;
 const char *const fuzz_words[] = {"root ::= ", "\n", "|", "(", ")", "*", "+", "?", "{1,2000}", "{2}", "{3,}", "[^", "]", "\"", "\\x", "\\u00e9", "a", ".", "#",
                                   "\"type\":", "\"object\"", "\"properties\":", "{", "}", "\"$ref\": \"#\"", "\"allOf\": [", "\"minimum\":", "\"additionalProperties\":", NULL};
 

@@ -11,6 +11,7 @@ static const char *const seeds[][12] = {
     {"R/R_A.txt", "1, 2\n2, 1\n3,4\n", "R/R_graph_indicator.txt", "1\n1\n2\n2\n", "R/R_graph_labels.txt", "1\n-1\n", "R/R_node_labels.txt", "0\n1\n0\n5\n", "R/R_edge_labels.txt", "0\n1\n0\n"},
     {"_A.txt", "1 1", "_graph_indicator.txt", "1", "_node_attributes.txt", "0.5, 1e3, -2\n"},
 };
+const long fuzz_inputs = 250000;
 const char *const fuzz_words[] = {"PK\3\4", "_A.txt", "_graph_indicator.txt", "_graph_labels.txt", "1, 2\n", "\n", ",", "1e9", "-1", "nan", "2147483648", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) {

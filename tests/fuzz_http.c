@@ -36,6 +36,7 @@ static const char *const seeds[] = {
     "DGET /v1/states/%2e%2e%2f%00a HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\tc\r\nCookie: a=b; c=\"d\"\r\nOrigin: https://evil.example\r\n\r\n",
     "D" POST("/v1/embeddings") "Content-Length: 18\r\n\r\n{\"input\": [[1,2]]}GET /nowhere HTTP/1.1\n" "Host: localhost\n\n",
 };
+const long fuzz_inputs = 128; /* most of the time is spent waiting for answers */
 const char *const fuzz_words[] = {"\r\n", "\r\n\r\n", "\n", "\r", " ", "\t", ":", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http://", "https://localhost", "/", "?", "#", "%00", "%0d%0a",
                                   "%", "*", "Host: localhost\r\n", "Content-Length: 5\r\n", "Content-Length: -1\r\n", "Content-Length: 0x10\r\n", "Content-Length: 99999999999999999999\r\n", "Transfer-Encoding: chunked\r\n",
                                   "Transfer-Encoding: identity, chunked\r\n", "Connection: close\r\n", "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", "Expect: 100-continue\r\n", "0\r\n\r\n", "ffffffffffffffff\r\n", "1\r\na\r\n",

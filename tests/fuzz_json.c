@@ -13,6 +13,7 @@ static const char *const seeds[] = {
     "[\"\\u00e9\\ud83d\\ude00\\n\\t\\\"\\\\\", \"\xc3\xa9\xf0\x9f\x98\x80\", -1, 9223372036854775807, -9223372036854775808, 1.5e300]",
     "{}", "[]",
 };
+const long fuzz_inputs = 150000;
 const char *const fuzz_words[] = {"{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0000", "\\ud800", "\\udc00", "\xc0\x80", "\xed\xa0\x80",
                                   "\xff", "null", "true", "false", "NaN", "Infinity", "1e", "-", "0x", "//", "\"a\":", "[[[[[[[[[[[[[[[[", NULL};
 

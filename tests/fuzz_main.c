@@ -1,6 +1,6 @@
 /* fuzz_main.c - runs a fuzz target without libFuzzer: the same mutations every time.
  *
- *   fuzz_NAME            mutates the seeds for 3 seconds
+ *   fuzz_NAME            mutates the seeds, as often as fuzz_inputs says
  *   fuzz_NAME -t 60      for a minute
  *   fuzz_NAME -i 123     the 123rd mutation alone, as after a crash
  *   fuzz_NAME -w DIR     writes the seeds there, a corpus for libFuzzer
@@ -19,7 +19,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 
-enum { ROOM = 1 << 16, HANG = 20 /* seconds for one input */ };
+enum { ROOM = 1 << 16, HANG = 120 /* seconds for one input, on a machine that may be busy */ };
 
 typedef struct input { uint8_t byte[ROOM]; size_t n; } input;
 
@@ -118,10 +118,11 @@ static int run_files(char **path) {
     return 0;
 }
 
-static void run_all(volatile uint64_t *index, double limit) {
+/* So many inputs, or (0) for so many seconds. */
+static void run_all(volatile uint64_t *index, uint64_t n, double seconds) {
     static input x;
     time_t start = time(NULL);
-    for (; *index % 64 || difftime(time(NULL), start) < limit; ++*index) {
+    for (; n ? *index < n : *index % 64 || difftime(time(NULL), start) < seconds; ++*index) {
         alarm(HANG);
         make(&x, *index);
         run(&x);
@@ -130,7 +131,12 @@ static void run_all(volatile uint64_t *index, double limit) {
 
 int main(int argc, char **argv) {
     static input x;
-    double limit = 3;
+#ifdef KR_INSTRUMENTED
+    uint64_t n = (uint64_t)fuzz_inputs;
+#else
+    uint64_t n = 4 * (uint64_t)fuzz_inputs;
+#endif
+    double seconds = 0;
     int status;
     if (argc == 3 && strcmp(argv[1], "-w") == 0) return write_seeds(argv[2]);
     if (argc == 3 && strcmp(argv[1], "-i") == 0) {
@@ -140,13 +146,13 @@ int main(int argc, char **argv) {
         run(&x);
         return 0;
     }
-    if (argc == 3 && strcmp(argv[1], "-t") == 0) limit = strtod(argv[2], NULL);
+    if (argc == 3 && strcmp(argv[1], "-t") == 0) seconds = strtod(argv[2], NULL), n = 0;
     else if (argc > 1) return run_files(argv + 1);
     volatile uint64_t *index = mmap(NULL, sizeof *index, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (index == MAP_FAILED) return 2;
     pid_t child = fork();
     if (child == 0) {
-        run_all(index, limit);
+        run_all(index, n, seconds);
         exit(0);
     }
     if (child < 0 || waitpid(child, &status, 0) < 0) return 2;

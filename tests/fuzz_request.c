@@ -20,6 +20,7 @@ static const char *const seeds[] = {
     "p{\"prompt\": \"a\", \"state\": \"doc\", \"save_state\": \"..\", \"frequency_penalty\": 0.5, \"presence_penalty\": -1, \"echo\": false, \"user\": \"u\"}",
     "c{\"messages\": [{\"role\": \"system\", \"content\": \"Be brief.\"}, {\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"hi\"}]}], \"logprobs\": true, \"top_logprobs\": 3, \"max_completion_tokens\": 5}",
 };
+const long fuzz_inputs = 40000;
 const char *const fuzz_words[] = {"\"prompt\":", "\"n\":", "\"stop\":", "\"logit_bias\":", "\"max_tokens\":", "\"seed\":", "\"state\":", "\"save_state\":", "\"grammar\":", "\"response_format\":",
                                   "\"json_schema\":", "\"type\": \"json_object\"", "\"stream\": true", "null", "true", "[", "]", "{", "}", "-1", "1e308", "\"\\u0000\"", "\"\\ud800\"", "\xff", ",", NULL};
 

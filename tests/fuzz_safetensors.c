@@ -16,6 +16,7 @@ static const char *const headers[] = {
     "{}",
 };
 static const size_t data_bytes[] = {33, 20, 0};
+const long fuzz_inputs = 16000;
 const char *const fuzz_words[] = {"\"F32\"", "\"F64\"", "\"I8\"", "\"U64\"", "\"F6_E2M3\"", "\"dtype\":", "\"shape\":", "\"data_offsets\":",
                                   "\"__metadata__\":", "[", "]", "{", "}", ",", ":", "\"", "[0,0]", "{\"a\":\"b\"}", "null", "-1",
                                   "\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", NULL};

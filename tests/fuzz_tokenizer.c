@@ -13,6 +13,7 @@ static const char head[] = "{\"added_tokens\":[{\"id\":300,\"content\":\"<e>\",\
     "\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"post_processor\":{\"type\":\"TemplateProcessing\","
     "\"single\":[{\"SpecialToken\":{\"id\":\"<e>\"}},{\"Sequence\":{}}],\"special_tokens\":{\"<e>\":{\"ids\":[300]}}},\"model\":{\"type\":\"BPE\",\"vocab\":{";
 static const char tail[] = "\"ab\":256,\"abc\":257,\"\\u0120a\":258},\"merges\":[\"a b\",[\"ab\",\"c\"],\"\\u0120 a\"]}}";
+const long fuzz_inputs = 5000;
 const char *const fuzz_words[] = {"\"vocab\":", "\"merges\":", "\"a b\",", "\"content\":\"\"", "null", "true", "\"NFC\"", "\"Sequence\"", "\"Split\"", "\"\\u0120\"", "\xff",
                                   "\xcc\x81", "a\xcc\xa3\xcc\x81", "<e>", "    ", "\xf0\x9f\x98\x80", "'s", "123", "\n\n", "-1", "16777216", NULL};
 

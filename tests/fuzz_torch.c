@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/torch.h"
 
+const long fuzz_inputs = 80000;
 const char *const fuzz_words[] = {"PK\1\2", "PK\3\4", "PK\5\6", "PK\6\6", "PK\6\7", "data.pkl", "data/0", "ctorch\nFloatStorage\n", "ccollections\nOrderedDict\n", "ctorch._utils\n_rebuild_tensor_v2\n",
                                   "cos\nsystem\n", ")R", "(", "t", "u", "}", "\x85", "\x86", "\x87", "K\1", "q\1", "h\1", "Q", "R", ".", "X\1", "\xff\xff\xff\xff", NULL};
 

@@ -95,7 +95,7 @@ static void mapped(void **state) {
     (void)state;
     kr_model *m, *copied;
     int64_t live = kr_mem_get_stats().n_live;
-    assert_int_equal(kr_model_open(&m, hf_folder("mamba2"), NULL), KR_OK);
+    assert_int_equal(kr_model_open(&m, hf_folder("mamba2"), &(kr_model_options){.mapped = true}), KR_OK);
     for (const kr_param *p = m->params->first; p; p = p->next)
         if (!p->lent) fail_msg("%s was copied", p->name);
     assert_int_equal(kr_model_load(&copied, hf_folder("mamba2"), true, KR_F32, NULL), KR_OK);

@@ -52,7 +52,7 @@ typedef struct kr_model_options {
 /* Opens a folder with config.json and model.safetensors or pytorch_model.bin (or shards of either), as Hugging Face
  * and state-spaces publish them and kr_train writes them, or a GGUF file of llama.cpp's mamba or mamba2.  On a CPU
  * weights stay in the file, which is mapped: it must not be shortened while the model is open; but those in blocks are
- * read, and arranged as products take them.
+ * read, and arranged as products take them, and so are small ones.
  * KR_ERR_IO, KR_ERR_FORMAT, KR_ERR_CONFIG, KR_ERR_NOMEM. */
 KR_API kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options *opt);
 /* Writes a model that kr_model_open takes as config.json, model.safetensors and tokenizer.json in

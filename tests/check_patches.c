@@ -195,19 +195,7 @@ static void formula(void **state) {
 static void gradient(void **state) {
     (void)state;
     kr_model *m = model_of(config, 5);
-    float *first = NULL;
-    for (int threads = 1; threads <= 3; threads++) {
-        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .n_threads = threads});
-        fill(g, 3);
-        if (threads == 1) check_gradients("pointnet", m, g);
-        kr_params_zero_grad(m->params);
-        kr_graph_run(g, KR_RUN_ALL);
-        float *all = copy_gradients(m->params);
-        if (first) assert_memory_equal(all, first, (size_t)m->params->n_elements * sizeof *all), kr_mem_free(all);
-        else first = all;
-        kr_graph_free(g);
-    }
-    kr_mem_free(first);
+    check_training("pointnet", m, S, L, fill);
     kr_model_release(m);
 }
 

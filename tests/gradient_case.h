@@ -60,6 +60,23 @@ static void check_gradients(const char *name, kr_model *m, kr_graph *g) {
     kr_mem_free(all);
 }
 
+/* Of a whole model, whose inputs `fill` draws; the bits do not depend on the threads. */
+static inline void check_training(const char *name, kr_model *m, int64_t S, int64_t L, void (*fill)(kr_graph *g, uint64_t seed)) {
+    float *first = NULL;
+    for (int threads = 1; threads <= 3; threads++) {
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .n_threads = threads});
+        fill(g, 3);
+        if (threads == 1) check_gradients(name, m, g);
+        kr_params_zero_grad(m->params);
+        kr_graph_run(g, KR_RUN_ALL);
+        float *all = copy_gradients(m->params);
+        if (first) assert_memory_equal(all, first, (size_t)m->params->n_elements * sizeof *all), kr_mem_free(all);
+        else first = all;
+        kr_graph_free(g);
+    }
+    kr_mem_free(first);
+}
+
 typedef struct result { float loss, *grad; size_t block; } result;
 
 static result train_once(kr_model *m, kr_model_graph_options o) {

@@ -360,10 +360,19 @@ static enum MHD_Result answer(kr_exchange *x) {
     return ok;
 }
 
+static void resume(inside *in) {
+    in->suspended = false;
+    MHD_resume_connection(in->c);
+}
+
 /* The loop's look at an exchange that had news. */
 static void look_at(kr_exchange *x) {
     inside *in = x->in;
-    if (in->busy || in->closed || !in->dispatched) return;
+    if (in->closed || !in->dispatched) return;
+    if (in->busy) { /* a worker keeps what was made: the connection of a client that left need not wait for it */
+        if (in->gone && in->suspended) resume(in);
+        return;
+    }
     if (!x->body.text) x->http->bodies -= in->held, in->held = 0;
     if (in->gone && !in->told_gone) {
         in->told_gone = true;
@@ -382,10 +391,7 @@ static void look_at(kr_exchange *x) {
         if (x->gone) x->gone(x);
     }
     in->ready = in->done || x->stream;
-    if (in->suspended && (in->done || in->gone || (x->stream && (!in->status || x->out.n > in->sent)))) {
-        in->suspended = false;
-        MHD_resume_connection(in->c);
-    }
+    if (in->suspended && (in->done || in->gone || (x->stream && (!in->status || x->out.n > in->sent)))) resume(in);
 }
 
 static enum MHD_Result receive(kr_exchange *x, const char *data, size_t *n) {
@@ -727,7 +733,7 @@ void kr_http_free(kr_http *h) {
     take_finished(h, true);
     for (kr_exchange *x = h->all; x; x = x->in->next) { /* a suspended connection is not closed */
         x->in->gone = true;
-        if (x->in->suspended) MHD_resume_connection(x->in->c), x->in->suspended = false;
+        if (x->in->suspended) resume(x->in);
     }
     if (h->daemon) MHD_stop_daemon(h->daemon); /* closes the listener too */
     else if (h->listener >= 0) close(h->listener);

@@ -240,6 +240,8 @@ static const char *const more[][2] = {
     {"add_rmsnorm", "*40 D768"}, {"add_rmsnorm", "*5 D1024 -res"}, {"add_rmsnorm", "*3 D2560"}, {"add_rmsnorm", "*3 D8192"},
     {"rmsnorm", "*40 D768"}, {"rmsnorm", "*3 D7000"}, {"layernorm", "*40 D768"}, {"layernorm", "*3 D7000"},
     {"gated_rmsnorm", "*40 D1536"}, {"gated_rmsnorm", "*3000 D1536"}, {"gated_rmsnorm", "*6 D1024 group_size=256"}, {"gated_rmsnorm", "*3 D9000 norm_before_gate=1"},
+    {"gated_rmsnorm", "*9 D1024 group_size=512 -w"}, {"gated_rmsnorm", "*700 D5120"}, {"conv1d", "S2 L300 D132 K4 J3 -seq_idx"}, {"conv1d", "S2 L3000 D1028 K4 J3 -seq_idx silu=0"},
+    {"conv1d", "S2 L65 D32 K4 J3 -seq_idx"}, {"conv1d", "S2 L66 D32 K4 J3 -seq_idx"}, {"conv1d", "S2 L2 D32 K4 J3 -seq_idx"},
     {"conv1d", "S3 L100 D256 K4 J3 -x0 -seq_idx"}, {"conv1d", "S2 L200 D136 K4 J3"}, {"conv1d", "S4 L1 D64 K4 J3 -seq_idx"},
     {"linear", "*64 K96 N128 -s"}, {"linear", "*64 K256 N3352 W@bf16 -s"}, {"linear", "*1 K256 N80 W@bf16 -b -s"}, {"linear", "*256 K768 N512 W@bf16 -s"},
     {"cross_entropy", "*64 K64 V512"}, {"cross_entropy", "*3,20 K128 V1000 v_valid=993 W@bf16"},

@@ -235,6 +235,7 @@ static void check(const kr_op_test *t, const kr_cuda_op *op, const char *text) {
         bool B = b;
         check_way(&k, op, &c, way{B, false, false, false, false, false}, true);
         check_way(&k, op, &c, way{B, true, true, false, false, false}, true);
+        check_way(&k, op, &c, way{B, false, true, false, false, false}, true);
         check_way(&k, op, &c, way{B, false, false, true, false, false}, false);
         check_way(&k, op, &c, way{B, true, false, true, false, false}, false);
         check_way(&k, op, &c, way{B, false, false, false, true, false}, false);
@@ -376,7 +377,9 @@ int main(int argc, char **argv) {
     static const char *const longer[] = {
         "S2 L300 D70 G1 N16 -seq_idx", "S1 L2100 D40 G1 N16", "S1 L1000 D33 G1 N64 -h0", "S1 L600 D24 G2 N128 -seq_idx",
         "S1 L33 D8 G1 N250", "S2 L47 D64 G2 N24", "S1 L700 D48 G1 N7 dt_softplus=0 -dt_bias", "S1 L16 D64 G1 N16",
-        "S1 L96 D32 G1 N36", "S4 L1 D64 G1 N24 -seq_idx", "S2 L1 D64 G2 N256", "S1 L64 D256 G1 N16", NULL};
+        "S1 L96 D32 G1 N36", "S4 L1 D64 G1 N24 -seq_idx", "S2 L1 D64 G2 N256", "S1 L64 D256 G1 N16",
+        "S2 L300 D64 G2 N16 -seq_idx", "S2 L77 D104 G1 N16 -seq_idx -z", "S1 L1030 D40 G1 N16 -seq_idx", "S2 L320 D64 G2 N16 -seq_idx",
+        "S1 L1024 D96 G1 N16 -seq_idx -h0", "S3 L16 D32 G1 N16 -seq_idx -dt_bias -D", "S1 L160 D32 G1 N16 -seq_idx -z", NULL};
     bool first_only = argc > 1 && !strcmp(argv[1], "times1"); /* for a profiler */
     static const scan_shape shapes[] = {
         {8, 2048, 1536, 16, true}, {8, 2048, 1536, 16, false}, {1, 8192, 5120, 16, true}, {1, 8192, 5120, 64, true},

@@ -5,7 +5,7 @@
  * (FAST: rows aligned and whole) or one by one: both give the same bits. */
 #ifndef KR_OPS_ROWS_CUH
 #define KR_OPS_ROWS_CUH
-#include "cuda/kernel.cuh"
+#include "cuda/early.cuh"
 #include "ops/op.h"
 
 /* N elements as they lie in memory, loaded by as few instructions as can be. */
@@ -13,6 +13,29 @@ template <typename T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N :
     T v[N];
     __device__ __forceinline__ float operator[](int i) const { return cu_float(v[i]); }
 };
+
+/* All of them as floats, and back: two of bfloat16 in an instruction each way. */
+template <int N> static __device__ __forceinline__ void open(float (&to)[N], const lanes<float, N> &from) {
+#pragma unroll
+    for (int i = 0; i < N; i++) to[i] = from.v[i];
+}
+template <int N> static __device__ __forceinline__ void open(float (&to)[N], const lanes<bf16, N> &from) {
+    const unsigned *pair = (const unsigned *)&from;
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) to[2 * i] = __uint_as_float(pair[i] << 16), to[2 * i + 1] = __uint_as_float(pair[i] & 0xffff0000u);
+    if (N % 2) to[N - 1] = from[N - 1];
+}
+template <typename T, int N> static __device__ __forceinline__ lanes<T, N> closed(const float (&from)[N]) {
+    lanes<T, N> to;
+#pragma unroll
+    for (int i = 0; i < N; i++) to.v[i] = cu_as<T>(from[i]);
+    if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+        __nv_bfloat162 *pair = (__nv_bfloat162 *)&to;
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) pair[i] = __floats2bfloat162_rn(from[2 * i], from[2 * i + 1]);
+    }
+    return to;
+}
 
 /* N elements at p, of which `left` exist (any number <= 0: none); zeros for the others. */
 template <int N, bool FAST, typename T> static __device__ __forceinline__ lanes<T, N> get(const T *p, int left) {
@@ -44,12 +67,11 @@ static __device__ __forceinline__ void put(T *p, const float (&v)[N], bool add, 
     if (left <= 0) return;
     if (add) {
         lanes<T, N> old = get<N, FAST>(p, left);
+        float sum[N];
 #pragma unroll
-        for (int i = 0; i < N; i++) y.v[i] = cu_as<T>(old[i] + v[i]);
-    } else {
-#pragma unroll
-        for (int i = 0; i < N; i++) y.v[i] = cu_as<T>(v[i]);
-    }
+        for (int i = 0; i < N; i++) sum[i] = old[i] + v[i];
+        y = closed<T>(sum);
+    } else y = closed<T>(v);
     if (FAST) *(lanes<T, N> *)p = y;
     else {
 #pragma unroll
@@ -120,6 +142,28 @@ static __device__ __forceinline__ void row_sum(float (&v)[N], int threads, float
     }
 }
 
+/* The same in blocks of [rows][threads], where only the warps of a row wait for each other; of two numbers it takes hardly
+ * more shuffles than of one.  `buffer` is free again once the threads of the row have met twice more. */
+template <int N> static __device__ __forceinline__ void slot_sum(float (&v)[N], float (&buffer)[ROW_WARPS][N]) {
+    static_assert(N == 1 || N == 2, "one or two");
+    const int warps = (int)blockDim.x / 32, lane = (int)threadIdx.x % 32;
+    const bool high = N == 2 && lane & 16;
+    float(*share)[N] = buffer + threadIdx.y * warps;
+    float mine = high ? v[N - 1] : v[0];
+    mine += __shfl_xor_sync(~0u, high ? v[0] : v[N - 1], 16);
+#pragma unroll
+    for (int d = 8; d; d /= 2) mine += __shfl_xor_sync(~0u, mine, d);
+    if (lane % (32 / N) == 0) share[threadIdx.x / 32][high] = mine;
+    if (warps > 1) asm volatile("bar.sync %0, %1;" ::"r"(threadIdx.y + 1), "r"(blockDim.x) : "memory");
+    else __syncwarp();
+#pragma unroll
+    for (int i = 0; i < N; i++) v[i] = share[0][i];
+#pragma unroll 1
+    for (int n = 1; n < warps; n++)
+#pragma unroll
+        for (int i = 0; i < N; i++) v[i] += share[n][i];
+}
+
 /* --- sums over rows ------------------------------------------------------------------------ */
 
 /* Blocks that share the rows of a backward, at most `most`: a constant, never the number of
@@ -129,32 +173,43 @@ static inline int64_t row_blocks(int64_t rows, int at_once, int64_t most) {
     return n < 1 ? 1 : n < most ? n : most;
 }
 
-/* Sum over b of part[b * stride + i] for the 32 columns i from blockIdx.x * 32 on, by 32 x 32
- * threads: warp y gets column y.  Its first thread has the sum, and true. */
+/* Sum over b of part[b * stride + i] for the PART_COLUMNS columns i from blockIdx.x * PART_COLUMNS on: each of as many warps
+ * gets a column.  Its first thread has the sum, and true.  Early: it waits for the launch that makes the parts. */
+enum { PART_COLUMNS = 16, PART_AHEAD = 16 };
 static __device__ __forceinline__ bool part_sum(const float *part, int64_t n_parts, int64_t stride, int64_t width, int64_t *column,
                                                 float *sum) {
-    __shared__ float shares[32][33];
-    int64_t i = blockIdx.x * (int64_t)32 + threadIdx.x;
+    __shared__ float shares[32][PART_COLUMNS + 1];
+    const int x = (int)threadIdx.x % PART_COLUMNS, y = (int)threadIdx.x / PART_COLUMNS;
+    const int64_t i = blockIdx.x * (int64_t)PART_COLUMNS + x;
     float v = 0;
-#pragma unroll 4
-    for (int64_t b = threadIdx.y; b < n_parts; b += 32) v += i < width ? part[b * stride + i] : 0;
-    shares[threadIdx.y][threadIdx.x] = v;
+    early_wait();
+    const float *from = part + y * stride + (i < width ? i : 0);
+    for (int64_t b = y; b < n_parts; b += 32 * PART_AHEAD, from += 32 * PART_AHEAD * stride) {
+        float some[PART_AHEAD];
+        const int left = n_parts - b < 32 * PART_AHEAD ? (int)(n_parts - b) : 32 * PART_AHEAD;
+#pragma unroll
+        for (int k = 0; k < PART_AHEAD; k++) some[k] = from[(32 * k < left ? k : 0) * 32 * stride]; /* always a load: where one may be left out, each waits for the one before */
+#pragma unroll
+        for (int k = 0; k < PART_AHEAD; k++) v += 32 * k < left ? some[k] : 0;
+    }
+    shares[y][x] = v;
     __syncthreads();
-    *sum = cu_warp_sum(shares[threadIdx.x][threadIdx.y]);
-    *column = blockIdx.x * (int64_t)32 + threadIdx.y;
-    return threadIdx.x == 0 && *column < width;
+    *sum = cu_warp_sum(shares[threadIdx.x % 32][threadIdx.x / 32]);
+    *column = blockIdx.x * (int64_t)PART_COLUMNS + threadIdx.x / 32;
+    return threadIdx.x % 32 == 0 && *column < width;
 }
 
 /* d = or += the sum over n_parts rows of part. */
-static __global__ void __launch_bounds__(1024) sum_parts_kernel(float *d, bool add, const float *part, int64_t n_parts,
-                                                                int64_t stride, int64_t width) {
+static __global__ void __launch_bounds__(32 * PART_COLUMNS) sum_parts_kernel(float *d, bool add, const float *part, int64_t n_parts,
+                                                                             int64_t stride, int64_t width) {
     int64_t i;
     float sum;
     if (part_sum(part, n_parts, stride, width, &i, &sum)) d[i] = add ? d[i] + sum : sum;
 }
+/* After the launch that makes the parts, at once. */
 static inline void sum_parts(const kr_call *c, float *d, bool add, const float *part, int64_t n_parts, int64_t stride,
                              int64_t width) {
-    if (d) cu_launch(sum_parts_kernel, cu_blocks(width, 32), dim3(32, 32), 0, c->stream, d, add, part, n_parts, stride, width);
+    if (d) early_launch(sum_parts_kernel, cu_blocks(width, PART_COLUMNS), 32 * PART_COLUMNS, c->stream, d, add, part, n_parts, stride, width);
 }
 
 /* part[block][n] = the share of this block of rows in  sum over rows of dy, or of dy times a. */

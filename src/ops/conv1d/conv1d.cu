@@ -1,8 +1,11 @@
 /* conv1d.cu - conv1d on a GPU.
  *
- * A thread walks CHUNK steps of 4 channels with the last inputs in registers, so that each
+ * A thread walks a chunk of steps of 4 channels with the last inputs in registers, so that each
  * element is loaded once but for the J before a chunk (and, backward, the J after it).  A
- * block is 32 threads along the channels by 8 chunks. */
+ * block is 32 threads along the channels by 8 chunks.
+ *
+ * The usual case, four taps and one sequence in a row of aligned rows, has kernels of its own with 4 chunks
+ * a block and little beside the arithmetic. */
 #include "ops/conv1d/conv1d.h"
 
 #include "ops/rows.cuh"
@@ -13,7 +16,9 @@ enum {
     CHUNKS = 8,                    /* of a block at a time */
     GROUPS = 128,                  /* blocks along the chunks in backward, at most: shares of dw and db */
     AHEAD = 8,                     /* steps that are fetched before they are needed */
-    TURN = 4                       /* steps whose code stands side by side, so that nothing moves */
+    TURN = 4,                      /* steps whose code stands side by side, so that nothing moves */
+    USUAL = 4, USUAL_STEPS = 16,   /* in the usual case: chunks of a block at a time, their steps forward */
+    USUAL_BLOCKS = 132 * 4         /* ... and how many blocks backward has at most: as a large GPU holds at once */
 };
 
 template <typename T> struct conv_args {
@@ -21,7 +26,7 @@ template <typename T> struct conv_args {
     int D, K, J;
     unsigned across;               /* blocks along the channels */
     bool add_dx, add_dx0;
-    float rate, gain;              /* of the gate: SiLU's, or those that make it 1 */
+    float rate, less, base;        /* of the gate: SiLU's, or those that make it 1 */
     const T *x, *dy;
     const float *w, *b, *x0, *dx1;
     const int32_t *ids;
@@ -93,12 +98,12 @@ static __device__ __forceinline__ float before_silu(const float (&w)[KMAX][V], c
     return v + w[0][i] * x;
 }
 
-/* gain / (1 + 2^(rate v)): the sigmoid, or 1.  Without a branch, so that channels run abreast. */
+/* 1 / (base + 2^(rate v + less)): the sigmoid, or 1.  Without a branch, so that channels run abreast. */
 template <typename T> static __device__ __forceinline__ float gate(const conv_args<T> &a, float v) {
     float e, s;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(v * a.rate));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(1.0f + e));
-    return s * a.gain;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(e) : "f"(fmaf(v, a.rate, a.less)));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(a.base + e));
+    return s;
 }
 
 template <typename T, int KMAX, bool FAST>
@@ -194,13 +199,13 @@ static __device__ __forceinline__ void give_last_dx(const conv_args<T> &a, int64
  * t - j), and if the step is the chunk's OWN to dw and db.  Then time moves on, and `out` is
  * what is due no more. */
 template <typename T, int KMAX, bool OWN>
-static __device__ __forceinline__ void step_bwd(const conv_args<T> &a, const lanes<T, V> &x, const lanes<T, V> &dy, int reach,
+static __device__ __forceinline__ void step_bwd(const conv_args<T> &a, const lanes<T, V> &x_in, const lanes<T, V> &dy_in, int reach,
                                                 const float (&w)[KMAX][V], const float (&b)[V], float (&past)[KMAX - 1][V],
                                                 float (&due)[KMAX][V], float (&dw)[KMAX][V], float (&db)[V], float (&out)[V]) {
-    float now[V];
+    float now[V], dy[V];
+    open(now, x_in), open(dy, dy_in);
 #pragma unroll
     for (int i = 0; i < V; i++) {
-        now[i] = x[i];
         float v = before_silu<KMAX>(w, b, past, now[i], i), p = gate(a, v), g = dy[i] * (p + v * p * (1 - p));
         if (OWN) db[i] += g, dw[0][i] += g * now[i];
         due[0][i] = g * w[0][i];
@@ -220,9 +225,8 @@ static __device__ __forceinline__ void step_bwd(const conv_args<T> &a, const lan
     trim<T, KMAX>(a, past);
 }
 
-/* One chunk: g of its steps and of the J after it gives dx of its steps.  SEQ: there are
- * several sequences in a row. */
-template <typename T, int KMAX, bool FAST, bool SEQ>
+/* One chunk: g of its steps and of the J after it gives dx of its steps. */
+template <typename T, int KMAX, bool FAST>
 static __device__ __forceinline__ void chunk_bwd(const conv_args<T> &a, int64_t chunk, int d, const float (&w)[KMAX][V], const float (&b)[V],
                                                  float (&dw)[KMAX][V], float (&db)[V], lanes<T, V> (*ring)[2][32 * CHUNKS], int me) {
     int64_t s = chunk / a.per_sequence, t0 = chunk % a.per_sequence * BWD_STEPS;
@@ -230,7 +234,7 @@ static __device__ __forceinline__ void chunk_bwd(const conv_args<T> &a, int64_t 
     int left = a.D - d;
     T *dx = a.dx + (s * a.L + t0) * a.dx_pitch + d;
     const T *x = a.x + (s * a.L + t0) * a.x_pitch + d, *dy = a.dy + (s * a.L + t0) * (int64_t)a.D + d, *next_x = x, *next_dy = dy;
-    const int32_t *id = SEQ && a.ids ? a.ids + (s * a.L + t0) * a.id_pitch : NULL;
+    const int32_t *id = a.ids ? a.ids + (s * a.L + t0) * a.id_pitch : NULL;
     float past[KMAX - 1][V], due[KMAX][V] = {}, out[V];
     for (int u = 0; FAST && u < AHEAD; u++, next_x += a.x_pitch, next_dy += a.D) {
         if (u < n) fetch<V>(&ring[u][0][me], next_x);
@@ -238,13 +242,12 @@ static __device__ __forceinline__ void chunk_bwd(const conv_args<T> &a, int64_t 
         fetch_commit();
     }
     int reach = load_past<T, KMAX, FAST>(a, s, t0, d, past);
-    if (!SEQ) reach = KMAX;
 #pragma unroll 1
     while (k < own)
 #pragma unroll
         for (int u = 0; u < TURN; u++) {
             if (k >= own) break;
-            if (SEQ && id && t0 + k > 0 && id[k * a.id_pitch] != id[(k - 1) * a.id_pitch]) {
+            if (id && t0 + k > 0 && id[k * a.id_pitch] != id[(k - 1) * a.id_pitch]) {
                 forget<KMAX>(past);
                 reach = 0;
             }
@@ -265,13 +268,13 @@ static __device__ __forceinline__ void chunk_bwd(const conv_args<T> &a, int64_t 
                 put<V, FAST>(dx, out, a.add_dx, left);
                 dx += a.dx_pitch;
             }
-            if (SEQ) reach = reach < a.J ? reach + 1 : a.J;
+            reach = reach < a.J ? reach + 1 : a.J;
             k++;
         }
     if (FAST) fetch_wait<0>();
 #pragma unroll 1
     for (; k < n; k++) { /* of the next chunk: only what reaches back into this one */
-        if (SEQ && id && id[k * a.id_pitch] != id[(k - 1) * a.id_pitch]) break;
+        if (id && id[k * a.id_pitch] != id[(k - 1) * a.id_pitch]) break;
         lanes<T, V> *slot = ring[(unsigned)k % AHEAD][0] + me;
         lanes<T, V> x_now = FAST ? *slot : get<V, FAST>(x + k * a.x_pitch, left);
         lanes<T, V> dy_now = FAST ? slot[32 * CHUNKS] : get<V, FAST>(dy + k * (int64_t)a.D, a.dy ? left : 0);
@@ -280,7 +283,7 @@ static __device__ __forceinline__ void chunk_bwd(const conv_args<T> &a, int64_t 
             put<V, FAST>(dx, out, a.add_dx, left);
             dx += a.dx_pitch;
         }
-        if (SEQ) reach = reach < a.J ? reach + 1 : a.J;
+        reach = reach < a.J ? reach + 1 : a.J;
     }
 #pragma unroll
     for (int j = KMAX - 1; j > 0; j--) { /* due has moved on: due[j] is step k - j */
@@ -310,7 +313,7 @@ template <typename T, int KMAX, bool FAST> static __global__ void conv_dx0_kerne
         if (j <= a.J && k - j < 0) give_last_dx<T, FAST>(a, s, k - j, d, due[j]);
 }
 
-template <typename T, int KMAX, bool FAST, bool SEQ>
+template <typename T, int KMAX, bool FAST>
 static __global__ void __launch_bounds__(32 * CHUNKS, KMAX > 4 ? 1 : 2) conv_bwd_kernel(const conv_args<T> a) {
     constexpr int ROWS = KMAX == 4 ? KMAX + 1 : 1; /* of part, that share holds at once */
     extern __shared__ __align__(16) char room[];   /* the ring, and then share */
@@ -320,7 +323,7 @@ static __global__ void __launch_bounds__(32 * CHUNKS, KMAX > 4 ? 1 : 2) conv_bwd
     float w[KMAX][V], b[V], dw[KMAX][V] = {}, db[V] = {};
     load_taps<T, KMAX, FAST>(a, d, w, b);
     for (int64_t chunk = blockIdx.y * (int64_t)CHUNKS + threadIdx.y; chunk < a.n_chunks; chunk += gridDim.y * (int64_t)CHUNKS) {
-        if (d < a.D) chunk_bwd<T, KMAX, FAST, SEQ>(a, chunk, d, w, b, dw, db, ring, me);
+        if (d < a.D) chunk_bwd<T, KMAX, FAST>(a, chunk, d, w, b, dw, db, ring, me);
         fetch_wait<0>();
     }
     if (!a.part) return;
@@ -346,8 +349,156 @@ template <typename T> static size_t bwd_shared(void) {
     return ring > share ? ring : share;
 }
 
+/* --- the usual case: four taps, one sequence in a row, aligned rows ------------------------------------- */
+
+/* load_past without seq_idx: all of it is under way at once. */
+template <typename T> static __device__ __forceinline__ void usual_past(const conv_args<T> &a, int64_t s, int64_t t0, int d, float (&past)[3][V]) {
+    const T *x = a.x + (s * a.L + t0) * a.x_pitch + d;
+    const float *x0 = a.x0 + (s * 3 + 3 + t0) * a.D + d;
+#pragma unroll
+    for (int j = 0; j < 3; j++) {
+        const bool before = t0 <= j;
+        const lanes<float, V> old = get<V, true>(x0 - (j + 1) * (int64_t)a.D, before && a.x0);
+        float v[V];
+        open(v, get<V, true>(x - (j + 1) * a.x_pitch, !before));
+#pragma unroll
+        for (int i = 0; i < V; i++) past[j][i] = before ? old.v[i] : v[i];
+    }
+}
+
+/* A step's piece of the ring, where AHEAD steps of 4 channels of each thread are on their way: a group of HALF at a time. */
+enum { HALF = AHEAD / 2 };
+template <typename T> static __device__ __forceinline__ void fetch_step(unsigned there, const T *from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(there), "l"(from), "n"((int)sizeof(lanes<T, V>)) : "memory");
+}
+
+template <typename T> static __global__ void __launch_bounds__(32 * USUAL, 8) conv_fwd_usual_kernel(const conv_args<T> a) {
+    __shared__ lanes<T, V> ring[AHEAD][32 * USUAL];
+    const int64_t chunk = blockIdx.x / a.across * (int64_t)USUAL + threadIdx.y;
+    const int d = (int)(blockIdx.x % a.across * 32 + threadIdx.x) * V;
+    if (chunk >= a.n_chunks || d >= a.D) return;
+    const int64_t s = chunk / a.per_sequence, t0 = chunk % a.per_sequence * USUAL_STEPS;
+    const int n = (int)(t0 + USUAL_STEPS < a.L ? USUAL_STEPS : a.L - t0);
+    const lanes<T, V> *here = &ring[0][threadIdx.y * 32 + threadIdx.x];
+    const unsigned there = (unsigned)__cvta_generic_to_shared(here);
+    enum { NEXT = (int)sizeof ring[0] };
+    const T *next = a.x + (s * a.L + t0) * a.x_pitch + d;
+    T *y = a.y + (s * a.L + t0) * (int64_t)a.D + d;
+    float w[4][V], b[V], past[3][V];
+#pragma unroll
+    for (int u = 0; u < AHEAD; u++, next += a.x_pitch) {
+        if (u < n) fetch_step(there + u * NEXT, next);
+        if (u % HALF == HALF - 1) fetch_commit();
+    }
+    usual_past(a, s, t0, d, past);
+    load_taps<T, 4, true>(a, d, w, b);
+    int k = 0;
+    auto step = [&](int u) {
+        float x[V], out[V];
+        open(x, here[u * 32 * USUAL]);
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            const float v = before_silu<4>(w, b, past, x[i], i);
+            out[i] = v * gate(a, v);
+        }
+        if (k + u + AHEAD < n) fetch_step(there + u * NEXT, next);
+        next += a.x_pitch;
+        *(lanes<T, V> *)y = closed<T>(out);
+        y += a.D;
+        shift<4>(past, x);
+    };
+#pragma unroll 1
+    for (; k + AHEAD <= n; k += AHEAD)
+#pragma unroll
+        for (int u = 0; u < AHEAD; u++) {
+            if (u % HALF == 0) fetch_wait<1>();
+            step(u);
+            if (u % HALF == HALF - 1) fetch_commit();
+        }
+    fetch_wait<0>();
+#pragma unroll 1
+    for (int u = 0; k + u < n; u++) step(u); /* fewer than AHEAD are left: all of them are on their way */
+    if (a.x1 && a.per_sequence == 1) give_x1<T, 4, true>(a, s, d, past);
+}
+
+/* As chunk_bwd, for all chunks of a thread; dw and db stay in registers until the end.  SET: dx is wanted, and set. */
+template <typename T, bool SET> static __global__ void __launch_bounds__(32 * USUAL, 4) conv_bwd_usual_kernel(const conv_args<T> a) {
+    extern __shared__ __align__(16) char room[]; /* the ring, then shares of dw and db */
+    enum { NEXT = (int)sizeof(lanes<T, V>) * 32 * USUAL, DY = AHEAD * NEXT };
+    const int d = (int)(blockIdx.x * 32 + threadIdx.x) * V, me = (int)(threadIdx.y * 32 + threadIdx.x);
+    const char *here = room + me * sizeof(lanes<T, V>);
+    const unsigned there = (unsigned)__cvta_generic_to_shared(here);
+    float w[4][V], b[V], dw[4][V] = {}, db[V] = {};
+    load_taps<T, 4, true>(a, d, w, b);
+    for (int64_t chunk = blockIdx.y * (int64_t)USUAL + threadIdx.y; chunk < a.n_chunks && d < a.D; chunk += gridDim.y * (int64_t)USUAL) {
+        const int64_t s = chunk / a.per_sequence, t0 = chunk % a.per_sequence * BWD_STEPS, row = s * a.L + t0;
+        const int own = (int)(t0 + BWD_STEPS < a.L ? BWD_STEPS : a.L - t0), n = (int)(t0 + own + 3 < a.L ? own + 3 : a.L - t0);
+        const T *next_x = a.x + row * a.x_pitch + d, *next_dy = a.dy + row * a.D + d;
+        T *dx = a.dx + (row - 3) * a.dx_pitch + d;
+        float past[3][V], due[4][V] = {}, out[V];
+#pragma unroll
+        for (int u = 0; u < AHEAD; u++, next_x += a.x_pitch, next_dy += a.D) {
+            if (u < n) fetch_step(there + u * NEXT, next_x), fetch_step(there + DY + u * NEXT, next_dy);
+            if (u % HALF == HALF - 1) fetch_commit();
+        }
+        usual_past(a, s, t0, d, past);
+        int k = 0;
+#pragma unroll 1
+        for (; k + AHEAD <= own; k += AHEAD)
+#pragma unroll
+            for (int u = 0; u < AHEAD; u++) {
+                if (u % HALF == 0) fetch_wait<1>();
+                const lanes<T, V> x = *(const lanes<T, V> *)(here + u * NEXT), dy = *(const lanes<T, V> *)(here + DY + u * NEXT);
+                step_bwd<T, 4, true>(a, x, dy, 4, w, b, past, due, dw, db, out);
+                if (k + u + AHEAD < n) fetch_step(there + u * NEXT, next_x), fetch_step(there + DY + u * NEXT, next_dy);
+                if (u % HALF == HALF - 1) fetch_commit();
+                next_x += a.x_pitch, next_dy += a.D;
+                if ((SET || a.dx) && (u >= 3 || k)) put<V, true>(dx, out, !SET && a.add_dx, V);
+                dx += a.dx_pitch;
+            }
+        fetch_wait<0>();
+#pragma unroll 1
+        for (; k < n; k++, dx += a.dx_pitch) { /* what is left of the chunk, and of the next one what reaches back */
+            const char *at = here + k % AHEAD * NEXT;
+            lanes<T, V> x = *(const lanes<T, V> *)at, dy = *(const lanes<T, V> *)(at + DY);
+            if (k < own) step_bwd<T, 4, true>(a, x, dy, 4, w, b, past, due, dw, db, out);
+            else step_bwd<T, 4, false>(a, x, dy, 4, w, b, past, due, dw, db, out);
+            if ((SET || a.dx) && k >= 3) put<V, true>(dx, out, !SET && a.add_dx, V);
+        }
+#pragma unroll
+        for (int j = 3; j > 0; j--) { /* where the sequence ends: due has moved on, due[j] is step k - j */
+            if (k - j < 0 || k - j >= own) continue;
+            if (a.dx1) {
+                const lanes<float, V> g = get<V, true>(a.dx1 + (s * 3 + 3 - j) * (int64_t)a.D + d, 1);
+#pragma unroll
+                for (int i = 0; i < V; i++) due[j][i] += g.v[i];
+            }
+            if (SET || a.dx) put<V, true>(dx + (3 - j) * a.dx_pitch, due[j], !SET && a.add_dx, V);
+        }
+    }
+    early_next();
+    if (!a.part) return;
+    float(*share)[5][32 * V] = (float(*)[5][32 * V])room;
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < 5; k++) *(float4 *)&share[threadIdx.y][k][threadIdx.x * V] = k < 4 ? make_float4(dw[k][0], dw[k][1], dw[k][2], dw[k][3]) : make_float4(db[0], db[1], db[2], db[3]);
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < 5; k++) {
+        const int col = (int)blockIdx.x * 32 * V + me;
+        float sum = 0;
+#pragma unroll
+        for (int n = 0; n < USUAL; n++) sum += share[n][k][me];
+        if (col < a.D) a.part[(blockIdx.y * (int64_t)5 + k) * a.D + col] = sum;
+    }
+}
+template <typename T> static size_t usual_shared(void) {
+    size_t ring = AHEAD * 2 * 32 * USUAL * sizeof(lanes<T, V>), share = USUAL * 5 * 32 * V * sizeof(float);
+    return ring > share ? ring : share;
+}
+
 /* dw[d][K-1-tap] and db[d] from the groups' shares. */
-static __global__ void __launch_bounds__(1024) conv_sum_kernel(float *dw, bool add_dw, float *db, bool add_db, const float *part,
+static __global__ void __launch_bounds__(32 * PART_COLUMNS) conv_sum_kernel(float *dw, bool add_dw, float *db, bool add_db, const float *part,
                                                                int64_t n_groups, int K, int64_t D) {
     int64_t i;
     float sum;
@@ -357,35 +508,46 @@ static __global__ void __launch_bounds__(1024) conv_sum_kernel(float *dw, bool a
     if (tap == K && db) cu_give(db + d, sum, add_db);
 }
 
-static int64_t chunks_of(const kr_call *c, int64_t steps) { return KR_SIZE(c, 'S') * ((KR_SIZE(c, 'L') + steps - 1) / steps); }
-static int64_t groups_of(const kr_call *c) {
-    int64_t n = (chunks_of(c, BWD_STEPS) + CHUNKS - 1) / CHUNKS, most = GROUPS;
+static int64_t chunks_of(int64_t S, int64_t L, int64_t steps) { return S * ((L + steps - 1) / steps); }
+static int64_t groups_of(int64_t n_chunks) {
+    int64_t n = (n_chunks + CHUNKS - 1) / CHUNKS, most = GROUPS;
+    return n < most ? n : most;
+}
+static int64_t usual_groups(int64_t n_chunks, int64_t across) {
+    int64_t n = (n_chunks + USUAL - 1) / USUAL, most = across < USUAL_BLOCKS ? USUAL_BLOCKS / across : 1;
     return n < most ? n : most;
 }
 
 static kr_status conv1d_plan_cuda(kr_call *c) {
+    const int64_t D = KR_SIZE(c, 'D'), across = (D + 32 * V - 1) / (32 * V), chunks = chunks_of(KR_SIZE(c, 'S'), KR_SIZE(c, 'L'), BWD_STEPS);
+    const int64_t usual = across ? usual_groups(chunks, across) : 0, other = groups_of(chunks);
     c->fwd_scratch = c->saved_bytes = 0;
-    c->bwd_scratch = (size_t)(groups_of(c) * (KR_SIZE(c, 'K') + 1) * KR_SIZE(c, 'D')) * sizeof(float);
+    c->bwd_scratch = (size_t)((usual > other ? usual : other) * (KR_SIZE(c, 'K') + 1) * D) * sizeof(float);
     return KR_OK;
 }
 
 template <typename T, int KMAX, bool FAST> static void launch(const kr_call *c, conv_args<T> &a, bool back) {
-    dim3 block(32, CHUNKS);
+    const dim3 block(32, CHUNKS);
+    const bool usual = FAST && !a.ids;
+    const int64_t steps = back ? BWD_STEPS : usual ? USUAL_STEPS : FWD_STEPS;
     a.across = cu_blocks(a.D, 32 * V);
+    a.per_sequence = (a.L + steps - 1) / steps, a.n_chunks = a.S * a.per_sequence;
     if (!back) {
-        a.per_sequence = (a.L + FWD_STEPS - 1) / FWD_STEPS, a.n_chunks = a.S * a.per_sequence;
-        cu_launch(conv_fwd_kernel<T, KMAX, FAST>, a.across * cu_blocks(a.n_chunks, CHUNKS), block, 0, c->stream, a);
+        if (usual) cu_launch(conv_fwd_usual_kernel<T>, a.across * cu_blocks(a.n_chunks, USUAL), dim3(32, USUAL), 0, c->stream, a);
+        else cu_launch(conv_fwd_kernel<T, KMAX, FAST>, a.across * cu_blocks(a.n_chunks, CHUNKS), block, 0, c->stream, a);
         if (a.x1 && a.per_sequence > 1)
             cu_launch(conv_x1_kernel<T, KMAX, FAST>, dim3(a.across, cu_blocks(a.S, CHUNKS)), block, 0, c->stream, a);
         return;
     }
-    a.per_sequence = (a.L + BWD_STEPS - 1) / BWD_STEPS, a.n_chunks = a.S * a.per_sequence;
-    cu_launch(FAST && !a.ids ? conv_bwd_kernel<T, KMAX, FAST, !FAST> : conv_bwd_kernel<T, KMAX, FAST, true>,
-              dim3(a.across, (unsigned)groups_of(c)), block, bwd_shared<T>(), c->stream, a);
+    const int64_t groups = a.across == 0 ? 0 : usual ? usual_groups(a.n_chunks, a.across) : groups_of(a.n_chunks);
+    if (usual)
+        cu_launch(a.dx && !a.add_dx ? conv_bwd_usual_kernel<T, true> : conv_bwd_usual_kernel<T, false>, dim3(a.across, (unsigned)groups), dim3(32, USUAL),
+                  usual_shared<T>(), c->stream, a);
+    else cu_launch(conv_bwd_kernel<T, KMAX, FAST>, dim3(a.across, (unsigned)groups), block, bwd_shared<T>(), c->stream, a);
+    if (a.part) /* early: right behind what makes the parts */
+        early_launch(conv_sum_kernel, cu_blocks((int64_t)(a.K + 1) * a.D, PART_COLUMNS), 32 * PART_COLUMNS, c->stream, (float *)c->din[CONV1D_W].data,
+                     c->acc[CONV1D_W], (float *)c->din[CONV1D_B].data, c->acc[CONV1D_B], a.part, groups, a.K, (int64_t)a.D);
     if (a.dx0) cu_launch(conv_dx0_kernel<T, KMAX, FAST>, dim3(a.across, cu_blocks(a.S, CHUNKS)), block, 0, c->stream, a);
-    if (a.part)
-        cu_launch(conv_sum_kernel, cu_blocks((int64_t)(a.K + 1) * a.D, 32), dim3(32, 32), 0, c->stream, (float *)c->din[CONV1D_W].data,
-                  c->acc[CONV1D_W], (float *)c->din[CONV1D_B].data, c->acc[CONV1D_B], a.part, groups_of(c), a.K, (int64_t)a.D);
 }
 
 template <typename T> static void run(const kr_call *c, bool back) {
@@ -394,7 +556,7 @@ template <typename T> static void run(const kr_call *c, bool back) {
     a.S = KR_SIZE(c, 'S'), a.L = KR_SIZE(c, 'L');
     a.D = (int)KR_SIZE(c, 'D'), a.K = (int)KR_SIZE(c, 'K'), a.J = a.K - 1;
     bool silu = ((const conv1d_attr *)c->attr)->silu;
-    a.rate = silu ? -1.44269504f : 0, a.gain = silu ? 1 : 2;
+    a.rate = silu ? -1.44269504f : 0, a.less = silu ? 0 : -1, a.base = silu ? 1 : .5f;
     a.x = (const T *)x->data, a.x_pitch = x->pitch;
     a.w = (const float *)c->in[CONV1D_W].data, a.b = (const float *)c->in[CONV1D_B].data;
     a.x0 = (const float *)c->in[CONV1D_X0].data;

@@ -16,4 +16,6 @@ OP_TEST(conv1d, .range = "seq_idx 0 2", .cases = {
         "S1 L300 D60 K4 J3",                 /* units that meet inside a sequence */
         "S2 L259 D5 K2 J1 -seq_idx",
         "S1 L20 D1030 K4 J3 -b",             /* strips of channels, the last one short */
+        "S2 L77 D132 K4 J3 -seq_idx",        /* one run, aligned: chunks and a tail, strips of channels */
+        "S1 L66 D8 K4 J3 -x0 -seq_idx",      /* fewer steps in the last chunk than taps reach over */
         "S300 L3 D19 K4 J3"})                /* several short sequences a group */

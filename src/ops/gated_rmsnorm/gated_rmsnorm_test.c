@@ -15,4 +15,6 @@ OP_TEST(gated_rmsnorm, .range = "w .5 1.5, z -3 3", .cases = {
         "*2 D57 group_size=19 norm_before_gate=1 -w",
         "*300 D66 group_size=33",               /* several blocks of rows, several threads' worth */
         "*300 D66 norm_before_gate=1",
+        "*7 D1024 group_size=512",              /* whole runs of 512 columns, one and two a group */
+        "*5 D1024 -w",
         "*1100 D4 group_size=2"})               /* blocks of more than 16 rows */

@@ -1,13 +1,18 @@
 /* linear.cu - linear on a GPU: three products by cuda/blas.cuh, and a sum over rows for db; a weight in
- * blocks meets a few rows as in a decoding step, and more of them as numbers. */
+ * blocks meets a few rows as in a decoding step, and more of them as numbers; where rows have a scale for
+ * eight bits, both sides meet as whole numbers. */
 #include "ops/linear/linear.h"
 
 #include "cuda/blas.cuh"
+#include "ops/linear/linear_int8.cuh"
 #include "ops/rows.cuh"
 #include "ops/step.cuh"
 
-/* Scratch: the products' workspace, a bias and W in the type of activations, shares of db. */
-typedef struct room { size_t workspace, bias, weight, shares, total; } room;
+/* Are rows rounded to eight bits with one scale? */
+static bool has_scale(const kr_call *c) { return c->in[LINEAR_S].n_dims && cu_blocked(c->in[LINEAR_W].dtype); }
+
+/* Scratch: the products' workspace, a bias and W in the type of activations, shares of db, rounded rows. */
+typedef struct room { size_t workspace, bias, weight, shares, rows, total; } room;
 static room room_for(const kr_call *c, bool back) {
     int64_t M = c->rows, N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
     size_t elem = kr_dtype_bytes(c->real), at = kr_blas_workspace(M, N, K);
@@ -16,6 +21,7 @@ static room room_for(const kr_call *c, bool back) {
     r.bias = at, at += ((size_t)N * elem + 255) / 256 * 256;
     r.weight = at, at += cast_w ? ((size_t)(N * K) * elem + 255) / 256 * 256 : 0;
     r.shares = at, at += back ? column_sum_bytes(N) : 0;
+    r.rows = at, at += !back && has_scale(c) ? (size_t)(M * K) * elem : 0;
     r.total = at;
     return r;
 }
@@ -57,13 +63,30 @@ static void few_rows(const kr_call *c) {
     step_run<false>(a, c->scratch, c->stream);
 }
 
+/* Rows in eight bits with their scale; with weights of as many bits the product, too.  Weights of four bits meet the
+ * rounded rows as numbers: then false. */
+template <typename T> static bool scaled_rows(const kr_call *c, void *rounded) {
+    const kr_tensor *x = &c->in[LINEAR_X], *W = &c->in[LINEAR_W];
+    const int64_t M = c->rows, N = KR_SIZE(c, 'N'), K = KR_SIZE(c, 'K');
+    const float *s = (const float *)c->in[LINEAR_S].data, *bias = (const float *)c->in[LINEAR_B].data;
+    const bool whole = !cu_four_bits(W->dtype);
+    cu_launch(int8_rows_kernel<T>, cu_blocks(M * K, 256), 256, 0, c->stream, (const T *)x->data, x->pitch, M, K, s, whole ? (int8_t *)rounded : NULL, (T *)rounded);
+    if (!whole) return false;
+    const int rows = M > 16 ? 32 : 16;
+    cu_launch(M > 16 ? int8_product_kernel<T, 2> : int8_product_kernel<T, 1>, dim3(cu_blocks(M, rows), cu_blocks(N, INT8_COLS)), 32 * INT8_WARPS, 0, c->stream,
+              (const int8_t *)rounded, M, N, K, cu_planes_of(W->data, W->dtype, N * K), s, bias, (T *)c->out[LINEAR_Y].data);
+    return true;
+}
+
 static void linear_fwd_cuda(const kr_call *c) {
     const kr_tensor *x = &c->in[LINEAR_X];
     room r = room_for(c, false);
-    if (in_blocks(c)) return few_rows(c);
+    void *rounded = has_scale(c) ? (char *)c->scratch + r.rows : NULL;
+    if (rounded && (c->real == KR_BF16 ? scaled_rows<bf16>(c, rounded) : scaled_rows<float>(c, rounded))) return;
+    if (!rounded && in_blocks(c)) return few_rows(c);
     kr_blas g = product(c);
     g.M = c->rows, g.N = KR_SIZE(c, 'N'), g.K = KR_SIZE(c, 'K');
-    g.A = x->data, g.lda = x->pitch;
+    g.A = rounded ? rounded : x->data, g.lda = rounded ? g.K : x->pitch;
     g.B = weight(c, &r), g.ldb = g.K, g.b_t = true;
     g.C = c->out[LINEAR_Y].data, g.ldc = g.N;
     g.bias = (const float *)c->in[LINEAR_B].data, g.bias_room = (char *)c->scratch + r.bias;

@@ -351,7 +351,7 @@ template <typename T> static void forward(const kr_call *c) {
         pick_fwd<T, true>(a, stream);
         cu_launch(join_segments, cu_blocks(blocks_of(c) * a.N * LANES, 256), 256, 0, stream, a);
     }
-    pick_fwd<T, false>(a, stream);
+    if (!scan_fwd_16(a, sizeof(T) == 2, stream)) pick_fwd<T, false>(a, stream);
 }
 
 static void selective_scan_fwd_cuda(const kr_call *c) {

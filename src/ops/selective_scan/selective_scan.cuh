@@ -28,12 +28,26 @@ typedef struct scan_args {
     float *h1;
 } scan_args;
 
+typedef struct scan_grads {
+    void *du, *ddt, *dz;
+    int64_t du_pitch, ddt_pitch, dz_pitch;
+    bool acc_u, acc_dt, acc_z, acc_h0;
+    const float *dh1;
+    float *dh0;
+    float *B, *C;               /* a block's sums: [tile of the group][S L][G N] */
+    float *A, *skip, *bias;     /* [S][segment][D N], [S][segment][D] */
+    float *ends, *decays;       /* [S][segment][tile][N][LANES]: what a segment gives, see scan_bwd_ends */
+} scan_grads;
+
 /* The steps between saved states, which is the tile of backward. */
 static inline __host__ __device__ int scan_every(int64_t N) { return N <= MANY_BWD ? 16 : 8; }
 
 scan_args scan_args_of(const kr_call *c, int64_t n_segs);
 int64_t scan_segments(int64_t blocks, int64_t L);
 void selective_scan_bwd_cuda(const kr_call *c);
+/* bfloat16 with 16 states, where there is a faster way; else they return false. */
+bool scan_fwd_16(const scan_args &a, bool is_bf16, void *stream);
+bool scan_bwd_16(const scan_args &a, const scan_grads &o, bool is_bf16, void *stream);
 size_t selective_scan_bwd_bytes(const kr_call *c);
 
 /* Bytes of shared memory that a block may ask for. */
@@ -53,7 +67,12 @@ static __device__ __forceinline__ float ex2(float x) {
 static constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
 static constexpr float RESET = -1e30f; /* added to an exponent: what was before is forgotten */
 
-static __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + ex2(-LOG2_E * x)); }
+static __device__ __forceinline__ float rcp(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+static __device__ __forceinline__ float sigmoid(float x) { return rcp(1.f + ex2(-LOG2_E * x)); }
 /* max(x, 0) + log1p(e), e = exp(-|x|); log1p(e) / e is a polynomial, so that small steps keep their digits. */
 static __device__ __forceinline__ float softplus(float x) {
     float e = ex2(-LOG2_E * fabsf(x)), p = 0.00512610236f;
@@ -61,6 +80,14 @@ static __device__ __forceinline__ float softplus(float x) {
     p = fmaf(p, e, 0.190768808f), p = fmaf(p, e, -0.248353988f), p = fmaf(p, e, 0.333181202f);
     p = fmaf(p, e, -0.499994457f), p = fmaf(p, e, 0.99999994f);
     return fmaf(p, e, fmaxf(x, 0.f));
+}
+
+static __device__ __forceinline__ void mma(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
+                                           unsigned b0, unsigned b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
 /* ---- where a block is ---- */

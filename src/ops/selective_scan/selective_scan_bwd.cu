@@ -7,17 +7,6 @@
  * order, so that the same bits come out every time. */
 #include "ops/selective_scan/selective_scan.cuh"
 
-typedef struct scan_grads {
-    void *du, *ddt, *dz;
-    int64_t du_pitch, ddt_pitch, dz_pitch;
-    bool acc_u, acc_dt, acc_z, acc_h0;
-    const float *dh1;
-    float *dh0;
-    float *B, *C;               /* a block's sums: [tile of the group][S L][G N] */
-    float *A, *skip, *bias;     /* [S][segment][D N], [S][segment][D] */
-    float *ends, *decays;       /* [S][segment][tile][N][LANES]: what a segment gives, see scan_bwd_ends */
-} scan_grads;
-
 /* ---- shared memory ---- */
 template <typename T, int TILE> struct bwd_shared {
     T *u, *dt, *z, *dy, *B, *C;     /* of slot 0 */
@@ -94,13 +83,6 @@ __device__ __forceinline__ void bwd_prepare(const scan_args &a, const scan_place
 }
 
 /* ---- sums over lanes ---- */
-static __device__ __forceinline__ void mma(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
-                                           unsigned b0, unsigned b1) {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-                 "{%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
 /* Adds four values of each lane: value v + i of 16 goes to d's row lane / 4 + 8 (i & 1), column
  * v / 2 + i / 2, as the sum over its quad of lanes.  A tf32 has 11 bits, which is enough for a
  * bfloat16 result; a float goes in two parts.  ones[j]: 1 in the lanes of quad j. */
@@ -419,17 +401,37 @@ static __global__ void __launch_bounds__(256)
     }
 }
 
-/* to[rows][n] from the sum of from[parts][rows][n], in order. */
-template <typename T>
-__global__ void __launch_bounds__(256) add_parts(T *to, int64_t pitch, bool acc, const float *from, int64_t parts,
-                                                 int64_t rows, int64_t n) {
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= rows * n) return;
-    float sum = 0;
-#pragma unroll 8
-    for (int64_t j = 0; j < parts; j++) sum += from[j * rows * n + i];
-    T *at = to + i / n * pitch + i % n;
-    *at = cu_as<T>(acc ? cu_float(*at) + sum : sum);
+/* to[rows][n] from the sum of from[parts][rows][n], in order; V numbers a thread, a row of blocks a job. */
+typedef struct sum_job {
+    void *to;
+    int64_t pitch;
+    const float *from;
+    int64_t parts, rows, n;
+    bool acc, is_float;
+} sum_job;
+typedef struct sum_jobs { sum_job of[5]; } sum_jobs;
+template <int V> static __device__ __forceinline__ void load_once(float (&v)[V], const float *p) {
+    if constexpr (V == 4) {
+        const float4 x = __ldcs((const float4 *)p);
+        v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+    } else v[0] = __ldcs(p);
+}
+template <typename T, int V> __global__ void __launch_bounds__(256) add_parts(const __grid_constant__ sum_jobs jobs) {
+    const sum_job &job = jobs.of[blockIdx.y];
+    const int64_t all = job.rows * job.n, i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
+    if (!job.to || i >= all) return;
+    const float *from = job.from + i;
+    float sum[V] = {};
+#pragma unroll 16
+    for (int64_t j = 0; j < job.parts; j++, from += all) {
+        float v[V];
+        load_once<V>(v, from);
+#pragma unroll
+        for (int k = 0; k < V; k++) sum[k] += v[k];
+    }
+    const int64_t at = i / job.n * job.pitch + i % job.n;
+    if (job.is_float) cu_give<V>((float *)job.to + at, sum, job.acc);
+    else cu_give<V>((T *)job.to + at, sum, job.acc);
 }
 
 /* ---- from the host ---- */
@@ -453,12 +455,23 @@ size_t selective_scan_bwd_bytes(const kr_call *c) {
     return (size_t)(2 * bc_floats(c) + (KR_SIZE(c, 'N') + 2) * param_floats(c) + 2 * ends_floats(c)) * sizeof(float);
 }
 
-template <typename T>
-static void add(const kr_call *c, int slot, const float *from, int64_t parts, int64_t rows, int64_t n) {
+static sum_job sum_of(const kr_call *c, int slot, const float *from, int64_t parts, int64_t rows, int64_t n) {
     const kr_tensor *to = &c->din[slot];
-    if (!to->data) return;
-    cu_launch(add_parts<T>, cu_blocks(rows * n, 256), 256, 0, c->stream, (T *)to->data, rows == 1 ? n : to->pitch,
-              c->acc[slot], from, parts, rows, n);
+    const bool is_float = slot != SCAN_B && slot != SCAN_C;
+    return sum_job{to->data, rows == 1 ? n : to->pitch, from, parts, rows, n, c->acc[slot], is_float};
+}
+template <typename T> static void add(const sum_jobs &jobs, void *stream) {
+    int64_t most = 0;
+    bool by_4 = true;
+    for (const sum_job &job : jobs.of) {
+        if (!job.to) continue;
+        if (job.rows * job.n > most) most = job.rows * job.n;
+        size_t bytes = job.is_float ? 4 : sizeof(T);
+        by_4 = by_4 && job.n % 4 == 0 && cu_aligned(job.to, job.pitch, bytes, 4 * bytes);
+        by_4 = by_4 && (uintptr_t)job.from % 16 == 0;
+    }
+    if (by_4) cu_launch(add_parts<T, 4>, dim3(cu_blocks(most, 1024), 5), 256, 0, stream, jobs);
+    else cu_launch(add_parts<T, 1>, dim3(cu_blocks(most, 256), 5), 256, 0, stream, jobs);
 }
 
 template <typename T, int R, int K, int TILE, int WARPS, int BLOCKS>
@@ -473,6 +486,7 @@ static void launch_bwd(const scan_args &args, const scan_grads &o, void *stream)
         cu_launch(scan_bwd_ends<T, R, TILE, WARPS>, blocks, threads, bytes, stream, a, o);
         cu_launch(join_segments_bwd, cu_blocks(a.S * a.G * a.group_tiles * a.N * LANES, 256), 256, 0, stream, a, o);
     }
+    if (R * WARPS == 16 && scan_bwd_16(args, o, sizeof(T) == 2, stream)) return;
     cu_launch(scan_bwd<T, R, K, TILE, WARPS, BLOCKS>, blocks, threads, bytes, stream, a, o);
 }
 
@@ -496,11 +510,11 @@ template <typename T> static void backward(const kr_call *c) {
         launch_bwd<T, 8, 4, 8, 32, 1>(a, o, stream);
     else launch_bwd<T, 16, 4, 8, 16, 1>(a, o, stream); /* a GPU of 163 KB: fewer shares of what is summed over states */
 
-    add<T>(c, SCAN_B, sums_B, a.group_tiles, a.S * a.L, a.G * a.N);
-    add<T>(c, SCAN_C, sums_C, a.group_tiles, a.S * a.L, a.G * a.N);
-    add<float>(c, SCAN_A, o.A, a.S * a.n_segs, 1, a.D * a.N);
-    add<float>(c, SCAN_D, o.skip, a.S * a.n_segs, 1, a.D);
-    add<float>(c, SCAN_DT_BIAS, o.bias, a.S * a.n_segs, 1, a.D);
+    const int64_t rows = a.S * a.L, segs = a.S * a.n_segs;
+    add<T>({{sum_of(c, SCAN_B, sums_B, a.group_tiles, rows, a.G * a.N),
+             sum_of(c, SCAN_C, sums_C, a.group_tiles, rows, a.G * a.N),
+             sum_of(c, SCAN_A, o.A, segs, 1, a.D * a.N), sum_of(c, SCAN_D, o.skip, segs, 1, a.D),
+             sum_of(c, SCAN_DT_BIAS, o.bias, segs, 1, a.D)}}, stream);
 }
 
 void selective_scan_bwd_cuda(const kr_call *c) {

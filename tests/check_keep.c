@@ -184,12 +184,19 @@ static void test_other_model(void **state) {
 
 /* --- what goes wrong ----------------------------------------------------------------------------------- */
 
+/* All that the engine has read is in the folder, the tree too. */
+static bool all_kept(kr_engine *e) {
+    pthread_mutex_lock(&e->shared->lock);
+    bool all = e->keeper.calm_since > 0 && e->keeper.saved == e->keeper.changes;
+    pthread_mutex_unlock(&e->shared->lock);
+    return all;
+}
+
 /* Reads the text of each number until it is killed. */
 static void work_on(const char *dir, bool until_kept) {
     kr_engine *e = engine_in(the.m, dir);
     for (int i = 0; !until_kept || i < 3; i++) ask(e, i);
-    for (int i = 0; i < 2000 && stats(e).kept_entries == 0; i++) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* the tree, too */
+    for (int i = 0; i < 12000 && !all_kept(e); i++) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     raise(SIGKILL);
 }
 

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "krait/chat.h"
 #include "krait/serve.h"
@@ -386,6 +388,17 @@ static int64_t go_on(child c, const char *rest, char to[512]) {
     return known;
 }
 
+/* The tree of the prefix cache in dir: every save writes another file, and it last. */
+static ino_t tree_in(const char *dir) {
+    char path[600];
+    kr_file_list list = {0};
+    struct stat st = {0};
+    snprintf(path, sizeof path, "%s/*/tree", dir);
+    if (kr_file_glob(&list, path) != KR_OK || list.n != 1 || stat(list.name[0], &st) != 0) st.st_ino = 0;
+    kr_file_list_free(&list);
+    return st.st_ino;
+}
+
 static void test_warm(void **state) {
     const char *dir = new_folder();
     char first[512], again[512];
@@ -396,9 +409,11 @@ static void test_warm(void **state) {
     c = start_as((setup){.cache = dir});
     assert_int_equal(go_on(c, "", again), 300);
     assert_string_equal(first, again);
+    ino_t tree = tree_in(dir);
     assert_int_equal(go_on(c, " and more of it", first), 256);
-    for (int i = 0; metric(c, "krait_cache_kept_entries") != metric(c, "krait_cache_entries") && i < 500; i++) nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* the tree comes last */
+    for (int i = 0; (tree_in(dir) == tree || metric(c, "krait_cache_kept_entries") != metric(c, "krait_cache_entries")) && i < 6000; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL); /* if that took two saves */
     end(c, SIGKILL);
     c = start_as((setup){.cache = dir});
     assert_int_equal(go_on(c, " and more of it", again), 315);
@@ -425,7 +440,7 @@ static void cut_off(child c, const char *path, const char *body, kr_str *text) {
     int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", path, strlen(body));
     assert_int_equal(send(fd, head, (size_t)n, MSG_NOSIGNAL), n);
     assert_int_equal(send(fd, body, strlen(body), MSG_NOSIGNAL), (ssize_t)strlen(body));
-    for (int i = 0; metric(c, "krait_generated_tokens_total") < 20 && i < 1000; i++) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    for (int i = 0; metric(c, "krait_generated_tokens_total") < 20 && i < 12000; i++) nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     kill(c.pid, SIGTERM);
     kr_str_cut(text, 0);
     for (ssize_t got; (got = read(fd, in, sizeof in)) > 0;) kr_str_append_n(text, in, (size_t)got);
@@ -526,7 +541,7 @@ static void test_cut_reading(void **state) {
         assert_true(k > 0);
         at += (size_t)k;
     }
-    for (int i = 0; metric(c, "krait_cache_entries") < 1 && i < 1000; i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    for (int i = 0; metric(c, "krait_cache_entries") < 1 && i < 12000; i++) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     kill(c.pid, SIGTERM);
     for (ssize_t got; (got = read(fd, in, sizeof in)) > 0;) kr_str_append_n(&text, in, (size_t)got);
     close(fd);
@@ -566,7 +581,7 @@ static void test_left(void **state) {
         if (i % 4 == 0) setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)); /* a reset */
         close(fd);
     }
-    for (int i = 0; i < 300; i++) { /* all of it comes to rest */
+    for (int i = 0; i < 3000; i++) { /* all of it comes to rest */
         if (metric(c, "krait_http_streams") + metric(c, "krait_requests_waiting") + metric(c, "krait_requests_reading") + metric(c, "krait_requests_writing") == 0 &&
             metric(c, "krait_http_connections") <= 1)
             break;

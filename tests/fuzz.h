@@ -14,7 +14,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 /* Writes the i-th valid input to `to` and returns its length; 0: there is none. */
 size_t fuzz_seed(int i, uint8_t *to, size_t room);
-/* How many ctest runs under sanitizers, of some two seconds on one core; without them, at a fraction of the cost, four times as many. */
+/* How many ctest runs under sanitizers, of some FUZZ_SECONDS on one core; without them, at a fraction of the cost, four times as many.
+ * Of what reads the files that people hand out, .ci/run has as many as last a minute. */
+enum { FUZZ_SECONDS = 2 };
 extern const long fuzz_inputs;
 /* Pieces of the language, ended by NULL. */
 extern const char *const fuzz_words[];

@@ -1,6 +1,7 @@
 /* fuzz_main.c - runs a fuzz target without libFuzzer: the same mutations every time.
  *
  *   fuzz_NAME            mutates the seeds, as often as fuzz_inputs says
+ *   fuzz_NAME -l         as often as lasts about KRAIT_FUZZ_SECONDS, if that is set; under sanitizers only
  *   fuzz_NAME -t 60      for a minute
  *   fuzz_NAME -i 123     the 123rd mutation alone, as after a crash
  *   fuzz_NAME -w DIR     writes the seeds there, a corpus for libFuzzer
@@ -129,13 +130,22 @@ static void run_all(volatile uint64_t *index, uint64_t n, double seconds) {
     }
 }
 
+/* Always the same number, or a failure would come and go with the load of a machine. */
+static uint64_t how_many(bool long_run) {
+#ifdef KR_INSTRUMENTED
+    const char *seconds = long_run ? getenv("KRAIT_FUZZ_SECONDS") : NULL;
+    double times = seconds ? strtod(seconds, NULL) / FUZZ_SECONDS : 1;
+    return times > 1 ? (uint64_t)((double)fuzz_inputs * times) : (uint64_t)fuzz_inputs;
+#else
+    (void)long_run;
+    return 4 * (uint64_t)fuzz_inputs;
+#endif
+}
+
 int main(int argc, char **argv) {
     static input x;
-#ifdef KR_INSTRUMENTED
-    uint64_t n = (uint64_t)fuzz_inputs;
-#else
-    uint64_t n = 4 * (uint64_t)fuzz_inputs;
-#endif
+    bool long_run = argc == 2 && strcmp(argv[1], "-l") == 0;
+    uint64_t n = how_many(long_run);
     double seconds = 0;
     int status;
     if (argc == 3 && strcmp(argv[1], "-w") == 0) return write_seeds(argv[2]);
@@ -147,7 +157,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (argc == 3 && strcmp(argv[1], "-t") == 0) seconds = strtod(argv[2], NULL), n = 0;
-    else if (argc > 1) return run_files(argv + 1);
+    else if (argc > 1 && !long_run) return run_files(argv + 1);
     volatile uint64_t *index = mmap(NULL, sizeof *index, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (index == MAP_FAILED) return 2;
     pid_t child = fork();

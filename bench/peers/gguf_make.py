@@ -43,7 +43,8 @@ try:
     w.add_token_list(tokens)
     w.add_token_types(types)
     w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in t["model"]["merges"]])
-    w.add_eos_token_id(c["eos_token_id"])
+    if c["eos_token_id"] is not None:
+        w.add_eos_token_id(c["eos_token_id"])
 except FileNotFoundError:
     w.add_tokenizer_model("no_vocab")
 names = {"norm.weight": "attn_norm.weight", "mixer.in_proj.weight": "ssm_in.weight", "mixer.conv1d.weight": "ssm_conv1d.weight",

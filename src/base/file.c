@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,6 +132,12 @@ static size_t folder_length(const char *path) {
     return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
+/* While somebody writes a temporary file he has its lock, so that others see whether it is left over. */
+static bool is_taken(int fd) {
+    struct stat st;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink == 0; /* swept before it was locked */
+}
+
 /* Opens "dir/.name.PID-COUNT.tmp": O_EXCL makes it ours and, unlike mkstemp, the umask is obeyed. */
 static kr_status open_temp(kr_file_writer *w) {
     static atomic_uint counter;
@@ -140,7 +147,10 @@ static kr_status open_temp(kr_file_writer *w) {
         snprintf(w->temp, size, "%.*s.%.200s.%ld-%u.tmp", (int)dir, w->path, w->path + dir, (long)getpid(),
                  atomic_fetch_add(&counter, 1));
         w->fd = open_retry(w->temp, O_WRONLY | O_CREAT | O_EXCL, 0666);
-        if (w->fd >= 0 || errno != EEXIST) break;
+        if (w->fd < 0 && errno != EEXIST) break;
+        if (w->fd >= 0 && !is_taken(w->fd)) break;
+        if (w->fd >= 0) close(w->fd);
+        w->fd = -1;
     }
     if (w->fd >= 0) return KR_OK;
     kr_mem_free(w->temp); /* never remove what is not ours */
@@ -226,6 +236,7 @@ kr_status kr_dir_rename(const char *from, const char *to) {
 static kr_status commit(kr_file_writer *w) {
     KR_TRY(flush(w));
     const char *step = "sync";
+    int lock = w->temp ? fcntl(w->fd, F_DUPFD_CLOEXEC, 0) : -1; /* ours until it has its name */
     bool bad = w->temp && fsync(w->fd);
     if (!bad) {
         step = "close"; /* where a network file system may say that the disk is full */
@@ -236,8 +247,10 @@ static kr_status commit(kr_file_writer *w) {
         step = "rename";
         bad = rename(w->temp, w->path) != 0;
     }
+    int why = errno;
+    if (lock >= 0) close(lock);
     if (bad)
-        KR_FAIL(KR_ERR_IO, "%s: cannot %s after writing %lld bytes: %s%s", w->path, step, (long long)w->done, strerror(errno),
+        KR_FAIL(KR_ERR_IO, "%s: cannot %s after writing %lld bytes: %s%s", w->path, step, (long long)w->done, strerror(why),
                 w->temp ? "; what was there before is untouched" : "");
     if (!w->temp) return KR_OK;
     kr_mem_free(w->temp);
@@ -255,6 +268,37 @@ void kr_file_writer_abort(kr_file_writer *w) {
     if (!w) return;
     if (w->temp) unlink(w->temp);
     free_writer(w);
+}
+
+/* Is it ".name.PID-COUNT.tmp", of this name? */
+static bool is_temp_of(const char *file, const char *name) {
+    size_t n = strnlen(name, 200), k;
+    if (file[0] != '.' || strncmp(file + 1, name, n) != 0 || file[n + 1] != '.') return false;
+    const char *at = file + n + 2;
+    k = strspn(at, "0123456789");
+    if (!k || at[k] != '-') return false;
+    at += k + 1;
+    k = strspn(at, "0123456789");
+    return k && strcmp(at + k, ".tmp") == 0;
+}
+
+void kr_file_sweep(const char *path) {
+    size_t dir = folder_length(path);
+    kr_file_list list = {0};
+    char *folder = kr_mem_strdup(path), *temp = kr_mem_new(dir + 300);
+    if (folder) folder[dir] = 0;
+    if (folder && temp && kr_dir_list(&list, dir ? folder : ".", KR_LIST_FILES | KR_LIST_HIDDEN) == KR_OK)
+        for (size_t i = 0; i < list.n; i++) {
+            if (!is_temp_of(list.name[i], path + dir)) continue;
+            snprintf(temp, dir + 300, "%s%s", folder, list.name[i]);
+            int fd = open_retry(temp, O_RDONLY | O_NOFOLLOW, 0);
+            if (fd < 0) continue;
+            if (flock(fd, LOCK_EX | LOCK_NB) == 0) (void)unlink(temp);
+            close(fd);
+        }
+    kr_file_list_free(&list);
+    kr_mem_free(folder);
+    kr_mem_free(temp);
 }
 
 kr_status kr_file_write(const char *path, const void *data, size_t n) {

@@ -41,6 +41,9 @@ kr_status kr_file_writer_write(kr_file_writer *w, const void *data, size_t n);
 /* Flush, fsync, rename, fsync of the folder.  Frees w, whatever comes of it. */
 kr_status kr_file_writer_commit(kr_file_writer *w);
 void kr_file_writer_abort(kr_file_writer *w); /* removes what was written; takes NULL */
+/* Removes what writers of this path left when they were killed; a large file's next writer calls it.  What somebody
+ * is writing stays. */
+void kr_file_sweep(const char *path);
 
 /* A whole file through the writer above. */
 kr_status kr_file_write(const char *path, const void *data, size_t n);

@@ -247,6 +247,28 @@ static void survives_a_full_disk(void **state) {
     assert_int_equal(left, 1);
 }
 
+/* What killed writers left goes; what somebody is writing, and what has another name, stays. */
+static void sweeps_what_was_left(void **state) {
+    (void)state;
+    static const char *const stay[] = {"swept/.f.12-0.temp", "swept/.f.x-0.tmp", "swept/.f.12-.tmp", "swept/.fg.12-0.tmp", "swept/f.12-0.tmp", "swept/.f12-0.tmp"};
+    const size_t n = sizeof stay / sizeof *stay;
+    kr_file_writer *w;
+    assert_int_equal(kr_dir_make(at("swept")), KR_OK);
+    for (size_t i = 0; i < n; i++) assert_int_equal(kr_file_write(at(stay[i]), "x", 1), KR_OK);
+    assert_int_equal(kr_file_write(at("swept/.f.12-0.tmp"), "x", 1), KR_OK);
+    assert_int_equal(kr_file_write(at("swept/.f.999999-17.tmp"), "x", 1), KR_OK);
+    assert_int_equal(kr_file_writer_open(&w, at("swept/f")), KR_OK);
+    assert_int_equal(count_names(at("swept"), KR_LIST_FILES | KR_LIST_HIDDEN), n + 3);
+    kr_file_sweep(at("swept/f"));
+    assert_int_equal(count_names(at("swept"), KR_LIST_FILES | KR_LIST_HIDDEN), n + 1);
+    assert_int_equal(kr_file_writer_write(w, "new", 3), KR_OK);
+    assert_int_equal(kr_file_writer_commit(w), KR_OK);
+    assert_holds(at("swept/f"), "new");
+    for (size_t i = 0; i < n; i++) assert_holds(at(stay[i]), "x");
+    assert_int_equal(count_names(at("swept"), KR_LIST_FILES | KR_LIST_HIDDEN), n + 1);
+    kr_file_sweep(at("nowhere/f"));
+}
+
 static void appends_lines(void **state) {
     (void)state;
     assert_int_equal(kr_file_append(at("log"), "one"), KR_OK);
@@ -388,6 +410,7 @@ int main(void) {
         cmocka_unit_test(takes_the_longest_name),
         cmocka_unit_test(reports_a_full_device),
         cmocka_unit_test(survives_a_full_disk),
+        cmocka_unit_test(sweeps_what_was_left),
         cmocka_unit_test(appends_lines),
         cmocka_unit_test(survives_no_memory),
         cmocka_unit_test(joins),

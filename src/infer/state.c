@@ -108,7 +108,8 @@ kr_status kr_snapshot_read(kr_snapshot **out, kr_layout *l, const char *path) {
         else kr_snapshot_free(x);
     }
     kr_st_close(st);
-    return status == KR_ERR_MISSING || status == KR_ERR_SHAPE ? kr_fail(KR_ERR_FORMAT, "%s is the session of another model: %s", path, kr_error()) : status;
+    bool other = status == KR_ERR_MISSING || status == KR_ERR_SHAPE || status == KR_ERR_DTYPE;
+    return other ? kr_fail(KR_ERR_FORMAT, "%s is the session of another model: %s", path, kr_error()) : status;
 }
 
 kr_status kr_snapshot_load(kr_snapshot **out, const kr_session *like, const char *path) { return kr_snapshot_read(out, like->layout, path); }

@@ -297,8 +297,9 @@ static kr_status add_template_token(reader *r, const json_t *post, const json_t 
     if (!json_is_array(ids)) REFUSE("%s: post_processor: \"%.60s\" is none of its special_tokens", r->path, name ? name : "?");
     json_array_foreach(ids, i, v) {
         if (*n == 8) REFUSE("%s: post_processor: more than 8 tokens around a text", r->path);
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= r->t->n_tokens) REFUSE("%s: post_processor: an id that is no token's", r->path);
-        to[(*n)++] = (int32_t)json_integer_value(v);
+        json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (id < 0 || id >= r->t->n_tokens || !kr_tokenizer_text(r->t, (int32_t)id, NULL)) REFUSE("%s: post_processor: an id that is no token's", r->path);
+        to[(*n)++] = (int32_t)id;
     }
     return KR_OK;
 }

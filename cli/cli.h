@@ -32,6 +32,14 @@ int cmd_tokenizer(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
 int inspect_model(int argc, char **argv); /* its attention and states */
+typedef struct loose_options {
+    int64_t n, H, W;           /* how many things; of a picture rows and columns */
+    uint64_t seed;
+    const char *from, *out;
+    bool print;
+} loose_options;
+bool is_loose(const char *name);          /* an order of things that lie on no grid? */
+int inspect_loose(const char *name, const loose_options *o);
 int cmd_serve(int argc, char **argv);
 
 /* "krait: SENTENCE" on stderr, with a hint where one is known; returns EXIT_FAILED. */

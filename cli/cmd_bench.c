@@ -28,10 +28,10 @@ static const char help[] =
     "  --threads N     default: all cores this process may use\n"
     "  --longest L     length: up to L steps (262144)\n"
     "  --batch N       model: rows of a training batch (8); decode: sequences in a step (1)\n"
-    "  --length N      model: tokens of a row (1024)\n"
+    "  --length N      model: tokens of a row (1024); pictures have the size that their config says\n"
     "  --prompt N      model, prefill, serve: tokens of the prompt (1024)\n"
     "  --draft N       serve: one stream with up to N tokens guessed ahead and without, instead\n"
-    "  --only WHAT     model: train, infer, or decode: a step of --batch sequences\n"
+    "  --only WHAT     model: train, infer, decode: a step of --batch sequences, or forward: a batch of whole rows\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer\n"
     "                  also q8_0, q4_0, q4_k, q6_k, on a CPU float16; decode and prefill take a list\n"
@@ -48,7 +48,7 @@ typedef struct settings {
     kr_bench_machine machine;
     double longest, batch, length, prompt, draft;
     const char *only;
-    bool recompute, profile, json, batch_given;
+    bool recompute, profile, json, batch_given, headed;
 } settings;
 
 /* --- the machine ----------------------------------------------------------------------------- */
@@ -74,10 +74,17 @@ static int measure(settings *s) {
     return 0;
 }
 
+/* The line over a table, with its first row: what is refused before has none. */
+static void heading(settings *s, const char *line) {
+    if (!s->json && !s->headed) printf("%s\n", line);
+    s->headed = true;
+}
+
 /* --- ops and lengths --------------------------------------------------------------------------- */
 
 static void op_row(void *user, const kr_bench_op *r) {
-    const settings *s = user;
+    settings *s = user;
+    heading(s, "op              sizes                                 best ms median ms   GFLOP/s     GB/s    roof   x ref");
     const char *pass = r->backward ? "backward" : "forward";
     double t = r->time.best_s;
     char gflops[32] = "-";
@@ -99,14 +106,13 @@ static void op_row(void *user, const kr_bench_op *r) {
 static int bench_ops(settings *s, char **names, int n) {
     int wrong = measure(s);
     if (wrong) return wrong;
-    if (!s->json)
-        printf("%-15s %-26s %-8s %9s %9s %9s %8s %7s %7s\n", "op", "sizes", "", "best ms", "median ms", "GFLOP/s",
-               "GB/s", "roof", "x ref");
     return kr_bench_ops(&s->machine, (const char *const *)names, n, &s->opt, op_row, s) == KR_OK ? 0 : fail();
 }
 
 static void length_row(void *user, const kr_bench_length *r) {
-    const settings *s = user;
+    settings *s = user;
+    heading(s, "one sequence; nanoseconds a token\n"
+               "op              sizes                length      forward     backward      tensors      scratch  bytes/tok");
     double L = (double)r->L, f = r->forward.best_s / L * 1e9, b = r->backward.best_s / L * 1e9;
     char tensors[32], work[32];
     if (s->json)
@@ -124,20 +130,19 @@ static void length_row(void *user, const kr_bench_length *r) {
 static int bench_length(settings *s) {
     int wrong = measure(s);
     if (wrong) return wrong;
-    if (!s->json)
-        printf("one sequence; nanoseconds a token\n%-15s %-18s %8s %12s %12s %12s %12s %10s\n", "op", "sizes", "length",
-               "forward", "backward", "tensors", "scratch", "bytes/tok");
     return kr_bench_lengths((int64_t)s->longest, &s->opt, length_row, s) == KR_OK ? 0 : fail();
 }
 
 /* --- models --------------------------------------------------------------------------------------- */
 
-static void rate(const settings *s, const char *what, double tokens, const kr_bench_time *t, const char *note) {
-    char best[32], median[32];
+/* bytes: memory; 0: not told */
+static void rate(const settings *s, const char *what, double tokens, int64_t bytes, const kr_bench_time *t, const char *note) {
+    char best[32], median[32], memory[40] = "";
+    if (bytes) snprintf(memory, sizeof memory, ", \"bytes\": %lld", (long long)bytes);
     if (s->json)
         printf("{\"bench\": \"%s\", \"tokens\": %.0f, \"best_s\": %.6g, \"median_s\": %.6g, \"runs\": %d, "
-               "\"tokens_per_s\": %.6g, \"tokens_per_s_median\": %.6g}\n",
-               what, tokens, t->best_s, t->median_s, t->n_runs, tokens / t->best_s, tokens / t->median_s);
+               "\"tokens_per_s\": %.6g, \"tokens_per_s_median\": %.6g%s}\n",
+               what, tokens, t->best_s, t->median_s, t->n_runs, tokens / t->best_s, tokens / t->median_s, memory);
     else
         printf("%-8s %9.3f ms best, %9.3f ms median  %9s tokens/s (median %s)  %s\n", what, t->best_s * 1e3,
                t->median_s * 1e3, human_count(tokens / t->best_s, best), human_count(tokens / t->median_s, median),
@@ -173,8 +178,19 @@ static int bench_train(settings *s, const char *path) {
     if (kr_bench_train(&r, path, (int64_t)s->batch, (int64_t)s->length, s->recompute, &s->opt) != KR_OK) return fail();
     snprintf(note, sizeof note, "%lld x %lld tokens, %s, %s FLOP/s", (long long)r.S, (long long)r.L,
              human_bytes(r.bytes, bytes), human_count(r.flops / r.step.best_s, flops));
-    rate(s, "train", (double)(r.S * r.L), &r.step, note);
+    rate(s, "train", (double)(r.S * r.L), r.bytes, &r.step, note);
     if (s->profile) parts(s, "training step", r.part, r.n_parts);
+    return 0;
+}
+
+static int bench_forward(settings *s, const char *path) {
+    static kr_bench_forward_result r;
+    char bytes[32], flops[32], note[128];
+    if (kr_bench_forward(&r, path, (int64_t)s->batch, (int64_t)s->length, &s->opt) != KR_OK) return fail();
+    snprintf(note, sizeof note, "%lld x %lld tokens, %s, %s FLOP/s", (long long)r.S, (long long)r.L,
+             human_bytes(r.bytes, bytes), human_count(r.flops / r.batch.best_s, flops));
+    rate(s, "forward", (double)(r.S * r.L), r.bytes, &r.batch, note);
+    if (s->profile) parts(s, "batch", r.part, r.n_parts);
     return 0;
 }
 
@@ -185,9 +201,9 @@ static int bench_infer(settings *s, const char *path) {
     if (st == KR_ERR_ARG && !s->only) return fprintf(stderr, "krait: %s\n", kr_error()), 0; /* one for training only */
     if (st != KR_OK) return fail();
     snprintf(note, sizeof note, "a prompt of %lld tokens", (long long)r.prompt_tok);
-    rate(s, "prefill", (double)r.prompt_tok, &r.prefill, note);
+    rate(s, "prefill", (double)r.prompt_tok, 0, &r.prefill, note);
     snprintf(note, sizeof note, "one at a time; state %s", human_bytes(r.state_bytes, bytes));
-    rate(s, "decode", 1, &r.decode, note);
+    rate(s, "decode", 1, 0, &r.decode, note);
     if (s->profile)
         parts(s, "piece of the prompt", r.prefill_part, r.n_prefill), parts(s, "token", r.decode_part, r.n_decode);
     return 0;
@@ -198,17 +214,18 @@ static int bench_decode(settings *s, const char *path) {
     char note[64];
     if (kr_bench_decode(&r, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
     snprintf(note, sizeof note, "a step of %.0f sequences", s->batch);
-    rate(s, "step", s->batch, &r.step, note);
+    rate(s, "step", s->batch, 0, &r.step, note);
     if (s->profile) parts(s, "step of decoding", r.part, r.n_parts);
     return 0;
 }
 
 static int bench_model(settings *s, const char *path) {
     bool train = !s->only || strcmp(s->only, "train") == 0, infer = !s->only || strcmp(s->only, "infer") == 0;
-    bool decode = s->only && strcmp(s->only, "decode") == 0;
-    if (!train && !infer && !decode) return misuse("bench", "--only is \"%s\", want train, infer or decode", s->only);
+    bool decode = s->only && strcmp(s->only, "decode") == 0, batch = s->only && strcmp(s->only, "forward") == 0;
+    if (!train && !infer && !decode && !batch) return misuse("bench", "--only is \"%s\", want train, infer, decode or forward", s->only);
     int code = s->json && s->opt.device ? 0 : measure(s); /* a script knows the roof after one bench of it */
     if (!code && decode) code = bench_decode(s, path);
+    if (!code && batch) code = bench_forward(s, path);
     if (!code && train) code = bench_train(s, path);
     if (!code && infer) code = bench_infer(s, path);
     return code;
@@ -258,6 +275,7 @@ static const char *base_name(const char *path) {
 static int decode_row(settings *s, const char *path) {
     static kr_bench_decode_result r;
     if (kr_bench_decode(&r, path, (int64_t)s->batch, &s->opt) != KR_OK) return fail();
+    heading(s, "model                weights   seq. weights MB state MB   best ms  median ms  tokens/s     GB/s   memory    roof");
     double bytes = (double)(r.weight_bytes + 2 * r.state_bytes), t = r.step.best_s, share = bytes / t / r.read_bytes;
     if (s->json)
         printf("{\"bench\": \"decode\", \"model\": \"%s\", \"dtype\": \"%s\", \"sequences\": %.0f, \"threads\": %d, "
@@ -277,6 +295,7 @@ static int decode_row(settings *s, const char *path) {
 static int prefill_row(settings *s, const char *path) {
     static kr_bench_prefill_result r;
     if (kr_bench_prefill(&r, path, (int64_t)s->prompt, &s->opt) != KR_OK) return fail();
+    heading(s, "model                weights   tokens    best ms  median ms  tokens/s   GFLOP/s   product    roof");
     double t = r.prefill.best_s, share = r.flops / t / r.gemm_flops;
     if (s->json)
         printf("{\"bench\": \"prefill\", \"model\": \"%s\", \"dtype\": \"%s\", \"tokens\": %.0f, \"threads\": %d, \"best_ms\": %.5g, "
@@ -311,12 +330,6 @@ static int bench_speed(settings *s, char **models, int n, bool prefill) {
     if (s->opt.device && strcmp(s->opt.device, "cpu") != 0) return misuse("bench", "decode and prefill are for a CPU");
     if (n < 1) return misuse("bench", "of which MODEL?");
     if (!s->batch_given) s->batch = 1;
-    if (!s->json && prefill)
-        printf("%-20s %-9s %6s %10s %10s %9s %9s %9s %7s\n", "model", "weights", "tokens", "best ms", "median ms", "tokens/s",
-               "GFLOP/s", "product", "roof");
-    else if (!s->json)
-        printf("%-20s %-9s %4s %9s %8s %9s %10s %9s %8s %8s %7s\n", "model", "weights", "seq.", "weights MB", "state MB", "best ms",
-               "median ms", "tokens/s", "GB/s", "memory", "roof");
     return bench_rows(s, models, n, prefill ? prefill_row : decode_row);
 }
 

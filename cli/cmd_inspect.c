@@ -13,10 +13,12 @@ static const char help[] =
     "`krait inspect attention --help` teaches the last two.\n\n"
     "Says what an order does to a grid and draws its paths, blue where a path begins and\n"
     "orange where it ends.\n\n"
-    "  --size HxW      the grid: L, HxW or TxHxW (16x16)\n"
-    "  --window N      side of a window, step of an atrous order, number of slices\n"
+    "Behind a name go :back, :turned, :apart and :flipped; a list has commas (docs/scan-orders.md).\n\n"
+    "  --size HxW      the grid: L, HxW or TxHxW (16x16); of points and nodes how many\n"
+    "  --window N      side of a window, step of an atrous order, number of slices or levels\n"
     "  --symmetries    one path seen in the 8 mirrors of a picture\n"
-    "  --seed N        of random orders (0)\n"
+    "  --from FILE     points, lines \"x y z\", or a graph, lines \"from to\" of nodes from 0; else they are made up\n"
+    "  --seed N        of random orders, and of what is made up (0)\n"
     "  --layer N       of random orders (0)\n"
     "  --print         the cells of each path, in the order of the walk\n"
     "  -o FILE         the picture, SVG\n";
@@ -28,6 +30,9 @@ static int list(void) {
         snprintf(axes, sizeof axes, info.min_axes == info.max_axes ? "%d" : "%d-%d", info.min_axes, info.max_axes);
         printf("  %-15s %-4s %s\n", info.name, axes, info.about);
     }
+    printf("  %-15s %-4s %s\n", "points:CURVE", "-", "a cloud of points along hilbert, hilbert-trans, z, or the axes xyz, xzy, ... (PointMamba, PCM)");
+    printf("  %-15s %-4s %s\n", "nodes:degree", "-", "a graph's nodes by degree, hubs last (Graph-Mamba)");
+    printf("  %-15s %-4s %s\n", "tree", "-", "a picture's cells along the tree that joins what is alike (GrootV)");
     printf("\nThe second column: axes of the grids it walks.  `krait inspect order NAME -o order.svg` draws one.\n");
     return 0;
 }
@@ -37,7 +42,9 @@ static void describe(const kr_order *o, bool print) {
     printf("%lld cells, %d path%s%s: %s\n", (long long)o->n_cells, o->n_paths, o->n_paths == 1 ? "" : "s",
            o->per_layer ? ", one a layer in turn" : "", how[o->share_out]);
     for (int k = 0; k < o->n_paths; k++) {
-        printf("  path %-2d %lld steps, %lld of them jumps\n", k, (long long)(o->path[k].n - 1), (long long)kr_order_jumps(o, k));
+        char apart[48] = "";
+        if (o->path[k].piece) snprintf(apart, sizeof apart, ", in %lld pieces", (long long)o->path[k].n_pieces);
+        printf("  path %-2d %lld steps, %lld of them jumps%s\n", k, (long long)(o->path[k].n - o->path[k].n_pieces), (long long)kr_order_jumps(o, k), apart);
         for (int64_t i = 0; print && i < o->path[k].n; i++) printf("%s%d%s", i ? " " : "    ", o->path[k].cell[i], i + 1 < o->path[k].n ? "" : "\n");
     }
 }
@@ -45,15 +52,18 @@ static void describe(const kr_order *o, bool print) {
 int cmd_inspect(int argc, char **argv) {
     if (argc > 1 && (strcmp(argv[1], "attention") == 0 || strcmp(argv[1], "states") == 0)) return inspect_model(argc - 1, argv + 1);
     static const struct option options[] = {{"size", 1, NULL, 's'}, {"window", 1, NULL, 'w'}, {"symmetries", 0, NULL, 'y'}, {"seed", 1, NULL, 'r'},
-                                            {"layer", 1, NULL, 'l'}, {"print", 0, NULL, 'p'}, {"help", 0, NULL, 'h'}, {0}};
+                                            {"layer", 1, NULL, 'l'}, {"print", 0, NULL, 'p'}, {"from", 1, NULL, 'f'}, {"help", 0, NULL, 'h'}, {0}};
     kr_order_options opt = {0};
     int64_t size[KR_ORDER_AXES] = {16, 16};
     int n_axes = 2;
     bool print = false;
-    const char *out = NULL;
+    const char *out = NULL, *from = NULL;
+    bool sized = false;
     double x;
     for (int c; (c = getopt_long(argc, argv, "o:h", options, NULL)) != -1;) switch (c) {
+        case 'f': from = optarg; break;
         case 's':
+            sized = true;
             if (!(n_axes = kr_order_size(optarg, size))) return misuse("inspect", "--size is \"%s\", want L, HxW or TxHxW", optarg);
             break;
         case 'w':
@@ -80,6 +90,14 @@ int cmd_inspect(int argc, char **argv) {
     const char *name = argv[optind + 1];
     kr_order *o;
     if (optind + 2 < argc) return misuse("inspect", "one order at a time, not also \"%s\"", argv[optind + 2]);
+    if (is_loose(name)) {
+        int64_t n = sized ? size[0] : *name == 'p' ? 300 : 24;
+        for (int i = 1; sized && i < n_axes; i++) n = n > (1 << 20) || size[i] > (1 << 20) ? (1 << 20) + 1 : n * size[i];
+        if (*name == 't' && !sized) n = size[0] * size[1];
+        if (*name == 't' && n_axes != 2) return misuse("inspect", "tree: --size wants HxW");
+        return inspect_loose(name, &(loose_options){.n = n, .H = size[0], .W = size[1], .seed = opt.seed, .from = from, .out = out, .print = print});
+    }
+    if (from) return misuse("inspect", "--from is for points and nodes; %s walks a grid", name);
     if (kr_order_new(&o, name, n_axes, size, &opt) != KR_OK) return fail();
     describe(o, print);
     char title[160], grid[64];

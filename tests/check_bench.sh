@@ -23,6 +23,11 @@ lines() { # lines PATTERN ARGUMENTS...: how many lines of output match
 [ "$(lines '"op": "unary".*"best_ms": [0-9.e-]*[1-9]' ops unary)" = 2 ] || fail "no forward and backward of unary"
 [ "$(lines '"bench": "length"' length --longest 1024)" = 2 ] || fail "not two scans"
 [ "$(lines '"bench": "(train|prefill|decode)".*"tokens_per_s": [1-9]' model "$tmp/config.json" --batch 2 --length 20 --prompt 20)" = 3 ] || fail "not three rates"
+printf '{"model_type": "krait", "d_model": 16, "n_layer": 1, "encoder": {"type": "patch", "size": "6x6", "patch": "2x2"}, "mixer": {"type": "ss2d"}, "head": {"type": "class", "n_classes": 300}}' >"$tmp/picture.json"
+[ "$(lines '"bench": "forward".*"tokens": 40,.*"bytes": [1-9]' model "$tmp/config.json" --only forward --batch 2 --length 20)" = 1 ] || fail "no batch forward"
+[ "$(lines '"bench": "(forward|train)".*"tokens": 108,.*"bytes": [1-9]' model "$tmp/picture.json" --only forward --batch 3)" = 1 ] || fail "no batch of pictures"
+[ "$(lines '"bench": "(forward|train)".*"tokens": 108,.*"bytes": [1-9]' model "$tmp/picture.json" --only train --batch 3)" = 1 ] || fail "no training on pictures"
+"$krait" info "$tmp/picture.json" --memory >"$tmp/out" || fail "krait info of a model of pictures"
 [ "$(lines '"of": "training step"' model "$tmp/recipe.json" --only train --batch 1 --length 8 --profile)" -gt 9 ] || fail "no profile"
 [ "$(lines '"of": "token"' model "$tmp" --only infer --prompt 8 --profile)" -gt 5 ] || fail "no profile of a token"
 [ "$(lines '"bench": "decode".*"dtype": "(float32|bfloat16)".*"tokens_per_s": [1-9]' decode "$tmp/wide.json" "$tmp/wide.json" --dtype float32,bfloat16)" = 4 ] || fail "not four steps"
@@ -42,4 +47,9 @@ refused length --longest 5
 refused decode
 refused decode "$tmp/config.json" --dtype float12
 refused prefill "$tmp/config.json" --device cuda
+
+"$krait" bench decode "$tmp/config.json" --dtype float12 >"$tmp/out" 2>&1
+[ "$(wc -l <"$tmp/out")" = 1 ] || fail "more than a sentence: $(cat "$tmp/out")"
+"$krait" bench decode "$tmp/wide.json" "$tmp/wide.json" --runs 1 --seconds 0.001 >"$tmp/out" || fail "no table"
+[ "$(grep -c '^model ' "$tmp/out")-$(wc -l <"$tmp/out")" = 1-3 ] || fail "not a heading and two rows"
 exit $bad

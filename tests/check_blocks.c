@@ -19,6 +19,8 @@ typedef struct block_case {
 /* A picture of 3 numbers a cell, and two numbers to predict for it. */
 #define PICTURE(size, n) "{'model_type': 'krait', 'd_model': 8, 'n_layer': " #n ", 'norm_eps': 1e-3, 'encoder': {'type': 'linear', 'width': 3, 'size': '" size "'}," \
     " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, "
+#define LINE(n) "{'model_type': 'krait', 'd_model': 8, 'n_layer': " #n ", 'norm_eps': 1e-3, 'encoder': {'type': 'linear', 'width': 3}," \
+    " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, "
 #define STEPS "'dt_min': 0.1, 'dt_max': 1, 'd_state': 3"
 
 static const block_case cases[] = {
@@ -52,6 +54,29 @@ static const block_case cases[] = {
      " 'pool': 'mean'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['gatedgcn&mixer+mlp'], 'mixers': {'gatedgcn': {}, 'mlp': {'d_ff': 5}}}", 11, true},
     {"Graph convolutions, edges with numbers", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17, 'edge_width': 2},"
      " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, 'layers': ['gatedgcn']}", 11, true},
+    {"three of four paths at half the resolution (MSVMamba)", "5x4", PICTURE("5x4", 1) "'order': {'type': 'scan', 'path': 'cross', 'coarse': 2}, 'mixer': {'type': 'mamba1', " STEPS "}}", 20},
+    {"back at a third of it, a clip (Voxel Mamba)", "2x4x3", PICTURE("2x4x3", 2) "'order': {'type': 'scan', 'path': 'hilbert,hilbert:back', 'coarse': 3, 'share': true}, 'mixer': {'type': 'mamba1', " STEPS "}}", 24},
+    {"SLWS: steps shuffled now and then", "3x5", PICTURE("3x5", 3) "'order': {'type': 'scan', 'path': 'cross', 'shuffle': 0.8}, 'mixer': {'type': 'mamba1', " STEPS "}}", 15},
+    {"DPMamba: within pieces, then across", "", LINE(2) "'layers': ['within+across'], 'mixers': {'within': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan', 'path': 'window:apart,window:back:apart',"
+     " 'path_window': 4}}, 'across': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan', 'path': 'slices:apart', 'path_window': 3}}}}", 12},
+    {"SPMamba: along frequency, then along time", "3x5", PICTURE("3x5", 1) "'layers': ['frequency+time'], 'mixers': {'frequency': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan',"
+     " 'path': 'bidirectional:apart'}}, 'time': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan', 'path': 'bidirectional:turned:apart', 'share': true}}}}", 15},
+    {"windows of different sizes apart", "3x5", PICTURE("3x5", 2) "'order': {'type': 'scan', 'path': 'window:apart', 'path_window': 2}, 'mixer': {'type': 'mamba1', " STEPS "}}", 15},
+    {"HiSS: pieces by themselves, then their ends", "", LINE(4) "'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['low', 'low', 'condense', 'mixer'], 'mixers': {'low': {'type': 's4d', 'd_state': 4,"
+     " 'dt_min': 0.1, 'dt_max': 0.5, 'order': {'type': 'scan', 'path': 'window:apart', 'path_window': 3}}, 'condense': {'window': 3}}}", 11},
+    {"words, then sentences, another width", "", LINE(3) "'mixer': {'type': 'mamba1', " STEPS "}, 'order': {'type': 'nested', 'window': 4}, 'layers': ['mixer', 'condense', 'mamba1'],"
+     " 'mixers': {'condense': {'window': 4, 'by': 'join', 'width': 6}, 'mamba1': {" STEPS ", 'order': {'type': 'causal'}}}}", 14},
+    {"Mamba in Mamba", "4x6", PICTURE("4x6", 2) "'order': {'type': 'nested', 'by': 'join'}, 'mixer': {'type': 'mamba1', " STEPS "}}", 24},
+    {"nested, pieces that differ", "3x5", PICTURE("3x5", 1) "'order': {'type': 'nested', 'share': true}, 'mixer': {'type': 'mamba1', " STEPS "}}", 15},
+    {"MambaMixer: steps, then channels both ways", "3x4", PICTURE("3x4", 1) "'order': {'type': 'scan', 'path': 'cross'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['mixer+channels'],"
+     " 'mixers': {'channels': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan', 'path': 'bidirectional', 'axis': 'channels'}}}}", 12},
+    {"Mamba3D: channels in reverse", "", LINE(1) "'order': {'type': 'scan', 'path': 'forward,forward:flipped', 'share': true}, 'mixer': {'type': 'mamba1', " STEPS "}}", 10},
+    {"Pan-Mamba: two streams swap channels", "2x3x4", PICTURE("2x3x4", 2) "'order': {'type': 'swap'}, 'mixer': {'type': 'mamba1', " STEPS "}}", 24},
+    {"Fusion-Mamba: four groups, one mixer", "2x3x4", PICTURE("2x3x4", 1) "'order': {'type': 'swap', 'groups': 4, 'first': 'second', 'share': true}, 'mixer': {'type': 'mamba1', " STEPS "}}", 24},
+    {"ChangeMamba: columns of two pictures in turn", "2x3x4", PICTURE("2x3x4", 1) "'order': {'type': 'scan', 'path': 'interleaved', 'merge': 'gate'}, 'mixer': {'type': 'mamba1', " STEPS "}}", 24},
+    {"Motion Mamba: three levels, one, three", "", LINE(3) "'order': {'type': 'scan', 'path': 'levels'}, 'mixer': {'type': 's4d', 'd_state': 4, 'dt_min': 0.1, 'dt_max': 0.5}}", 8},
+    {"ZigMa of clips: frames, then time", "3x2x3", PICTURE("3x2x3", 2) "'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['frame', 'time'], 'mixers': {'frame': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan',"
+     " 'path': 'zigzag:apart'}}, 'time': {'type': 'mamba1', " STEPS ", 'order': {'type': 'scan', 'path': 'temporal:apart', 'merge': 'mean'}}}}", 18},
     {"the encoder's pictures along a scan order", "3x5", PICTURE("3x5", 1) "'order': {'type': 'scan', 'path': 'cross', 'merge': 'mean'}, 'mixer': {'type': 's4d', 'd_state': 4,"
      " 'dt_min': 0.1, 'dt_max': 0.5}}", 15},
 };
@@ -84,6 +109,67 @@ static void test_threads(void **state) {
     }
     kr_mem_free(one.grad);
     kr_model_release(m);
+}
+
+/* What comes in at one cell changes what goes on in its piece, and nowhere else. */
+static void test_apart(void **state) {
+    static const char *const paths[] = {"'path': 'window:apart', 'path_window': 3", "'path': 'forward:apart'", "'path': 'forward:turned:apart,snake:back:apart'"};
+    enum { H = 5, W = 7, M = 8 };
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char config[600];
+        float before[H * W * M];
+        snprintf(config, sizeof config, PICTURE("5x7", 1) "'mixer': {'type': 'mamba1', " STEPS "}, 'order': {'type': 'scan', %s}}", paths[i]);
+        kr_model *m = model_of(config, 3);
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_HIDDEN, .S = 1, .L = H * W});
+        fill_inputs(m, g, 1, H * W, 3);
+        kr_graph_run(g, KR_RUN_FORWARD);
+        memcpy(before, kr_graph_data(g, "hidden"), sizeof before);
+        int h = 1, w = 1, changed = 0;
+        ((float *)kr_graph_data(g, "x"))[(h * W + w) * 3] += 1;
+        kr_graph_run(g, KR_RUN_FORWARD);
+        const float *after = kr_graph_data(g, "hidden");
+        for (int c = 0; c < H * W; c++) {
+            int y = c / W, x = c % W;
+            bool inside = i == 0 ? y < 3 && x < 3 : i == 1 ? y == h : y == h || x == w;
+            bool same = memcmp(before + c * M, after + c * M, M * sizeof *before) == 0;
+            if (!inside && !same) fail_msg("%s: cell %d hears of another piece", paths[i], c);
+            changed += !same;
+        }
+        if (changed < 4) fail_msg("%s: only %d cells hear of a change", paths[i], changed);
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+}
+
+/* Shuffled while training and for some keys only; what is asked of the model afterwards does not know of it. */
+static void test_shuffled(void **state) {
+    static const char *const forms[] = {"", ", 'shuffle': 0.5"};
+    float loss[2], first = 0;
+    int changed = 0;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char config[600];
+        snprintf(config, sizeof config, PICTURE("3x5", 1) "'mixer': {'type': 'mamba1', " STEPS "}, 'order': {'type': 'scan', 'path': 'forward'%s}}", forms[i]);
+        kr_model *m = model_of(config, 3);
+        kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LOSS, .S = 2, .L = 15});
+        fill_inputs(m, g, 2, 15, 3);
+        loss[i] = (float)loss_of(g);
+        kr_graph_free(g);
+        g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = 2, .L = 15});
+        fill_inputs(m, g, 2, 15, 3);
+        for (int step = 0; step < 40; step++) {
+            int32_t *key = kr_graph_data(g, "shuffle_key.0");
+            assert_int_equal(key != NULL, i);
+            if (key) key[2] = step;
+            changed += i && (float)loss_of(g) != first;
+            if (!i) first = (float)loss_of(g);
+        }
+        kr_graph_free(g);
+        kr_model_release(m);
+    }
+    assert_true(loss[0] == loss[1]);
+    if (changed < 8 || changed > 32) fail_msg("%d of 40 steps shuffled, of a chance of a half", changed);
 }
 
 /* Twenty steps of descent along the gradient's sign. */
@@ -218,6 +304,14 @@ static void test_refusals(void **state) {
         {PICTURE("4x4", 1) "'layers': ['readout']}", "no learnt tokens"},
         {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'ways': 3}}", "does not divide"},
         {PICTURE("4xx4", 1) "'layers': ['conv']}", "want HxW"},
+        {PICTURE("4x4", 1) "'mixers': {'conv': {'order': {'type': 'causal'}}}, 'layers': ['conv']}", "mixers.conv.order: conv is not run in any order"},
+        {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'order': 'scan'}}", "mixer.order wants an object"},
+        {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'order': {'type': 'scan', 'pth': 'cross'}}}", "mixer.order"},
+        {PICTURE("4x4", 1) "'layers': ['condense']}", "they have down"},
+        {PICTURE("4x4", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'forward:apart'}}}", "are for orders"},
+        {PICTURE("3x5", 1) "'order': {'type': 'swap'}}", "an even number of steps"},
+        {PICTURE("4x4", 1) "'order': {'type': 'scan', 'path': 'atrous', 'coarse': 2}}", "order.coarse wants pictures"},
+        {LINE(1) "'order': {'type': 'scan', 'path': 'bidirectional', 'coarse': 2}}", "order.coarse wants pictures"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -232,7 +326,7 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient), cmocka_unit_test(test_bits),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_bits),   cmocka_unit_test(test_threads), cmocka_unit_test(test_apart), cmocka_unit_test(test_shuffled),
         cmocka_unit_test(test_learns),   cmocka_unit_test(test_config), cmocka_unit_test(test_golden),
         cmocka_unit_test(test_refusals),
     };

@@ -69,6 +69,15 @@ expect 3 'a grid of 1 axes' inspect order cross --size 9
 expect 3 '/nowhere/a.svg' inspect order cross --size 4x4 -o /nowhere/a.svg
 expect 0 '259 steps, 0 of them jumps' inspect order hilbert --size 13x20 -o hilbert.svg
 grep -q '</svg>' hilbert.svg || fail "inspect drew no picture"
+expect 0 '31 steps, 6 of them jumps, in 4 pieces' inspect order window:apart --window 4 --size 5x7
+expect 0 '300 steps' inspect order points:hilbert-trans -o points.svg
+expect 0 '15 steps' inspect order tree --size 3x5 --print
+printf '0 1\n1 2\n2 3\n1 3\n' >edges.txt
+expect 0 '0 2 3 1' inspect order nodes:degree --from edges.txt --print -o nodes.svg
+expect 2 'node -1, want 0' inspect order nodes:degree --from "$(echo '-1 0' >wrong.txt && echo wrong.txt)"
+expect 2 'is no line of 3 numbers' inspect order points:z --from edges.txt
+expect 2 '--from is for points and nodes' inspect order hilbert --from edges.txt
+expect 3 'no order "zz"' inspect order points:zz
 expect 2 'want MODEL and TEXT' inspect attention a
 # --- from a large S4D to a small one, and a look inside -------------------------------------
 s4d='--data.kind=parity --data.length=16 --d_model=8 --n_layer=1 --mixer.type=s4d --batch_size=2 --eval_every=0 --train.eval_batches=1'
@@ -263,6 +272,7 @@ start() {
     running=$!
     while ! grep -q '^step\|^krait:' "$log"; do kill -0 $running 2>/dev/null || break; sleep 0.02; done
 }
+kept() { find killed/checkpoints -name '0*[0-9]' 2>/dev/null | grep -q .; }
 finish() {
     wait "$running"
     code=$?
@@ -270,9 +280,9 @@ finish() {
 }
 
 round=0
-while [ $round -lt 6 ]; do
+while [ $round -lt 6 ] || { [ $round -lt 60 ] && ! kept; }; do # a slow machine may need more until there is a checkpoint
     round=$((round + 1))
-    if find killed/checkpoints -name '0*[0-9]' 2>/dev/null | grep -q .; then
+    if kept; then
         start log --resume killed
     else
         # shellcheck disable=SC2086

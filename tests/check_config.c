@@ -130,9 +130,10 @@ static void test_hugging_face_norm(void **state) {
 static void test_no_end_of_text(void **state) {
     (void)state;
     kr_config c, again;
-    json_t *in = json_of("{'model_type': 'krait', 'mixer': {'type': 'mamba1'}}");
+    json_t *in = json_of("{'model_type': 'krait', 'd_model': 40, 'mixer': {'type': 'mamba1', 'dt_rank': 0}}");
     read_ok(&c, in);
     json_t *out = write_ok(&c);
+    assert_int_equal(json_integer_value(json_object_get(out, "time_step_rank")), 3); /* Hugging Face has no 0 */
     assert_string_equal(json_string_value(json_object_get(out, "model_type")), "mamba");
     assert_true(json_is_null(json_object_get(out, "eos_token_id")));
     assert_true(json_is_null(json_object_get(out, "bos_token_id")));

@@ -334,6 +334,16 @@ static void letters(void **state) {
     assert_true(last_metric < 40); /* a variance of about 55 */
     train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.fa', 'task': 'masked'}, " TRAIN "}");
     assert_true(last_metric < 5.5); /* one of four letters */
+    train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'eval_fraction': 0.2, 'task': 'regress', 'label': 'gc', 'strands': true}, " TRAIN "}");
+    assert_true(last_metric < 40);
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    all = (answers){0};
+    if (kr_predict(m, files, 1, count_answers, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(all.n, 80);
+    kr_model_free(m);
+    train("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.fa', 'task': 'masked', 'strands': true}, " TRAIN "}");
+    assert_true(last_metric < 5.5);
+    refuse("{" BI ", 'data': {'kind': 'sequence', 'alphabet': 'protein', 'paths': 'dna.csv', 'strands': true}}", "only single sequences of DNA have two");
     refuse("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'label': 'class'}}", "there is no column \"class\" (data.label); there are sequence, label, gc");
     refuse("{" BI ", 'data': {'kind': 'sequence', 'paths': 'dna.csv', 'task': 'regress'}}", "dna.csv: line 2: label is \"none\", want a number");
 }

@@ -312,8 +312,9 @@ static void test_few_launches(void **state) {
 
 /* --- weights in blocks -------------------------------------------------------------------- */
 
-/* y [rows, N] = x W^T + b of a graph on the device, and as doubles from the blocks that it was given. */
-static double product_off(kr_dtype type, int64_t rows, int64_t K, int64_t N) {
+/* y [rows, N] = x W^T + b of a graph on the device, and as doubles from the blocks that it was given; scale: of x's
+ * eight bits, or 0. */
+static double product_off(kr_dtype type, int64_t rows, int64_t K, int64_t N, double scale) {
     kr_device *d;
     kr_params *p;
     kr_graph *g;
@@ -325,7 +326,8 @@ static double product_off(kr_dtype type, int64_t rows, int64_t K, int64_t N) {
     kr_init normal = {KR_INIT_NORMAL, 0.05, 0, 0, NULL};
     for (int go = 0; go < 2; go++) { /* first only to make the parameter, whose type is chosen then */
         kr_node *W = kr_weight(g, "W", KR_MATRIX, 2, KR_DIMS(N, K), normal), *b = kr_weight(g, "b", 0, 1, KR_DIMS(N), normal);
-        if (go) kr_graph_keep(g, KR_APPLY(g, linear, NULL, x, W, b), "y");
+        kr_node *by = scale ? kr_weight(g, "s", KR_NO_DECAY, 1, KR_DIMS(1), (kr_init){KR_INIT_CONST, scale, 0, 0, NULL}) : NULL;
+        if (go) kr_graph_keep(g, KR_APPLY(g, linear, NULL, x, W, b, by), "y");
         else {
             kr_graph_free(g);
             p->first->dtype = type;
@@ -344,6 +346,7 @@ static double product_off(kr_dtype type, int64_t rows, int64_t K, int64_t N) {
     kr_graph_run(g, KR_RUN_FORWARD);
     const float *y = kr_graph_data(g, "y"), *bias = p->first->next->data;
     if (kr_graph_wait(g) != KR_OK) fail_msg("%s", kr_error());
+    for (int64_t i = 0; scale && i < rows * K; i++) in[i] = (float)(scale * fmin(fmax(nearbyint(in[i] / (float)scale), -127), 127)); /* as the product sees it */
     for (int64_t i = 0; i < rows * N; i++) {
         double sum = bias[i % N];
         for (int64_t k = 0; k < K; k++) sum += (double)in[i / N * K + k] * w[i % N * K + k];
@@ -364,8 +367,10 @@ static void test_products_of_blocks(void **state) {
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
             if (shape[i][1] % kr_dtype_block(types[t])) continue;
-            double e = product_off(types[t], shape[i][0], shape[i][1], shape[i][2]), most = fake ? 0.02 : types[t] == KR_Q6_K ? 8e-3 : shape[i][1] % 256 ? 4e-3 : 3e-3; /* a CPU rounds x; a GPU Q6_K once more, and rows of odd lengths to bfloat16 */
+            double e = product_off(types[t], shape[i][0], shape[i][1], shape[i][2], 0), most = fake ? 0.02 : types[t] == KR_Q6_K ? 8e-3 : shape[i][1] % 256 ? 4e-3 : 3e-3; /* a CPU rounds x; a GPU Q6_K once more, and rows of odd lengths to bfloat16 */
             if (!(e <= most)) fail_msg("%s, %lld rows of %lld, %lld columns: off by %g", kr_dtype_text(types[t]), (long long)shape[i][0], (long long)shape[i][1], (long long)shape[i][2], e);
+            e = product_off(types[t], shape[i][0], shape[i][1], shape[i][2], 0.02);
+            if (!(e <= fmax(most, 4e-3))) fail_msg("%s, rows with a scale, %lld of %lld, %lld columns: off by %g", kr_dtype_text(types[t]), (long long)shape[i][0], (long long)shape[i][1], (long long)shape[i][2], e);
         }
 }
 
@@ -422,6 +427,44 @@ static void test_models_in_blocks(void **state) {
         }
 }
 
+/* A model quantized with w8a8, its scales found on a CPU, says on the device what it says there. */
+static void test_fixed_scales(void **state) {
+    (void)state;
+    static const char *const config[] = {
+        "'d_model': 96, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba2', 'headdim': 32, 'd_state': 16}",
+        "'d_model': 64, 'n_layer': 2, 'vocab_size': 256, 'mixer': {'type': 'mamba1', 'd_state': 5, 'dt_rank': 32}",
+    };
+    enum { L = 40, V = 256 };
+    static float logits[2][V];
+    for (int c = 0; c < 2; c++) {
+        char dir[] = "/tmp/krait-w8a8.XXXXXX", path[2][600], text[1500];
+        assert_non_null(mkdtemp(dir));
+        for (int k = 0; k < 2; k++) snprintf(path[k], sizeof path[k], "%s/%d", dir, k);
+        for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(i * 7);
+        kr_model *m = low_model(config[c]);
+        assert_int_equal(kr_model_save(m, path[0], KR_F32), KR_OK);
+        kr_model_release(m);
+        kr_w8a8_options o = {.text = text, .n_bytes = sizeof text, .percentile = 100};
+        if (kr_model_quantize_w8a8(path[0], path[1], &o) != KR_OK) fail_msg("%s", kr_error());
+        for (int k = 0; k < 2; k++) {
+            if (kr_model_load(&m, path[1], false, KR_AS_STORED, k ? "cuda" : NULL) != KR_OK) fail_msg("%s", kr_error());
+            kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true, .n_threads = 1});
+            for (int t = 0; t < L; t++) {
+                *(int32_t *)kr_graph_data(g, "ids") = t * 7 % V;
+                kr_graph_run(g, KR_RUN_FORWARD);
+            }
+            const float *got = kr_graph_data(g, "logits");
+            if (kr_graph_wait(g) != KR_OK) fail_msg("%s", kr_error());
+            memcpy(logits[k], got, sizeof logits[k]);
+            kr_graph_free(g);
+            kr_model_release(m);
+        }
+        double e = apart(logits[1], logits[0], V);
+        if (!(e <= 0.08)) fail_msg("model %d: logits are off by %g", c, e); /* what bfloat16 moves may be rounded to the next of 255 numbers */
+        kr_dir_remove(dir);
+    }
+}
+
 static void test_what_is_not_there(void **state) {
     (void)state;
     static const struct { const char *device, *says; } bad[] = {{"tpu", "want cpu, cuda or cuda:N"}, {"cuda:", "want cpu"}, {"cuda:x", "want cpu"},
@@ -443,7 +486,7 @@ int main(void) {
     kr_device_close(d);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training_as_on_a_cpu), cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_resume),
                                        cmocka_unit_test(test_session), cmocka_unit_test(test_engine), cmocka_unit_test(test_few_launches), cmocka_unit_test(test_what_stays_float32),
-                                       cmocka_unit_test(test_products_of_blocks), cmocka_unit_test(test_models_in_blocks),
+                                       cmocka_unit_test(test_products_of_blocks), cmocka_unit_test(test_models_in_blocks), cmocka_unit_test(test_fixed_scales),
                                        cmocka_unit_test(test_what_is_not_there)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

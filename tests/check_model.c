@@ -11,6 +11,9 @@
  *   impl        every instruction set within rounding of every other */
 #include "model/safetensors.h"
 #include "gradient_case.h"
+#include "ops/moe_route/moe_route.h"
+#include "ops/ops.h"
+#include "ops/sinkhorn/sinkhorn.h"
 
 enum { L = 13 };
 
@@ -79,6 +82,8 @@ static const model_case cases[] = {
      " 'layers': ['mixer&attention+mlp&mamba1&mlp'], 'mixers': {'attention': {'n_head': 2, 'in_scale': 0.9, 'out_scale': -2},"
      " 'mlp': {'d_ff': 9, 'gate_first': true, 'gate_scale': 0.6}, 'mamba1': {'d_state': 3}}}", true},
     {"experts", "{" TOKENS M2 "}, 'layers': ['mixer+moe'], 'mixers': {'moe': {'n_expert': 3, 'top_k': 2, 'd_ff': 6, 'd_shared': 5, 'balance': 0.5}}}", true},
+    {"experts shared out evenly, all of them: a choice has no gradient", "{" TOKENS M1 "}, 'layers': ['mixer+moe'], 'mixers': {'moe': {'n_expert': 3, 'top_k': 3, 'd_ff': 5, 'gate': 'sigmoid', 'normalise': false,"
+     " 'sinkhorn': 8, 'balance': 0}}}", true},
     {"experts by sigmoid", "{" TOKENS M1 ", 'rms_norm_dt_bc': true, 'dt_bc_weights': true}, 'layers': ['moe&mixer'], 'mixers': {'moe': {'n_expert': 4, 'top_k': 3,"
      " 'd_ff': 5, 'gate': 'sigmoid', 'route_scale': 2, 'normalise': false, 'gated': false, 'activation': 'relu2', 'balance': 0}}}", true},
     {"a shared block", "{" TOKENS M2 "}, 'layers': ['shared+mixer'], 'mixers': {'shared': {'n_head': 2, 'd_ff': 7, 'adapter_rank': 3, 'attention_adapter': true,"
@@ -413,6 +418,41 @@ static void test_balance(void **state) {
     kr_model_release(m);
 }
 
+/* Every row likes the first expert best; while training each expert gets about as many rows, each those that like it most. */
+static void test_even(void **state) {
+    enum { T = 64, X = 4 };
+    kr_params *params;
+    kr_graph *g;
+    kr_node *route[KR_MAX_OUT] = {NULL};
+    kr_graph_options o = {.impl = kr_cpu_best(), .n_threads = 1};
+    int n[X] = {0};
+    (void)state;
+    assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
+    assert_int_equal(kr_graph_new(&g, params, &o), KR_OK);
+    kr_node *logits = kr_input(g, "logits", KR_F32, 2, KR_DIMS(T, X));
+    sinkhorn_attr rounds = {.rounds = 50};
+    moe_route_attr a = {.k = 1, .gate = MOE_SIGMOID, .bias_logits = 1, .scale = 1};
+    kr_node *w = kr_apply(g, &kr_op_moe_route, &a, (kr_node *const[KR_MAX_IN]){logits, KR_APPLY(g, sinkhorn, &rounds, logits)}, route);
+    kr_graph_keep(g, w, "w");
+    kr_graph_keep(g, route[MOE_ROUTE_IDX], "idx");
+    assert_int_equal(kr_graph_plan(g), KR_OK);
+    assert_int_equal(kr_params_alloc(params, false), KR_OK);
+    assert_int_equal(kr_graph_alloc(g), KR_OK);
+    kr_rng r = {3, 3, 0};
+    float *l = kr_graph_data(g, "logits");
+    for (int i = 0; i < T * X; i++) l[i] = (float)kr_rng_normal(&r) + (i % X == 0 ? 5 : 0);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    const int32_t *idx = kr_graph_data(g, "idx");
+    for (int t = 0; t < T; t++) {
+        n[idx[t]]++;
+        assert_true(fabs(((float *)kr_graph_data(g, "w"))[t] - 1 / (1 + exp(-l[t * X + idx[t]]))) < 1e-6);
+    }
+    for (int e = 0; e < X; e++)
+        if (n[e] < 10 || n[e] > 22) fail_msg("expert %d has %d of %d rows", e, n[e], T);
+    kr_graph_free(g);
+    kr_params_free(params);
+}
+
 /* Rows [from, to) of a parameter times a power of two. */
 static void times(kr_model *m, const char *name, int64_t from, int64_t to, float factor) {
     kr_param *p = kr_params_find(m->params, name);
@@ -523,7 +563,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_instruction_sets),
-        cmocka_unit_test(test_balance),
+        cmocka_unit_test(test_balance), cmocka_unit_test(test_even),
         cmocka_unit_test(test_scales),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_refusals),

@@ -85,9 +85,10 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
     }
     int32_t *class = kr_graph_data(g, "class"); /* of at least two, and none now and then */
     for (int64_t s = 0; class && s < S; s++) class[s] = (int32_t)((s + (int64_t)seed) % 3) - 1;
-    for (int64_t i = 0; i < m->config.n_residual; i++) {
+    for (int64_t n = 0; n < 2 * m->config.n_residual; n++) {
         char name[40];
-        snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
+        int64_t i = n / 2;
+        snprintf(name, sizeof name, n % 2 ? "shuffle_key.%lld" : "dropout_key.%lld", (long long)i);
         int32_t *key = kr_graph_data(g, name);
         for (int k = 0; key && k < 4; k++) key[k] = (int32_t)(seed * 4 + (uint64_t)k + 31 * (uint64_t)i);
     }

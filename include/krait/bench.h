@@ -96,6 +96,17 @@ typedef struct kr_bench_train_result {
 KR_API kr_status kr_bench_train(kr_bench_train_result *out, const char *path, int64_t S, int64_t L, bool recompute,
                                 const kr_bench_options *opt);
 
+typedef struct kr_bench_forward_result {
+    int64_t S, L, n_params, bytes; /* bytes: weights, inputs, activations, scratch */
+    kr_bench_time batch;
+    double flops;                  /* of one batch */
+    int n_parts;
+    kr_bench_part part[KR_BENCH_PARTS];
+} kr_bench_forward_result;
+/* A batch of S rows of L tokens through the model, forward alone, up to the head's answer (a language model's: of the
+ * last token).  Here and in kr_bench_train an encoder that knows how long its rows are (a picture's) says L. */
+KR_API kr_status kr_bench_forward(kr_bench_forward_result *out, const char *path, int64_t S, int64_t L, const kr_bench_options *opt);
+
 typedef struct kr_bench_infer_result {
     int64_t n_params, state_bytes, prompt_tok;
     kr_bench_time prefill; /* of the whole prompt */

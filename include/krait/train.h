@@ -87,7 +87,7 @@ typedef struct kr_eval_source_result {
     char data[200];            /* the task in one line */
     int64_t L, n_rows, n_scored; /* steps of a row, rows, answers asked for in them */
     double loss, metric;       /* metric as the source names it */
-    const char *metric_name;
+    char metric_name[24];
     double seconds;
     int n_more;                /* other metrics of the same answers; NaN: not for these */
     char more_name[KR_MORE_METRICS][16];

@@ -8,6 +8,7 @@
  *
  * Of nodes all parts see the whole graph, and are told the classes of their own nodes alone. */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ typedef struct graph_keys {
     kr_set_keys set;
     int64_t walk_steps;
     int order;
+    bool redraw;
 } graph_keys;
 
 typedef struct one_graph { /* pieces of `files` */
@@ -44,6 +46,8 @@ typedef struct graphs {
     bool of_nodes;
     int64_t L, J, node_labels, edge_labels, n_attr;
     double *mean, *std;        /* [n_attr] */
+    int32_t *room;             /* [3, L] of a graph whose nodes are placed anew */
+    pthread_mutex_t lock;      /* of it */
 } graphs;
 
 static int64_t nodes_of(const one_graph *g) { return g->of->node_at[g->number + 1] - g->of->node_at[g->number]; }
@@ -208,6 +212,26 @@ static kr_status measure(kr_source *s, graphs *q) {
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
 
+/* Where the nodes of g stand: as ever, or of those of one degree in another drawn order. */
+static const int32_t *places(const graphs *q, const one_graph *g, bool anew, kr_rng r) {
+    int64_t n = nodes_of(g);
+    int32_t *place = q->room, *rank = q->room + q->L, *degree = q->room + 2 * q->L;
+    if (!anew) return g->place;
+    memset(degree, 0, (size_t)n * sizeof *degree);
+    for (int64_t e = g->of->edge_at[g->number]; e < g->of->edge_at[g->number + 1]; e++) degree[g->of->edge[e][0]]++, degree[g->of->edge[e][1]]++;
+    for (int64_t i = 0; i < n; i++) rank[g->place[i]] = (int32_t)i;
+    for (int64_t from = 0, end; from < n; from = end) {
+        for (end = from + 1; end < n && degree[rank[end]] == degree[rank[from]];) end++;
+        for (int64_t i = end - 1; i > from; i--) {
+            int64_t j = from + kr_rng_below(&r, i - from + 1);
+            int32_t swap = rank[i];
+            rank[i] = rank[j], rank[j] = swap;
+        }
+    }
+    for (int64_t l = 0; l < n; l++) place[rank[l]] = (int32_t)l;
+    return place;
+}
+
 static void fill_node(const graphs *q, const one_graph *g, int64_t i, double degree, float *x) {
     const kr_graphs *of = g->of;
     int64_t node = of->node_at[g->number] + i;
@@ -219,27 +243,28 @@ static void fill_node(const graphs *q, const one_graph *g, int64_t i, double deg
     memcpy(x, g->walks + i * q->k.walk_steps, (size_t)q->k.walk_steps * sizeof *x);
 }
 
-static void fill_edges(const graphs *q, const one_graph *g, kr_batch *b, int64_t row) {
+static void fill_edges(const graphs *q, const one_graph *g, const int32_t *place, kr_batch *b, int64_t row) {
     const kr_graphs *of = g->of;
     int64_t from = of->edge_at[g->number], n = edges_of(g);
     for (int64_t j = 0; j < q->J; j++) {
-        if (b->edge_from) b->edge_from[row * q->J + j] = j < n ? g->place[of->edge[from + j][0]] : -1;
-        if (b->edge_to) b->edge_to[row * q->J + j] = j < n ? g->place[of->edge[from + j][1]] : -1;
+        if (b->edge_from) b->edge_from[row * q->J + j] = j < n ? place[of->edge[from + j][0]] : -1;
+        if (b->edge_to) b->edge_to[row * q->J + j] = j < n ? place[of->edge[from + j][1]] : -1;
         for (int64_t k = 0; b->e && k < q->edge_labels; k++) b->e[(row * q->J + j) * q->edge_labels + k] = j < n && of->edge_label && of->edge_label[from + j] == k;
     }
 }
 
 /* Of all steps of a row: a node's degree first, then what is known of it. */
-static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t example, kr_batch *b, int64_t row) {
+static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t step, int64_t example, kr_batch *b, int64_t row) {
     const one_graph *g = &q->graph[*(const int64_t *)kr_set_data(&q->set, example)];
     const kr_graphs *of = g->of;
     int64_t n = nodes_of(g), W = s->info.x_width;
+    const int32_t *place = places(q, g, q->k.redraw && q->k.order == BY_DEGREE && split == KR_SPLIT_TRAIN, kr_source_row_rng(s, split, step * b->S + row));
     float *x = b->x + row * q->L * W;
     memset(x, 0, (size_t)(q->L * W) * sizeof *x);
     float *degree = x + q->node_labels + q->n_attr;
-    for (int64_t e = of->edge_at[g->number]; e < of->edge_at[g->number + 1]; e++) degree[g->place[of->edge[e][0]] * W]++;
-    for (int64_t i = 0; i < n; i++) fill_node(q, g, i, degree[g->place[i] * W], x + g->place[i] * W);
-    fill_edges(q, g, b, row);
+    for (int64_t e = of->edge_at[g->number]; e < of->edge_at[g->number + 1]; e++) degree[place[of->edge[e][0]] * W]++;
+    for (int64_t i = 0; i < n; i++) fill_node(q, g, i, degree[place[i] * W], x + place[i] * W);
+    fill_edges(q, g, place, b, row);
     if (b->len) b->len[row] = (int32_t)n;
     if (!q->of_nodes) {
         b->targets[row] = q->set.label[example];
@@ -248,7 +273,7 @@ static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t ex
     int32_t *targets = b->targets + row * q->L;
     for (int64_t l = 0; l < q->L; l++) targets[l] = -1;
     for (int64_t i = 0; i < n && !s->predict; i++)
-        if (of->node_part[of->node_at[g->number] + i] == split) targets[g->place[i]] = g->class[i];
+        if (of->node_part[of->node_at[g->number] + i] == split) targets[place[i]] = g->class[i];
 }
 
 /* Of nodes every graph is in all parts. */
@@ -260,13 +285,14 @@ static int64_t example_at(const kr_source *s, const graphs *q, kr_split split, i
 }
 
 static void graph_batch(const kr_source *s, kr_split split, int64_t step, kr_batch *b) {
-    const graphs *q = s->own;
+    graphs *q = s->own;
     int64_t W = s->info.x_width, T = s->info.n_targets;
     b->n_rows = 0;
+    pthread_mutex_lock(&q->lock);
     for (int64_t i = 0; i < b->S; i++) {
         int64_t example = example_at(s, q, split, step, i);
         if (example >= 0) {
-            fill(s, q, split, example, b, i);
+            fill(s, q, split, step, example, b, i);
             b->n_rows++;
             continue;
         }
@@ -279,6 +305,7 @@ static void graph_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
         for (int64_t t = 0; t < T; t++) b->targets[i * T + t] = -1;
         if (b->len) b->len[i] = 1;
     }
+    pthread_mutex_unlock(&q->lock);
 }
 
 static bool graph_who(const kr_source *s, kr_split split, int64_t step, int64_t row, char *to, size_t size) {
@@ -336,6 +363,7 @@ static kr_status graph_open(kr_source *s, const json_t *data) {
     graphs *q = s->own = kr_mem_new(sizeof *q);
     if (!q) return KR_ERR_NOMEM;
     s->set = &q->set;
+    pthread_mutex_init(&q->lock, NULL);
     q->set.each = sizeof(int64_t);
     KR_TRY(kr_keys_read(s->kind->keys, data, "data", &q->k));
     if (s->fitted) KR_TRY(kr_fitted_classes(s, &q->set));
@@ -345,6 +373,7 @@ static kr_status graph_open(kr_source *s, const json_t *data) {
     if (q->of_nodes) q->k.set.eval_fraction = q->k.set.test_fraction = 0;
     KR_TRY(kr_set_split(s, &q->set, &q->k.set));
     KR_TRY(measure(s, q));
+    if (!(q->room = kr_mem_array((size_t)(3 * q->L), sizeof *q->room))) return KR_ERR_NOMEM;
     return describe(s, q);
 }
 
@@ -353,7 +382,8 @@ static void graph_close(kr_source *s) {
     if (q) {
         for (int64_t i = 0; i < q->n_graphs; i++) kr_mem_free(q->graph[i].place), kr_mem_free(q->graph[i].walks), kr_mem_free(q->graph[i].class);
         for (int64_t i = 0; i < q->n_files; i++) kr_graphs_free(q->file[i]), kr_mem_free(q->file[i]);
-        kr_mem_free(q->graph), kr_mem_free(q->file), kr_mem_free(q->mean);
+        kr_mem_free(q->graph), kr_mem_free(q->file), kr_mem_free(q->mean), kr_mem_free(q->room);
+        pthread_mutex_destroy(&q->lock);
         kr_set_free(&q->set);
     }
     kr_mem_free(q);
@@ -364,6 +394,7 @@ static const kr_key graph_keys_table[] = {
     KR_SET_KEYS(graph_keys),
     KR_KEY_INT(graph_keys, walk_steps, 8, 0, 64, "a node's chances to be back after 1, 2, ... steps of a random walk; 0: none"),
     KR_KEY_CHOICE(graph_keys, order, "degree|given", "nodes by how many edges they have, hubs last, or as they stand"),
+    KR_KEY_BOOL(graph_keys, redraw, false, "training: nodes of one degree stand in another drawn order each time, as in Graph-Mamba"),
     KR_KEY_END,
 };
 

@@ -11,13 +11,14 @@
  * as they first come: no id pads, as behind a row's end nothing is read, learnt or ranked. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "data/set.h"
 
 typedef struct items_keys {
-    const char *kind, *user, *items;
+    const char *kind, *user, *items, *at;
     const json_t *paths;
     int64_t length;
 } items_keys;
@@ -40,6 +41,7 @@ typedef struct items {
     int64_t n_events, events_room;
     int64_t *bin, n_bins;      /* [n_bins + 1] where a row's examples begin in `order` */
     int64_t *order;            /* examples to train on */
+    char metric[24], more[160]; /* "ndcg@10", "hr@10 ndcg@5 hr@5 mrr" */
 } items;
 
 /* --- names ------------------------------------------------------------------------------------------ */
@@ -286,13 +288,31 @@ static kr_status learnt_items(kr_source *s, const items *q) {
     return kr_learnt(s, "items", a);
 }
 
-static kr_status describe(kr_source *s, const items *q) {
+/* NDCG and HR at each K of data.at; the first NDCG chooses. */
+static kr_status choose_metrics(items *q) {
+    size_t used = 0;
+    int64_t k, n = 0;
+    char *end;
+    for (const char *p = q->k.at; ; p = end + 1, n++) {
+        k = strtoll(p, &end, 10);
+        if (end == p || k < 1 || k > 1000000 || (*end && *end != ',') || n == 4) KR_FAIL(KR_ERR_CONFIG, "data.at is \"%s\", want up to 4 numbers from 1 to 1000000, as \"10,5\"", q->k.at);
+        if (n) used += (size_t)snprintf(q->more + used, sizeof q->more - used, "ndcg@%lld ", (long long)k);
+        else snprintf(q->metric, sizeof q->metric, "ndcg@%lld", (long long)k);
+        used += (size_t)snprintf(q->more + used, sizeof q->more - used, "hr@%lld ", (long long)k);
+        if (!*end) break;
+    }
+    snprintf(q->more + used, sizeof q->more - used, "mrr");
+    return KR_OK;
+}
+
+static kr_status describe(kr_source *s, items *q) {
     kr_source_info *i = &s->info;
+    KR_TRY(choose_metrics(q));
     if (i->L && i->L != q->k.length) KR_FAIL(KR_ERR_CONFIG, "train.seq_len is %lld; set data.length instead", (long long)i->L);
     if (q->items.n < 2) KR_FAIL(KR_ERR_CONFIG, "data: %lld item%s, want at least 2", (long long)q->items.n, q->items.n == 1 ? "" : "s");
     i->L = q->k.length, i->vocab_size = q->items.n, i->n_targets = i->L, i->n_held_targets = 1, i->causal = true;
     i->n_train_docs = i->n_train;
-    i->metric = "ndcg@10", i->more_metrics = "hr@10 ndcg@5 hr@5 mrr";
+    i->metric = q->metric, i->more_metrics = q->more;
     s->head = json_pack("{s:s, s:b}", "type", "lm", "lengths", true);
     if (!s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
     snprintf(i->about, sizeof i->about, "%lld users, %lld items, %lld times taken; %lld rows of %lld steps to train on, %lld answers held out, %lld to test", (long long)q->users.n,
@@ -314,7 +334,7 @@ static kr_status items_open(kr_source *s, const json_t *data) {
     if (!s->predict) KR_TRY(fill_bins(s, q));
     if (!s->fitted) KR_TRY(learnt_items(s, q));
     KR_TRY(describe(s, q));
-    q->k.user = q->k.items = NULL, q->k.paths = NULL; /* the JSON object is the caller's */
+    q->k.user = q->k.items = q->k.at = NULL, q->k.paths = NULL; /* the JSON object is the caller's */
     return KR_OK;
 }
 
@@ -334,6 +354,7 @@ static const kr_key items_keys_table[] = {
     KR_KEY_INT(items_keys, length, 50, 1, 1e6, "items of a user's past that are seen"),
     KR_KEY_TEXT(items_keys, user, "user", "the column of the users; of .txt files the first word of a line"),
     KR_KEY_TEXT(items_keys, items, "items", "the column of the items, spaces between them if there are several; of .txt files the other words"),
+    KR_KEY_TEXT(items_keys, at, "10,5", "K of NDCG@K and HR@K, with commas between; a model is chosen by the first NDCG"),
     KR_KEY_END,
 };
 

@@ -37,7 +37,7 @@ typedef struct sequence_keys {
     kr_set_keys set;
     int64_t length;
     int alphabet, task;
-    bool reverse_complement;
+    bool reverse_complement, strands;
     double mask_fraction, infill_fraction;
 } sequence_keys;
 
@@ -357,8 +357,14 @@ static kr_status describe(kr_source *s, const sequence *q) {
         i->positions = true;
         s->encoder = json_pack("{s:s, s:I}", "type", "token", "positions", (json_int_t)q->n_letters);
     }
+    if (q->k.strands) {
+        char list[40] = "";
+        if (q->k.alphabet != DNA || q->k.task == INFILL || q->n_parts == 2) KR_FAIL(KR_ERR_CONFIG, "data.strands: only single sequences of DNA have two, and the task \"infill\" goes along one");
+        for (int64_t id = 0; id < q->n_ids; id++) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%d", id ? " " : "", q->complement[id]);
+        s->encoder = json_pack("{s:s, s:s, s:b}", "type", "token", "complement", list, "lengths", true);
+    }
     if (q->n_parts == 2) s->encoder = json_pack("{s:s, s:I}", "type", "token", "pair", (json_int_t)q->n_letters);
-    if (!s->head || ((q->k.task == INFILL || q->n_parts == 2) && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
+    if (!s->head || ((q->k.task == INFILL || q->n_parts == 2 || q->k.strands) && !s->encoder)) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
     if (i->n_test) snprintf(test, sizeof test, ", %lld to test", (long long)i->n_test);
     snprintf(i->about, sizeof i->about, "%lld %s of up to %lld letters %s to train on, %lld held out%s", (long long)i->n_train, q->n_parts == 2 ? "pairs" : "sequences", (long long)q->n_letters, what[q->k.task], (long long)i->n_eval, test);
     return KR_OK;
@@ -403,6 +409,7 @@ static const kr_key sequence_keys_table[] = {
     KR_KEY_LIST(sequence_keys, sequence, "the column of the sequences (sequence); two: a row is a pair, its class what they are to each other"),
     KR_KEY_LIST(sequence_keys, label, "the column of the classes or numbers (label); a list: several of yes or no, or of numbers"),
     KR_KEY_BOOL(sequence_keys, reverse_complement, false, "DNA, training: half of the sequences as the other strand has them"),
+    KR_KEY_BOOL(sequence_keys, strands, false, "DNA: the model reads both strands, so that it does not matter which comes (Caduceus)"),
     KR_KEY_REAL(sequence_keys, mask_fraction, 0.15, 0.01, 0.9, "masked: share of the letters to hide"),
     KR_KEY_REAL(sequence_keys, infill_fraction, 0.2, 0, 0.9, "infill: share of the letters that spans hide at most"),
     KR_KEY_END,

@@ -81,10 +81,13 @@ static bool only_conv_reads(const fusion *f, const join_in *l) {
     return x->pitch != 0 && !x->root->keep;
 }
 
+/* A product whose rows are not rounded on the way. */
+static bool plain_product(const fusion *f, int k) { return is(f, k, &kr_op_linear) && !step_at(f, k)->in[LINEAR_S]; }
+
 static bool match_in(const fusion *f, int conv, join_in *l) {
     const kr_step *c = step_at(f, conv);
     *l = (join_in){.product = maker(c->in[CONV1D_X]), .conv = conv};
-    if (!is(f, conv, &kr_op_conv1d) || !is(f, l->product, &kr_op_linear)) return false;
+    if (!is(f, conv, &kr_op_conv1d) || !plain_product(f, l->product)) return false;
     const kr_step *product = step_at(f, l->product);
     l->before = maker(product->in[LINEAR_X]);
     return size(c, 'L') == 1 && size(c, 'K') == 4 && ((const conv1d_attr *)c->attr)->silu && !c->in[CONV1D_SEQ_IDX] &&
@@ -94,7 +97,7 @@ static bool match_in(const fusion *f, int conv, join_in *l) {
 
 static bool match_out(const fusion *f, int product, join_out *l) {
     *l = (join_out){.product = product, .before = maker(step_at(f, product)->in[LINEAR_X])};
-    if (!is(f, product, &kr_op_linear) || l->before < 0 || step_at(f, product)->in[LINEAR_X]->pitch || size(step_at(f, product), 'K') % 32) return false;
+    if (!plain_product(f, product) || l->before < 0 || step_at(f, product)->in[LINEAR_X]->pitch || size(step_at(f, product), 'K') % 32) return false;
     l->after = only_user(f, product, &kr_op_add_rmsnorm, ADD_RMSNORM_X);
     const kr_step *after = l->after < 0 ? NULL : step_at(f, l->after);
     return after && after->in[ADD_RMSNORM_RES] && kr_node_dims(after->out[0]) == 3 && after->out[0]->dim[1] == 1;
@@ -117,7 +120,7 @@ static bool match_ssd(const fusion *f, int ssd, const join_in *in, join_ssd *l) 
 static bool match_head(const fusion *f, int product, join_head *h) {
     const kr_step *s = step_at(f, product);
     *h = (join_head){.product = product, .slice = maker(s->in[LINEAR_X]), .to_float = only_user(f, product, &kr_op_to_float, 0)};
-    if (!is(f, h->slice, &kr_op_slice_steps) || h->to_float < 0 || only_user(f, h->slice, &kr_op_linear, LINEAR_X) != product) return false;
+    if (!plain_product(f, product) || !is(f, h->slice, &kr_op_slice_steps) || h->to_float < 0 || only_user(f, h->slice, &kr_op_linear, LINEAR_X) != product) return false;
     h->before = maker(step_at(f, h->slice)->in[SLICE_STEPS_X]);
     return is(f, h->before, &kr_op_add_rmsnorm) && size(step_at(f, h->slice), 'L') == 1 && size(s, 'K') % 32 == 0 &&
            only_user(f, h->before, &kr_op_slice_steps, SLICE_STEPS_X) == h->slice;

@@ -49,13 +49,13 @@ static kr_status shape_inputs(kr_bench_call *b, const char *sizes) {
     return KR_OK;
 }
 
-/* Decay rates are negative, steps small, ids below V; all else lies in [-1, 1]. */
+/* Decay rates are negative, steps small, ids below V, or a gather's below its L; all else lies in [-1, 1]. */
 static void draw(const kr_call *c, const kr_sig_term *t, kr_tensor *x, int which) {
     kr_rng rng = {1, kr_rng_stream("bench") + (uint64_t)which, 0};
     float lo = -1, hi = 1;
     if (strcmp(t->name, "A") == 0 || strcmp(t->name, "Are") == 0) lo = -4, hi = -0.5f;
     if (strcmp(t->name, "dt") == 0 || strcmp(t->name, "log_dt") == 0) lo = -6, hi = -2;
-    int64_t V = KR_SIZE(c, 'V') > 0 ? KR_SIZE(c, 'V') : 1, n = kr_count(x), drawn = n < 65536 ? n : 65536;
+    int64_t L = strcmp(t->name, "idx") == 0 ? KR_SIZE(c, 'L') : 1, V = KR_SIZE(c, 'V') > 0 ? KR_SIZE(c, 'V') : L, n = kr_count(x), drawn = n < 65536 ? n : 65536;
     for (int64_t i = 0; i < drawn; i++) {
         if (x->dtype == KR_I32) ((int32_t *)x->data)[i] = (int32_t)kr_rng_below(&rng, V);
         else ((float *)x->data)[i] = lo + (hi - lo) * (float)kr_rng_uniform(&rng);

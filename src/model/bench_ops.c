@@ -30,6 +30,7 @@ static const entry table[] = {
     {"cross_entropy", "*1024 K256 V50280 -nll -lse", "*8 K256 V50280 -nll -lse"},
     {"embedding", "S8 L1024 V256 D256", "S1 L1024 V256 D256"},
     {"unary", "*8192 D512", "*1024 D512"},
+    {"gather", "S8 L1024 J1024 D512", "S1 L1024 J1024 D512"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
@@ -54,6 +55,7 @@ static const struct { const char *op, *sizes; } device_table[] = {
     {"cross_entropy", "*16384 K768 V50288 -nll -lse"},
     {"embedding", "S8 L2048 V50288 D768"},
     {"unary", "*16384 D1536"},
+    {"gather", "S8 L2048 J2048 D1536"},
 };
 enum { N_DEVICE_TABLE = sizeof device_table / sizeof *device_table };
 

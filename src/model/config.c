@@ -54,11 +54,11 @@ void kr_config_clear(kr_config *c) {
     memset(c, 0, sizeof *c);
 }
 
-/* The factors of the config's mixer, which are no options of the part. */
+/* What the config's mixer has that is no option of the part. */
 static bool copy_scales(const kr_config *c, json_t *mixer) {
-    static const char *const names[] = {"in_scale", "out_scale", "ways"};
+    static const char *const names[] = {"in_scale", "out_scale", "ways", "order"};
     bool ok = true;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         json_t *v = json_object_get(json_object_get(c->json, "mixer"), names[i]);
         ok = ok && (!v || json_number_value(v) == 1 || json_object_set(mixer, names[i], v) == 0);
     }
@@ -73,9 +73,8 @@ static json_t *write_own(const kr_config *c) {
     bool ok = j && kr_keys_write(kr_config_keys, c, j, true) == KR_OK;
     for (int i = 0; i < 6 && ok; i++) {
         if (parts[i] == &kr_part_memory_plain || parts[i] == &kr_part_condition_none) continue; /* nobody else knows these */
-        json_t *p = json_pack("{s:s}", "type", parts[i]->name);
-        ok = p && (!parts[i]->keys || kr_keys_write(parts[i]->keys, opts[i], p, true) == KR_OK) &&
-             json_object_set(j, parts[i]->kind, p) == 0;
+        json_t *p = kr_part_write(parts[i], opts[i]);
+        ok = p && json_object_set(j, parts[i]->kind, p) == 0;
         json_decref(p);
     }
     ok = ok && copy_scales(c, json_object_get(j, "mixer"));

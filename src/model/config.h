@@ -13,6 +13,8 @@ enum { KR_MAX_RESIDUALS = 6 };
 typedef struct kr_residual {
     const kr_part *part;
     const void *opt;
+    const kr_part *order;        /* in which it sees the steps: its own, or the config's */
+    const void *order_opt;
     double in_scale, out_scale;  /* factors of its input and output */
     int64_t ways;                /* groups of channels that it works on one by one, with the same parameters; 1: all at once */
     bool beside;                 /* the part before it */
@@ -30,6 +32,7 @@ typedef struct kr_config {
     void *encoder_opt, *condition_opt, *order_opt, *mixer_opt, *memory_opt, *head_opt;
     kr_layer *pattern;           /* of the layers, repeated */
     int64_t n_pattern, n_residual; /* entries; parts of all layers together */
+    bool as_they_come;           /* every mixer sees the steps so: no order changes that */
     bool causal;                 /* neither the order nor a layer sees a later step */
 } kr_config;
 
@@ -49,6 +52,8 @@ kr_status kr_config_write(const kr_config *c, json_t **out);
 /* layers.c, for config.c: the pattern from c->json once the mixer is read, and back. */
 kr_status kr_layers_read(kr_config *c);
 kr_status kr_layers_write(const kr_config *c, json_t *own);
-/* in_scale and out_scale into the object of a mixer, unless they are 1. */
-kr_status kr_scales_write(const kr_residual *r, json_t *object);
+/* What any mixer may have, ways, scales and an order of its own, into its object, unless they are as ever. */
+kr_status kr_scales_write(const kr_config *c, const kr_residual *r, json_t *object);
+/* {"type": ...} with all options. */
+json_t *kr_part_write(const kr_part *part, const void *opt);
 #endif

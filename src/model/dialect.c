@@ -141,14 +141,14 @@ static kr_status translate(const row *rows, const json_t *theirs, const char *wh
         if (!r->ours) continue;
         json_error_t e;
         KR_TRY(pair_or_absent(theirs, r->theirs, where));
-        json_t *v = json_incref(get(theirs, r->theirs));
+        json_t *v = get(theirs, r->theirs);
+        v = json_incref(json_is_array(v) ? json_array_get(v, 0) : v); /* several eos ids: the first */
         bool unset = !v || json_is_null(v) || (json_is_string(v) && strcmp(json_string_value(v), "auto") == 0);
         if (unset) {
             json_decref(v);
             if (!r->absent) continue;
             v = json_loads(r->absent, JSON_DECODE_ANY, &e);
         }
-        if (json_is_array(v)) v = json_incref(json_array_get(v, 0)); /* several eos ids: the first */
         kr_status st = v ? set(own, r->ours, v) : kr_fail(KR_ERR_NOMEM, "out of memory");
         json_decref(v);
         KR_TRY(st);
@@ -266,7 +266,7 @@ kr_status kr_dialect_write(const json_t *own, json_t **out) {
     if (two) json_object_set_new(j, "num_heads", json_integer(P > 0 ? E / P : 0));
     if (int_at(own, "mixer.ngroups", 1) == 1 || !json_is_false(json_object_get(j, "group_norm"))) json_object_del(j, "group_norm"); /* as usual */
     if (one) json_object_set_new(j, "intermediate_size", json_integer(int_at(own, "mixer.d_inner", 0) ? int_at(own, "mixer.d_inner", 0) : E));
-    if (one && !json_object_get(j, "time_step_rank")) json_object_set_new(j, "time_step_rank", json_integer((int_at(own, "d_model", 0) + 15) / 16));
+    if (one && int_at(j, "time_step_rank", 0) < 1) json_object_set_new(j, "time_step_rank", json_integer((int_at(own, "d_model", 0) + 15) / 16));
     *out = j;
     return KR_OK;
 }

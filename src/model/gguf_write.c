@@ -274,6 +274,7 @@ static kr_status put_file(writer *w, const char *path) {
     kr_file_writer *f;
     double *buffer = kr_mem_array(STEP, sizeof *buffer);
     if (!buffer) return KR_ERR_NOMEM;
+    kr_file_sweep(path);
     kr_status st = kr_file_writer_open(&f, path);
     if (st != KR_OK) return kr_mem_free(buffer), st;
     st = kr_file_writer_write(f, w->head.text, w->head.n);

@@ -9,8 +9,9 @@
  * residual of its own; parts joined by & stand side by side: one norm, and their outputs are
  * added.  Without "layers" each layer is the mixer.
  *
- * Any mixer's object may have "in_scale" and "out_scale", factors of what it reads and gives, and
- * "ways", groups of channels that it works on one by one (model.c).
+ * Any mixer's object may have "in_scale" and "out_scale", factors of what it reads and gives,
+ * "ways", groups of channels that it works on one by one (model.c), and an "order" in which it sees
+ * the steps instead of the config's.
  *
  * A part that makes a new residual stream (down, up, tokens, readout) is a layer by itself. */
 #include <math.h>
@@ -30,10 +31,25 @@ static kr_status read_scale(const json_t *object, const char *key, const char *w
     return KR_OK;
 }
 
-static kr_status read_scales(const json_t *object, const char *where, kr_residual *r) {
+static kr_status read_order(kr_config *c, const json_t *object, const char *where, kr_residual *r) {
+    const json_t *own = json_object_get(object, "order");
+    char name[128];
+    void *opt;
+    r->order = c->order, r->order_opt = c->order_opt;
+    if (!own) return KR_OK;
+    snprintf(name, sizeof name, "%s.order", where);
+    if (!json_is_object(own)) KR_FAIL(KR_ERR_CONFIG, "%s wants an object: {\"type\": \"scan\", ...}", name);
+    if (r->part->own_order || r->part->pointwise) KR_FAIL(KR_ERR_CONFIG, "%s: %s is not run in any order", name, r->part->name);
+    KR_TRY(kr_part_read("order", "causal", own, name, &c->arena, &r->order, &opt));
+    r->order_opt = opt;
+    return KR_OK;
+}
+
+static kr_status read_scales(kr_config *c, const json_t *object, const char *where, kr_residual *r) {
     const json_t *ways = json_object_get(object, "ways");
     r->ways = json_is_integer(ways) ? json_integer_value(ways) : 1;
     if ((ways && !json_is_integer(ways)) || r->ways < 1 || r->ways > 1024) KR_FAIL(KR_ERR_CONFIG, "%s.ways wants a number from 1 to 1024", where);
+    KR_TRY(read_order(c, object, where, r));
     KR_TRY(read_scale(object, "in_scale", where, &r->in_scale));
     return read_scale(object, "out_scale", where, &r->out_scale);
 }
@@ -44,12 +60,12 @@ static kr_status open_name(kr_config *c, const char *name, kr_residual *r) {
     char where[96];
     snprintf(where, sizeof where, "mixers.%s", name);
     *r = (kr_residual){.part = c->mixer, .opt = c->mixer_opt};
-    if (!given && (strcmp(name, "mixer") == 0 || strcmp(name, c->mixer->name) == 0)) return read_scales(json_object_get(c->json, "mixer"), "mixer", r);
+    if (!given && (strcmp(name, "mixer") == 0 || strcmp(name, c->mixer->name) == 0)) return read_scales(c, json_object_get(c->json, "mixer"), "mixer", r);
     if (given && !json_is_object(given)) KR_FAIL(KR_ERR_CONFIG, "%s wants an object: {...}", where);
     void *opt;
     KR_TRY(kr_part_read("mixer", name, given, where, &c->arena, &r->part, &opt));
     r->opt = opt;
-    return read_scales(given, where, r);
+    return read_scales(c, given, where, r);
 }
 
 static kr_status find_name(kr_config *c, names *known, const char *name, kr_residual *r) {
@@ -110,19 +126,28 @@ kr_status kr_layers_read(kr_config *c) {
         KR_TRY(read_layer(c, &known, text, &c->pattern[i]));
     }
     for (int64_t i = 0; i < c->n_layer; i++) c->n_residual += kr_config_layer(c, i)->n;
-    c->causal = c->order->causal;
+    c->causal = c->as_they_come = true;
     for (int64_t i = 0; i < c->n_pattern; i++)
         for (int k = 0; k < c->pattern[i].n; k++) {
             const kr_residual *r = &c->pattern[i].part[k];
-            c->causal = c->causal && r->part->causal && !(r->part->looks_ahead && r->part->looks_ahead(r->opt));
+            c->as_they_come = c->as_they_come && r->order->causal;
+            c->causal = c->causal && r->order->causal && r->part->causal && !(r->part->looks_ahead && r->part->looks_ahead(r->opt));
         }
     return all_named(c, &known);
 }
 
-kr_status kr_scales_write(const kr_residual *r, json_t *object) {
+json_t *kr_part_write(const kr_part *part, const void *opt) {
+    json_t *o = json_pack("{s:s}", "type", part->name);
+    if (o && (!part->keys || kr_keys_write(part->keys, opt, o, true) == KR_OK)) return o;
+    json_decref(o);
+    return NULL;
+}
+
+kr_status kr_scales_write(const kr_config *c, const kr_residual *r, json_t *object) {
     bool ok = r->in_scale == 1 || json_object_set_new(object, "in_scale", json_real(r->in_scale)) == 0;
     ok = ok && (r->out_scale == 1 || json_object_set_new(object, "out_scale", json_real(r->out_scale)) == 0);
     ok = ok && (r->ways == 1 || json_object_set_new(object, "ways", json_integer(r->ways)) == 0);
+    ok = ok && (r->order_opt == c->order_opt || json_object_set_new(object, "order", kr_part_write(r->order, r->order_opt)) == 0);
     return ok ? KR_OK : kr_fail(KR_ERR_NOMEM, "out of memory writing the layers");
 }
 
@@ -141,8 +166,8 @@ kr_status kr_layers_write(const kr_config *c, json_t *own) {
             p += n;
             const kr_residual *r = &c->pattern[i].part[k];
             if (json_object_get(mixers, name) || (r->opt == c->mixer_opt && !json_object_get(given, name))) continue;
-            json_t *o = json_pack("{s:s}", "type", r->part->name);
-            ok = o && (!r->part->keys || kr_keys_write(r->part->keys, r->opt, o, true) == KR_OK) && kr_scales_write(r, o) == KR_OK && json_object_set(mixers, name, o) == 0;
+            json_t *o = kr_part_write(r->part, r->opt);
+            ok = o && kr_scales_write(c, r, o) == KR_OK && json_object_set(mixers, name, o) == 0;
             json_decref(o);
         }
     }

@@ -55,9 +55,9 @@ static kr_node *turned(kr_build *b, kr_node *x, int64_t ways, bool back) {
     return back ? kr_reshape(b->g, x, 3, KR_DIMS(b->S, L, ways * D)) : kr_reshape(b->g, x, 3, KR_DIMS(b->S * ways, L, D));
 }
 
-static kr_node *one(kr_build *b, const kr_config *c, const kr_residual *r, bool bare, kr_node *y) {
+static kr_node *one(kr_build *b, const kr_residual *r, bool bare, kr_node *y) {
     b->mixer = r->part, b->mixer_opt = r->opt;
-    if (!r->part->pointwise && !r->part->own_order) return c->order->build(b, c->order_opt, y);
+    if (!r->part->pointwise && !r->part->own_order) return r->order->build(b, r->order_opt, y);
     if (!bare) kr_scope_push(b->g, "mixer");
     y = r->part->build(b, r->opt, y);
     if (!bare) kr_scope_pop(b->g);
@@ -74,13 +74,13 @@ static kr_node *number(kr_build *b, const char *name, int64_t width, double star
 
 /* UltraLight VM-UNet's parallel mixer: each group of channels, with what it came from times a learnt
  * number, through the same mixer; side by side again, normalised, through a product. */
-static kr_node *in_ways(kr_build *b, const kr_config *c, const kr_residual *r, bool bare, kr_node *y) {
+static kr_node *in_ways(kr_build *b, const kr_residual *r, bool bare, kr_node *y) {
     int64_t M = b->d_model, n = r->ways;
     if (M % n) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ways is %lld, which does not divide the %lld channels", (long long)n, (long long)M);
     if (b->stateful || b->seq_idx) return kr_graph_fail(b->g, KR_ERR_CONFIG, "a mixer in several ways does not go step by step, nor over packed documents");
     kr_node *x = turned(b, y, n, false);
     b->d_model = M / n, b->S *= n;
-    kr_node *mix = one(b, c, r, bare, x);
+    kr_node *mix = one(b, r, bare, x);
     binary_row_attr times = {.kind = KR_BINARY_ROW_MUL};
     mix = kr_add(b, mix, KR_APPLY(b->g, binary_row, &times, x, number(b, "skip_scale", M / n, 1)));
     b->d_model = M, b->S /= n;
@@ -90,7 +90,7 @@ static kr_node *in_ways(kr_build *b, const kr_config *c, const kr_residual *r, b
 
 /* A part of a layer, the i-th beside others, of group k.  Names: mixer; in the second group mlp, as
  * state-spaces has it, or block2.mixer; beside another parallel2.mixer. */
-static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int k, int i, double dropout, kr_node *y) {
+static kr_node *mixed(kr_build *b, const kr_residual *r, int k, int i, double dropout, kr_node *y) {
     char group[24], beside[24];
     bool bare = r->part->pointwise && k > 0 && i == 0, is_mlp = bare && k == 1;
     snprintf(group, sizeof group, is_mlp ? "mlp" : "block%d", k + 1);
@@ -98,7 +98,7 @@ static kr_node *mixed(kr_build *b, const kr_config *c, const kr_residual *r, int
     if (k) kr_scope_push(b->g, group);
     if (i) kr_scope_push(b->g, beside);
     y = kr_scale(b, y, r->in_scale);
-    y = r->ways > 1 ? in_ways(b, c, r, bare, y) : one(b, c, r, bare, y);
+    y = r->ways > 1 ? in_ways(b, r, bare, y) : one(b, r, bare, y);
     if (i) kr_scope_pop(b->g);
     if (k) kr_scope_pop(b->g);
     y = kr_gated(b, dropped(b, dropout, b->residual, kr_scale(b, y, r->out_scale)));
@@ -125,7 +125,7 @@ static kr_node *before(kr_build *b, const kr_residual *r, kr_node *sum) {
 }
 
 /* Groups of parts one behind the other: norm, norm2, ... */
-static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double dropout, kr_node *x, kr_node **residual) {
+static kr_node *layer(kr_build *b, const kr_layer *l, double dropout, kr_node *x, kr_node **residual) {
     char name[16] = "norm";
     kr_node *y = NULL, *unused, **bare = NULL; /* bare: the sum goes nowhere */
     for (int p = 0, k = -1, i = 0; p < l->n; p++) {
@@ -142,14 +142,14 @@ static kr_node *layer(kr_build *b, const kr_config *c, const kr_layer *l, double
             continue;
         }
         if (r->beside) {
-            x = kr_add(b, x, mixed(b, c, r, k, ++i, dropout, y));
+            x = kr_add(b, x, mixed(b, r, k, ++i, dropout, y));
             continue;
         }
         k++, i = 0;
         if (k) snprintf(name, sizeof name, "norm%d", k + 1);
         y = norm(b, name, true, x, *residual, bare ? bare : residual);
         bare = NULL;
-        x = mixed(b, c, r, k, i, dropout, y);
+        x = mixed(b, r, k, i, dropout, y);
     }
     return x;
 }
@@ -165,7 +165,7 @@ static kr_node *backbone(kr_build *b, const kr_config *c, double dropout, double
         snprintf(name, sizeof name, "layers.%lld", (long long)b->layer);
         kr_scope_push(b->g, name);
         kr_block_begin(b->g);
-        x = layer(b, c, kr_config_layer(c, b->layer), dropout, x, &residual);
+        x = layer(b, kr_config_layer(c, b->layer), dropout, x, &residual);
         kr_block_end(b->g);
         kr_scope_pop(b->g);
     }
@@ -187,6 +187,7 @@ static kr_status build(kr_model *m, const kr_model_graph_options *o, kr_graph *g
     const kr_config *c = &m->config;
     kr_build b = {.g = g, .S = o->S, .L = o->L, .batch = o->S, .d_model = c->d_model, .n_residual = c->n_residual, .vocab_size = c->vocab_size,
                   .norm_eps = c->norm_eps, .stateful = o->stateful, .all_logits = o->mode == KR_MODEL_ALL, .tied = c->tie_embeddings};
+    b.training = o->mode == KR_MODEL_TRAIN;
     b.memory = c->memory, b.memory_opt = c->memory_opt;
     b.balance = kr_mem_array((size_t)c->n_residual, sizeof *b.balance);
     b.scan = kr_mem_array((size_t)(KR_MAX_PATHS * c->n_residual), sizeof *b.scan);
@@ -228,13 +229,21 @@ kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *o, kr_graph 
     return st;
 }
 
+int64_t kr_model_steps(const kr_model *m, int64_t L) {
+    const kr_config *c = &m->config;
+    int64_t n = c->encoder->steps ? c->encoder->steps(c->encoder_opt) : 0;
+    for (int64_t i = 0; i < c->n_pattern; i++)
+        for (int k = 0; k < c->pattern[i].n && n < 1; k++) {
+            const kr_residual *r = &c->pattern[i].part[k];
+            if (r->order->steps) n = r->order->steps(r->order_opt);
+        }
+    return n > 0 ? n : L;
+}
+
 /* The smallest graph asks for every parameter. */
 static kr_status ask_for_parameters(kr_model *m) {
     kr_graph *g;
-    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = 1, .n_threads = 1};
-    const kr_config *c = &m->config;
-    if (c->order->steps && c->order->steps(c->order_opt) > 0) o.L = c->order->steps(c->order_opt);
-    if (c->encoder->steps && c->encoder->steps(c->encoder_opt) > 0) o.L = c->encoder->steps(c->encoder_opt);
+    kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = kr_model_steps(m, 1), .n_threads = 1};
     KR_TRY(kr_model_graph(m, &o, &g));
     kr_graph_free(g);
     return KR_OK;

@@ -36,6 +36,7 @@ typedef struct kr_model_graph_options {
     bool remake;        /* make cheap values again in backward: always on a device, where memory is dear */
     int64_t remake_scans; /* and so many scans, those of the last layers */
     double dropout;     /* of each mixer's output while training; takes "dropout_key.0", ... */
+                        /* an order that shuffles takes "shuffle_key.0", ... likewise */
     double embedding_dropout; /* of the encoder's output while training; takes "dropout_key.N", N the number of mixers */
     kr_dtype state_dtype; /* how an SSM's states are stored on a GPU: KR_F32, KR_BF16, KR_F16; not in training */
     bool plain;         /* every op as the parts build it; see kr_graph_options */
@@ -49,6 +50,9 @@ typedef struct kr_model_graph_options {
 /* Builds and plans; the caller allocates (kr_params_alloc first, then kr_graph_alloc) and
  * frees.  Inputs by name: "ids" or "x", "targets" or "y", "seq_idx". */
 kr_status kr_model_graph(kr_model *m, const kr_model_graph_options *opt, kr_graph **out);
+
+/* Steps of a row: those that the encoder or the order says (of a picture: its cells), else L. */
+int64_t kr_model_steps(const kr_model *m, int64_t L);
 
 /* The type of a name: NULL or "float32"; "bfloat16" and "float16" if the model is on a GPU. */
 kr_status kr_state_dtype(kr_dtype *out, const char *name, const kr_model *m);

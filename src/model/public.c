@@ -106,6 +106,7 @@ static kr_status plan_memory(kr_model *m, kr_model_graph_options o, kr_graph_mem
 static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr_model_info *i) {
     const kr_config *c = &m->config;
     kr_graph_memory train, infer = {0};
+    L = kr_model_steps(m, L);
     *i = (kr_model_info){.dialect = c->dialect, .encoder = c->encoder->name, .order = c->order->name, .mixer = c->pattern[0].part[0].part->name, .head = c->head->name,
                          .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size, .n_params = m->params->n_elements,
                          .causal = c->causal, .weights_bytes = (int64_t)kr_params_bytes(m->params), .S = S, .L = L};

@@ -395,12 +395,24 @@ static kr_status write_preprocessor(const kr_model *m, const char *dir) {
     return write_json(m->preprocessor, path);
 }
 
+/* What a conversion that was killed left; it may be as large as a model. */
+static kr_status sweep(const char *dir) {
+    static const char *const names[] = {"model.safetensors", "tokenizer.json", "chat_template.jinja", "preprocessor_config.json", "config.json"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        KR_TRY(kr_path_join(path, sizeof path, dir, names[i]));
+        kr_file_sweep(path);
+    }
+    return KR_OK;
+}
+
 /* The config comes last: a folder with one is whole. */
 kr_status kr_model_save(const kr_model *m, const char *dir, kr_dtype dtype) {
     char path[4096];
     json_t *j;
     KR_TRY(kr_params_fetch(m->params));
     KR_TRY(kr_dir_make(dir));
+    KR_TRY(sweep(dir));
     KR_TRY(kr_path_join(path, sizeof path, dir, "model.safetensors"));
     KR_TRY(write_weights(m, path, dtype));
     KR_TRY(write_tokenizer(m, dir));

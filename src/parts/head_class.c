@@ -7,7 +7,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
-#include "parts/part.h"
+#include "parts/strands.h"
 
 typedef struct class { int64_t n_classes, answers, width; int pool; bool lengths; } class;
 static const kr_key keys[] = {
@@ -20,11 +20,9 @@ static const kr_key keys[] = {
 
 static kr_node *pooled(kr_build *b, const class *o, kr_node *x) {
     static const int kinds[] = {KR_POOL_MEAN, KR_POOL_LAST, KR_POOL_MAX, KR_POOL_FIRST};
-    pool_attr a = {.kind = kinds[o->pool]};
-    kr_node *len = o->lengths ? kr_input(b->g, "len", KR_I32, 1, KR_DIMS(b->S)) : NULL;
-    x = KR_APPLY(b->g, pool, &a, x, len);
+    x = kr_pooled(b, kinds[o->pool], o->lengths, x);
     if (o->answers == 1) return x;
-    return kr_reshape(b->g, kr_linear(b, x, "head.answers", o->answers * o->width, true), 3, KR_DIMS(b->S, o->answers, o->width));
+    return kr_reshape(b->g, kr_linear(b, x, "head.answers", o->answers * o->width, true), 3, KR_DIMS(kr_rows(b), o->answers, o->width));
 }
 
 static kr_node *table(kr_build *b, const class *o) {
@@ -42,7 +40,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
 
 static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
     const class *o = opt;
-    kr_node *targets = kr_input(b->g, "targets", KR_I32, o->answers == 1 ? 1 : 2, KR_DIMS(b->S, o->answers)), *out[KR_MAX_OUT];
+    kr_node *targets = kr_input(b->g, "targets", KR_I32, o->answers == 1 ? 1 : 2, KR_DIMS(kr_rows(b), o->answers)), *out[KR_MAX_OUT];
     kr_node *y = kr_apply(b->g, &kr_op_cross_entropy, NULL, (kr_node *const[KR_MAX_IN]){pooled(b, o, x), table(b, o), targets}, out);
     if (y) kr_graph_keep(b->g, out[CROSS_ENTROPY_NLL], "nll");
     return y;

@@ -33,7 +33,7 @@ static kr_node *compared(kr_build *b, const match *o, kr_node *x) {
     static const int kinds[] = {KR_POOL_MEAN, KR_POOL_LAST, KR_POOL_MAX, KR_POOL_FIRST};
     pool_attr pool = {.kind = kinds[o->pool]};
     int64_t M = b->d_model;
-    if (b->S != 2 * b->batch)
+    if (b->S != 2 * b->batch || b->complement)
         return kr_graph_fail(b->g, KR_ERR_CONFIG, "the head \"match\" compares two sequences, and a row is one: set encoder.pair to the steps of each (data of two columns do)");
     kr_node *len = o->lengths ? kr_input(b->g, "len", KR_I32, 1, KR_DIMS(b->S)) : NULL;
     kr_node *both = kr_reshape(b->g, KR_APPLY(b->g, pool, &pool, x, len), 2, KR_DIMS(b->batch, 2 * M));

@@ -2,7 +2,7 @@
 #include "ops/binary/binary.h"
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
-#include "parts/part.h"
+#include "parts/strands.h"
 
 typedef struct regress { int64_t width; int pool; bool lengths, weighted; } regress;
 static const kr_key keys[] = {
@@ -15,20 +15,18 @@ static const kr_key keys[] = {
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     static const int kinds[] = {KR_POOL_LAST, KR_POOL_MEAN, KR_POOL_MAX};
     const regress *o = opt;
-    pool_attr a = {.kind = kinds[o->pool]};
-    kr_node *len = o->lengths ? kr_input(b->g, "len", KR_I32, 1, KR_DIMS(b->S)) : NULL;
-    kr_node *y = kr_linear(b, KR_APPLY(b->g, pool, &a, x, len), "head", o->width, true);
+    kr_node *y = kr_linear(b, kr_pooled(b, kinds[o->pool], o->lengths, x), "head", o->width, true);
     kr_graph_keep(b->g, y, "prediction");
     return y;
 }
 
 static kr_node *loss(kr_build *b, const void *opt, kr_node *x) {
     const regress *o = opt;
-    kr_node *target = kr_input(b->g, "y", KR_F32, 2, KR_DIMS(b->S, o->width));
+    kr_node *target = kr_input(b->g, "y", KR_F32, 2, KR_DIMS(kr_rows(b), o->width));
     kr_node *said = build(b, opt, x);
     if (o->weighted) {
         binary_attr mul = {.kind = KR_BINARY_MUL};
-        kr_node *weight = kr_input(b->g, "weight", KR_F32, 2, KR_DIMS(b->S, o->width));
+        kr_node *weight = kr_input(b->g, "weight", KR_F32, 2, KR_DIMS(kr_rows(b), o->width));
         said = KR_APPLY(b->g, binary, &mul, said, weight), target = KR_APPLY(b->g, binary, &mul, target, weight);
     }
     return KR_APPLY(b->g, mse, NULL, said, target);

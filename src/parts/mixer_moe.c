@@ -7,16 +7,20 @@
  * With d_latent the chosen experts work in a narrower stream (Nemotron 3): they read u W_in, and W_out widens what
  * they add up to.
  *
+ * With `sinkhorn` experts are chosen, while training, by scores that so many of Sinkhorn's rounds made even over all steps of
+ * a batch (BlackMamba); weights, and choices afterwards, are those of the scores as they are.
+ *
  * No step is dropped.  In training balance times a load-balance loss is added to the loss. */
 #include <math.h>
 
 #include "ops/moe_route/moe_route.h"
 #include "ops/ops.h"
+#include "ops/sinkhorn/sinkhorn.h"
 #include "parts/perceptron.h"
 
 typedef struct moe {
     kr_perceptron expert; /* first: its keys are ours */
-    int64_t n_expert, top_k, d_shared, d_latent;
+    int64_t n_expert, top_k, d_shared, d_latent, sinkhorn;
     int gate;
     bool normalise, route_bias;
     double route_scale, balance;
@@ -39,6 +43,7 @@ static const kr_key keys[] = {
     KR_KEY_BOOL(moe, normalise, true, "the weights of the chosen add up to route_scale"),
     KR_KEY_REAL(moe, route_scale, 1, 0, 1e6, "factor of the weights"),
     KR_KEY_BOOL(moe, route_bias, false, "a bias for each expert that steers the choice alone; training does not change it"),
+    KR_KEY_INT(moe, sinkhorn, 0, 0, 10000, "training: rounds of Sinkhorn's that make the choice even over a batch, as in BlackMamba; 0: none"),
     KR_KEY_REAL(moe, balance, 0.01, 0, 1e3, "weight of the load-balance loss, which training adds for each such layer"),
     KR_KEY_END};
 
@@ -58,7 +63,11 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *u) {
     if (K > X) return kr_graph_fail(g, KR_ERR_CONFIG, "moe: top_k is %lld, but n_expert is %lld", (long long)K, (long long)X);
     kr_node *logits = kr_linear(b, u, "router", X, false), *route[KR_MAX_OUT] = {NULL};
     kr_node *bias = o->route_bias ? kr_weight(g, "router.e_score_correction_bias", KR_NO_DECAY, 1, &X, (kr_init){0}) : NULL;
-    moe_route_attr a = {.k = K, .gate = o->gate, .normalise = o->normalise, .scale = o->route_scale};
+    if (o->sinkhorn && bias) return kr_graph_fail(g, KR_ERR_CONFIG, "moe: sinkhorn and route_bias both steer the choice; want one of them");
+    bool even = o->sinkhorn && b->training;
+    sinkhorn_attr rounds = {.rounds = o->sinkhorn};
+    if (even) bias = KR_APPLY(g, sinkhorn, &rounds, logits);
+    moe_route_attr a = {.k = K, .gate = o->gate, .normalise = o->normalise, .bias_logits = even, .scale = o->route_scale};
     kr_node *w = kr_apply(g, &kr_op_moe_route, &a, (kr_node *const[KR_MAX_IN]){logits, bias}, route);
     if (o->balance > 0) b->balance[b->n_balance++] = (kr_balance){logits, route[MOE_ROUTE_IDX], o->balance};
     int64_t M = o->d_latent ? o->d_latent : b->d_model;

@@ -24,8 +24,8 @@ static kr_node *copy(kr_build *b, const void *opt, kr_node *x) {
 }
 static const kr_part copies = {.kind = "mixer", .name = "copies", .build = copy};
 
-/* y of the order that `json` says on L steps; x is 0, 1, 2, ... */
-static kr_status run(const char *json, const kr_part *mixer, int64_t L, int64_t layer, float *y) {
+/* y of the order that `json` says on L steps, pictures of H rows unless H is 0; x is 0, 1, 2, ... */
+static kr_status run_picture(const char *json, const kr_part *mixer, int64_t H, int64_t L, int64_t layer, float *y) {
     json_t *j;
     kr_arena arena = {0};
     const kr_part *order;
@@ -37,7 +37,7 @@ static kr_status run(const char *json, const kr_part *mixer, int64_t L, int64_t 
     assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
     kr_graph_options o = {.impl = KR_REF, .n_threads = 1};
     assert_int_equal(kr_graph_new(&g, params, &o), KR_OK);
-    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_residual = 1, .layer = layer, .mixer = mixer};
+    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_residual = 1, .layer = layer, .mixer = mixer, .H = H, .W = H ? L / H : 0};
     kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(S, L, D));
     kr_graph_keep(g, order->build(&b, opt, x), "y");
     kr_status st = kr_graph_plan(g);
@@ -55,6 +55,9 @@ static kr_status run(const char *json, const kr_part *mixer, int64_t L, int64_t 
     json_decref(j);
     return st;
 }
+
+static kr_status run(const char *json, const kr_part *mixer, int64_t L, int64_t layer, float *y) { return run_picture(json, mixer, 0, L, layer, y); }
+static kr_status run_on(const char *json, const kr_part *mixer, int64_t H, int64_t W, float *y) { return run_picture(json, mixer, H, H ? H * W : W, 0, y); }
 
 static void expect_times(const char *json, int64_t L, int64_t layer, double times) {
     float *y = kr_mem_array((size_t)(S * L * D), sizeof *y);
@@ -76,10 +79,12 @@ static void there_and_back(void **state) {
             const int64_t grid[3] = {5, 4, 3};
             int n_axes = info.max_axes;
             assert_int_equal(kr_order_new(&o, info.name, n_axes, grid, NULL), KR_OK);
-            for (int m = 0; m < 3; m++) {
-                snprintf(json, sizeof json, "{\"type\": \"scan\", \"path\": \"%s\", \"size\": \"%s\", \"share\": %s, \"merge\": \"%s\"}", info.name,
-                         n_axes == 3 ? "5x4x3" : n_axes == 2 ? "5x4" : "5", share ? "true" : "false", merges[m]);
-                expect_times(json, o->n_cells, 3, m == 0 && !o->per_layer && !o->share_out ? o->n_paths : 1);
+            for (int m = 0; m < 9; m++) {
+                static const char *const done[] = {"", ":flipped", ":back:apart"};
+                if (m > 5 && !info.pieces) break;
+                snprintf(json, sizeof json, "{\"type\": \"scan\", \"path\": \"%s%s\", \"size\": \"%s\", \"share\": %s, \"merge\": \"%s\"}", info.name, done[m / 3],
+                         n_axes == 3 ? "5x4x3" : n_axes == 2 ? "5x4" : "5", share ? "true" : "false", merges[m % 3]);
+                expect_times(json, o->n_cells, 3, m % 3 == 0 && !o->per_layer && !o->share_out ? o->n_paths : 1);
             }
             kr_order_free(o);
         }
@@ -105,6 +110,108 @@ static void paths_begin_where_they_say(void **state) {
     for (int i = 0; i < L * D; i++) assert_true(one[i] == 8 * D + i % D);
 }
 
+/* The channels of a step are the walk's steps, and each step's channels go in reverse. */
+static kr_node *last_number(kr_build *b, const void *opt, kr_node *x) {
+    (void)opt; /* of each step's D the last, everywhere */
+    int64_t n = kr_node_dim(x, -1);
+    int32_t idx[64];
+    x = kr_reshape(b->g, x, 3, KR_DIMS(kr_node_dim(x, 0), b->L * n, 1));
+    for (int64_t i = 0; i < b->L * n; i++) idx[i] = (int32_t)(i / n * n + n - 1);
+    return kr_reshape(b->g, KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, b->L * n)), 3, KR_DIMS(kr_node_dim(x, 0), b->L, n));
+}
+static void over_channels(void **state) {
+    (void)state;
+    enum { L = 12 };
+    const kr_part first = {.kind = "mixer", .name = "first", .build = first_is_kept}, last = {.kind = "mixer", .name = "last", .build = last_number};
+    float y[S * L * D];
+    expect_times("{\"type\": \"scan\", \"path\": \"bidirectional\", \"axis\": \"channels\"}", L, 3, 2);
+    expect_times("{\"type\": \"scan\", \"path\": \"window:apart\", \"path_window\": 2, \"axis\": \"channels\", \"size\": \"3\"}", L, 3, 1);
+    assert_int_equal(run("{\"type\": \"scan\", \"path\": \"forward:back\", \"axis\": \"channels\"}", &first, L, 0, y), KR_OK); /* step 0 is the last channel */
+    for (int i = 0; i < S * L * D; i++) assert_true(y[i] == (float)(i / D * D + D - 1));
+    assert_int_equal(run("{\"type\": \"scan\", \"path\": \"forward:flipped\", \"size\": \"12\"}", &last, L, 0, y), KR_OK); /* last of a reversed step */
+    for (int i = 0; i < S * L * D; i++) assert_true(y[i] == (float)(i / D * D));
+}
+
+/* Each piece begins anew, whether the pieces are alike or not. */
+static kr_node *place_in_row(kr_build *b, const void *opt, kr_node *x) {
+    (void)opt; /* x + 1000 times which of the packed documents a step belongs to */
+    assert_non_null(b->seq_idx);
+    kr_node *table = kr_const_pieces(b->g, (const kr_piece[]){{D, 0}, {D, 1000}, {D, 2000}, {D, 3000}}, 4);
+    return kr_add(b, x, KR_APPLY(b->g, embedding, NULL, b->seq_idx, kr_reshape(b->g, table, 2, KR_DIMS(4, D))));
+}
+static void pieces_apart(void **state) {
+    (void)state;
+    const kr_part first = {.kind = "mixer", .name = "first", .build = first_is_kept}, place = {.kind = "mixer", .name = "place", .build = place_in_row};
+    enum { L = 12 };
+    float y[S * L * D];
+    assert_int_equal(run("{\"type\": \"scan\", \"path\": \"forward:apart\", \"size\": \"3x4\"}", &first, L, 0, y), KR_OK);
+    for (int i = 0; i < S * L * D; i++) assert_true(y[i] == (float)(i / (4 * D) * 4 * D + i % D));
+    assert_int_equal(run("{\"type\": \"scan\", \"path\": \"window:apart\", \"size\": \"3x4\"}", &place, L, 0, y), KR_OK);
+    for (int i = 0; i < S * L * D; i++) {
+        static const int number[] = {0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3}; /* the last ones have one row */
+        assert_true(y[i] == (float)(i + 1000 * number[i / D % L]));
+    }
+}
+
+/* y = x + the last step of its piece, their mean, ... */
+static void levels_of_pieces(void **state) {
+    (void)state;
+    enum { L = 12 };
+    float y[S * L * D];
+    static const int last[L] = {5, 5, 7, 7, 5, 5, 7, 7, 9, 9, 11, 11}, corner[L] = {0, 0, 2, 2, 0, 0, 2, 2};
+    assert_int_equal(run_on("{\"type\": \"nested\"}", &copies, 3, 4, y), KR_OK);
+    for (int i = 0; i < S * L * D; i++) assert_true(y[i] == (float)(i + (i / D / L * L + last[i / D % L]) * D + i % D));
+    assert_int_equal(run_on("{\"type\": \"nested\", \"by\": \"mean\", \"share\": true}", &copies, 2, 4, y), KR_OK); /* windows 0 1 4 5 and 2 3 6 7 */
+    for (int i = 0; i < S * 8 * D; i++) assert_true(fabsf(y[i] - ((float)(i + (i / D / 8 * 8 + corner[i / D % 8]) * D + i % D) + 2.5f * D)) < 1e-3f);
+    assert_int_equal(run_on("{\"type\": \"nested\", \"by\": \"mean\"}", &copies, 3, 4, y), KR_OK); /* the last windows have two cells */
+    for (int i = 0; i < S * L * D; i++) {
+        static const float mean[L] = {2.5f, 2.5f, 4.5f, 4.5f, 2.5f, 2.5f, 4.5f, 4.5f, 8.5f, 8.5f, 10.5f, 10.5f};
+        assert_true(fabsf(y[i] - ((float)i + ((float)(i / D / L * L) + mean[i / D % L]) * D + (float)(i % D))) < 1e-3f);
+    }
+    assert_int_equal(run_on("{\"type\": \"nested\", \"window\": 5}", &copies, 0, 12, y), KR_OK); /* of a line: 5, 5 and 2 */
+    for (int i = 0; i < S * L * D; i++) {
+        int l = i / D % L, end = l < 5 ? 4 : l < 10 ? 9 : 11;
+        assert_true(y[i] == (float)(i + (i / D / L * L + end) * D + i % D));
+    }
+}
+
+/* y = x + the mean of its patch; there and back of the second path as of the first. */
+static void coarse_paths(void **state) {
+    (void)state;
+    enum { L = 12 };
+    float y[S * L * D];
+    static const float mean[L] = {2.5f, 2.5f, 4.5f, 4.5f, 2.5f, 2.5f, 4.5f, 4.5f, 8.5f, 8.5f, 10.5f, 10.5f}; /* of 3 x 4: the last row stands for the one that is not there */
+    for (int share = 0; share < 2; share++) {
+        char json[160];
+        snprintf(json, sizeof json, "{\"type\": \"scan\", \"path\": \"snake,hilbert:back\", \"coarse\": 2, \"share\": %s}", share ? "true" : "false");
+        assert_int_equal(run_on(json, &copies, 3, 4, y), KR_OK);
+        for (int i = 0; i < S * L * D; i++) assert_true(fabsf(y[i] - ((float)i + ((float)(i / D / L * L) + mean[i / D % L]) * D + (float)(i % D))) < 1e-3f);
+    }
+}
+
+static void streams_swap(void **state) {
+    (void)state;
+    enum { L = 6 };
+    const kr_part first = {.kind = "mixer", .name = "first", .build = first_is_kept};
+    float y[S * L * 4];
+    for (int share = 0; share < 2; share++) {
+        char json[120];
+        snprintf(json, sizeof json, "{\"type\": \"swap\", \"groups\": 3, \"back\": true, \"share\": %s}", share ? "true" : "false");
+        expect_times(json, L, 0, 1); /* there and back */
+        snprintf(json, sizeof json, "{\"type\": \"swap\", \"groups\": 3, \"first\": \"second\", \"share\": %s}", share ? "true" : "false");
+        assert_int_equal(run(json, &copies, L, 0, y), KR_OK);
+        for (int i = 0; i < S * L * D; i++) { /* the middle channel is the other stream's */
+            int l = i / D % L;
+            assert_true(y[i] == (float)(i % D == 1 ? i + (l < 3 ? 3 : -3) * D : i));
+        }
+        assert_int_equal(run(json, &first, L, 0, y), KR_OK); /* each stream begins anew */
+        for (int i = 0; i < S * L * D; i++) assert_true(y[i] == (float)((i / D / L * L + (i / D % L < 3) * (i % D == 1) * 3 + (i / D % L >= 3) * (i % D != 1) * 3) * D + i % D));
+    }
+    assert_int_equal(run("{\"type\": \"swap\"}", &copies, L, 0, y), KR_ERR_CONFIG);
+    assert_int_equal(run("{\"type\": \"swap\", \"groups\": 3}", &copies, 5, 0, y), KR_ERR_CONFIG);
+    assert_non_null(strstr(kr_error(), "5 steps of 3 channels"));
+}
+
 static void refuse(const char *json, const char *says) {
     float y[S * 12 * D];
     assert_int_equal(run(json, &copies, 12, 0, y), KR_ERR_CONFIG);
@@ -119,6 +226,7 @@ static void refusals_say_why(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(paths_begin_where_they_say), cmocka_unit_test(refusals_say_why)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(paths_begin_where_they_say), cmocka_unit_test(refusals_say_why),
+                                       cmocka_unit_test(over_channels), cmocka_unit_test(pieces_apart), cmocka_unit_test(levels_of_pieces), cmocka_unit_test(streams_swap), cmocka_unit_test(coarse_paths)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,8 @@ struct kr_build {
     int64_t H, W;             /* the steps are pictures of H rows and W columns (L = H W, or frames of a clip); 0: a line */
     kr_skip skip[KR_MAX_SKIPS];
     int n_skip;
+    kr_node *complement;      /* int32 [V]: the sequences are strands of S / 2 rows (strands.h), a letter's complement; NULL: they are not */
+    kr_node *len;             /* int32 [rows]: steps of each, where the encoder asks; NULL: heads ask */
     kr_node *token;           /* int32: where the learnt tokens stand that were put between the steps; NULL: there are none */
     kr_node *edge_from, *edge_to; /* int32 [S, J]: the steps are nodes of a graph that these edges join; NULL: of none */
     kr_node *edge;            /* [S, J, M] a vector of each edge, which layers change */
@@ -73,6 +75,7 @@ struct kr_build {
     kr_balance *balance;      /* of the routers so far; room for n_residual */
     int n_balance;
     kr_node *seq_idx;         /* int32 [S, L]: packed documents; NULL: one each row */
+    bool training;            /* the graph is one to learn with */
     bool stateful;            /* states go in and out: decoding, or windows that carry */
     bool all_logits;          /* the head gives scores of every step, not only of the last */
     bool tied;                /* the head shares the token table */

@@ -25,7 +25,7 @@ const kr_part *kr_part_find(const char *kind, const char *name) {
 
 kr_status kr_part_read(const char *kind, const char *def, const json_t *object, const char *where, kr_arena *arena,
                        const kr_part **part, void **opt) {
-    static const char *const also_any[] = {"type", NULL}, *const also_mixer[] = {"type", "in_scale", "out_scale", "ways", NULL}; /* whoever builds it reads them */
+    static const char *const also_any[] = {"type", NULL}, *const also_mixer[] = {"type", "in_scale", "out_scale", "ways", "order", NULL}; /* whoever builds it reads them */
     const char *const *also = strcmp(kind, "mixer") == 0 ? also_mixer : also_any;
     const json_t *type = json_object_get(object, "type");
     const char *name = json_is_string(type) ? json_string_value(type) : def;

@@ -45,6 +45,15 @@ void kr_walk_windows(int32_t *cell, int64_t H, int64_t W, int64_t k) {
                 for (int64_t w = w0; w < w0 + k && w < W; w++) *cell++ = (int32_t)(h * W + w);
 }
 
+void kr_walk_windows3(int32_t *cell, const int64_t size[3], int64_t k) {
+    for (int64_t t0 = 0; t0 < size[0]; t0 += k)
+        for (int64_t h0 = 0; h0 < size[1]; h0 += k)
+            for (int64_t w0 = 0; w0 < size[2]; w0 += k)
+                for (int64_t t = t0; t < t0 + k && t < size[0]; t++)
+                    for (int64_t h = h0; h < h0 + k && h < size[1]; h++)
+                        for (int64_t w = w0; w < w0 + k && w < size[2]; w++) *cell++ = (int32_t)((t * size[1] + h) * size[2] + w);
+}
+
 /* --- curves ------------------------------------------------------------------------- */
 
 /* A box of the grid with its own axes: where it begins, and three (or two) sides, each a

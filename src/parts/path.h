@@ -20,6 +20,7 @@ kr_walk kr_walk_morton;    /* bits of row and column interleaved */
 
 void kr_walk_hilbert3(int32_t *cell, const int64_t size[3]);
 void kr_walk_morton3(int32_t *cell, const int64_t size[3]);
+void kr_walk_windows3(int32_t *cell, const int64_t size[3], int64_t k); /* k x k x k */
 /* axis[0] slowest.  A snake runs to and fro in the faster axes. */
 void kr_walk_axes(int32_t *cell, const int64_t size[3], const int axis[3], bool snake);
 

@@ -50,7 +50,7 @@ static void put_links(kr_str *s, const panel *p, const struct kr_order_path *pat
     kr_str_append(s, "<path d=\"");
     for (int64_t i = first; i < last; i++) {
         double x, y;
-        if (kr_order_is_step(p->o, path->cell[i], path->cell[i + 1]) != steps) {
+        if (kr_order_is_step(p->o, path->cell[i], path->cell[i + 1]) != steps || (path->piece && path->piece[i] != path->piece[i + 1])) {
             open = false;
             continue;
         }
@@ -109,6 +109,26 @@ static void put_panel(kr_str *s, const panel *p, int k) {
     }
 }
 
+static void open_picture(kr_str *s, const char *title, double width, double height) {
+    kr_str_appendf(s, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%ld\" height=\"%ld\" viewBox=\"0 0 %ld %ld\" fill=\"none\" "
+                   "stroke-linecap=\"round\" stroke-linejoin=\"round\" font-family=\"sans-serif\">\n",
+                   lround(width), lround(height), lround(width), lround(height));
+    kr_str_append(s, "<style>text{fill:#6e7781}</style>\n");
+    kr_str_appendf(s, "<text x=\"%d\" y=\"26\" font-size=\"15\">", GAP);
+    for (const char *c = title; *c; c++)
+        if (*c == '<') kr_str_append(s, "&lt;");
+        else if (*c == '&') kr_str_append(s, "&amp;");
+        else if ((unsigned char)*c >= 32) kr_str_append_char(s, *c);
+    kr_str_append(s, "</text>\n");
+}
+static kr_status close_picture(kr_str *s, const char *path) {
+    kr_str_append(s, "</svg>\n");
+    kr_status st = kr_str_status(s);
+    if (st == KR_OK) st = kr_file_write(path, s->text, s->n);
+    kr_str_free(s);
+    return st;
+}
+
 kr_status kr_order_draw(const kr_order *o, const char *title, const char *path) {
     kr_str s = {0};
     int64_t W = o->size[o->n_axes - 1], H = o->n_axes > 1 ? o->size[o->n_axes - 2] : 1, D = o->n_cells / W / H;
@@ -118,23 +138,59 @@ kr_status kr_order_draw(const kr_order *o, const char *title, const char *path) 
     double panel_h = high * cell + GAP;
     if (cell > 48) cell = 48, panel_h = high * cell + GAP;
     double width = across * (PANEL + GAP) + GAP, height = HEAD + down * panel_h + 8;
-    kr_str_appendf(&s, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%ld\" height=\"%ld\" viewBox=\"0 0 %ld %ld\" fill=\"none\" "
-                   "stroke-linecap=\"round\" stroke-linejoin=\"round\" font-family=\"sans-serif\">\n",
-                   lround(width), lround(height), lround(width), lround(height));
-    kr_str_append(&s, "<style>text{fill:#6e7781}</style>\n");
-    kr_str_appendf(&s, "<text x=\"%d\" y=\"26\" font-size=\"15\">", GAP);
-    for (const char *c = title; *c; c++)
-        if (*c == '<') kr_str_append(&s, "&lt;");
-        else if (*c == '&') kr_str_append(&s, "&amp;");
-        else if ((unsigned char)*c >= 32) kr_str_append_char(&s, *c);
-    kr_str_append(&s, "</text>\n");
+    open_picture(&s, title, width, height);
     for (int k = 0; k < o->n_paths; k++) {
         panel p = {o, GAP + k % across * (PANEL + GAP), HEAD + k / across * panel_h, cell, .5 * cell};
         put_panel(&s, &p, k);
     }
-    kr_str_append(&s, "</svg>\n");
-    kr_status st = kr_str_status(&s);
-    if (st == KR_OK) st = kr_file_write(path, s.text, s.n);
-    kr_str_free(&s);
-    return st;
+    return close_picture(&s, path);
+}
+
+/* --- things that lie on no grid ---------------------------------------------------------- */
+
+typedef struct frame { double low[2], scale, height; } frame;
+static frame fit(const kr_order_loose *o, double side) {
+    double high[2] = {-INFINITY, -INFINITY};
+    frame f = {{INFINITY, INFINITY}, 1, 0};
+    for (int64_t i = 0; i < 2 * o->n; i++) f.low[i % 2] = fmin(f.low[i % 2], o->xy[i]), high[i % 2] = fmax(high[i % 2], o->xy[i]);
+    double across = fmax(high[0] - f.low[0], high[1] - f.low[1]);
+    f.scale = across > 0 ? side / across : 1;
+    f.height = (high[1] - f.low[1]) * f.scale;
+    return f;
+}
+static void put_point(kr_str *s, const kr_order_loose *o, const frame *f, const char *before, int64_t i) {
+    put_place(s, before, GAP + (o->xy[2 * i] - f->low[0]) * f->scale, HEAD + (o->xy[2 * i + 1] - f->low[1]) * f->scale);
+}
+static void put_line(kr_str *s, const kr_order_loose *o, const frame *f, int64_t a, int64_t b, double t, double wide) {
+    put_point(s, o, f, "<path d=\"M", a);
+    put_point(s, o, f, "L", b);
+    kr_str_append(s, "\" stroke=\"");
+    if (t < 0) kr_str_append(s, "#6e7781");
+    else put_colour(s, t);
+    kr_str_append(s, "\" stroke-width=\"");
+    put(s, wide);
+    kr_str_append(s, t < 0 ? "\" stroke-opacity=\".5\"/>\n" : "\"/>\n");
+}
+
+kr_status kr_order_draw_loose(const kr_order_loose *o, const char *title, const char *path) {
+    enum { SIDE = 400 };
+    kr_str s = {0};
+    frame f = fit(o, SIDE);
+    double last = o->n > 1 ? (double)(o->n - 1) : 1, dot = fmin(6, fmax(1.5, 60 / sqrt((double)o->n + 1)));
+    open_picture(&s, title, SIDE + 2 * GAP, f.height + HEAD + GAP);
+    for (int64_t i = 0; i < o->n_links; i++) put_line(&s, o, &f, o->link[2 * i], o->link[2 * i + 1], -1, 1);
+    for (int64_t i = 1; o->line && i < o->n; i++) put_line(&s, o, &f, o->rank[i - 1], o->rank[i], (double)i / last, 1.5);
+    for (int64_t i = 0; i < o->n; i++) {
+        int64_t p = o->rank[i];
+        kr_str_append(&s, "<circle cx=\"");
+        put(&s, GAP + (o->xy[2 * p] - f.low[0]) * f.scale), kr_str_append(&s, "\" cy=\"");
+        put(&s, HEAD + (o->xy[2 * p + 1] - f.low[1]) * f.scale), kr_str_append(&s, "\" r=\"");
+        put(&s, dot), kr_str_append(&s, "\" fill=\"");
+        put_colour(&s, (double)i / last), kr_str_append(&s, "\"/>\n");
+        if (o->n > NUMBERED) continue;
+        kr_str_append(&s, "<text x=\""), put(&s, GAP + (o->xy[2 * p] - f.low[0]) * f.scale + dot);
+        kr_str_append(&s, "\" y=\""), put(&s, HEAD + (o->xy[2 * p + 1] - f.low[1]) * f.scale - dot);
+        kr_str_appendf(&s, "\" font-size=\"9\">%lld</text>\n", (long long)i);
+    }
+    return close_picture(&s, path);
 }

@@ -1,8 +1,6 @@
-/* path_set.c - the named scan orders: which walks each takes, and things that lie on no grid. */
+/* path_set.c - the named scan orders: which walks each takes, and what is done with them. */
 #include "krait/order.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +12,7 @@
 typedef struct maker {
     kr_order *o;
     kr_order_options opt;
+    bool apart;               /* its pieces will know nothing of each other */
     kr_status status;
 } maker;
 
@@ -65,9 +64,35 @@ static void continuous(maker *m) {
     add_walk(m, kr_walk_snake, TRANSPOSED, 0, true);
 }
 
+/* In a volume frame by frame: every second one from its end, so that the walk goes on where it was, unless each is a
+ * walk by itself. */
 static void zigzag(maker *m) {
+    const kr_order *o = m->o;
+    int64_t W = n_columns(o), H = o->size[o->n_axes - 2], n = H * W;
     m->o->per_layer = true;
-    for (int i = 0; i < 8; i++) add_walk(m, kr_walk_snake, (i & 3) | (i & 4 ? TRANSPOSED : 0), 0, false);
+    for (int i = 0; i < 8; i++) {
+        int32_t *cell = add_path(m, o->n_cells);
+        for (int64_t t = 0; cell && t < o->n_cells / n; t++, cell += n) {
+            kr_walk_mirrored(kr_walk_snake, (i & 3) | (i & 4 ? TRANSPOSED : 0), cell, H, W, 0);
+            if (t % 2 && !m->apart) kr_walk_reverse(cell, n);
+            for (int64_t k = 0; k < n; k++) cell[k] += (int32_t)(t * n);
+        }
+    }
+}
+
+static void windows3(maker *m) {
+    int32_t *cell = add_path(m, m->o->n_cells);
+    if (cell) kr_walk_windows3(cell, m->o->size, m->opt.window ? m->opt.window : 2);
+}
+
+/* Of N levels 2 N - 1 forward walks in the first layer, two fewer in each, one in the middle, and up again. */
+static void levels(maker *m) {
+    int64_t N = m->opt.window ? m->opt.window : 2, at = m->opt.layer % (2 * N - 1);
+    if (2 * N - 1 > KR_ORDER_PATHS) {
+        m->status = kr_fail(KR_ERR_CONFIG, "scan order levels: %lld of them; want at most %d", (long long)N, (KR_ORDER_PATHS + 1) / 2);
+        return;
+    }
+    for (int64_t i = 2 * llabs(N - 1 - at) + 1; i > 0; i--) add_walk(m, kr_walk_rows, 0, 0, false);
 }
 
 static void local(maker *m) {
@@ -125,15 +150,17 @@ static void multi_path(maker *m) {
     if (m->status == KR_OK) shuffle_cells(m, m->o->path[2].cell);
 }
 
+enum { SLICES = 10 };
+static int64_t slice_length(const kr_order *o, int64_t slices) { return (o->n_cells + slices - 1) / slices; }
 /* The line in `slices` parts, a step of each in turn. */
 static void add_slices(maker *m, int64_t slices) {
-    int64_t n = m->o->n_cells, part = (n + slices - 1) / slices;
+    int64_t n = m->o->n_cells, part = slice_length(m->o, slices);
     int32_t *cell = add_path(m, n);
     for (int64_t i = 0; cell && i < part; i++)
         for (int64_t s = 0; s < slices; s++)
             if (s * part + i < n) *cell++ = (int32_t)(s * part + i);
 }
-static void slices(maker *m) { add_slices(m, m->opt.window ? m->opt.window : 10); }
+static void slices(maker *m) { add_slices(m, m->opt.window ? m->opt.window : SLICES); }
 static void tri_orientated(maker *m) {
     bidirectional(m);
     add_slices(m, m->opt.window ? m->opt.window : m->o->size[0]);
@@ -162,6 +189,14 @@ static void spatiotemporal(maker *m) {
     temporal_first(m);
 }
 
+/* Rows, columns and both back of the picture that T pictures make: with their columns in turn, or side by side. */
+static void interleaved(maker *m) {
+    for (int back = 0; back < 2; back++) add_axes(m, 1, 2, 0, false, back), add_axes(m, 2, 0, 1, false, back);
+}
+static void abreast(maker *m) {
+    for (int back = 0; back < 2; back++) add_axes(m, 1, 0, 2, false, back), add_axes(m, 0, 2, 1, false, back);
+}
+
 static void alternating(maker *m) {
     static const int axes[3][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}};
     m->o->per_layer = true;
@@ -176,27 +211,30 @@ static const struct named {
     kr_walk *walk;            /* of one path on a line or a picture, */
     void (*make)(maker *m);   /* or all paths; with both, this one is for volumes */
 } orders[] = {
-    {{"forward", "row by row", 1, 3, false}, kr_walk_rows, NULL},
-    {{"bidirectional", "row by row, and back (Vim)", 1, 3, false}, NULL, bidirectional},
-    {{"cross", "rows, columns, and both back (VMamba's SS2D)", 2, 2, false}, NULL, cross},
-    {{"snake", "row by row, every second one backwards", 2, 3, true}, kr_walk_snake, snake3},
-    {{"continuous", "snakes along rows and columns, and back (PlainMamba)", 2, 2, true}, NULL, continuous},
-    {{"zigzag", "a snake from each corner, along rows or columns, one a layer (ZigMa)", 2, 2, true}, NULL, zigzag},
-    {{"window", "rows inside windows (of 2), one after the other", 2, 2, false}, kr_walk_windows, NULL},
-    {{"local", "rows, columns, windows of 2 and of 7, each also back (LocalMamba)", 2, 2, false}, NULL, local},
-    {{"atrous", "every second row and column: walks that share the cells out (EfficientVMamba's ES2D)", 2, 2, false}, NULL, atrous},
-    {{"omni", "rows, columns, both diagonals, and all back (RS-Mamba)", 2, 2, false}, NULL, omni},
-    {{"jpeg", "anti-diagonals to and fro: low frequencies first (MambaAD, FourierMamba)", 2, 2, false}, kr_walk_jpeg, NULL},
-    {{"hilbert", "Hilbert's curve, generalised to any size (MambaAD, Voxel Mamba)", 2, 3, true}, kr_walk_hilbert, hilbert3},
-    {{"zorder", "Morton's Z curve (MambaAD)", 2, 3, false}, kr_walk_morton, morton3},
-    {{"shuffle", "at random, anew for each layer (SLWS)", 1, 3, false}, NULL, shuffled},
-    {{"multipath", "forward, back and at random (RSMamba)", 1, 3, false}, NULL, multi_path},
-    {{"slices", "a step of each of (10) slices in turn (MambaMIL's SRMamba)", 1, 3, false}, NULL, slices},
-    {{"tri", "forward, back and across slices, unless told along the first axis (SegMamba, Vivim)", 1, 3, false}, NULL, tri_orientated},
-    {{"spatial", "frame by frame, and back (VideoMamba)", 3, 3, false}, NULL, spatial_first},
-    {{"temporal", "each place through time, and back (VideoMamba)", 3, 3, false}, NULL, temporal_first},
-    {{"spatiotemporal", "both spatial and temporal (VideoMamba)", 3, 3, false}, NULL, spatiotemporal},
-    {{"alternating", "one axis order a layer, to and fro (Mamba-ND)", 2, 3, false}, NULL, alternating},
+    {{"forward", "row by row", 1, 3, false, "rows"}, kr_walk_rows, NULL},
+    {{"bidirectional", "row by row, and back (Vim)", 1, 3, false, "rows"}, NULL, bidirectional},
+    {{"cross", "rows, columns, and both back (VMamba's SS2D)", 2, 2, false, NULL}, NULL, cross},
+    {{"snake", "row by row, every second one backwards", 2, 3, true, "rows"}, kr_walk_snake, snake3},
+    {{"continuous", "snakes along rows and columns, and back (PlainMamba)", 2, 2, true, NULL}, NULL, continuous},
+    {{"zigzag", "a snake from each corner, along rows or columns, one a layer (ZigMa)", 2, 3, true, "frames"}, NULL, zigzag},
+    {{"window", "rows inside windows (of 2), one after the other", 1, 3, false, "windows"}, kr_walk_windows, windows3},
+    {{"local", "rows, columns, windows of 2 and of 7, each also back (LocalMamba)", 2, 2, false, NULL}, NULL, local},
+    {{"atrous", "every second row and column: walks that share the cells out (EfficientVMamba's ES2D)", 2, 2, false, NULL}, NULL, atrous},
+    {{"omni", "rows, columns, both diagonals, and all back (RS-Mamba)", 2, 2, false, NULL}, NULL, omni},
+    {{"jpeg", "anti-diagonals to and fro: low frequencies first (MambaAD, FourierMamba)", 2, 2, false, NULL}, kr_walk_jpeg, NULL},
+    {{"hilbert", "Hilbert's curve, generalised to any size (MambaAD, Voxel Mamba)", 2, 3, true, NULL}, kr_walk_hilbert, hilbert3},
+    {{"zorder", "Morton's Z curve (MambaAD)", 2, 3, false, NULL}, kr_walk_morton, morton3},
+    {{"shuffle", "at random, another for each layer", 1, 3, false, NULL}, NULL, shuffled},
+    {{"multipath", "forward, back and at random (RSMamba)", 1, 3, false, NULL}, NULL, multi_path},
+    {{"slices", "a step of each of (10) slices in turn (MambaMIL's SRMamba)", 1, 3, false, "rounds"}, NULL, slices},
+    {{"tri", "forward, back and across slices, unless told along the first axis (SegMamba, Vivim)", 1, 3, false, NULL}, NULL, tri_orientated},
+    {{"spatial", "frame by frame, and back (VideoMamba)", 3, 3, false, "frames"}, NULL, spatial_first},
+    {{"temporal", "each place through time, and back (VideoMamba)", 3, 3, false, "places"}, NULL, temporal_first},
+    {{"spatiotemporal", "both spatial and temporal (VideoMamba)", 3, 3, false, NULL}, NULL, spatiotemporal},
+    {{"interleaved", "rows and columns of T pictures whose columns come in turn, and back (ChangeMamba's cross)", 3, 3, false, NULL}, NULL, interleaved},
+    {{"abreast", "rows and columns of T pictures side by side, and back (ChangeMamba's parallel)", 3, 3, false, NULL}, NULL, abreast},
+    {{"levels", "2 N - 1, ..., 3, 1, 3, ... walks forward, a number for each layer, of N (2) levels (Motion Mamba)", 1, 3, false, NULL}, NULL, levels},
+    {{"alternating", "one axis order a layer, to and fro (Mamba-ND)", 2, 3, false, NULL}, NULL, alternating},
 };
 enum { N_ORDERS = sizeof orders / sizeof *orders };
 
@@ -235,7 +273,7 @@ static kr_status check_size(const struct named *n, int n_axes, const int64_t *si
 }
 
 /* One order of a list, "hilbert:turned:back": its name, and what is done with its paths. */
-typedef struct item { const struct named *order; bool turned, back; } item;
+typedef struct item { const struct named *order; bool turned, back, apart, flipped; } item;
 
 static kr_status read_item(const char *text, size_t n, item *it) {
     *it = (item){0};
@@ -244,17 +282,23 @@ static kr_status read_item(const char *text, size_t n, item *it) {
         if (strlen(orders[i].info.name) == name && strncmp(orders[i].info.name, text, name) == 0) it->order = &orders[i];
     if (!it->order) KR_FAIL(KR_ERR_CONFIG, "there is no scan order \"%.*s\"; `krait inspect order` lists them", (int)name, text);
     for (size_t at = name, m; at < n; at += m) {
+        static const char *const words[] = {":turned", ":back", ":apart", ":flipped"};
+        bool *const said[] = {&it->turned, &it->back, &it->apart, &it->flipped};
+        int k = 0;
         m = 1 + strcspn(text + at + 1, ":,");
-        if (m == 5 && strncmp(text + at, ":back", 5) == 0 && !it->back) it->back = true;
-        else if (m == 7 && strncmp(text + at, ":turned", 7) == 0 && !it->turned) it->turned = true;
-        else KR_FAIL(KR_ERR_CONFIG, "scan order \"%.*s\": behind the name go :turned (rows and columns change places) and :back (from its end), each once", (int)n, text);
+        while (k < 4 && (strlen(words[k]) != m || strncmp(words[k], text + at, m) != 0 || *said[k])) k++;
+        if (k == 4)
+            KR_FAIL(KR_ERR_CONFIG, "scan order \"%.*s\": behind the name go :turned (rows and columns change places), :back (from its end), :apart (each piece a "
+                    "walk by itself) and :flipped (channels in reverse), each once", (int)n, text);
+        *said[k] = true;
     }
+    if (it->apart && !it->order->info.pieces) KR_FAIL(KR_ERR_CONFIG, "scan order %s has no pieces to walk apart", it->order->info.name);
     return KR_OK;
 }
 
 /* All paths of one order, over o's grid. */
-static kr_status make_paths(kr_order *o, const struct named *n, const kr_order_options *opt) {
-    maker m = {o, *opt, KR_OK};
+static kr_status make_paths(kr_order *o, const struct named *n, bool apart, const kr_order_options *opt) {
+    maker m = {o, *opt, apart, KR_OK};
     o->n_cells = 1;
     for (int i = 0; i < o->n_axes; i++) o->n_cells *= o->size[i];
     if (n->walk && (o->n_axes < 3 || !n->make))
@@ -263,16 +307,48 @@ static kr_status make_paths(kr_order *o, const struct named *n, const kr_order_o
     return m.status;
 }
 
+/* Which row, window, frame, place or round a cell lies in. */
+static int64_t piece_of(const kr_order *o, const char *pieces, int64_t window, int64_t cell) {
+    int64_t W = n_columns(o), H = o->n_axes > 1 ? o->size[o->n_axes - 2] : 1, w = cell % W, h = cell / W % H, t = cell / W / H;
+    if (strcmp(pieces, "rows") == 0) return cell / W;
+    if (strcmp(pieces, "frames") == 0) return t;
+    if (strcmp(pieces, "places") == 0) return cell % (W * H);
+    if (strcmp(pieces, "rounds") == 0) return cell % slice_length(o, window);
+    int64_t columns = (W + window - 1) / window, rows = (H + window - 1) / window;
+    return ((t / window) * rows + h / window) * columns + w / window;
+}
+
+/* A piece of a path is as long as it stays in one of them. */
+static kr_status cut(kr_order *o, const struct named *n, const kr_order_options *opt) {
+    int64_t window = opt->window ? opt->window : strcmp(n->info.pieces, "rounds") == 0 ? SLICES : 2;
+    for (int k = 0; k < o->n_paths; k++) {
+        struct kr_order_path *p = &o->path[k];
+        if (!(p->piece = kr_mem_array((size_t)p->n, sizeof *p->piece))) return KR_ERR_NOMEM;
+        for (int64_t i = 1; i < p->n; i++)
+            p->piece[i] = p->piece[i - 1] + (piece_of(o, n->info.pieces, window, p->cell[i]) != piece_of(o, n->info.pieces, window, p->cell[i - 1]));
+        p->n_pieces = p->piece[p->n - 1] + 1;
+    }
+    return KR_OK;
+}
+
+static void walk_back(struct kr_order_path *p) {
+    kr_walk_reverse(p->cell, p->n);
+    if (p->piece) kr_walk_reverse(p->piece, p->n);
+    for (int64_t i = 0; p->piece && i < p->n; i++) p->piece[i] = (int32_t)(p->n_pieces - 1 - p->piece[i]);
+}
+
 static kr_status make_item(kr_order *o, const item *it, const kr_order_options *opt) {
     if (it->turned && o->n_axes != 2) KR_FAIL(KR_ERR_CONFIG, "scan order %s:turned: a grid of %d axes; only pictures are turned", it->order->info.name, o->n_axes);
     int64_t H = o->size[0], W = o->size[1];
     if (it->turned) o->size[0] = W, o->size[1] = H;
     kr_status st = check_size(it->order, o->n_axes, o->size, opt);
-    if (st == KR_OK) st = make_paths(o, it->order, opt);
-    for (int k = 0; k < o->n_paths; k++) {
+    if (st == KR_OK) st = make_paths(o, it->order, it->apart, opt);
+    for (int k = 0; k < o->n_paths; k++) o->path[k].flipped = it->flipped, o->path[k].n_pieces = 1;
+    if (st == KR_OK && it->apart) st = cut(o, it->order, opt);
+    for (int k = 0; k < o->n_paths && st == KR_OK; k++) {
         int32_t *cell = o->path[k].cell;
-        for (int64_t i = 0; cell && it->turned && i < o->path[k].n; i++) cell[i] = (int32_t)(cell[i] % H * W + cell[i] / H);
-        if (cell && it->back) kr_walk_reverse(cell, o->path[k].n);
+        for (int64_t i = 0; it->turned && i < o->path[k].n; i++) cell[i] = (int32_t)(cell[i] % H * W + cell[i] / H);
+        if (it->back) walk_back(&o->path[k]);
     }
     if (it->turned) o->size[0] = H, o->size[1] = W;
     return st;
@@ -324,7 +400,7 @@ kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64
 }
 
 void kr_order_free(kr_order *o) {
-    for (int k = 0; o && k < o->n_paths; k++) kr_mem_free(o->path[k].cell);
+    for (int k = 0; o && k < o->n_paths; k++) kr_mem_free(o->path[k].cell), kr_mem_free(o->path[k].piece);
     kr_mem_free(o);
 }
 
@@ -343,76 +419,8 @@ bool kr_order_is_step(const kr_order *o, int32_t from, int32_t to) {
 }
 
 int64_t kr_order_jumps(const kr_order *o, int k) {
+    const struct kr_order_path *p = &o->path[k];
     int64_t jumps = 0;
-    for (int64_t i = 1; i < o->path[k].n; i++) jumps += !kr_order_is_step(o, o->path[k].cell[i - 1], o->path[k].cell[i]);
+    for (int64_t i = 1; i < p->n; i++) jumps += (!p->piece || p->piece[i] == p->piece[i - 1]) && !kr_order_is_step(o, p->cell[i - 1], p->cell[i]);
     return jumps;
-}
-
-/* --- things that lie on no grid -------------------------------------------------------- */
-
-typedef struct keyed { double draw; uint64_t key; int32_t i; } keyed;
-static int by_key(const void *a, const void *b) {
-    const keyed *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    if (x->draw != y->draw) return x->draw < y->draw ? -1 : 1;
-    return x->i < y->i ? -1 : x->i > y->i;
-}
-static void sort_keys(keyed *k, int64_t n, int32_t *rank) {
-    qsort(k, (size_t)n, sizeof *k, by_key);
-    for (int64_t i = 0; i < n; i++) rank[i] = k[i].i;
-}
-
-enum { POINT_BITS = 20 };
-/* axis[0] slowest; to and fro in the faster ones. */
-static uint64_t snake_code(const uint32_t x[3], const int axis[3]) {
-    uint64_t top = (1u << POINT_BITS) - 1, a = x[axis[0]], b = x[axis[1]], c = x[axis[2]];
-    if (a % 2) b = top - b;
-    if (b % 2) c = top - c;
-    return (a << POINT_BITS | b) << POINT_BITS | c;
-}
-
-kr_status kr_order_points(const char *curve, double grid, int64_t n, const float *xyz, int32_t *rank) {
-    bool hilbert = strcmp(curve, "hilbert") == 0, swapped = strcmp(curve, "hilbert-trans") == 0, z = strcmp(curve, "z") == 0;
-    int axis[3] = {0}, seen = 0;
-    for (int i = 0; !hilbert && !swapped && !z && i < 3; i++)
-        if (curve[0] && strlen(curve) == 3 && curve[i] >= 'x' && curve[i] <= 'z') axis[i] = curve[i] - 'x', seen |= 1 << axis[i];
-    if (!hilbert && !swapped && !z && seen != 7)
-        KR_FAIL(KR_ERR_CONFIG, "points: there is no order \"%s\"; there are hilbert, hilbert-trans, z and the six orders of xyz", curve);
-    float low[3] = {FLT_MAX, FLT_MAX, FLT_MAX}, side = 0;
-    for (int64_t i = 0; i < 3 * n; i++) {
-        if (!isfinite(xyz[i])) KR_FAIL(KR_ERR_NUMERIC, "points: coordinate %c of point %lld is not finite", (int)('x' + i % 3), (long long)(i / 3));
-        if (xyz[i] < low[i % 3]) low[i % 3] = xyz[i];
-    }
-    for (int64_t i = 0; i < 3 * n; i++) side = fmaxf(side, xyz[i] - low[i % 3]);
-    double cell = grid > 0 ? grid : side > 0 ? side / 1024. : 1;
-    if (side / cell >= 1 << POINT_BITS)
-        KR_FAIL(KR_ERR_CONFIG, "points: %g across in cells of %g are more than 2^%d cells; want a coarser grid", side, cell, POINT_BITS);
-    keyed *k = kr_mem_array((size_t)n, sizeof *k);
-    if (!k) return KR_ERR_NOMEM;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t x[3];
-        for (int a = 0; a < 3; a++) x[swapped && a < 2 ? 1 - a : a] = (uint32_t)((xyz[3 * i + a] - low[a]) / cell);
-        k[i] = (keyed){0, z ? kr_morton_code(x, 3, POINT_BITS) : hilbert || swapped ? kr_hilbert_code(x, 3, POINT_BITS) : snake_code(x, axis),
-                       (int32_t)i};
-    }
-    sort_keys(k, n, rank);
-    kr_mem_free(k);
-    return KR_OK;
-}
-
-kr_status kr_order_degree(int64_t n_nodes, int64_t n_edges, const int32_t *edge, uint64_t seed, int32_t *rank) {
-    keyed *k = kr_mem_array((size_t)n_nodes, sizeof *k);
-    if (!k) return KR_ERR_NOMEM;
-    kr_rng r = {seed, kr_rng_stream("degree order"), 0};
-    for (int64_t i = 0; i < n_nodes; i++) k[i] = (keyed){kr_rng_uniform(&r), 0, (int32_t)i};
-    for (int64_t i = 0; i < 2 * n_edges; i++) {
-        if (edge[i] < 0 || edge[i] >= n_nodes) {
-            kr_mem_free(k);
-            KR_FAIL(KR_ERR_ARG, "graph: edge %lld names node %d; there are %lld", (long long)(i / 2), (int)edge[i], (long long)n_nodes);
-        }
-        k[edge[i]].key++;
-    }
-    sort_keys(k, n_nodes, rank);
-    kr_mem_free(k);
-    return KR_OK;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -192,6 +194,79 @@ static void lists(void **state) {
     kr_order_free(h), kr_order_free(t);
 }
 
+/* Where a cell comes row by row, or column by column. */
+static int64_t at(int64_t cell, bool by_column, int64_t H, int64_t W) { return by_column ? cell % W * H + cell / W : cell; }
+
+/* Each piece of a path is one row, window, frame, place or round, all of it, and they are numbered as they come. */
+static void pieces_are_whole(void **state) {
+    (void)state;
+    kr_order_info info;
+    int seen = 0;
+    for (int i = 0; kr_order_list(i, &info); i++)
+        for (size_t g = 0; info.pieces && g < sizeof grids / sizeof *grids; g++)
+            for (int way = 0; way < 4; way++) {
+                static const char *const ways[] = {":apart", ":back:apart", ":turned:apart", ":apart:turned:back"};
+                char name[64];
+                kr_order *o;
+                int n_axes = axes_of(grids[g]);
+                if (n_axes < info.min_axes || n_axes > info.max_axes || (way > 1 && n_axes != 2)) continue;
+                snprintf(name, sizeof name, "%s%s", info.name, ways[way]);
+                if (kr_order_new(&o, name, n_axes, grids[g], &(kr_order_options){.window = 3}) != KR_OK) fail_msg("%s: %s", name, kr_error());
+                int64_t W = o->size[n_axes - 1], H = n_axes > 1 ? o->size[n_axes - 2] : 1, T = o->n_cells / W / H, third = 0;
+                bool turned = way > 1, windows = strcmp(info.pieces, "windows") == 0;
+                if (windows) third = ((T + 2) / 3) * ((H + 2) / 3) * ((W + 2) / 3);
+                else if (strcmp(info.pieces, "frames") == 0) third = T;
+                else if (strcmp(info.pieces, "places") == 0) third = H * W;
+                else if (strcmp(info.pieces, "rounds") == 0) third = (o->n_cells + 2) / 3;
+                else third = turned ? W : T * H;
+                for (int k = 0; k < o->n_paths; k++) {
+                    const struct kr_order_path *p = &o->path[k];
+                    assert_int_equal(p->n_pieces, third);
+                    assert_int_equal(p->piece[0], 0);
+                    assert_int_equal(p->piece[p->n - 1], third - 1);
+                    for (int64_t t = 1; t < p->n; t++) {
+                        int64_t a = p->cell[t - 1], b = p->cell[t], up = p->piece[t] - p->piece[t - 1];
+                        bool same = windows ? a / W / H / 3 == b / W / H / 3 && a / W % H / 3 == b / W % H / 3 && a % W / 3 == b % W / 3
+                                  : strcmp(info.pieces, "frames") == 0 ? a / W / H == b / W / H : strcmp(info.pieces, "places") == 0 ? a % (W * H) == b % (W * H)
+                                  : strcmp(info.pieces, "rounds") == 0 ? at(a, way > 1, H, W) % third == at(b, way > 1, H, W) % third
+                                  : turned ? a % W == b % W : a / W == b / W;
+                        assert_true(up == 0 || up == 1);
+                        assert_int_equal(up == 0, same);
+                    }
+                    if (strcmp(info.name, "forward") == 0 || strcmp(info.name, "snake") == 0) assert_int_equal(kr_order_jumps(o, k), 0);
+                }
+                kr_order_free(o);
+                seen++;
+            }
+    assert_true(seen > 100);
+}
+
+static void volumes_as_published(void **state) {
+    (void)state;
+    static const struct { const char *name; int64_t size[3]; int k; int32_t want[12]; } walks[] = {
+        {"interleaved", {2, 2, 3}, 0, {0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11}}, /* row 0 of both, column by column */
+        {"interleaved", {2, 2, 3}, 1, {0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11}},
+        {"abreast", {2, 2, 3}, 0, {0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11}},
+        {"abreast", {2, 2, 3}, 3, {11, 8, 10, 7, 9, 6, 5, 2, 4, 1, 3, 0}},
+        {"zigzag", {2, 2, 3}, 0, {0, 1, 2, 5, 4, 3, 9, 10, 11, 8, 7, 6}}, /* the second frame from its end */
+        {"zigzag:apart", {2, 2, 3}, 0, {0, 1, 2, 5, 4, 3, 6, 7, 8, 11, 10, 9}},
+        {"window", {1, 4, 3}, 0, {0, 1, 3, 4, 2, 5, 6, 7, 9, 10, 8, 11}},
+    };
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
+        kr_order *o;
+        if (kr_order_new(&o, walks[i].name, 3, walks[i].size, NULL) != KR_OK) fail_msg("%s", kr_error());
+        for (int t = 0; t < 12; t++)
+            if (o->path[walks[i].k].cell[t] != walks[i].want[t]) fail_msg("%s, path %d, step %d: cell %d, want %d", walks[i].name, walks[i].k, t, o->path[walks[i].k].cell[t], walks[i].want[t]);
+        kr_order_free(o);
+    }
+    for (int64_t layer = 0; layer < 10; layer++) { /* 5 3 1 3 5, and again */
+        kr_order *o;
+        assert_int_equal(kr_order_new(&o, "levels", 1, walks[0].size, &(kr_order_options){.window = 3, .layer = layer}), KR_OK);
+        assert_int_equal(o->n_paths, 1 + 2 * llabs(2 - layer % 5));
+        kr_order_free(o);
+    }
+}
+
 static void refuse(const char *name, int n_axes, int64_t h, int64_t w, const kr_order_options *opt, const char *says) {
     kr_order *o;
     assert_int_equal(kr_order_new(&o, name, n_axes, (const int64_t[3]){h, w, 2}, opt), KR_ERR_CONFIG);
@@ -214,6 +289,9 @@ static void refusals_say_why(void **state) {
     refuse("atrous,forward", 2, 4, 4, NULL, "in a list: there every path");
     refuse("omni,omni,forward", 2, 4, 4, NULL, "more than 16 paths");
     refuse("window", 2, 4, 4, &(kr_order_options){.window = -1}, "window is -1");
+    refuse("hilbert:apart", 2, 4, 4, NULL, "has no pieces");
+    refuse("forward:apart:apart", 2, 4, 4, NULL, "each once");
+    refuse("levels", 2, 4, 4, &(kr_order_options){.window = 9}, "want at most 8");
 }
 
 /* Skilling's code, over a whole cube: every code once, and each step to a neighbour. */
@@ -231,6 +309,12 @@ static void hilbert_codes(void **state) {
         int a = at[c - 1], b = at[c];
         assert_int_equal(abs(a / SIDE / SIDE - b / SIDE / SIDE) + abs(a / SIDE % SIDE - b / SIDE % SIDE) + abs(a % SIDE - b % SIDE), 1);
     }
+}
+
+static double unlike(const float *a, const float *b, int D) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int d = 0; d < D; d++) ab += (double)a[d] * b[d], aa += (double)a[d] * a[d], bb += (double)b[d] * b[d];
+    return -ab / sqrt(aa * bb);
 }
 
 static void points_and_graphs(void **state) {
@@ -261,6 +345,38 @@ static void points_and_graphs(void **state) {
     assert_int_equal(kr_order_degree(5, 5, edge, 1, nodes), KR_ERR_ARG);
 }
 
+/* Parents come first and are neighbours; no other tree is of less weight: each edge left out is the worst of the ring
+ * that it would close. */
+static void a_tree(void **state) {
+    (void)state;
+    enum { H = 5, W = 7, D = 3, L = H * W };
+    float x[L * D];
+    int32_t rank[L], parent[L], when[L];
+    for (int i = 0; i < L * D; i++) x[i] = (float)((i * 7919 + 13) % 101 - 40) / 20;
+    assert_int_equal(kr_order_tree(H, W, D, x, rank, parent), KR_OK);
+    memset(when, -1, sizeof when);
+    for (int k = 0; k < L; k++) assert_true(rank[k] >= 0 && rank[k] < L && when[rank[k]] < 0), when[rank[k]] = k;
+    assert_true(rank[0] == 0 && parent[0] == -1);
+#define UNLIKE(a, b) unlike(x + (a) * D, x + (b) * D, D)
+    for (int k = 1; k < L; k++) {
+        int a = rank[k], b = rank[parent[k]];
+        assert_true(parent[k] < k && abs(a / W - b / W) + abs(a % W - b % W) == 1);
+    }
+    for (int i = 0; i < L; i++)
+        for (int down = 0; down < 2; down++) {
+            int j = down ? i + W : i + 1;
+            if (down ? j >= L : i % W + 1 >= W) continue;
+            for (int a = when[i], b = when[j]; a != b;) { /* up from the later one until they meet */
+                int *up = a > b ? &a : &b, above = parent[*up];
+                assert_true(UNLIKE(rank[*up], rank[above]) <= UNLIKE(i, j) + 1e-6);
+                *up = above;
+            }
+        }
+    const float one = 1;
+    assert_int_equal(kr_order_tree(1, 1, 1, &one, rank, parent), KR_OK);
+    assert_int_equal(kr_order_tree(0, 1, 1, &one, rank, parent), KR_ERR_ARG);
+}
+
 static void pictures(void **state) {
     (void)state;
     kr_order_info info;
@@ -281,6 +397,16 @@ static void pictures(void **state) {
         kr_mem_free(text);
         kr_order_free(o);
     }
+    const float xy[] = {0, 0, 1, 2, 3, -1};
+    const int32_t rank[] = {2, 0, 1}, link[] = {0, 1, 1, 2};
+    for (int n = 1; n < 4; n += 2) {
+        char *text;
+        size_t size;
+        assert_int_equal(kr_order_draw_loose(&(kr_order_loose){.n = n, .n_links = n == 3 ? 2 : 0, .xy = xy, .rank = n == 3 ? rank : rank + 1, .link = link, .line = true}, "<three>", path), KR_OK);
+        assert_int_equal(kr_file_read((void **)&text, &size, path), KR_OK);
+        assert_true(strstr(text, "</svg>") && strstr(text, "&lt;three>") && !strstr(text, "nan") && !strstr(text, "inf"));
+        kr_mem_free(text);
+    }
     unlink(path);
 }
 
@@ -289,6 +415,7 @@ int main(void) {
         cmocka_unit_test(each_cell_once),           cmocka_unit_test(steps_go_to_neighbours), cmocka_unit_test(walks_as_published),
         cmocka_unit_test(windows_by_their_formula), cmocka_unit_test(hilbert_of_a_power_of_two), cmocka_unit_test(symmetries_differ),
         cmocka_unit_test(random_by_seed_and_layer), cmocka_unit_test(refusals_say_why),       cmocka_unit_test(hilbert_codes),
-        cmocka_unit_test(points_and_graphs),        cmocka_unit_test(pictures),               cmocka_unit_test(lists)};
+        cmocka_unit_test(points_and_graphs),        cmocka_unit_test(pictures),               cmocka_unit_test(lists),
+        cmocka_unit_test(a_tree),                  cmocka_unit_test(pieces_are_whole),         cmocka_unit_test(volumes_as_published)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,8 +88,9 @@ static s6 products(kr_build *b, const walk *w, const char *A_log, kr_node *u) {
     kr_graph *g = b->g;
     int64_t E = w->E, R = w->R, N = o->d_state;
     double r = 1 / sqrt((double)R);
-    kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false);
-    s6 p = {.B = kr_columns(g, dbc, R, N), .C = kr_columns(g, dbc, R + N, N)};
+    kr_node *dbc = kr_linear(b, u, "x_proj", R + 2 * N, false), *bc = kr_columns(g, dbc, R, 2 * N);
+    if (R % 8) bc = kr_act(b, bc, KR_UNARY_COPY); /* a GPU's scan wants rows that begin at 16 bytes: Vim-Ti's R is 12 */
+    s6 p = {.B = kr_columns(g, bc, 0, N), .C = kr_columns(g, bc, N, N)};
     kr_scope_push(g, "dt_proj");
     kr_node *W = kr_weight(g, "weight", KR_MATRIX, 2, KR_DIMS(E, R), (kr_init){KR_INIT_UNIFORM, -r, r, 0, NULL});
     p.dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, 1e-4, NULL});
@@ -184,6 +185,11 @@ static kr_node *along_paths(kr_build *b, const kr_ss2d *o, kr_node *x) {
     if (o->directions && n_axes != 2) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: directions are those of a picture");
     kr_status st = kr_order_new(&order, o->path, n_axes, size, &options);
     if (st != KR_OK) return kr_graph_fail(b->g, st, "ss2d: %s", kr_error());
+    for (int k = 0; k < order->n_paths; k++)
+        if (order->path[k].piece || order->path[k].flipped) {
+            kr_order_free(order);
+            return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: path \"%s\": :apart and :flipped are for orders", o->path);
+        }
     w.order = order;
     w.first = order->per_layer ? (int)(b->layer % order->n_paths) : 0;
     w.n_paths = order->per_layer ? 1 : order->n_paths;

@@ -54,8 +54,8 @@ kr_status kr_bench_train(kr_bench_train_result *out, const char *path, int64_t S
                          const kr_bench_options *opt) {
     kr_bench_options o = kr_bench_defaults(opt);
     trainer t = {.n_threads = o.n_threads};
-    *out = (kr_bench_train_result){.S = S, .L = L};
     KR_TRY(kr_bench_model_open(&t.model, path, true, &o));
+    *out = (kr_bench_train_result){.S = S, .L = L = kr_model_steps(t.model, L)};
     kr_model_graph_options go = {
         .mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute, .remake_scans = o.remake_scans, .n_threads = o.n_threads};
     kr_status st = kr_model_graph(t.model, &go, &t.graph);

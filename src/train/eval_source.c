@@ -175,8 +175,8 @@ static kr_status eval_data(run *r, const json_t *data, int64_t rows, kr_eval_sou
     KR_TRY(kr_score_open(&s, i));
     kr_status st = score_batches(r, n, &s);
     int64_t n_rows = n * r->S, held = r->split == KR_SPLIT_TEST ? i->n_test : i->n_eval;
-    *out = (kr_eval_source_result){.L = r->L, .n_rows = r->examples && n_rows > held ? held : n_rows, .loss = kr_score_loss(&s), .metric = kr_score_metric(&s, i->metric),
-                                   .metric_name = i->metric, .seconds = kr_now() - t0};
+    *out = (kr_eval_source_result){.L = r->L, .n_rows = r->examples && n_rows > held ? held : n_rows, .loss = kr_score_loss(&s), .metric = kr_score_metric(&s, i->metric), .seconds = kr_now() - t0};
+    snprintf(out->metric_name, sizeof out->metric_name, "%s", i->metric); /* the source is closed before the result is read */
     more_metrics(&s, i->more_metrics, out);
     out->n_scored = i->n_targets ? (int64_t)s.n : out->n_rows;
     snprintf(out->data, sizeof out->data, "%s", i->about);

@@ -55,7 +55,7 @@ static kr_status describe_model(kr_train *t) {
 
 static kr_status make_graphs(kr_train *t) {
     /* a row of a single document needs no seq_idx: what is behind its end is not scored */
-    bool packed = (t->info->n_train_docs > 1 || t->info->n_eval_docs > 1) && t->model->config.order->causal;
+    bool packed = (t->info->n_train_docs > 1 || t->info->n_eval_docs > 1) && t->model->config.as_they_come;
     kr_model_graph_options o = {.mode = KR_MODEL_TRAIN, .S = t->info->S, .L = t->info->L, .stateful = t->info->carries, .packed = packed,
                                 .checkpoint = t->opt.recompute, .remake_scans = t->opt.remake_scans, .dropout = t->opt.dropout, .embedding_dropout = t->opt.embedding_dropout, .n_threads = t->n_threads};
     KR_TRY(kr_model_graph(t->model, &o, &t->graph));

@@ -7,8 +7,7 @@
 
 #include "base/mem.h"
 
-enum { MOST_CLASSES = 4096 };
-static const int tops[3] = {1, 5, 10};
+enum { MOST_CLASSES = 4096, DEEPEST = 1 << 20 };
 
 /* `metric` ending in @ stands for any number behind it. */
 static bool is_metric(const char *name, size_t n, const char *metric) {
@@ -22,6 +21,23 @@ static bool wants(const kr_source_info *i, const char *metric) {
     return found;
 }
 
+/* K of "hr@K" or "ndcg@K"; 0: it is another metric. */
+static int64_t rank_of(const char *metric) {
+    const char *at = strncmp(metric, "hr@", 3) == 0 ? metric + 3 : strncmp(metric, "ndcg@", 5) == 0 ? metric + 5 : "0";
+    int64_t k = strtoll(at, NULL, 10);
+    return k < 0 ? 0 : k > DEEPEST ? DEEPEST : k;
+}
+
+static kr_status open_ranks(kr_score *s, const kr_source_info *i) {
+    s->ranked = wants(i, "hr@") || wants(i, "mrr") || wants(i, "ndcg@");
+    s->deepest = rank_of(i->metric);
+    for (const char *p = i->more_metrics; p && *p; p += strcspn(p, " "), p += *p == ' ')
+        if (rank_of(p) > s->deepest) s->deepest = rank_of(p);
+    if (!s->deepest) return KR_OK;
+    s->at_rank = kr_mem_array((size_t)s->deepest + 1, sizeof *s->at_rank);
+    return s->at_rank ? KR_OK : KR_ERR_NOMEM;
+}
+
 kr_status kr_score_open(kr_score *s, const kr_source_info *i) {
     *s = (kr_score){.n_classes = i->n_classes};
     bool table = wants(i, "f1") || wants(i, "mcc") || wants(i, "dice") || wants(i, "iou");
@@ -31,11 +47,11 @@ kr_status kr_score_open(kr_score *s, const kr_source_info *i) {
     }
     if (wants(i, "auroc") && i->n_classes == 2) s->margin_room = 1;
     s->n_questions = i->yes_or_no ? i->n_targets : 1;
-    s->ranked = wants(i, "hr@") || wants(i, "mrr") || wants(i, "ndcg@");
-    return KR_OK;
+    return open_ranks(s, i);
 }
 
 void kr_score_close(kr_score *s) {
+    kr_mem_free(s->at_rank);
     kr_mem_free(s->confusion);
     kr_mem_free(s->margin);
     kr_mem_free(s->positive);
@@ -65,8 +81,7 @@ static void add_rank(kr_score *s, const float *x, int32_t target, int64_t V) {
     int64_t rank = 1;
     for (int64_t v = 0; v < V; v++) rank += v != target && !(x[v] < x[target]);
     s->reciprocal += 1 / (double)rank;
-    for (int i = 0; i < 3; i++)
-        if (rank <= tops[i]) s->in_top[i]++, s->gain[i] += 1 / log2((double)rank + 1);
+    if (rank <= s->deepest) s->at_rank[rank]++;
 }
 
 static void add_logits(kr_score *s, const float *x, int32_t target, int64_t V, int64_t question) {
@@ -203,6 +218,14 @@ static double of_classes(const kr_score *s, const char *metric) {
     return mean_overlap(s, iou);
 }
 
+/* Share of the right ones among the K best; each less the further down it is, if there is a discount. */
+static double of_ranks(const kr_score *s, int64_t K, bool discount) {
+    double sum = 0;
+    if (K > s->deepest) return NAN;
+    for (int64_t r = 1; r <= K; r++) sum += (double)s->at_rank[r] / (discount ? log2((double)r + 1) : 1);
+    return sum / s->n;
+}
+
 double kr_score_metric(const kr_score *s, const char *metric) {
     if (strcmp(metric, "bits_per_byte") == 0) return s->bytes > 0 ? s->nll / s->bytes / log(2) : kr_score_loss(s) / log(2);
     if (strcmp(metric, "perplexity") == 0) return exp(kr_score_loss(s));
@@ -211,10 +234,7 @@ double kr_score_metric(const kr_score *s, const char *metric) {
     if (strcmp(metric, "f1") == 0 || strcmp(metric, "mcc") == 0 || strcmp(metric, "dice") == 0 || strcmp(metric, "iou") == 0) return of_classes(s, metric);
     if (strcmp(metric, "auroc") == 0) return auroc(s);
     if (strcmp(metric, "mrr") == 0) return s->reciprocal / s->n;
-    for (int i = 0; i < 3; i++) {
-        if (strncmp(metric, "hr@", 3) == 0 && atoi(metric + 3) == tops[i]) return s->in_top[i] / s->n;
-        if (strncmp(metric, "ndcg@", 5) == 0 && atoi(metric + 5) == tops[i]) return s->gain[i] / s->n;
-    }
+    if (rank_of(metric)) return of_ranks(s, rank_of(metric), *metric == 'n');
     if (strcmp(metric, "mse") == 0) return s->square / s->n;
     if (strcmp(metric, "rmse") == 0) return sqrt(s->square / s->n);
     if (strcmp(metric, "mae") == 0) return s->absolute / s->n;

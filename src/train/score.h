@@ -25,7 +25,8 @@ typedef struct kr_score {
     int32_t *question;          /* and which one it is about, if there are several */
     int64_t n_margin, margin_room, n_questions;
     bool ranked;
-    double reciprocal, in_top[3], gain[3]; /* by rank: 1/rank; K = 1, 5, 10 */
+    double reciprocal;          /* sum of 1 / rank */
+    int64_t *at_rank, deepest;  /* how many right ones have rank 1 ... deepest, the largest K asked for */
     kr_status status;           /* no memory */
 } kr_score;
 

@@ -63,7 +63,7 @@ static void accuracy_of_nothing(void **state) {
 
 static void ranks(void **state) {
     enum { V = 12 };
-    const kr_source_info info = {.metric = "hr@10"}, more = {.metric = "accuracy", .more_metrics = "mrr ndcg@10"};
+    const kr_source_info info = {.metric = "hr@10"}, more = {.metric = "accuracy", .more_metrics = "mrr ndcg@10"}, deep = {.metric = "hr@3", .more_metrics = "ndcg@20 mrr"};
     int32_t targets[] = {0, 2, 11}; /* ranks 1, 3, 12 */
     float logits[3 * V];
     kr_score s;
@@ -72,6 +72,13 @@ static void ranks(void **state) {
     score(&s, &info, logits, targets, 3, V);
     near(kr_score_metric(&s, "hr@10"), 2. / 3);
     near(kr_score_metric(&s, "hr@1"), 1. / 3);
+    assert_true(isnan(kr_score_metric(&s, "hr@11"))); /* deeper than was asked */
+    kr_score_close(&s);
+    score(&s, &deep, logits, targets, 3, V);
+    near(kr_score_metric(&s, "hr@3"), 2. / 3);
+    near(kr_score_metric(&s, "hr@2"), 1. / 3);
+    near(kr_score_metric(&s, "hr@20"), 1);
+    near(kr_score_metric(&s, "ndcg@20"), (1 + 1 / log2(4) + 1 / log2(13)) / 3);
     kr_score_close(&s);
     score(&s, &more, logits, targets, 3, V);
     near(kr_score_metric(&s, "ndcg@10"), (1 + 1 / log2(4)) / 3);

@@ -41,15 +41,17 @@ static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int6
     return KR_OK;
 }
 
-static void set_dropout_keys(const kr_train *t, int64_t batch) {
+/* What draws of this batch depend on; those of dropout and of orders that shuffle are others. */
+static void set_keys(const kr_train *t, int64_t batch) {
     char name[40];
-    for (int64_t i = 0; i <= t->model->config.n_residual; i++) {
-        snprintf(name, sizeof name, "dropout_key.%lld", (long long)i);
-        int32_t *key = kr_graph_data(t->graph, name);
-        if (!key) continue;
-        key[0] = (int32_t)(uint32_t)(uint64_t)t->opt.seed, key[1] = (int32_t)((uint64_t)t->opt.seed >> 32);
-        key[2] = (int32_t)batch, key[3] = (int32_t)i;
-    }
+    for (int64_t i = 0; i <= t->model->config.n_residual; i++)
+        for (int shuffles = 0; shuffles < 2; shuffles++) {
+            snprintf(name, sizeof name, shuffles ? "shuffle_key.%lld" : "dropout_key.%lld", (long long)i);
+            int32_t *key = kr_graph_data(t->graph, name);
+            if (!key) continue;
+            key[0] = (int32_t)(uint32_t)(uint64_t)t->opt.seed, key[1] = (int32_t)((uint64_t)t->opt.seed >> 32);
+            key[2] = (int32_t)batch, key[3] = (int32_t)(i + (shuffles ? 1 << 30 : 0));
+        }
 }
 
 static kr_status not_finite(kr_train *t, const char *what) {
@@ -75,7 +77,7 @@ static kr_status train_step(kr_train *t, double *loss, double *norm) {
     for (int64_t a = 0; a < o->accumulate; a++) {
         int64_t batch = t->state.step * o->accumulate + a;
         KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch, &b));
-        set_dropout_keys(t, batch);
+        set_keys(t, batch);
         kr_graph_run(t->graph, KR_RUN_ALL);
         if (a + 1 < o->accumulate) *loss += loss_of(t);
     }

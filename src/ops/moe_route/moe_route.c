@@ -1,7 +1,7 @@
 /* moe_route.c - to which K of X experts a row goes, and with what weights.
  *
  *   p    = softmax(logits), or sigmoid(logits) one by one
- *   idx  = the K largest of p (+ bias), largest first; of equals the first
+ *   idx  = the K largest of p (+ bias), largest first; of equals the first; with bias_logits of logits + bias
  *   w    = scale p[idx], with `normalise` scale p[idx] / their sum
  *
  * The bias only chooses (DeepSeek-V3): it has no gradient, and w is without it.  Every row is
@@ -17,6 +17,7 @@ static const kr_attr attrs[] = {
     KR_ATTR_INT(moe_route_attr, k, 2, "experts K for each row"),
     KR_ATTR_INT(moe_route_attr, gate, 0, "0: softmax over all experts, 1: sigmoid of each"),
     KR_ATTR_INT(moe_route_attr, normalise, 1, "the K weights add up to scale"),
+    KR_ATTR_INT(moe_route_attr, bias_logits, 0, "the bias is for logits, not for p"),
     KR_ATTR_REAL(moe_route_attr, scale, 1, "factor of the weights"),
     KR_ATTR_END,
 };

@@ -12,7 +12,7 @@ template <typename T> struct route_work {
     int32_t *idx;
     int64_t rows, X, pitch;
     int K, gate;
-    bool normalise;
+    bool normalise, bias_logits;
     float scale;
     __device__ float logit(int64_t r, int64_t x) const { return cu_float(logits[r * pitch + x]); }
     /* the row's largest logit, and the sum of exp(l - most); the same in every lane */
@@ -40,7 +40,7 @@ template <typename T> static __global__ void __launch_bounds__(32 * WARPS) route
             float score = a.logit(r, x);
             bool taken = false;
             for (int j = 0; j < k; j++) taken |= idx[j] == x;
-            if (a.bias) score = a.p(score, most, sum) + a.bias[x];
+            if (a.bias) score = (a.bias_logits ? score : a.p(score, most, sum)) + a.bias[x];
             if (!taken && (at == INT64_MAX || score > best)) best = score, at = x;
         }
 #pragma unroll
@@ -84,7 +84,7 @@ template <typename T> static void run(const kr_call *c, bool back) {
     const kr_tensor *l = &c->in[MOE_ROUTE_LOGITS], *dl = &c->din[MOE_ROUTE_LOGITS];
     route_work<T> a = {(const T *)l->data, (const float *)c->in[MOE_ROUTE_BIAS].data, (float *)c->out[MOE_ROUTE_W].data,
                        (int32_t *)c->out[MOE_ROUTE_IDX].data, c->rows, KR_SIZE(c, 'X'), l->pitch, (int)o->k, (int)o->gate, o->normalise != 0,
-                       (float)o->scale};
+                       o->bias_logits != 0, (float)o->scale};
     dim3 block(32, WARPS);
     unsigned grid = cu_blocks(c->rows, WARPS);
     if (!back) cu_launch(route_kernel<T>, grid, block, 0, c->stream, a);

@@ -25,7 +25,7 @@ void REF(moe_route_fwd)(const kr_call *c) {
             real best = 0;
             idx[k] = -1;
             for (int64_t x = 0; x < X; x++) {
-                real score = bias ? gate_of(a, l[x], most, sum) + bias[x] : l[x]; /* p rises with the logit */
+                real score = !bias ? l[x] : (a->bias_logits ? l[x] : gate_of(a, l[x], most, sum)) + bias[x]; /* p rises with the logit */
                 bool taken = false;
                 for (int64_t j = 0; j < k; j++) taken = taken || idx[j] == x;
                 if (!taken && (idx[k] < 0 || score > best)) idx[k] = (int32_t)x, best = score;

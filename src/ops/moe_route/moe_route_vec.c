@@ -30,7 +30,7 @@ static void choose(const moe_route_attr *a, const float *l, const float *bias, s
         float best = 0;
         idx[k] = -1;
         for (int64_t x = 0; x < X; x++) {
-            float score = bias ? gate_of(a, l[x], s) + bias[x] : l[x];
+            float score = !bias ? l[x] : (a->bias_logits ? l[x] : gate_of(a, l[x], s)) + bias[x];
             if ((idx[k] < 0 || score > best) && !is_in(idx, k, x)) idx[k] = (int32_t)x, best = score;
         }
     }

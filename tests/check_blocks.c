@@ -43,6 +43,9 @@ static const block_case cases[] = {
     {"Vim block v1", "3x4", PICTURE("3x4", 2) "'layers': ['vim'], 'mixers': {'vim': {'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4,"
      " 'own': 'A', 'norm': 'none', " STEPS "}}}", 12},
     {"PlainMamba", "3x4", PICTURE("3x4", 2) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'continuous', 'own': 'none', 'directions': true, 'norm': 'none', " STEPS "}}}", 12},
+    {"ss2d along rows, columns and windows by themselves", "3x5", PICTURE("3x5", 2) "'layers': ['lines', 'windows'], 'mixers': {'lines': {'type': 'ss2d', 'path': 'bidirectional:apart,forward:turned:apart',"
+     " 'own': 'none', 'conv': 'path', 'norm': 'none', 'directions': true, " STEPS "}, 'windows': {'type': 'ss2d', 'path': 'window:apart', 'path_window': 2, " STEPS "}}}", 15},
+    {"ss2d, channels in reverse", "3x4", PICTURE("3x4", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'forward,forward:flipped', 'own': 'A', " STEPS "}}}", 12},
     {"registers", "3x4", PICTURE("3x4", 3) "'order': {'type': 'bidirectional'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['tokens', 'mixer', 'readout'],"
      " 'mixers': {'tokens': {'count': 4, 'at': 'even'}, 'readout': {'join': true}}}", 12},
     {"four ways with one mixer", "3x4", PICTURE("3x4", 2) "'mixer': {'type': 'mamba1', 'ways': 4, " STEPS "}}", 12},
@@ -116,10 +119,14 @@ static void test_apart(void **state) {
     static const char *const paths[] = {"'path': 'window:apart', 'path_window': 3", "'path': 'forward:apart'", "'path': 'forward:turned:apart,snake:back:apart'"};
     enum { H = 5, W = 7, M = 8 };
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int n = 0; n < 9; n++) {
+        static const char *const forms[] = {PICTURE("5x7", 1) "'mixer': {'type': 'mamba1', " STEPS "}, 'order': {'type': 'scan', %s}}",
+                                            PICTURE("5x7", 1) "'mixer': {'type': 'ss2d', 'conv': 'none', " STEPS ", %s}}",
+                                            PICTURE("5x7", 1) "'mixer': {'type': 'ss2d', 'conv': 'path', 'own': 'none', " STEPS ", %s}}"};
         char config[600];
         float before[H * W * M];
-        snprintf(config, sizeof config, PICTURE("5x7", 1) "'mixer': {'type': 'mamba1', " STEPS "}, 'order': {'type': 'scan', %s}}", paths[i]);
+        int i = n % 3;
+        snprintf(config, sizeof config, forms[n / 3], paths[i]);
         kr_model *m = model_of(config, 3);
         kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_HIDDEN, .S = 1, .L = H * W});
         fill_inputs(m, g, 1, H * W, 3);
@@ -140,6 +147,66 @@ static void test_apart(void **state) {
         kr_graph_free(g);
         kr_model_release(m);
     }
+}
+
+/* A model's steps after the last layer, for inputs that are always the same numbers. */
+static float *hidden_of(kr_model *m, int64_t S, int64_t L, int64_t n) {
+    kr_graph *g = graph_of(m, (kr_model_graph_options){.mode = KR_MODEL_HIDDEN, .S = S, .L = L});
+    float *y = kr_mem_array((size_t)n, sizeof *y);
+    fill_inputs(m, g, S, L, 3);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    memcpy(y, kr_graph_data(g, "hidden"), (size_t)n * sizeof *y);
+    kr_graph_free(g);
+    return y;
+}
+
+/* Rows by themselves are pictures of one row. */
+static void test_rows_are_pictures(void **state) {
+    enum { H = 3, W = 5, M = 8, N = H * W * M };
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char config[600];
+        float *y[2];
+        for (int k = 0; k < 2; k++) {
+            snprintf(config, sizeof config, PICTURE("%s", 2) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'bidirectional%s', 'conv': 'path', 'own': '%s', " STEPS "}}}", k ? "1x5" : "3x5",
+                     k ? "" : ":apart", i ? "none" : "all");
+            kr_model *m = model_of(config, 4);
+            y[k] = hidden_of(m, k ? H : 1, k ? W : H * W, N);
+            kr_model_release(m);
+        }
+        assert_true(difference(y[0], y[1], N) < 1e-6);
+        kr_mem_free(y[0]), kr_mem_free(y[1]);
+    }
+}
+
+/* A walk with its channels in reverse is one whose parameters stand in reverse. */
+static void test_flipped(void **state) {
+    enum { L = 12, M = 8, E = 2 * M, N = L * M };
+    kr_model *m[2];
+    float *y[3];
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        char config[600];
+        snprintf(config, sizeof config, PICTURE("3x4", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'snake%s', 'conv': 'path', " STEPS "}}}", k ? "" : ":flipped");
+        m[k] = model_of(config, 4);
+        y[k] = hidden_of(m[k], 1, L, N);
+    }
+    for (kr_param *p = m[1]->params->first; p; p = p->next) {
+        if (!strstr(p->name, "route.")) continue;
+        float *x = p->data;
+        int64_t n = kr_param_count(p), inner = strstr(p->name, "x_proj") ? 1 : n / E; /* of what lies behind a channel */
+        for (int64_t i = 0; i < n; i++) {
+            int64_t e = i / inner % E, j = i + (E - 1 - 2 * e) * inner;
+            if (e >= E / 2) continue;
+            float swap = x[i];
+            x[i] = x[j], x[j] = swap;
+        }
+    }
+    y[2] = hidden_of(m[1], 1, L, N);
+    assert_true(difference(y[1], y[0], N) > 1e-2);
+    assert_true(difference(y[2], y[0], N) < 1e-5);
+    for (int k = 0; k < 3; k++) kr_mem_free(y[k]);
+    kr_model_release(m[0]), kr_model_release(m[1]);
 }
 
 /* Shuffled while training and for some keys only; what is asked of the model afterwards does not know of it. */
@@ -308,7 +375,7 @@ static void test_refusals(void **state) {
         {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'order': 'scan'}}", "mixer.order wants an object"},
         {PICTURE("4x4", 1) "'mixer': {'type': 'mamba1', 'order': {'type': 'scan', 'pth': 'cross'}}}", "mixer.order"},
         {PICTURE("4x4", 1) "'layers': ['condense']}", "they have down"},
-        {PICTURE("4x4", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'forward:apart'}}}", "are for orders"},
+        {PICTURE("4x4", 1) "'layers': ['ss2d'], 'mixers': {'ss2d': {'path': 'hilbert:apart'}}}", "has no pieces to walk apart"},
         {PICTURE("3x5", 1) "'order': {'type': 'swap'}}", "an even number of steps"},
         {PICTURE("4x4", 1) "'order': {'type': 'scan', 'path': 'atrous', 'coarse': 2}}", "order.coarse wants pictures"},
         {LINE(1) "'order': {'type': 'scan', 'path': 'bidirectional', 'coarse': 2}}", "order.coarse wants pictures"},
@@ -327,6 +394,7 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradient), cmocka_unit_test(test_bits),   cmocka_unit_test(test_threads), cmocka_unit_test(test_apart), cmocka_unit_test(test_shuffled),
+        cmocka_unit_test(test_rows_are_pictures), cmocka_unit_test(test_flipped),
         cmocka_unit_test(test_learns),   cmocka_unit_test(test_config), cmocka_unit_test(test_golden),
         cmocka_unit_test(test_refusals),
     };

@@ -44,13 +44,17 @@ static kr_node *pieces_of(kr_build *b, const struct kr_order_path *path, int n_p
     return node;
 }
 
+int64_t kr_cut_walks(kr_build *b, const struct kr_order_path *path, int n_paths) {
+    int64_t each = piece_length(path);
+    for (int k = 1; k < n_paths; k++) each = piece_length(&path[k]) == each ? each : 0;
+    if (!each) b->seq_idx = pieces_of(b, path, n_paths);
+    return each ? each : path->n;
+}
+
 kr_node *kr_mix_walks(kr_build *b, const char *scope, const struct kr_order_path *path, int n_paths, kr_node *x) {
     if (!x) return NULL;
-    int64_t n = path->n, D = kr_node_dim(x, -1), each = piece_length(path);
-    for (int k = 1; k < n_paths; k++) each = piece_length(&path[k]) == each ? each : 0;
     kr_node *was = b->seq_idx;
-    if (!each) b->seq_idx = pieces_of(b, path, n_paths);
-    int64_t steps = each ? each : n;
+    int64_t n = path->n, D = kr_node_dim(x, -1), steps = kr_cut_walks(b, path, n_paths);
     x = kr_mix(b, scope, kr_reshape(b->g, x, 3, KR_DIMS(b->S * n_paths * n / steps, steps, D)));
     b->seq_idx = was;
     return kr_reshape(b->g, x, 3, KR_DIMS(b->S, n_paths * n, kr_node_dim(x, -1)));

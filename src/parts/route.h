@@ -8,8 +8,10 @@
 kr_node *kr_steps_at(kr_build *b, kr_node *x, const int32_t *idx, int64_t n);
 /* b's mixer on x [S, L, D], its parameters under `scope`. */
 kr_node *kr_mix(kr_build *b, const char *scope, kr_node *x);
-/* The same where `n_paths` walks of n steps each lie one behind the other: each is a sequence, or each of its
- * pieces is one.  Pieces of different lengths go as packed documents, which the mixer has to take. */
+/* Where `n_paths` walks of n steps each lie one behind the other: each is a sequence, or each of its pieces is one.  Steps of
+ * such a sequence; where pieces differ in length it is the walk, and b->seq_idx packs them as documents. */
+int64_t kr_cut_walks(kr_build *b, const struct kr_order_path *path, int n_paths);
+/* b's mixer on such walks; it has to take packed documents if need be. */
 kr_node *kr_mix_walks(kr_build *b, const char *scope, const struct kr_order_path *path, int n_paths, kr_node *x);
 /* One step for each piece of x [S, L, D], where piece[l] counts from 0 as they come: the mean of its steps, their last,
  * or all of them side by side [S, pieces, most D], zeros where there are fewer. */

@@ -9,6 +9,9 @@
  * shared but for A (Vim v1), or all shared; then all paths run as one batch.  `directions` adds to
  * B a learnt vector for where a step came from: the start, left, right, below, above (PlainMamba).
  *
+ * Where a path has pieces, S6_k and a convolution along the path begin anew in each; those over the picture and
+ * along the line come before the paths and know of none.  A flipped path has the E channels of x in reverse.
+ *
  * path "tree" (GrootV) has no list of cells but a tree over the picture that joins what is alike in
  * x; along it every cell hears every other. */
 #include "parts/ss2d.h"
@@ -23,6 +26,7 @@
 #include "ops/spanning_tree/spanning_tree.h"
 #include "ops/unary/unary.h"
 #include "parts/grid.h"
+#include "parts/route.h"
 
 enum { CONV_GRID, CONV_LINE, CONV_PATH, CONV_NONE };
 enum { OWN_ALL, OWN_A, OWN_NONE };
@@ -64,17 +68,19 @@ static int32_t direction(const kr_order *o, int32_t from, int32_t to) {
     return to == from + 1 ? 1 : to == from - 1 ? 2 : to == from - W ? 3 : to == from + W ? 4 : 0;
 }
 
-/* Learnt vectors [S, n_paths n, N] for B; the steps' directions are the same for each sequence. */
-static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_paths, int64_t n) {
+/* Learnt vectors for B, [rows, steps, N] of n_paths walks a sequence; the steps' directions are the same for each. */
+static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_paths, int64_t rows, int64_t steps) {
+    int64_t n = w->order->path[w->first + k0].n;
     int32_t *id = kr_mem_array((size_t)(b->S * n_paths * n), sizeof *id);
     if (!id) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
     for (int64_t s = 0, i = 0; s < b->S; s++)
         for (int k = 0; k < n_paths; k++)
             for (int64_t t = 0; t < n; t++) {
-                const int32_t *cell = w->order->path[w->first + k0 + k].cell;
-                id[i++] = t ? direction(w->order, cell[t - 1], cell[t]) : 0;
+                const struct kr_order_path *p = &w->order->path[w->first + k0 + k];
+                bool begins = t == 0 || (p->piece && p->piece[t] != p->piece[t - 1]);
+                id[i++] = begins ? 0 : direction(w->order, p->cell[t - 1], p->cell[t]);
             }
-    kr_node *ids = kr_reshape(b->g, kr_const_i32(b->g, id, b->S * n_paths * n), 2, KR_DIMS(b->S * n_paths, n));
+    kr_node *ids = kr_reshape(b->g, kr_const_i32(b->g, id, b->S * n_paths * n), 2, KR_DIMS(rows, steps));
     kr_mem_free(id);
     kr_node *table = kr_weight(b->g, "direction", KR_MATRIX, 2, KR_DIMS(5, w->o->d_state), (kr_init){KR_INIT_NORMAL, 0.02, 0, 0, NULL});
     return KR_APPLY(b->g, embedding, NULL, ids, table);
@@ -101,18 +107,23 @@ static s6 products(kr_build *b, const walk *w, const char *A_log, kr_node *u) {
     return p;
 }
 
-/* S6 over u [S', n, E], the paths k0 .. k0 + n_paths of each sequence one behind the other. */
+/* S6 over u [S, n_paths n, E], the paths k0 .. k0 + n_paths of each sequence one behind the other. */
 static kr_node *scan(kr_build *b, const walk *w, int k0, int n_paths, kr_node *u) {
     const kr_ss2d *o = w->o;
-    int64_t N = o->d_state, n = kr_node_dim(u, 1), rows = kr_node_dim(u, 0);
     char name[24] = "A_log";
+    if (!u) return NULL;
+    const struct kr_order_path *path = &w->order->path[w->first + k0];
+    int64_t N = o->d_state, n = kr_cut_walks(b, path, n_paths), rows = b->S * n_paths * path->n / n;
+    u = kr_reshape(b->g, u, 3, KR_DIMS(rows, n, w->E));
     if (o->conv == CONV_PATH) u = kr_conv1d(b, u, o->d_conv, o->conv_bias, 0);
     if (o->own == OWN_A) snprintf(name, sizeof name, "A_log.%d", k0);
     s6 p = products(b, w, name, u);
-    if (o->directions) p.B = kr_add(b, p.B, direction_vectors(b, w, k0, n_paths, n));
+    if (o->directions) p.B = kr_add(b, p.B, direction_vectors(b, w, k0, n_paths, rows, n));
     p.B = kr_reshape(b->g, p.B, 4, KR_DIMS(rows, n, 1, N));
     p.C = kr_reshape(b->g, p.C, 4, KR_DIMS(rows, n, 1, N));
-    return KR_APPLY(b->g, selective_scan, NULL, u, p.dt, p.A, p.B, p.C, p.D, NULL, p.dt_bias);
+    u = KR_APPLY(b->g, selective_scan, NULL, u, p.dt, p.A, p.B, p.C, p.D, NULL, p.dt_bias, NULL, b->seq_idx);
+    b->seq_idx = NULL;
+    return kr_reshape(b->g, u, 3, KR_DIMS(b->S, n_paths * path->n, w->E));
 }
 
 /* The same along a tree over each picture: steps and all their products in the tree's order, and back. */
@@ -144,9 +155,8 @@ static kr_node *together(kr_build *b, const walk *w, kr_node *x) {
     int P = w->n_paths;
     kr_node *sum = NULL;
     for (int k = 0; k < P; k++) memcpy(w->idx + k * n, w->order->path[w->first + k].cell, (size_t)n * sizeof *w->idx);
-    x = kr_reshape(b->g, pick(b, w, x, P * n), 3, KR_DIMS(b->S * P, n, w->E));
     kr_scope_push(b->g, "route");
-    x = kr_reshape(b->g, scan(b, w, 0, P, x), 3, KR_DIMS(b->S, P * n, w->E));
+    x = scan(b, w, 0, P, pick(b, w, x, P * n));
     kr_scope_pop(b->g);
     for (int k = 0; k < P; k++) {
         kr_order_inverse(w->order, w->first + k, w->idx);
@@ -162,11 +172,13 @@ static kr_node *one_by_one(kr_build *b, const walk *w, kr_node *x) {
     kr_node *sum = NULL;
     for (int k = 0; k < w->n_paths; k++) {
         char name[24] = "route";
-        int64_t n = w->order->path[w->first + k].n;
+        const struct kr_order_path *p = &w->order->path[w->first + k];
         if (w->o->own == OWN_ALL) snprintf(name, sizeof name, "route.%d", k);
-        memcpy(w->idx, w->order->path[w->first + k].cell, (size_t)n * sizeof *w->idx);
+        memcpy(w->idx, p->cell, (size_t)p->n * sizeof *w->idx);
         kr_scope_push(b->g, name);
-        kr_node *y = scan(b, w, k, 1, pick(b, w, x, n));
+        kr_node *y = pick(b, w, x, p->n);
+        y = scan(b, w, k, 1, p->flipped ? kr_flip(b, y) : y);
+        y = p->flipped ? kr_flip(b, y) : y;
         kr_scope_pop(b->g);
         kr_order_inverse(w->order, w->first + k, w->idx);
         y = pick(b, w, y, w->order->n_cells);
@@ -185,16 +197,11 @@ static kr_node *along_paths(kr_build *b, const kr_ss2d *o, kr_node *x) {
     if (o->directions && n_axes != 2) return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: directions are those of a picture");
     kr_status st = kr_order_new(&order, o->path, n_axes, size, &options);
     if (st != KR_OK) return kr_graph_fail(b->g, st, "ss2d: %s", kr_error());
-    for (int k = 0; k < order->n_paths; k++)
-        if (order->path[k].piece || order->path[k].flipped) {
-            kr_order_free(order);
-            return kr_graph_fail(b->g, KR_ERR_CONFIG, "ss2d: path \"%s\": :apart and :flipped are for orders", o->path);
-        }
     w.order = order;
     w.first = order->per_layer ? (int)(b->layer % order->n_paths) : 0;
     w.n_paths = order->per_layer ? 1 : order->n_paths;
     bool batch = o->own == OWN_NONE;
-    for (int k = 1; k < w.n_paths; k++) batch = batch && order->path[w.first + k].n == order->path[w.first].n;
+    for (int k = 0; k < w.n_paths; k++) batch = batch && order->path[w.first + k].n == order->path[w.first].n && !order->path[w.first + k].flipped;
     if (!(w.idx = kr_mem_array((size_t)(w.n_paths * order->n_cells), sizeof *w.idx))) x = kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
     else x = batch ? together(b, &w, x) : one_by_one(b, &w, x);
     x = o->merge && !order->share_out ? kr_scale(b, x, 1. / w.n_paths) : x;

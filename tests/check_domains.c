@@ -313,6 +313,42 @@ static void ties_are_drawn_anew(void) {
     kr_source_close(s), kr_source_close(plain);
 }
 
+/* Draw 0 of what is held out is as ever, the others are the same graphs otherwise; a draw asked again is the same. */
+static void draws_differ(void) {
+    enum { S = 6, J = 16 };
+    kr_source *s = open_source("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2, 'draws': 4}", S, NULL, false), *plain = open_source("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2}", S, NULL, false);
+    const kr_source_info *i = kr_source_get_info(s);
+    float *x = malloc((size_t)(S * i->L * i->x_width) * sizeof *x);
+    int32_t from[6][S * J], to[S * J], target[6][S], place[S];
+    kr_batch b = {.S = S, .L = i->L, .x = x, .edge_to = to, .place = place};
+    assert_true(i->n_draws == 4 && kr_source_get_info(plain)->n_draws <= 1);
+    for (int k = 0; k < 6; k++) {
+        b.edge_from = from[k], b.targets = target[k], b.draw = k < 4 ? k : k == 4 ? 3 : 0;
+        assert_int_equal(kr_source_batch(k == 5 ? plain : s, KR_SPLIT_EVAL, 0, &b), KR_OK);
+        assert_memory_equal(target[k], target[0], sizeof target[0]);
+        for (int r = 0; r < S; r++) assert_int_equal(place[r], 0);
+        for (int j = 0; j < k && k < 4; j++) assert_memory_not_equal(from[k], from[j], sizeof from[0]);
+    }
+    assert_memory_equal(from[4], from[3], sizeof from[0]);
+    assert_memory_equal(from[5], from[0], sizeof from[0]);
+    b.draw = 4;
+    assert_int_equal(kr_source_batch(s, KR_SPLIT_EVAL, 0, &b), KR_ERR_ARG);
+    free(x);
+    kr_source_close(s), kr_source_close(plain);
+}
+
+/* A score is that of the mean over the draws, so its loss is another. */
+static void draws_are_scored(void) {
+    kr_eval_source_result one, all;
+    kr_model *m;
+    if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
+    assert_int_equal(kr_eval_source(m, "{\"data\": {\"kind\": \"graph\", \"paths\": \"rings.zip\", \"eval_fraction\": 0.2}}", 0, false, &one), KR_OK);
+    if (kr_eval_source(m, "{\"data\": {\"kind\": \"graph\", \"paths\": \"rings.zip\", \"eval_fraction\": 0.2, \"draws\": 5}}", 0, false, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n_scored == one.n_scored && all.metric >= 0.9);
+    if (!(all.loss != one.loss && all.loss < 2 * one.loss + 0.1)) fail_msg("a loss of %g, of the mean of five draws %g", one.loss, all.loss);
+    kr_model_free(m);
+}
+
 static void graphs(void **state) {
     kr_model *m;
     answers all = {0};
@@ -323,11 +359,19 @@ static void graphs(void **state) {
     graph_rows("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2}");
     graph_rows("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2, 'redraw': true}");
     ties_are_drawn_anew();
+    draws_differ();
 #define GCN "'model': {'d_model': 16, 'n_layer': 2, 'layers': ['gatedgcn&mixer+mlp'], 'mixer': {'type': 'mamba1', 'd_state': 4}}"
     train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2}, " LEARN "}");
     if (last_metric < 0.9) fail_msg("%g of the rings and paths are told apart", last_metric);
     if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());
     if (kr_predict(m, files, 1, is_ring, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 40 && all.right > 36);
+    kr_model_free(m);
+    draws_are_scored();
+    train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2, 'redraw': true, 'draws': 5}, " LEARN "}"); /* and so for answers */
+    assert_true(last_metric >= 0.9);
+    all = (answers){0};
+    if (kr_model_open(&m, "m", NULL) != KR_OK || kr_predict(m, files, 1, is_ring, &all) != KR_OK) fail_msg("%s", kr_error());
     assert_true(all.n == 40 && all.right > 36);
     kr_model_free(m);
     write_rings("bad.zip", 10, true, "1, 40\n");
@@ -336,7 +380,32 @@ static void graphs(void **state) {
     write_bytes("cut.zip", "PK\3\4", 4);
     refuse(GRAPH("cut.zip"), "cut.zip: no graphs of TU in it");
     refuse(GRAPH("new.zip"), "its class is not known");
+    refuse("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'order': 'given', 'draws': 5}}", "nodes as they stand are not drawn");
     refuse("{'model': {'d_model': 8, 'n_layer': 1, 'mixer': {'type': 'mamba1'}, 'encoder': {'edges': 5}}, 'data': {'kind': 'graph', 'paths': 'rings.zip'}}", "reads 5 edges a row");
+}
+
+/* A node and its answer stand at step l of a draw, and at step place[l] of the first. */
+static void nodes_are_drawn(void) {
+    enum { N = 60 };
+    kr_source *s = open_source("{'kind': 'graph', 'paths': 'g.nodes.tsv', 'draws': 3}", 1, NULL, false);
+    const kr_source_info *i = kr_source_get_info(s);
+    int64_t W = i->x_width;
+    float *x[2] = {malloc((size_t)(N * W) * sizeof(float)), malloc((size_t)(N * W) * sizeof(float))};
+    int32_t target[2][N], place[N], moved = 0;
+    assert_int_equal(i->L, N);
+    for (int k = 0; k < 3; k++) {
+        kr_batch b = {.S = 1, .L = N, .draw = k, .x = x[k > 0], .targets = target[k > 0], .place = place};
+        assert_int_equal(kr_source_batch(s, KR_SPLIT_TEST, 0, &b), KR_OK);
+        for (int l = 0; l < N; l++) {
+            moved += place[l] != l;
+            assert_true(k > 0 || place[l] == l);
+            assert_int_equal(target[k > 0][l], target[0][place[l]]);
+            assert_memory_equal(x[k > 0] + l * W, x[0] + place[l] * W, (size_t)W * sizeof(float));
+        }
+    }
+    assert_true(moved > N);
+    free(x[0]), free(x[1]);
+    kr_source_close(s);
 }
 
 /* Nodes whose features tell nothing, but their neighbours' do: answers stand in the file's order. */
@@ -362,7 +431,8 @@ static void nodes(void **state) {
     }
     write_bytes("g.nodes.tsv", s.text, s.n), write_bytes("g.edges.tsv", e.text, e.n);
     kr_str_free(&s), kr_str_free(&e);
-    train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'g.nodes.tsv'}, 'train': {'out': 'm', 'overwrite': true, 'batch_size': 1, 'steps': 60, 'lr': 0.01, 'warmup_steps': 5,"
+    nodes_are_drawn();
+    train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'g.nodes.tsv', 'draws': 3}, 'train': {'out': 'm', 'overwrite': true, 'batch_size': 1, 'steps': 60, 'lr': 0.01, 'warmup_steps': 5,"
           " 'eval_every': 0, 'eval_batches': 100, 'log_every': 1000}}");
     assert_true(last_metric > 0.9);
     if (kr_model_open(&m, "m", NULL) != KR_OK) fail_msg("%s", kr_error());

@@ -80,6 +80,8 @@ kr_status kr_source_batch(const kr_source *s, kr_split split, int64_t step, kr_b
     if ((i->vocab_size ? !out->ids : !out->x) || (i->n_targets ? !out->targets : !out->y))
         KR_FAIL(KR_ERR_ARG, "data: %s fills %s and %s, and the batch has no room for them", i->kind,
                 i->vocab_size ? "ids" : "x", i->n_targets ? "targets" : "y");
+    if (out->draw < 0 || (out->draw > 0 && out->draw >= i->n_draws))
+        KR_FAIL(KR_ERR_ARG, "data: draw is %lld, want 0 to %lld", (long long)out->draw, (long long)(i->n_draws > 1 ? i->n_draws - 1 : 0));
     if (step < 0) KR_FAIL(KR_ERR_ARG, "data: step is %lld, want 0 or more", (long long)step);
     if (split == KR_SPLIT_EVAL && !i->eval_batches)
         KR_FAIL(KR_ERR_MISSING, "data: nothing is held out (eval_fraction is 0 and there are no eval_paths)");

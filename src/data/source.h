@@ -38,6 +38,7 @@ typedef enum kr_split { KR_SPLIT_TRAIN, KR_SPLIT_EVAL, KR_SPLIT_TEST, KR_N_SPLIT
 
 typedef struct kr_batch {      /* all arrays belong to the caller, sized for info.S and info.L */
     int64_t S, L;
+    int64_t draw;              /* in: which of info.n_draws ways of drawing the rows of EVAL or TEST */
     int32_t *ids;              /* [S, L] of token tasks, else NULL */
     float *x;                  /* [S, L, x_width] of the others */
     int32_t *targets;          /* [S, n_targets], held out [S, n_held_targets], where a class or token is to be told */
@@ -49,6 +50,7 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     float *e;                  /* [S, n_edges, edge_width] what is known of them; NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
     int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
+    int32_t *place;            /* [S, n_targets] where in the row of draw 0 an answer of this draw stands; NULL if not wanted */
     int32_t *len;              /* [S] steps of a row that are no padding; NULL if not wanted */
     int64_t n_rows;            /* out: rows that are examples; those behind them pad the last batch of a pass */
 } kr_batch;
@@ -73,6 +75,7 @@ typedef struct kr_source_info {
     int64_t n_held_targets;    /* and in a row that is held out, if that is another number: 1, behind its last step */
     bool causal;               /* answers are later steps of the row, so a model must not see these */
     int64_t H, W;              /* of the cells that a row is, where they are a picture; else 0 */
+    int64_t n_draws;           /* a score is the mean over so many draws of a held-out row; 0 is 1 */
     bool yes_or_no;            /* targets answer questions of their own, 1 or 0 each */
     int64_t n_classes;         /* 0: targets are ids of the vocabulary */
     int64_t n_row_classes;     /* kinds of kr_batch.classes; 0: rows have none */

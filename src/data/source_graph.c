@@ -6,7 +6,10 @@
  * so many, its numbers (of graphs with mean 0 and deviation 1 over the nodes to train on), the log of its
  * degree, and the chances that walks of 1, 2, ... steps end where they began (Dwivedi et al. 2022).
  *
- * Of nodes all parts see the whole graph, and are told the classes of their own nodes alone. */
+ * Of nodes all parts see the whole graph, and are told the classes of their own nodes alone.
+ *
+ * Nodes of one degree stand in an order drawn once; anew for each batch to train on with `redraw`, and for each but the
+ * first of the `draws` that a score is the mean of. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -19,12 +22,12 @@
 #include "krait/order.h"
 
 enum { BY_DEGREE, AS_GIVEN };
-enum { SIZES = 6, MOST_LABELS = 4096 };
+enum { SIZES = 6, MOST_LABELS = 4096, MOST_DRAWS = 1000 };
 
 typedef struct graph_keys {
     const char *kind;
     kr_set_keys set;
-    int64_t walk_steps;
+    int64_t walk_steps, draws;
     int order;
     bool redraw;
 } graph_keys;
@@ -212,7 +215,7 @@ static kr_status measure(kr_source *s, graphs *q) {
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
 
-/* Where the nodes of g stand: as ever, or of those of one degree in another drawn order. */
+/* Where the nodes of g stand: as ever, or those of one degree in another drawn order. */
 static const int32_t *places(const graphs *q, const one_graph *g, bool anew, kr_rng r) {
     int64_t n = nodes_of(g);
     int32_t *place = q->room, *rank = q->room + q->L, *degree = q->room + 2 * q->L;
@@ -253,12 +256,18 @@ static void fill_edges(const graphs *q, const one_graph *g, const int32_t *place
     }
 }
 
+/* The same in row number `at` of a split. */
+static const int32_t *places_in_row(const kr_source *s, const graphs *q, const one_graph *g, kr_split split, int64_t at, int64_t draw) {
+    if (split == KR_SPLIT_TRAIN) return places(q, g, q->k.redraw && q->k.order == BY_DEGREE, kr_source_row_rng(s, split, at));
+    return places(q, g, draw > 0, kr_source_rng(s, split, "draws", at * MOST_DRAWS + draw));
+}
+
 /* Of all steps of a row: a node's degree first, then what is known of it. */
 static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t step, int64_t example, kr_batch *b, int64_t row) {
     const one_graph *g = &q->graph[*(const int64_t *)kr_set_data(&q->set, example)];
     const kr_graphs *of = g->of;
     int64_t n = nodes_of(g), W = s->info.x_width;
-    const int32_t *place = places(q, g, q->k.redraw && q->k.order == BY_DEGREE && split == KR_SPLIT_TRAIN, kr_source_row_rng(s, split, step * b->S + row));
+    const int32_t *place = places_in_row(s, q, g, split, step * b->S + row, b->draw);
     float *x = b->x + row * q->L * W;
     memset(x, 0, (size_t)(q->L * W) * sizeof *x);
     float *degree = x + q->node_labels + q->n_attr;
@@ -274,6 +283,7 @@ static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t st
     for (int64_t l = 0; l < q->L; l++) targets[l] = -1;
     for (int64_t i = 0; i < n && !s->predict; i++)
         if (of->node_part[of->node_at[g->number] + i] == split) targets[place[i]] = g->class[i];
+    for (int64_t i = 0; b->place && i < n; i++) b->place[row * q->L + place[i]] = g->place[i];
 }
 
 /* Of nodes every graph is in all parts. */
@@ -288,6 +298,7 @@ static void graph_batch(const kr_source *s, kr_split split, int64_t step, kr_bat
     graphs *q = s->own;
     int64_t W = s->info.x_width, T = s->info.n_targets;
     b->n_rows = 0;
+    for (int64_t i = 0; b->place && i < b->S * T; i++) b->place[i] = (int32_t)(i % T);
     pthread_mutex_lock(&q->lock);
     for (int64_t i = 0; i < b->S; i++) {
         int64_t example = example_at(s, q, split, step, i);
@@ -330,7 +341,8 @@ static kr_status describe(kr_source *s, const graphs *q) {
     i->L = q->L, i->x_width = q->node_labels + q->n_attr + 1 + q->k.walk_steps, i->n_targets = q->of_nodes ? q->L : 1, i->n_classes = (int64_t)q->set.classes.n;
     if (i->n_classes < 2) KR_FAIL(KR_ERR_CONFIG, "data: the %s have %lld class%s, want at least 2", q->of_nodes ? "nodes" : "graphs", (long long)i->n_classes, i->n_classes == 1 ? "" : "es");
     i->more_metrics = i->n_classes == 2 && !q->of_nodes ? "f1 mcc auroc" : "f1 mcc";
-    i->n_edges = q->J, i->edge_width = q->edge_labels;
+    i->n_edges = q->J, i->edge_width = q->edge_labels, i->n_draws = q->k.draws;
+    if (q->k.draws > 1 && q->k.order != BY_DEGREE) KR_FAIL(KR_ERR_CONFIG, "data.draws is %lld, but data.order is \"given\": nodes as they stand are not drawn", (long long)q->k.draws);
     s->encoder = json_pack("{s:s, s:I, s:I, s:I}", "type", "graph", "width", (json_int_t)i->x_width, "edges", (json_int_t)q->J, "edge_width", (json_int_t)q->edge_labels);
     if (q->of_nodes) s->head = json_pack("{s:s, s:I}", "type", "dense", "n_classes", (json_int_t)i->n_classes);
     else s->head = json_pack("{s:s, s:I, s:b}", "type", "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
@@ -395,6 +407,7 @@ static const kr_key graph_keys_table[] = {
     KR_KEY_INT(graph_keys, walk_steps, 8, 0, 64, "a node's chances to be back after 1, 2, ... steps of a random walk; 0: none"),
     KR_KEY_CHOICE(graph_keys, order, "degree|given", "nodes by how many edges they have, hubs last, or as they stand"),
     KR_KEY_BOOL(graph_keys, redraw, false, "training: nodes of one degree stand in another drawn order each time, as in Graph-Mamba"),
+    KR_KEY_INT(graph_keys, draws, 1, 1, MOST_DRAWS, "scoring and predicting: the mean over so many drawn orders of nodes of one degree; Graph-Mamba has 5"),
     KR_KEY_END,
 };
 

@@ -11,6 +11,7 @@
 #include "data/source.h"
 #include "krait/train.h"
 #include "model/model.h"
+#include "train/draws.h"
 #include "train/fit.h"
 #include "train/options.h"
 #include "train/noise.h"
@@ -23,6 +24,7 @@ typedef struct run {
     kr_source *source;
     kr_graph *g;
     kr_diffusion *diffusion;
+    kr_draws draws;
     kr_batch b;
     int64_t S, L, W;      /* rows at once, steps of a row, steps of a window */
     int32_t *targets;     /* of a window, [S, W] */
@@ -105,7 +107,10 @@ static kr_status take_rows(run *r, const kr_source_info *i) {
     if (!b->x && !r->tokens) KR_FAIL(KR_ERR_CONFIG, "the model's encoder is \"%s\", but the data \"%s\" gives numbers", r->m->config.encoder->name, i->kind);
     if (!kr_graph_data(r->g, i->n_targets ? r->logits ? "logits" : "nll" : "prediction"))
         KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", but the data \"%s\" wants %s", head, i->kind, i->n_targets ? "classes" : "numbers");
-    return kr_fit(r->m, r->g, i, r->S, r->W);
+    KR_TRY(kr_fit(r->m, r->g, i, r->S, r->W));
+    KR_TRY(kr_draws_open(&r->draws, i, r->g));
+    b->place = r->draws.place;
+    return KR_OK;
 }
 
 static kr_status take_memory(run *r) {
@@ -138,15 +143,26 @@ static void run_window(run *r, int64_t at, kr_score *s) {
     kr_score_add(s, r->g, &b, r->S * r->W);
 }
 
+/* Batch i in one piece; of several draws the mean. */
+static kr_status score_rows(run *r, int64_t i, kr_score *s) {
+    for (int64_t draw = r->draws.n; draw-- > 0;) {
+        r->b.draw = draw;
+        KR_TRY(kr_source_batch(r->source, r->split, i, &r->b));
+        kr_noise_rows(r->diffusion, r->g, &r->b, 0, r->split, i);
+        kr_graph_run(r->g, KR_RUN_FORWARD);
+        kr_draws_add(&r->draws, r->g, &r->b);
+    }
+    kr_score_add(s, r->g, &r->b, r->S * kr_source_held_targets(kr_source_get_info(r->source)));
+    return KR_OK;
+}
+
 static kr_status score_batches(run *r, int64_t n, kr_score *s) {
     for (int64_t i = 0; i < n; i++) {
-        KR_TRY(kr_source_batch(r->source, r->split, i, &r->b));
         if (!r->tokens || r->examples) {
-            kr_noise_rows(r->diffusion, r->g, &r->b, 0, r->split, i);
-            kr_graph_run(r->g, KR_RUN_FORWARD);
-            kr_score_add(s, r->g, &r->b, r->S * kr_source_held_targets(kr_source_get_info(r->source)));
+            KR_TRY(score_rows(r, i, s));
             continue;
         }
+        KR_TRY(kr_source_batch(r->source, r->split, i, &r->b));
         kr_graph_reset_states(r->g, NULL);
         for (int64_t at = 0; at < r->L; at += r->W) run_window(r, at, s);
     }
@@ -191,6 +207,7 @@ kr_status kr_eval_source(const kr_model *m, const char *recipe_json, int64_t row
     KR_TRY(kr_json_parse(&recipe, recipe_json, strlen(recipe_json), "recipe"));
     kr_status st = eval_data(&r, json_object_get(recipe, "data"), rows, out);
     kr_graph_free(r.g);
+    kr_draws_close(&r.draws);
     kr_diffusion_free(r.diffusion);
     if (r.tokens && !r.examples) kr_mem_free(r.b.ids), kr_mem_free(r.b.targets);
     kr_mem_free(r.targets), kr_mem_free(r.y), kr_mem_free(r.scale);

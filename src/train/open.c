@@ -71,6 +71,7 @@ static kr_status take_memory(kr_train *t) {
     KR_TRY(kr_params_alloc(t->model->params, true));
     KR_TRY(kr_graph_alloc(t->graph));
     if (t->eval) KR_TRY(kr_graph_alloc(t->eval));
+    if (t->eval) KR_TRY(kr_draws_open(&t->draws, t->info, t->eval));
     if (!(t->targets = kr_mem_array(rows, sizeof *t->targets))) return KR_ERR_NOMEM;
     if (!(t->y = kr_mem_array(numbers, sizeof *t->y)) || !(t->scale = kr_mem_array(numbers, sizeof *t->scale))) return KR_ERR_NOMEM;
     for (size_t i = 0; i < numbers; i++) t->scale[i] = 1;
@@ -167,6 +168,7 @@ void kr_train_free(kr_train *t) {
     if (!t) return;
     kr_graph_free(t->graph);
     kr_graph_free(t->eval);
+    kr_draws_close(&t->draws);
     kr_diffusion_free(t->diffusion);
     kr_model_release(t->model);
     kr_source_close(t->source);

@@ -8,6 +8,7 @@
 #include "base/png.h"
 #include "data/source.h"
 #include "model/model.h"
+#include "train/draws.h"
 #include "train/fit.h"
 
 typedef struct run {
@@ -15,6 +16,7 @@ typedef struct run {
     kr_source *source;
     const kr_source_info *info;
     kr_graph *g;
+    kr_draws draws;
     kr_batch b;
     int32_t *targets, *cells;
     float *y, *scale, *values;
@@ -47,6 +49,7 @@ static kr_status take_memory(run *r) {
     const kr_node *out = kr_graph_find(r->g, name);
     if (!out || (i->n_targets != 0) != (strcmp(name, "logits") == 0)) KR_FAIL(KR_ERR_CONFIG, "the model's head is \"%s\", which does not go with data of kind \"%s\"", r->m->config.head->name, i->kind);
     KR_TRY(kr_fit(r->m, r->g, i, 1, i->L)); /* the folder may have been edited */
+    KR_TRY(kr_draws_open(&r->draws, i, r->g));
     r->n = 1;
     for (int k = 0; k < kr_node_dims(out); k++) r->n *= kr_node_dim(out, k);
     r->n_labels = i->yes_or_no ? i->n_targets : i->n_classes ? i->n_classes : r->n;
@@ -57,7 +60,7 @@ static kr_status take_memory(run *r) {
     if (!r->targets || !r->cells || !r->y || !r->scale || !r->values || !r->label) return KR_ERR_NOMEM;
     for (int64_t k = 0; k < r->n_labels; k++) r->label[k] = kr_source_label(r->source, k);
     r->b = (kr_batch){.S = 1, .L = i->L, .ids = kr_graph_data(r->g, "ids"), .x = kr_graph_data(r->g, "x"), .len = kr_graph_data(r->g, "len"), .positions = kr_graph_data(r->g, "positions"),
-                      .targets = r->targets, .y = r->y, .scale = r->scale,
+                      .targets = r->targets, .place = r->draws.place, .y = r->y, .scale = r->scale,
                       .edge_from = kr_graph_data(r->g, "edge_from"), .edge_to = kr_graph_data(r->g, "edge_to"), .e = kr_graph_data(r->g, "e")};
     return KR_OK;
 }
@@ -104,8 +107,12 @@ static kr_status answer(run *r, int64_t step, kr_answer_fn *f, void *user) {
 
 static kr_status answer_all(run *r, kr_answer_fn *f, void *user) {
     for (int64_t step = 0; step < r->info->eval_batches; step++) {
-        KR_TRY(kr_source_batch(r->source, KR_SPLIT_EVAL, step, &r->b));
-        kr_graph_run(r->g, KR_RUN_FORWARD);
+        for (int64_t draw = r->draws.n; draw-- > 0;) {
+            r->b.draw = draw;
+            KR_TRY(kr_source_batch(r->source, KR_SPLIT_EVAL, step, &r->b));
+            kr_graph_run(r->g, KR_RUN_FORWARD);
+            kr_draws_add(&r->draws, r->g, &r->b);
+        }
         KR_TRY(answer(r, step, f, user));
     }
     return KR_OK;
@@ -117,6 +124,7 @@ kr_status kr_predict(const kr_model *m, const char *const *files, int n_files, k
     if (st == KR_OK) st = take_memory(&r);
     if (st == KR_OK) st = answer_all(&r, f, user);
     kr_graph_free(r.g);
+    kr_draws_close(&r.draws);
     kr_source_close(r.source);
     kr_mem_free(r.targets), kr_mem_free(r.cells), kr_mem_free(r.y), kr_mem_free(r.scale), kr_mem_free(r.values), kr_mem_free(r.label);
     return st;

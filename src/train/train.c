@@ -27,8 +27,8 @@ static void reset_rows(const kr_train *t, kr_graph *g, kr_split split, int64_t b
     if (any) kr_graph_reset_states(g, which);
 }
 
-static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i, kr_batch *b) {
-    *b = (kr_batch){.S = t->info->S, .L = t->info->L, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"), .seq_idx = kr_graph_data(g, "seq_idx"),
+static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int64_t i, int64_t draw, kr_batch *b) {
+    *b = (kr_batch){.S = t->info->S, .L = t->info->L, .draw = draw, .place = t->draws.place, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"), .seq_idx = kr_graph_data(g, "seq_idx"),
                     .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y"), .scale = kr_graph_data(g, "scale"), .len = kr_graph_data(g, "len"),
                     .positions = kr_graph_data(g, "positions"), .classes = kr_graph_data(g, "class"), .weight = kr_graph_data(g, "weight"),
                     .edge_from = kr_graph_data(g, "edge_from"), .edge_to = kr_graph_data(g, "edge_to"), .e = kr_graph_data(g, "e")};
@@ -76,7 +76,7 @@ static kr_status train_step(kr_train *t, double *loss, double *norm) {
     *loss = 0;
     for (int64_t a = 0; a < o->accumulate; a++) {
         int64_t batch = t->state.step * o->accumulate + a;
-        KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch, &b));
+        KR_TRY(load_batch(t, t->graph, KR_SPLIT_TRAIN, batch, 0, &b));
         set_keys(t, batch);
         kr_graph_run(t->graph, KR_RUN_ALL);
         if (a + 1 < o->accumulate) *loss += loss_of(t);
@@ -108,8 +108,11 @@ static kr_status score_split(kr_train *t, kr_split split, int64_t n, kr_score *s
     kr_batch b;
     if (t->info->carries) kr_graph_reset_states(t->eval, NULL);
     for (int64_t i = 0; i < n; i++) {
-        KR_TRY(load_batch(t, t->eval, split, i, &b));
-        kr_graph_run(t->eval, KR_RUN_FORWARD);
+        for (int64_t draw = t->draws.n; draw-- > 0;) {
+            KR_TRY(load_batch(t, t->eval, split, i, draw, &b));
+            kr_graph_run(t->eval, KR_RUN_FORWARD);
+            kr_draws_add(&t->draws, t->eval, &b);
+        }
         kr_score_add(s, t->eval, &b, t->info->S * kr_source_held_targets(t->info));
         if (t->info->tokenizer) s->bytes += bytes_of(t->info, b.targets);
     }

@@ -7,6 +7,7 @@
 #include "krait/train.h"
 #include "model/diffusion.h"
 #include "train/checkpoint.h"
+#include "train/draws.h"
 #include "train/metrics.h"
 #include "train/options.h"
 
@@ -21,6 +22,7 @@ struct kr_train {
     bool eval_logits;            /* eval makes scores: the metric counts right answers */
     int32_t *targets;            /* of a batch, for that count */
     float *y, *scale;
+    kr_draws draws;              /* of held-out rows */
     kr_diffusion *diffusion;     /* rows get noise; NULL: they do not */
     int n_threads;
     kr_train_state state;

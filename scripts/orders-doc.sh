@@ -26,7 +26,8 @@ each path a mixer (its own, or one for all) and merges what they say. Each line 
 
 A list takes the paths of several orders together: `"path": "hilbert,hilbert:back,hilbert:turned,hilbert:turned:back"` has four. Behind a name go
 `:back` (the walk from its end), `:turned` (rows and columns change places), `:apart` (each row, window, frame, place or round is a walk by itself,
-[below](#pieces-by-themselves)) and `:flipped` (the channels of a step in reverse: Mamba3D). `recipes/scan_order` compares orders at equal work.
+[below](#pieces-by-themselves)), `:flipped` (the channels of a step in reverse: Mamba3D) and a number, its own window: the best four of a layer that
+LocalMamba found are a list like `"forward,forward:turned:back,window:2,window:7"`. `recipes/scan_order` compares orders at equal work.
 
 `"coarse": 2` has all paths but the first walk the picture at half its resolution (MSVMamba, Voxel Mamba).
 `"shuffle": 0.5` puts the steps in a random order before the walk and back behind it while training, with that chance in the last layer and less in those
@@ -54,7 +55,7 @@ END
 ## Points, nodes, a tree
 
 These walks are made of the things themselves: points of a cloud along a curve (`data.patches` and `order` of points, [data.md](data.md)), nodes of a graph by their degree
-with hubs last (`order` of graphs, `redraw` draws ties anew), the cells of a picture from parents to children along the tree that joins what is alike (`ss2d` with `"path": "tree"`,
+with hubs last (`order` of graphs; `redraw` and `draws` draw ties anew), the cells of a picture from parents to children along the tree that joins what is alike (`ss2d` with `"path": "tree"`,
 [blocks.md](blocks.md)). `krait inspect order points:z --from cloud.xyz -o z.svg` draws a cloud of your own, `nodes:degree --from edges.txt` a graph.
 END
     draw points-hilbert "points along Hilbert's curve" points:hilbert
@@ -68,7 +69,7 @@ END
 ## Pieces by themselves
 
 `:apart` cuts a walk where a row, a window, a frame, a place (through time) or a round (over slices) ends: each piece is a sequence of its own. In
-pieces of one length they run as one batch, else as packed documents.
+pieces of one length they run as one batch, else as packed documents. `ss2d` takes it, and `:flipped`, too ([blocks.md](blocks.md)).
 
 | design | orders |
 |---|---|
@@ -101,11 +102,23 @@ A stack that goes on with the windows alone, as HiSS does, has them walked `:apa
 TimeMachine's turned branch, Motion Mamba's walk of the latent pose. `{"type": "swap"}` has two streams, the halves of the steps, change every second group of
 channels before each goes through a mixer of its own: two groups are Pan-Mamba's swap, four with `"first": "second"` Fusion-Mamba's.
 
+## In data and elsewhere
+
+Reverse complement is `data.strands` or `reverse_complement` (Caduceus), spans moved to the end `"task": "infill"` (ProtMamba) and `fim` of texts ([data.md](data.md)); a class
+token in the middle the part `tokens` (Vim, Audio Mamba; [blocks.md](blocks.md)).
+
 ## What is not there
 
-Orders that are learnt (QuadMamba's windows, MambaIRv2's classes, LocalMamba's search), that need another transform (FourierMamba's and FreqMamba's frequencies; their
-order is `jpeg`), or whose rule is not published (MLFSR's subspaces); walks sampled in a graph (GMN); the mean over several draws of ties when a
-graph is scored (Graph-Mamba).
+| | why |
+|---|---|
+| QuadMamba's windows, MambaIRv2's order by class | learnt with the weights: no function of the sizes |
+| LocalMamba's search, MambaMixer's weights of earlier layers | learnt; what a search chose is a list of paths |
+| MLFSR's subspaces of a light field | the rule is not published |
+| FourierMamba's and FreqMamba's bands | steps of another transform, which there is no part for; FourierMamba's walk over them is `jpeg` |
+| GMN's walks | sampled neighbourhoods as sequences, one a node: not an order of what is there |
+| DPMamba's overlap of chunks by a half | a step would come twice; chunks here lie side by side |
+| the mean over draws of ties in each layer (Graph-Mamba) | `data.draws` takes it over whole models |
+| positions made from where an octree's nodes lie (Point-Mamba), norms and pools over neighbours (Mamba3D) | no orders |
 END
     rm -f "$to/said"
 } >"$to/scan-orders.md"

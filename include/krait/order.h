@@ -58,7 +58,7 @@ KR_API bool kr_order_is_step(const kr_order *o, int32_t from, int32_t to);
 /* Builds `name` for a grid: an order, or a list "forward,forward:back,hilbert:turned" whose paths are
  * taken together; :back walks each path from its end, :turned has rows and columns change places
  * (pictures), :apart makes each row, window, frame, place or round a walk by itself, :flipped has the channels of a
- * step in reverse.  opt may be NULL.  The caller frees *out.
+ * step in reverse, :7 is a window of its own.  opt may be NULL.  The caller frees *out.
  * KR_ERR_CONFIG: no such order, a size it cannot take; KR_ERR_NOMEM. */
 KR_API kr_status kr_order_new(kr_order **out, const char *name, int n_axes, const int64_t *size,
                               const kr_order_options *opt);

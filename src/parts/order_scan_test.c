@@ -24,7 +24,7 @@ static kr_node *copy(kr_build *b, const void *opt, kr_node *x) {
 }
 static const kr_part copies = {.kind = "mixer", .name = "copies", .build = copy};
 
-/* y of the order that `json` says on L steps, pictures of H rows unless H is 0; x is 0, 1, 2, ... */
+/* y of the order that `json` says on L steps, pictures of H rows unless H is 0; x is 0, 1, 2, ...  Trains if it shuffles. */
 static kr_status run_picture(const char *json, const kr_part *mixer, int64_t H, int64_t L, int64_t layer, float *y) {
     json_t *j;
     kr_arena arena = {0};
@@ -37,7 +37,7 @@ static kr_status run_picture(const char *json, const kr_part *mixer, int64_t H, 
     assert_int_equal(kr_params_new(&params, KR_F32, NULL), KR_OK);
     kr_graph_options o = {.impl = KR_REF, .n_threads = 1};
     assert_int_equal(kr_graph_new(&g, params, &o), KR_OK);
-    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_residual = 1, .layer = layer, .mixer = mixer, .H = H, .W = H ? L / H : 0};
+    kr_build b = {.g = g, .S = S, .L = L, .d_model = D, .n_residual = 1, .layer = layer, .mixer = mixer, .H = H, .W = H ? L / H : 0, .training = strstr(json, "shuffle") != NULL};
     kr_node *x = kr_input(g, "x", KR_F32, 3, KR_DIMS(S, L, D));
     kr_graph_keep(g, order->build(&b, opt, x), "y");
     kr_status st = kr_graph_plan(g);
@@ -46,6 +46,8 @@ static kr_status run_picture(const char *json, const kr_part *mixer, int64_t H, 
         kr_params_init(params, 1);
         assert_int_equal(kr_graph_alloc(g), KR_OK);
         for (int64_t i = 0; i < S * L * D; i++) ((float *)kr_graph_data(g, "x"))[i] = (float)i;
+        int32_t *key = kr_graph_data(g, "shuffle_key.0");
+        for (int i = 0; key && i < 4; i++) key[i] = 5 + i;
         kr_graph_run(g, KR_RUN_FORWARD);
         memcpy(y, kr_graph_data(g, "y"), (size_t)(S * L * D) * sizeof *y);
     }
@@ -96,6 +98,18 @@ static kr_node *first_is_kept(kr_build *b, const void *opt, kr_node *x) {
     int32_t idx[64] = {0};
     return KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, b->L));
 }
+/* In a random order and back: the first step is another, and where nothing is done all is as before. */
+static void shuffled(void **state) {
+    (void)state;
+    const kr_part first = {.kind = "mixer", .name = "first", .build = first_is_kept};
+    enum { L = 12 };
+    float y[S * L * D];
+    expect_times("{\"type\": \"scan\", \"path\": \"cross\", \"size\": \"3x4\", \"shuffle\": 1}", L, 0, 4);
+    assert_int_equal(run("{\"type\": \"scan\", \"path\": \"forward\", \"size\": \"12\", \"shuffle\": 1}", &first, L, 0, y), KR_OK);
+    assert_true(y[0] > 0);
+    for (int i = 0; i < S * L * D; i++) assert_true(y[i] == y[0] + (float)(i / D / L * L * D + i % D));
+}
+
 static void paths_begin_where_they_say(void **state) {
     (void)state;
     const kr_part first = {.kind = "mixer", .name = "first", .build = first_is_kept};
@@ -227,6 +241,6 @@ static void refusals_say_why(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(there_and_back), cmocka_unit_test(paths_begin_where_they_say), cmocka_unit_test(refusals_say_why),
-                                       cmocka_unit_test(over_channels), cmocka_unit_test(pieces_apart), cmocka_unit_test(levels_of_pieces), cmocka_unit_test(streams_swap), cmocka_unit_test(coarse_paths)};
+                                       cmocka_unit_test(shuffled), cmocka_unit_test(over_channels), cmocka_unit_test(pieces_apart), cmocka_unit_test(levels_of_pieces), cmocka_unit_test(streams_swap), cmocka_unit_test(coarse_paths)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

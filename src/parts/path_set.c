@@ -198,7 +198,7 @@ static void abreast(maker *m) {
 }
 
 static void alternating(maker *m) {
-    static const int axes[3][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}};
+    static const int axes[3][3] = {{0, 1, 2}, {0, 2, 1}, {2, 1, 0}}; /* thw, twh, wht: along each axis once */
     m->o->per_layer = true;
     if (m->o->n_axes == 2)
         for (int i = 0; i < 4; i++) add_walk(m, kr_walk_rows, i < 2 ? 0 : TRANSPOSED, 0, i % 2);
@@ -272,8 +272,8 @@ static kr_status check_size(const struct named *n, int n_axes, const int64_t *si
     return KR_OK;
 }
 
-/* One order of a list, "hilbert:turned:back": its name, and what is done with its paths. */
-typedef struct item { const struct named *order; bool turned, back, apart, flipped; } item;
+/* One order of a list, "window:7:turned:back": its name, a window of its own, and what is done with its paths. */
+typedef struct item { const struct named *order; int64_t window; bool turned, back, apart, flipped; } item;
 
 static kr_status read_item(const char *text, size_t n, item *it) {
     *it = (item){0};
@@ -286,10 +286,11 @@ static kr_status read_item(const char *text, size_t n, item *it) {
         bool *const said[] = {&it->turned, &it->back, &it->apart, &it->flipped};
         int k = 0;
         m = 1 + strcspn(text + at + 1, ":,");
+        if (!it->window && strspn(text + at + 1, "0123456789") == m - 1 && (it->window = strtoll(text + at + 1, NULL, 10)) > 0) continue;
         while (k < 4 && (strlen(words[k]) != m || strncmp(words[k], text + at, m) != 0 || *said[k])) k++;
         if (k == 4)
             KR_FAIL(KR_ERR_CONFIG, "scan order \"%.*s\": behind the name go :turned (rows and columns change places), :back (from its end), :apart (each piece a "
-                    "walk by itself) and :flipped (channels in reverse), each once", (int)n, text);
+                    "walk by itself), :flipped (channels in reverse) and :7 (any number: its window), each once", (int)n, text);
         *said[k] = true;
     }
     if (it->apart && !it->order->info.pieces) KR_FAIL(KR_ERR_CONFIG, "scan order %s has no pieces to walk apart", it->order->info.name);
@@ -337,7 +338,9 @@ static void walk_back(struct kr_order_path *p) {
     for (int64_t i = 0; p->piece && i < p->n; i++) p->piece[i] = (int32_t)(p->n_pieces - 1 - p->piece[i]);
 }
 
-static kr_status make_item(kr_order *o, const item *it, const kr_order_options *opt) {
+static kr_status make_item(kr_order *o, const item *it, const kr_order_options *all) {
+    kr_order_options own = *all, *opt = &own;
+    if (it->window) own.window = it->window;
     if (it->turned && o->n_axes != 2) KR_FAIL(KR_ERR_CONFIG, "scan order %s:turned: a grid of %d axes; only pictures are turned", it->order->info.name, o->n_axes);
     int64_t H = o->size[0], W = o->size[1];
     if (it->turned) o->size[0] = W, o->size[1] = H;

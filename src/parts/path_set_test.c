@@ -171,9 +171,10 @@ static void random_by_seed_and_layer(void **state) {
 static void lists(void **state) {
     (void)state;
     static const char *const same[][2] = {{"cross", "forward,forward:turned,forward:back,forward:turned:back"}, {"continuous", "snake,snake:back,snake:turned,snake:back:turned"},
-                                          {"bidirectional", "forward,forward:back"}, {"omni", "omni"}};
+                                          {"bidirectional", "forward,forward:back"}, {"omni", "omni"},
+                                          {"local", "forward,forward:back,forward:turned,forward:turned:back,window:2,window:2:back,window:7,window:back:7"}};
     const int64_t size[2] = {5, 7};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         kr_order *a, *b;
         assert_int_equal(kr_order_new(&a, same[i][0], 2, size, NULL), KR_OK);
         if (kr_order_new(&b, same[i][1], 2, size, NULL) != KR_OK) fail_msg("%s", kr_error());
@@ -251,6 +252,10 @@ static void volumes_as_published(void **state) {
         {"zigzag", {2, 2, 3}, 0, {0, 1, 2, 5, 4, 3, 9, 10, 11, 8, 7, 6}}, /* the second frame from its end */
         {"zigzag:apart", {2, 2, 3}, 0, {0, 1, 2, 5, 4, 3, 6, 7, 8, 11, 10, 9}},
         {"window", {1, 4, 3}, 0, {0, 1, 3, 4, 2, 5, 6, 7, 9, 10, 8, 11}},
+        {"alternating", {2, 2, 3}, 0, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+        {"alternating", {2, 2, 3}, 2, {0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11}}, /* down columns, frame by frame */
+        {"alternating", {2, 2, 3}, 4, {0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11}}, /* through time */
+        {"alternating", {2, 2, 3}, 5, {11, 5, 8, 2, 10, 4, 7, 1, 9, 3, 6, 0}},
     };
     for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
         kr_order *o;
@@ -283,6 +288,10 @@ static void refusals_say_why(void **state) {
     refuse("cross", 2, 4, 4, &(kr_order_options){.symmetries = true}, "symmetries are for orders of one path");
     refuse("forward:up", 2, 4, 4, NULL, "behind the name go :turned");
     refuse("forward:back:back", 2, 4, 4, NULL, "each once");
+    refuse("window:2:7", 2, 4, 4, NULL, "each once");
+    refuse("window:0", 2, 4, 4, NULL, "any number: its window");
+    refuse("window:2x", 2, 4, 4, NULL, "any number: its window");
+    refuse("window:99999999999", 2, 4, 4, NULL, "window is 99999999999");
     refuse("forward,", 2, 4, 4, NULL, "there is no scan order \"\"");
     refuse("forward:turned", 3, 4, 4, NULL, "only pictures are turned");
     refuse("forward,zigzag", 2, 4, 4, NULL, "in a list: there every path");
@@ -317,6 +326,14 @@ static double unlike(const float *a, const float *b, int D) {
     return -ab / sqrt(aa * bb);
 }
 
+static void check_each_once(const int32_t *rank, int n) {
+    bool met[512] = {false};
+    for (int i = 0; i < n; i++) {
+        assert_true(rank[i] >= 0 && rank[i] < n && !met[rank[i]]);
+        met[rank[i]] = true;
+    }
+}
+
 static void points_and_graphs(void **state) {
     (void)state;
     const float xyz[] = {0, 0, 0, 3, 3, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3};
@@ -333,6 +350,23 @@ static void points_and_graphs(void **state) {
     assert_int_equal(kr_order_points("zyx", 1, 5, xyz, rank), KR_OK); /* by z, then y, then x */
     assert_int_equal(rank[0], 0), assert_int_equal(rank[1], 2), assert_int_equal(rank[2], 3);
     assert_int_equal(kr_order_points("xxy", 1, 5, xyz, rank), KR_ERR_CONFIG);
+    enum { MANY = 300 };
+    float cloud[3 * MANY];
+    int32_t walk[MANY], link[MANY][2], degree[MANY];
+    for (int i = 0; i < 3 * MANY; i++) cloud[i] = (float)(i * 7919 % 97) / 10; /* some stand in one cell */
+    for (int i = 0; i < 9; i++) {
+        static const char *const all[] = {"hilbert", "hilbert-trans", "z", "xyz", "xzy", "yxz", "yzx", "zxy", "zyx"};
+        assert_int_equal(kr_order_points(all[i], 2, MANY, cloud, walk), KR_OK);
+        check_each_once(walk, MANY);
+    }
+    memset(degree, 0, sizeof degree);
+    for (int i = 0; i < MANY; i++) {
+        link[i][0] = i * 131 % MANY, link[i][1] = i * i * 17 % MANY;
+        degree[link[i][0]]++, degree[link[i][1]]++;
+    }
+    assert_int_equal(kr_order_degree(MANY, MANY, &link[0][0], 3, walk), KR_OK);
+    check_each_once(walk, MANY);
+    for (int i = 1; i < MANY; i++) assert_true(degree[walk[i]] >= degree[walk[i - 1]]);
     /* a star: its middle comes last; the other five by lot, which the seed decides */
     const int32_t edge[] = {3, 0, 3, 1, 3, 2, 3, 4, 3, 5};
     int32_t other[6], nodes[6];

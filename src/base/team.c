@@ -13,6 +13,11 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#endif
+
 #include "base/timing.h"
 
 enum { MOST = 256 };                 /* threads */
@@ -21,6 +26,7 @@ enum { MOST = 256 };                 /* threads */
 #define JOB(door) ((door) >> 16)
 
 static const double watch_s = 50e-6; /* so long before sleeping: some pieces of work */
+static const double lend_s = 150e-6; /* longer than an item takes */
 
 typedef struct range { _Alignas(64) atomic_llong next; int64_t end; } range;
 
@@ -29,11 +35,14 @@ static struct {
     _Alignas(64) atomic_int asleep;  /* helpers */
     atomic_bool waiting;             /* the caller sleeps */
     atomic_flag taken;
+    atomic_int core, caller;         /* where the caller runs, and as which thread */
     int n_helpers;                   /* that run; the rest is the caller's to change, the door closed */
     int n_threads;
     kr_team_work *work;
     void *arg;
     range items[MOST];
+    atomic_int inside[MOST];         /* the thread of each helper that is */
+    atomic_bool lent[MOST];
 } team = {.taken = ATOMIC_FLAG_INIT};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* only around sleep */
@@ -56,6 +65,51 @@ static void do_items(int who) {
         }
     }
 }
+
+/* --- cores ---------------------------------------------------------------------------- */
+
+/* Beside another busy program Linux wakes a helper on the core of the caller, who woke it: they take turns there and are no
+ * faster than one.  So a helper keeps off that core, and shares one with the other program.  There it loses the core in the midst of an item for
+ * some milliseconds; who waits for it then lends it his own. */
+#if defined(__linux__)
+static int self(void) {
+    static _Thread_local int id;
+    return id ? id : (id = gettid());
+}
+
+static void tell_core(void) {
+    atomic_store_explicit(&team.caller, self(), memory_order_relaxed);
+    atomic_store_explicit(&team.core, sched_getcpu(), memory_order_relaxed);
+}
+
+static void keep_off(int who) {
+    cpu_set_t may;
+    int core = atomic_load_explicit(&team.core, memory_order_relaxed);
+    bool lent = atomic_load_explicit(&team.lent[who], memory_order_relaxed);
+    if (!lent && sched_getcpu() != core) return;
+    atomic_store(&team.lent[who], false);
+    if (core < 0 || core >= CPU_SETSIZE || sched_getaffinity(atomic_load(&team.caller), sizeof may, &may)) return;
+    if (CPU_COUNT(&may) > 1) CPU_CLR(core, &may);
+    sched_setaffinity(0, sizeof may, &may);
+}
+
+static void lend_core(void) {
+    cpu_set_t mine;
+    int core = sched_getcpu();
+    if (core < 0 || core >= CPU_SETSIZE) return;
+    CPU_ZERO(&mine);
+    CPU_SET(core, &mine);
+    for (int who = 1; who < team.n_threads; who++) {
+        int thread = atomic_load(&team.inside[who]);
+        if (thread && !sched_setaffinity(thread, sizeof mine, &mine)) atomic_store(&team.lent[who], true); /* if he is gone by now: at his next job */
+    }
+}
+#else
+static int self(void) { return 1; }
+static void tell_core(void) {}
+static void keep_off(int who) { (void)who; }
+static void lend_core(void) {}
+#endif
 
 /* --- a helper ------------------------------------------------------------------------- */
 
@@ -88,10 +142,16 @@ static void *help(void *arg) {
     int who = (int)(intptr_t)arg;
     for (unsigned long long door, last = 0;; last = JOB(door)) {
         door = next_door(last);
+        keep_off(who);
         while (door & OPEN && !atomic_compare_exchange_weak(&team.door, &door, door + 1)) {}
         if (!(door & OPEN)) continue;
-        if (who < team.n_threads) do_items(who);
+        if (who < team.n_threads) {
+            atomic_store(&team.inside[who], self());
+            do_items(who);
+            atomic_store(&team.inside[who], 0);
+        }
         leave();
+        keep_off(who);
     }
     return NULL;
 }
@@ -120,9 +180,10 @@ static void close_door(void) {
     double start = kr_now();
     for (int i = 0; atomic_load(&team.door) & INSIDE; i++) {
         rest();
-        if (i % 64 == 63 && kr_now() - start > watch_s) break;
+        if (i % 64 == 63 && kr_now() - start > lend_s) break;
     }
     if (!(atomic_load(&team.door) & INSIDE)) return;
+    lend_core();
     pthread_mutex_lock(&lock); /* a helper lost its core in the midst of an item */
     atomic_store(&team.waiting, true);
     while (atomic_load(&team.door) & INSIDE) pthread_cond_wait(&left, &lock);
@@ -143,6 +204,7 @@ void kr_team_each(int n_threads, int64_t n_items, kr_team_work *work, void *arg)
         atomic_store_explicit(&team.items[t].next, n_items * t / n_threads, memory_order_relaxed);
         team.items[t].end = n_items * (t + 1) / n_threads;
     }
+    tell_core();
     open_door();
     do_items(0);
     close_door();

@@ -5,7 +5,8 @@
  * A step of decoding is some hundred pieces of work that each last for less than a thread
  * takes to wake.  So the others of a team watch for the next piece for a moment before they
  * sleep, and nobody is waited for who has not begun: if another program holds a thread's
- * core, the rest do its items.  The items are cut into a range a thread, so that each reads
+ * core, the rest do its items.  On Linux helpers keep off the caller's core, and a helper that lost
+ * its core in the midst of an item gets the caller's for it.  The items are cut into a range a thread, so that each reads
  * memory in order; who is done with his own takes from the others'.
  *
  * Who does an item, and when, says nothing: results must not depend on it. */

@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -78,6 +80,44 @@ static void nested(void **state) {
     }
 }
 
+#if defined(__linux__)
+typedef struct places { atomic_int caller, lent, back; } places;
+
+/* The thread may run on that core alone. */
+static bool only_on(int core) {
+    cpu_set_t set;
+    return core >= 0 && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(core, &set);
+}
+
+static void lose_core(void *arg, int64_t i, int who) {
+    places *p = arg;
+    (void)i;
+    if (who == 0) atomic_store(&p->caller, sched_getcpu());
+    nap(who ? 3000000 : 1000); /* asleep or without a core: who waits cannot tell */
+    if (who && only_on(p->caller)) atomic_store(&p->lent, 1);
+}
+
+static void look(void *arg, int64_t i, int who) {
+    places *p = arg;
+    (void)i;
+    if (who == 0) atomic_store(&p->caller, sched_getcpu());
+    nap(50000);
+    if (who && !only_on(p->caller)) atomic_store(&p->back, 1);
+}
+
+/* A helper that is waited for gets the caller's core, and gives it back. */
+static void lent_cores(void **state) {
+    (void)state;
+    places p = {.caller = -1};
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) < 2) skip();
+    for (int k = 0; k < 500 && !p.lent; k++) kr_team_each(2, 2, lose_core, &p);
+    assert_true(p.lent);
+    for (int k = 0; k < 5000 && !p.back; k++) kr_team_each(2, 8, look, &p);
+    assert_true(p.back);
+}
+#endif
+
 static int failure;
 static void *caller(void *arg) {
     (void)arg;
@@ -102,6 +142,10 @@ static void two_callers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(each_once), cmocka_unit_test(slow_helpers), cmocka_unit_test(nested),
-                                       cmocka_unit_test(two_callers)};
+                                       cmocka_unit_test(two_callers),
+#if defined(__linux__)
+                                       cmocka_unit_test(lent_cores),
+#endif
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,8 @@ expect 3 'did you mean "batch_size"' train --batch_sise=3
 expect 3 'did you mean "d_state"' train --mixer.d_stat=3
 expect 3 'krait config lists all' train --zebra=3
 expect 3 'train.lr is "fast", want a number' train --train.lr=fast
+printf '{"model": []}' >list.json
+expect 3 'model is not an object' train list.json --data.paths=text.txt
 expect 3 'train.steps is 0, want 1' train --seed=2 --steps=0 --data.paths=text.txt
 expect 2 'there is no "ordr" to inspect' inspect ordr
 expect 2 'size is "4x", want' inspect order hilbert --size 4x

@@ -1,12 +1,19 @@
 /* fuzz_config.c - a config.json of any text, in every dialect: refused with a sentence, or a model whose parameters
- * are known, which is written so that it comes back the same, and whose graphs are built or refused. */
+ * are known, which is written so that it comes back the same, and whose graphs are built or refused.  A recipe, which
+ * has the section "model", is read with keys set as on a command line; its model is then one of these. */
 #include "fuzz.h"
 
+#include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "krait/train.h"
 #include "model/model.h"
+#include "train/options.h"
+#include "train/recipe.h"
 
 enum { MANY = 1 << 20 }; /* parameters and steps of a model whose graphs are worth the time */
 static const char *const seeds[] = {
@@ -63,11 +70,13 @@ static const char *const seeds[] = {
     "'num_key_value_heads': 1, 'projectors_bias': false, 'rms_norm_eps': 1e-05, 'rope_parameters': {'rope_theta': 10000.0, 'rope_type': 'default'}, 'ssm_in_multiplier': "
     "1.0, 'ssm_multipliers': [1.0, 1.0, 1.0, 1.0, 1.0], 'ssm_out_multiplier': 1.0, 'tie_word_embeddings': false, 'time_step_limit': [0.0, {'__float__': 'Infinity'}], "
     "'vocab_size': 9}",
+    "{'name': 'x', 'about': 'y', 'model': {'d_model': 8, 'n_layer': 1, 'mixer': {'type': 'mamba2', 'headdim': 4, 'd_state': 3}}, 'data': {'kind': 'text', 'paths': ['a']},"
+    " 'train': {'lr': 0.002, 'min_lr': 1e-5, 'steps': 40, 'warmup_steps': 8, 'schedule': 'wsd', 'decay_fraction': 0.5, 'batch_size': 2, 'out': 'z', 'recompute': true}, 'results': {}}",
 };
 const long fuzz_inputs = 8000;
 const char *const fuzz_words[] = {"'mamba1'", "'mamba2'", "'mamba3'", "'attention'", "'mlp'", "'moe'", "'lstm'", "'s4d'", "'zamba2'", "'bamba'", "'jamba'", "'nemotron_h'", "'granitemoehybrid'",
                                   "'falcon_h1'", "'type': ", "'layers': ", "'mixers': ", "'d_state': ", "'headdim': ", "'ngroups': ", "'n_head': ", "'window': ", "[", "]", "{", "}", "null", "true",
-                                  "'bidirectional'", "'token'", "'linear'", "'regress'", "'+'", "&", NULL};
+                                  "'bidirectional'", "'token'", "'linear'", "'regress'", "'+'", "&", "'model': ", "'train': ", "'steps': ", "'schedule': ", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) { return i < (int)(sizeof seeds / sizeof *seeds) ? fuzz_text(seeds[i], to, room) : 0; }
 
@@ -99,6 +108,33 @@ static void build(kr_model *m) {
     }
 }
 
+/* What becomes of the recipe; NULL: refused. */
+static json_t *model_of_recipe(const char *text, size_t n) {
+    static const char *const set[] = {"lr=0.1", "model.norm_eps=1e-6", "mixer.d_state=4"};
+    static const kr_source_info info = {.kind = "text", .vocab_size = 9, .end_id = 8, .n_targets = 1};
+    static int fd = -1;
+    char path[40], *out;
+    kr_train_options o;
+    json_t *j, *model = NULL;
+    if (fd < 0) fd = memfd_create("fuzz", MFD_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    FUZZ_MUST(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, text, n, 0) == (ssize_t)n);
+    kr_status st = kr_recipe_read(&out, path, set, n % 2 ? 3 : 1);
+    FUZZ_MUST(sentence(st));
+    if (st != KR_OK) return NULL;
+    FUZZ_MUST(kr_json_parse(&j, out, strlen(out), "recipe") == KR_OK);
+    kr_text_free(out);
+    st = kr_train_options_read(&o, json_object_get(j, "train"));
+    FUZZ_MUST(sentence(st));
+    for (int64_t step = 0; st == KR_OK && step < 4; step++) {
+        double lr = kr_train_lr(&o, step * (o.steps / 3));
+        FUZZ_MUST(isfinite(lr) && lr >= 0);
+    }
+    FUZZ_MUST(sentence(kr_recipe_model(j, &info, &model)));
+    json_decref(j);
+    return model;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static char text[1 << 16];
     int64_t live = kr_mem_get_stats().n_live;
@@ -107,6 +143,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (n > sizeof text) return 0;
     for (size_t i = 0; i < n; i++) text[i] = data[i] == '\'' ? '"' : (char)data[i]; /* easier to read above */
     if (kr_json_parse(&j, text, n, "fuzz") != KR_OK) return 0;                     /* fuzz_json's */
+    if (json_object_get(j, "model")) {
+        json_decref(j);
+        if (!(j = model_of_recipe(text, n))) goto end;
+    }
     kr_status st = kr_model_describe(&m, j, "fuzz", KR_F32, NULL);
     FUZZ_MUST(sentence(st));
     json_decref(j);
@@ -117,6 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         if (all < MANY && n_params < 400) build(m);
         kr_model_release(m);
     }
+end:
     FUZZ_MUST(kr_mem_get_stats().n_live == live);
     return 0;
 }

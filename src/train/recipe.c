@@ -209,6 +209,7 @@ static int fill_part(json_t *model, const char *kind, const json_t *known) {
 
 kr_status kr_recipe_model(const json_t *recipe, const kr_source_info *info, json_t **model) {
     const json_t *given = json_object_get(recipe, "model");
+    if (given && !json_is_object(given)) KR_FAIL(KR_ERR_CONFIG, "model is not an object");
     json_t *m = given ? json_deep_copy(given) : json_object();
     int bad = !m;
     if (m && !json_object_get(m, "model_type") && !json_object_get(m, "ssm_cfg")) {

@@ -33,7 +33,8 @@ typedef struct kr_task_result {
  *   winogrande  lines {"sentence", "option1", "option2", "answer"}
  *
  * or as llm-foundry keeps the last three: {"query", "choices", "gold"}, {"context_options",
- * "continuation", "gold"}.  KR_ERR_ARG: no such task; KR_ERR_FORMAT: the text is not so. */
+ * "continuation", "gold"}.  KR_ERR_ARG: no such task, or the text has a token that the model has not; KR_ERR_FORMAT:
+ * the text is not so. */
 KR_API kr_status kr_eval_task(const kr_model *m, const char *task, const char *text, int64_t n_bytes, const kr_task_options *opt, kr_task_result *out);
 
 #ifdef __cplusplus

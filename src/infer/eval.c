@@ -28,7 +28,8 @@ kr_status kr_eval_text(const kr_model *m, const char *text, int64_t n_bytes, int
     if (!tok) return KR_ERR_NOMEM;
     kr_encode(m, text, n_bytes, tok, n);
     kr_model_graph_options o = {.mode = KR_MODEL_LOSS, .S = 1, .L = L < n ? L : n, .stateful = m->config.causal};
-    kr_status st = kr_model_graph((kr_model *)m, &o, &g);
+    kr_status st = kr_check_tokens(m, tok, n); /* one that the model has not would count as foreseen */
+    if (st == KR_OK) st = kr_model_graph((kr_model *)m, &o, &g);
     if (st == KR_OK && (st = kr_graph_alloc(g)) != KR_OK) kr_graph_free(g);
     if (st == KR_OK) {
         double nll = 0, t0 = kr_now();

@@ -74,7 +74,8 @@ static kr_status encode_pair(scorer *s, const char *context, const char *answer)
     kr_str_append(&s->text, context);
     kr_str_append(&s->text, answer);
     KR_TRY(kr_str_status(&s->text));
-    return encode(s->m, s->text.text, s->text.n, &s->both, &s->both_room, &s->n_both);
+    KR_TRY(encode(s->m, s->text.text, s->text.n, &s->both, &s->both_room, &s->n_both));
+    return kr_check_tokens(s->m, s->both, s->n_both); /* a tokenizer may have more of them than the model */
 }
 
 /* --- scores -------------------------------------------------------------------------------- */

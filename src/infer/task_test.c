@@ -13,6 +13,7 @@
 #include "krait/eval.h"
 #include "krait/infer.h"
 #include "model/model.h"
+#include "text/tokenizer.h"
 
 static void worded(void **state) {
     (void)state;
@@ -95,7 +96,42 @@ static void scores(void **state) {
     kr_model_release(m);
 }
 
+/* A tokenizer with a token that the model has no row for: no score of it, and no reading beyond the model's. */
+static void foreign_tokens(void **state) {
+    (void)state;
+    json_t *j = json_pack("{s:s, s:i, s:i, s:i, s:{s:s, s:i}}", "model_type", "krait", "d_model", 16, "n_layer", 1, "vocab_size", 256, "mixer", "type", "mamba1", "d_state", 4);
+    static const char *const lines[] = {"{\"text\": \"the krait <x>\"}", "{\"text\": \"<x> krait sleeps\"}", "{\"text\": \"the krait sleeps\"}"};
+    kr_str s = {0};
+    kr_model *m;
+    kr_task_result r;
+    kr_eval_result e;
+    kr_str_append(&s, "{\"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"added_tokens\": [{\"id\": 1000000, \"content\": \"<x>\"}], \"model\": {\"merges\": [], \"vocab\": {");
+    for (int b = 0; b < 256; b++) {
+        kr_str letter = {0};
+        kr_spell_bytes(&letter, &(unsigned char){(unsigned char)b}, 1);
+        if (b) kr_str_append_char(&s, ',');
+        kr_str_append_json(&s, kr_str_text(&letter));
+        kr_str_appendf(&s, ":%d", b);
+        kr_str_free(&letter);
+    }
+    kr_str_append(&s, "}}}");
+    if (kr_model_describe(&m, j, "test", KR_F32, NULL) != KR_OK) fail_msg("%s", kr_error());
+    json_decref(j);
+    assert_int_equal(kr_params_alloc(m->params, false), KR_OK);
+    kr_params_init(m->params, 3);
+    if (kr_tokenizer_open_text(&m->tokenizer, kr_str_text(&s), s.n, "test") != KR_OK) fail_msg("%s", kr_error());
+    for (int i = 0; i < 3; i++) {
+        kr_status want = i < 2 ? KR_ERR_ARG : KR_OK;
+        assert_int_equal(kr_eval_task(m, "lambada", lines[i], -1, NULL, &r), want);
+        if (want != KR_OK) assert_non_null(strstr(kr_error(), "is 1000000, want 0 to 255"));
+        assert_int_equal(kr_eval_text(m, lines[i], -1, 8, &e), want);
+        if (want != KR_OK) assert_non_null(strstr(kr_error(), "is 1000000, want 0 to 255"));
+    }
+    kr_str_free(&s);
+    kr_model_release(m);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(worded), cmocka_unit_test(refused), cmocka_unit_test(scores)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(worded), cmocka_unit_test(refused), cmocka_unit_test(scores), cmocka_unit_test(foreign_tokens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

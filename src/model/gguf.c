@@ -197,6 +197,7 @@ kr_status kr_gguf_read(kr_gguf *g, kr_arena *arena, const void *file, size_t n, 
     KR_TRY(get(&r, magic, sizeof magic, "its first four bytes"));
     if (memcmp(magic, "GGUF", 4) != 0) KR_FAIL(KR_ERR_FORMAT, "%s: no GGUF file", name);
     KR_TRY(get(&r, &version, sizeof version, "its version"));
+    if (version >= 1 << 16 && version % (1 << 16) == 0) KR_FAIL(KR_ERR_FORMAT, "%s: GGUF for machines whose numbers begin with the high byte, which Krait does not read", name);
     if (version < 2 || version > 3) KR_FAIL(KR_ERR_FORMAT, "%s: GGUF of version %u, want 2 or 3", name, version);
     KR_TRY(get(&r, &n_tensors, sizeof n_tensors, "its counts"));
     KR_TRY(get(&r, &n_pairs, sizeof n_pairs, "its counts"));

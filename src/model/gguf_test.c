@@ -80,6 +80,7 @@ static void container(kr_str *s, int which) {
         break;
     case 21: put_header(s, 3, 0, 1); put_pair_text(s, "general.architecture", "llama"); break;
     case 22: put_header(s, 3, 0, 1); put_pair_int(s, "general.architecture", 1); break;
+    case 23: put_header(s, 3 << 24, 0, 0); break;
     }
 }
 
@@ -87,7 +88,7 @@ static void refused(void **state) {
     (void)state;
     static const char *const says[] = {"its version", "version 1", "tensors do not fit", "keys do not fit", "the file ends before", "type is 13", "elements, but", "array of arrays",
                                        "is there twice", "alignment", "control character", "shape is 0", "more elements", "no whole blocks", "5 sizes", "type 13",
-                                       "want a multiple", "lie beyond", "lie beyond", "over each other", "is there twice", "architecture is llama", "architecture is missing"};
+                                       "want a multiple", "lie beyond", "lie beyond", "over each other", "is there twice", "architecture is llama", "architecture is missing", "the high byte"};
     for (int i = 0; i < (int)(sizeof says / sizeof *says); i++) {
         kr_str s = {0};
         kr_st *st = NULL;

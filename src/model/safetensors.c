@@ -128,6 +128,7 @@ static kr_status parse_tensor(kr_st *st, kr_st_tensor *t, const char *name, cons
 static kr_status parse_metadata(kr_st *st, shard *s, json_t *meta) {
     const char *key;
     json_t *value;
+    if (json_is_null(meta)) return KR_OK; /* as Hugging Face's reader takes it */
     if (!json_is_object(meta)) KR_FAIL(KR_ERR_FORMAT, "%s: %s is not an object", s->name, METADATA);
     s->meta = kr_arena_new(&st->arena, json_object_size(meta) * sizeof *s->meta);
     if (!s->meta) return KR_ERR_NOMEM;

@@ -71,6 +71,10 @@ static void opens_what_is_valid(void **state) {
     assert_int_equal(k, 0);
     assert_int_equal(kr_st_read_f32(st, "none", 2, (int64_t[]){3, 0}, NULL), KR_OK);
     kr_st_close(st);
+    save("ok", "{\"__metadata__\":null}", 0);
+    assert_int_equal(kr_st_open(&st, at("ok")), KR_OK);
+    assert_null(kr_st_metadata(st, "x"));
+    kr_st_close(st);
     save("ok", "{}", 0);
     assert_int_equal(kr_st_open(&st, at("ok")), KR_OK);
     assert_int_equal(kr_st_count(st), 0);

@@ -24,8 +24,8 @@ static bool flag(const json_t *j, const char *name, bool absent) {
     return json_is_boolean(v) ? json_is_true(v) : absent;
 }
 
-static bool nothing(const json_t *v) { /* absent, null, false, "" */
-    return !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && !*json_string_value(v));
+static bool nothing(const json_t *v) { /* absent, null, false, "", 0 */
+    return !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && !*json_string_value(v)) || (json_is_number(v) && json_number_value(v) == 0);
 }
 
 /* --- letters that stand for bytes --------------------------------------------------------- */
@@ -335,6 +335,7 @@ static kr_status read_all(reader *r, const json_t *j) {
     KR_TRY(read_pre_tokenizer(r, json_object_get(j, "pre_tokenizer")));
     if (decoder && !json_is_null(decoder) && strcmp(type_of(decoder), "ByteLevel") != 0)
         REFUSE("%s: decoder %s, and Krait reads ByteLevel only", r->path, type_of(decoder));
+    if (added && !json_is_array(added) && !json_is_null(added)) REFUSE("%s: added_tokens is no list", r->path);
     KR_TRY(read_model(r, json_object_get(j, "model"), added));
     KR_TRY(read_added(r, added));
     return read_post_processor(r, json_object_get(j, "post_processor"));

@@ -127,6 +127,9 @@ static void refused(void **state) {
         {"{\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", "pre_tokenizer Whitespace"},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"Unigram\"}}", "want one of type BPE"},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\"}}", "model.vocab"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"added_tokens\":{\"a\":0},\"model\":{\"vocab\":{\"a\":0}}}", "added_tokens is no list"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"dropout\":0.1,\"vocab\":{\"a\":0}}}", "model.dropout is set"},
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"dropout\":0.0,\"vocab\":{\"a\":0}}}", "the byte 0x00"}, /* which is none */
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"vocab\":{\"a\":-1}}}", "no number from 0"},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"vocab\":{\"a\":99999999999}}}", "no number from 0"},
         {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"vocab\":{\"a\":0,\"b\":0}}}", "given twice"},

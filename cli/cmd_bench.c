@@ -31,6 +31,7 @@ static const char help[] =
     "  --length N      model: tokens of a row (1024); pictures have the size that their config says\n"
     "  --prompt N      model, prefill, serve: tokens of the prompt (1024)\n"
     "  --draft N       serve: one stream with up to N tokens guessed ahead and without, instead\n"
+    "  --draft-model M serve: the same, and a smaller model M of as many tokens guesses (with --draft 7)\n"
     "  --only WHAT     model: train, infer, decode: a step of --batch sequences, or forward: a batch of whole rows\n"
     "  --device W      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "  --dtype T       float32 or bfloat16: matrices, and on a GPU activations (float32); to infer\n"
@@ -47,7 +48,7 @@ typedef struct settings {
     kr_bench_options opt;
     kr_bench_machine machine;
     double longest, batch, length, prompt, draft;
-    const char *only;
+    const char *only, *draft_model;
     bool recompute, profile, json, batch_given, headed;
 } settings;
 
@@ -233,14 +234,15 @@ static int bench_model(settings *s, const char *path) {
 
 static int bench_drafts(settings *s, const char *path) {
     static const char *const texts[] = {"the same token again and again", "16 tokens at random"};
+    const char *helper = s->draft_model;
     kr_bench_drafts_result r;
-    if (kr_bench_drafts(&r, path, (int64_t)s->draft, &s->opt) != KR_OK) return fail();
+    if (kr_bench_drafts(&r, path, helper, (int64_t)s->draft, &s->opt) != KR_OK) return fail();
     for (int i = 0; i < 2; i++) {
         double gain = r.tok_per_s[i] / r.plain_tok_per_s[i];
         if (s->json)
-            printf("{\"bench\": \"drafts\", \"model\": \"%s\", \"draft\": %.0f, \"text\": \"%s\", \"tokens_per_s\": %.5g, \"plain_tokens_per_s\": %.5g, "
+            printf("{\"bench\": \"drafts\", \"model\": \"%s\", \"draft_model\": %s%s%s, \"draft\": %.0f, \"text\": \"%s\", \"tokens_per_s\": %.5g, \"plain_tokens_per_s\": %.5g, "
                    "\"gain\": %.4g, \"guessed\": %lld, \"accepted\": %lld, \"written\": %lld}\n",
-                   path, s->draft, texts[i], r.tok_per_s[i], r.plain_tok_per_s[i], gain, (long long)r.guessed[i], (long long)r.accepted[i], (long long)r.written);
+                   path, helper ? "\"" : "", helper ? helper : "null", helper ? "\"" : "", s->draft, texts[i], r.tok_per_s[i], r.plain_tok_per_s[i], gain, (long long)r.guessed[i], (long long)r.accepted[i], (long long)r.written);
         else
             printf("%-32s %8.1f tokens/s, without drafts %8.1f: %.2f times; %lld guessed, %lld right, %lld written\n", texts[i], r.tok_per_s[i], r.plain_tok_per_s[i],
                    gain, (long long)r.guessed[i], (long long)r.accepted[i], (long long)r.written);
@@ -340,7 +342,7 @@ int cmd_bench(int argc, char **argv) {
                                             {"longest", 1, NULL, 'L'},
                                             {"batch", 1, NULL, 'b'},
                                             {"length", 1, NULL, 'l'},
-                                            {"prompt", 1, NULL, 'P'}, {"draft", 1, NULL, 'G'},
+                                            {"prompt", 1, NULL, 'P'}, {"draft", 1, NULL, 'G'}, {"draft-model", 1, NULL, 'M'},
                                             {"only", 1, NULL, 'o'},
                                             {"recompute", 0, NULL, 'c'},
                                             {"remake-scans", 1, NULL, 'm'},
@@ -386,6 +388,7 @@ int cmd_bench(int argc, char **argv) {
             if (!number("bench", "remake-scans", optarg, 0, 1e6, &x)) return EXIT_USAGE;
             s.opt.remake_scans = (int64_t)x;
             break;
+        case 'M': s.draft_model = optarg; break;
         case 'o': s.only = optarg; break;
         case 'c': s.recompute = true; break;
         case 'p': s.profile = true; break;
@@ -397,6 +400,7 @@ int cmd_bench(int argc, char **argv) {
         case 'Y': s.opt.state_dtype = optarg; break;
         default: return misuse("bench", "wrong option");
         }
+    if (s.draft_model && s.draft == 0) s.draft = 7; /* as krait serve */
     const char *what = optind < argc ? argv[optind] : "";
     int n = argc - optind - 1;
     if (strcmp(what, "machine") == 0 && n == 0) return measure(&s);

@@ -33,6 +33,13 @@ printf '{"model_type": "krait", "d_model": 16, "n_layer": 1, "encoder": {"type":
 [ "$(lines '"bench": "decode".*"dtype": "(float32|bfloat16)".*"tokens_per_s": [1-9]' decode "$tmp/wide.json" "$tmp/wide.json" --dtype float32,bfloat16)" = 4 ] || fail "not four steps"
 [ "$(lines '"bench": "prefill".*"tokens_per_s": [1-9]' prefill "$tmp/config.json" --prompt 20 --dtype bfloat16)" = 1 ] || fail "not one prompt"
 
+[ "$(lines '"bench": "drafts".*"draft_model": null, "draft": 3,.*"plain_tokens_per_s": [1-9]' serve "$tmp/wide.json" --draft 3)" = 2 ] || fail "not two texts with drafts"
+[ "$(lines '"draft_model": "[^"]*config.json", "draft": 7,.*"guessed": [1-9]' serve "$tmp/wide.json" --draft-model "$tmp/config.json")" = 2 ] || fail "not two texts with a draft model"
+lines . serve "$tmp/wide.json" --draft-model "$tmp/config.json" --draft 4 >/dev/null
+# of the first text one token is allowed, so each guess is right, but perhaps the last ones were not counted yet
+awk 'NR == 1 { match($0, /"guessed": [0-9]+/); g = substr($0, RSTART + 11, RLENGTH - 11); match($0, /"accepted": [0-9]+/); exit !(g > 100 && substr($0, RSTART + 12, RLENGTH - 12) > 0.9 * g) }' "$tmp/out" ||
+    fail "a draft model that must be right is not: $(cat "$tmp/out")"
+
 refused() {
     # shellcheck disable=SC2086
     "$krait" bench "$@" $quick >"$tmp/out" 2>&1
@@ -44,6 +51,10 @@ refused model
 refused model "$tmp/missing.json"
 refused model "$tmp/config.json" --only nothing
 refused length --longest 5
+refused serve "$tmp/wide.json" --draft-model "$tmp/missing.json"
+sed 's/"vocab_size": 19/"vocab_size": 18/' "$tmp/config.json" >"$tmp/other.json"
+refused serve "$tmp/wide.json" --draft-model "$tmp/other.json"
+grep -q 'vocabulary\|tokens' "$tmp/out" || fail "does not say why: $(cat "$tmp/out")"
 refused decode
 refused decode "$tmp/config.json" --dtype float12
 refused prefill "$tmp/config.json" --device cuda

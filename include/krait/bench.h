@@ -130,9 +130,11 @@ typedef struct kr_bench_engine_result {
 KR_API kr_status kr_bench_engine(kr_bench_engine_result *out, const char *path, int64_t prompt_tok, const kr_bench_options *opt);
 
 /* One stream with up to n_draft tokens guessed ahead and without, in one engine by turns: of a text that is as
- * repetitive as can be, and of one drawn out of 16 tokens, which looks repetitive and hardly ever is. */
+ * repetitive as can be, and of one drawn out of 16 tokens, which looks repetitive and hardly ever is.  Guessed from
+ * the text itself, or by the model at `draft` (NULL: none); its weights are drawn too, so of the first text it guesses
+ * all, and of the second what two models drawn at random have in common. */
 typedef struct kr_bench_drafts_result { double plain_tok_per_s[2], tok_per_s[2]; int64_t guessed[2], accepted[2], written; } kr_bench_drafts_result;
-KR_API kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, int64_t n_draft, const kr_bench_options *opt);
+KR_API kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, const char *draft, int64_t n_draft, const kr_bench_options *opt);
 
 typedef struct kr_bench_decode_result {
     kr_bench_time step;

@@ -118,19 +118,21 @@ static kr_status bench_drafts(load *l, kr_bench_drafts_result *out, const kr_ben
     return KR_OK;
 }
 
-kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, int64_t n_draft, const kr_bench_options *opt) {
+kr_status kr_bench_drafts(kr_bench_drafts_result *out, const char *path, const char *draft, int64_t n_draft, const kr_bench_options *opt) {
     kr_bench_options o = kr_bench_defaults(opt);
-    kr_model *m;
+    kr_model *m, *helper = NULL;
     int32_t tok[SHORT];
     o.woven = !o.mapped; /* as krait serve has them */
     KR_TRY(kr_bench_model_open(&m, path, false, &o));
     load l = {.m = m, .n = SHORT, .tok = tok};
     *out = (kr_bench_drafts_result){0};
     kr_status st = m->config.vocab_size > CHOICES ? KR_OK : kr_fail(KR_ERR_ARG, "%s: a vocabulary of %lld is too small for this bench", path, (long long)m->config.vocab_size);
-    kr_engine_options eo = {.n_slots = 1, .n_threads = o.n_threads, .n_draft = n_draft};
+    if (st == KR_OK && draft) st = kr_bench_model_open(&helper, draft, false, &o);
+    kr_engine_options eo = {.n_slots = 1, .n_threads = o.n_threads, .n_draft = n_draft, .draft = helper};
     if (st == KR_OK) st = kr_engine_new(&l.e, m, &eo);
     if (st == KR_OK) st = bench_drafts(&l, out, &o);
     kr_engine_free(l.e);
+    kr_model_release(helper);
     kr_model_release(m);
     return st;
 }

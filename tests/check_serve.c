@@ -335,6 +335,8 @@ static void test_texts(void **state) {
 
 /* --- load, and those who leave ------------------------------------------------------------------------ */
 
+static bool is_not_waiting(const bench *b) { return !is_waiting(b); }
+
 static void test_queue(void **state) {
     bench b = start((kr_server_options){.engine = {.n_slots = 1, .max_waiting = 1}});
     int fd[2];
@@ -346,17 +348,42 @@ static void test_queue(void **state) {
         until(i ? is_waiting : is_writing, &b, "a request in the engine");
     }
     answer a = post(&b, "/v1/completions", "{'prompt': 'a'}");
-    assert_non_null(strstr(a.head, "Retry-After: "));
+    assert_non_null(strstr(a.head, "Retry-After: 1\r\n")); /* no answer has ended yet */
     refused_by(a, 429, "queue_full", NULL);
     refused_by(post(&b, "/v1/completions", "{'prompt': 'a', 'n': 3, 'stream': true}"), 429, "queue_full", NULL);
     a = once(&b, "GET", "/metrics", "", NULL);
     assert_non_null(strstr(a.body, "krait_requests_waiting 1\n"));
     assert_non_null(strstr(a.body, "krait_http_requests_total{code=\"4xx\"} 2\n"));
     forget(&a);
-    close(fd[0]); /* who leaves makes room */
+    usleep(1100000);
+    close(fd[1]); /* who leaves makes room */
+    until(is_not_waiting, &b, "out of the queue");
+    close(fd[0]);
+    until(is_calm, &b, "cancelled");
+    for (int i = 0; i < 2; i++) { /* the next one lasts as long, for all that is known */
+        fd[i] = dial(&b);
+        ask(fd[i], "POST", "/v1/completions", "", "{\"prompt\": \"a\", \"max_tokens\": 1000000}");
+        until(i ? is_waiting : is_writing, &b, "a request in the engine");
+    }
+    kr_engine_stats e = stats(&b);
+    char want[40];
+    assert_true(e.slot_s > 1.1 && kr_retry_seconds(&e) >= 2);
+    snprintf(want, sizeof want, "Retry-After: %d\r\n", kr_retry_seconds(&e));
+    a = post(&b, "/v1/completions", "{'prompt': 'a'}");
+    assert_non_null(strstr(a.head, want));
+    refused_by(a, 429, "queue_full", NULL);
+    close(fd[0]);
     close(fd[1]);
     until(is_calm, &b, "cancelled");
     end(&b);
+}
+
+static void test_retry_seconds(void **state) {
+    (void)state;
+    static const struct { int64_t n_slots, n_waiting; double slot_s; int want; } cases[] = {
+        {8, 1024, 0, 1}, {8, 0, 100, 1}, {4, 10, 3, 8}, {4, 8, 3, 6}, {8, 3, 0.01, 1}, {1, 59, 1.001, 60}, {8, 1024, 3, 60}, {1, INT64_MAX, 1e300, 60}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(kr_retry_seconds(&(kr_engine_stats){.n_slots = cases[i].n_slots, .n_waiting = cases[i].n_waiting, .slot_s = cases[i].slot_s}), cases[i].want);
 }
 
 /* A text that repeats itself comes in fewer steps with drafts, and is the same. */
@@ -615,7 +642,7 @@ static void test_unix(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts), cmocka_unit_test(test_queue),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_completions), cmocka_unit_test(test_grammars), cmocka_unit_test(test_chats), cmocka_unit_test(test_refusals), cmocka_unit_test(test_texts), cmocka_unit_test(test_queue), cmocka_unit_test(test_retry_seconds),
                                        cmocka_unit_test(test_drafts), cmocka_unit_test(test_leaving), cmocka_unit_test(test_left_embeddings), cmocka_unit_test(test_left_at_work), cmocka_unit_test(test_drain), cmocka_unit_test(test_memory), cmocka_unit_test(test_unix)};
 #ifndef KR_WITH_SERVER
     puts("check_serve: skipped, this build has no server (libmicrohttpd)");

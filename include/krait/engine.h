@@ -129,6 +129,7 @@ typedef struct kr_engine_stats {
     int64_t kept_entries, kept_bytes, kept_refused; /* in cache_dir; refused: damaged, or of another model */
     int64_t state_bytes;       /* of one sequence */
     double read_s, write_s, longest_stall_s;
+    double slot_s;             /* how long those that ended lately had a slot; 0: none has ended */
 } kr_engine_stats;
 KR_API void kr_engine_get_stats(const kr_engine *e, kr_engine_stats *out);
 

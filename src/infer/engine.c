@@ -8,6 +8,11 @@
 
 /* --- the thread --------------------------------------------------------------------------------- */
 
+/* The last eight count for most of it; the lock is held. */
+static void tell_slot_time(kr_engine *e, double seconds) {
+    e->stats.slot_s += (seconds - e->stats.slot_s) / (e->stats.slot_s > 0 ? 8 : 1);
+}
+
 void kr_engine_release(kr_engine *e, kr_sequence *q) {
     kr_request *r = q->req;
     kr_snapshot_free(q->parked);
@@ -18,6 +23,7 @@ void kr_engine_release(kr_engine *e, kr_sequence *q) {
     pthread_mutex_lock(&e->shared->lock);
     r->ended = true;
     r->at_end = kr_now();
+    tell_slot_time(e, r->at_end - r->at_start);
     e->stats.n_cancelled += q->finish == KR_FINISH_CANCEL;
     e->stats.n_failed += q->finish == KR_FINISH_ERROR;
     kr_request_tell(r, (kr_told){.tok = -1, .finish = q->finish, .n_bytes = (int64_t)q->shown.n}, kr_str_text(&q->shown), NULL);

@@ -98,15 +98,17 @@ void kr_refuse(kr_exchange *x, int status, const char *param, const char *code, 
     kr_str_free(&message);
 }
 
+void kr_refuse_busy(kr_exchange *x, int seconds) {
+    kr_refuse(x, 429, NULL, "queue_full", "The server is busy: %s. Try again in %d s.", kr_error(), seconds);
+    kr_exchange_set(x, "Retry-After", "%d", seconds);
+}
+
 void kr_refuse_status(kr_exchange *x, kr_status st, const char *param) {
     const char *why = *kr_error() ? kr_error() : kr_status_text(st);
     switch (st) {
     case KR_ERR_ARG: case KR_ERR_CONFIG: case KR_ERR_FORMAT: case KR_ERR_SHAPE: kr_refuse(x, 400, param, "invalid_value", "%s", why); break;
     case KR_ERR_MISSING: kr_refuse(x, 404, param, "not_found", "%s", why); break;
-    case KR_ERR_BUSY:
-        kr_refuse(x, 429, NULL, "queue_full", "The server is busy: %s. Try again shortly.", why);
-        kr_exchange_set(x, "Retry-After", "1");
-        break;
+    case KR_ERR_BUSY: kr_refuse_busy(x, 1); break;
     case KR_ERR_STOPPED:
         kr_refuse(x, 503, NULL, "shutting_down", "The server is shutting down.");
         kr_exchange_set(x, "Retry-After", "5");

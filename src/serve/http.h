@@ -106,6 +106,8 @@ void kr_exchange_drop_body(kr_exchange *x);
 void kr_refuse(kr_exchange *x, int status, const char *param, const char *code, const char *fmt, ...) KR_PRINTF(5, 6);
 /* The same for a kr_status, in kr_error()'s words: ARG and CONFIG are 400, MISSING 404, BUSY 429 with Retry-After, STOPPED 503 ... */
 void kr_refuse_status(kr_exchange *x, kr_status st, const char *param);
+/* KR_ERR_BUSY, with Retry-After. */
+void kr_refuse_busy(kr_exchange *x, int seconds);
 /* The object alone, as a stream sends it. */
 void kr_error_object(kr_str *to, int status, const char *param, const char *code, const char *message);
 /* n bytes as a JSON string; what is no UTF-8 becomes U+FFFD. */

@@ -447,7 +447,7 @@ void kr_reply_start(kr_ask *a) {
             if ((st = kr_engine_submit(kr_server_of(x)->engine, &o, &r->choice[r->n].req)) == KR_OK) r->n++;
         }
     if (st != KR_OK) {
-        kr_refuse_status(x, st, NULL);
+        kr_refuse_request(x, st);
         free_reply(r);
         return;
     }

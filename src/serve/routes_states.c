@@ -137,7 +137,7 @@ static void make(kr_exchange *x, const char *name) {
     o.on_event = wake, o.user = x;
     kr_status st = kr_engine_submit(kr_server_of(x)->engine, &o, &m->req);
     if (st != KR_OK) {
-        kr_refuse_status(x, st, NULL);
+        kr_refuse_request(x, st);
         return drop_making(x);
     }
     x->step = step_making, x->gone = x->cut = leave_making, x->drop = drop_making;

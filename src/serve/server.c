@@ -1,6 +1,7 @@
 /* server.c - a server from a model: the engine, the routes, the limits. */
 #include "serve/server.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,18 @@ static void seen(kr_exchange *x, int status, int64_t n_sent, bool aborted) {
     m->n_aborted += aborted;
     m->in_bytes += x->n_body;
     m->out_bytes += n_sent;
+}
+
+int kr_retry_seconds(const kr_engine_stats *e) {
+    double s = ceil((double)e->n_waiting * e->slot_s / (double)e->n_slots);
+    return s < 1 ? 1 : s > 60 ? 60 : (int)s;
+}
+
+void kr_refuse_request(kr_exchange *x, kr_status st) {
+    kr_engine_stats e;
+    if (st != KR_ERR_BUSY) return kr_refuse_status(x, st, NULL);
+    kr_engine_get_stats(kr_server_of(x)->engine, &e);
+    kr_refuse_busy(x, kr_retry_seconds(&e));
 }
 
 static void log_line(void *user, const char *line) {

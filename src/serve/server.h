@@ -39,5 +39,10 @@ struct kr_server {
 
 static inline kr_server *kr_server_of(const kr_exchange *x) { return x->user; }
 
+/* When to ask again, from 1 to 60 seconds: when those that wait have a slot, if answers take as long as they did lately. */
+int kr_retry_seconds(const kr_engine_stats *e);
+/* What the engine did not take. */
+void kr_refuse_request(kr_exchange *x, kr_status st);
+
 extern const kr_route kr_routes_page[], kr_routes_info[], kr_routes_openai[], kr_routes_text[], kr_routes_states[];
 #endif

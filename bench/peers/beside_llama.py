@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """beside_llama.py check BUILD [MODEL ...]
 beside_llama.py speed BUILD FOLDER LLAMA_BIN [WORK]
-beside_llama.py busy BUILD FOLDER LLAMA_BIN - `krait` beside llama.cpp: what both answer, how fast both are.
+beside_llama.py busy BUILD FOLDER [LLAMA_BIN] - `krait` beside llama.cpp: what both answer, how fast both are.
 
 BUILD is the folder with krait and libkrait.so (ninja krait krait_cli krait_shared); MODEL a folder that krait reads
 (without: a Mamba-1, a Mamba-1 with norms of dt, B and C, a Mamba-2 and one with two groups, of random weights).
@@ -16,7 +16,7 @@ sequences at once), or one of these and a number of threads: decode1.  Printed a
 second (of krait's rounds each the median step, of llama-bench's the best of three runs), and the median of the ratios.
 
 `busy` decodes with two threads alone and beside a loop that does nothing else than run, in turn, and prints the median
-of what is left.
+of what is left; without LLAMA_BIN ours alone.
 
 The package llama-cpp-python (0.3.36 vendors llama.cpp 0.5.0) is the peer; LLAMA_CPP_LIB_PATH may name a folder with
 a libllama.so built by hand."""
@@ -212,12 +212,12 @@ SIZES = {"mamba2-130m": ("mamba2", 50288), "mamba1-130m": ("mamba", 50280)}
 PROMPT, STEPS = 2048, 48
 
 
-def make_files(build, folder):
+def make_files(build, folder, dtypes=("float32", "bfloat16", "q8_0", "q4_0")):
     for name, (kind, vocab) in SIZES.items():
         plain = f"{folder}/{name}"
         if not os.path.isdir(plain):
             draw_model(plain, kind, d=768, layers=24, vocab=vocab)
-        for dtype in ("float32", "bfloat16", "q8_0", "q4_0"):
+        for dtype in dtypes:
             if not os.path.exists(f"{plain}-{dtype}.gguf"):
                 subprocess.run([build + "/krait", "convert", plain, f"{plain}-{dtype}.gguf", "--dtype", dtype], check=True, stdout=subprocess.DEVNULL)
 
@@ -265,26 +265,29 @@ def speed(build, folder, llama, works):
                 print(f"{kind:8} {threads:7} {name:12} {dtype:9} {max(a):10.1f} {max(b):8.1f} {ratio:6.2f}", flush=True)
 
 
-def busy(build, folder, llama):
+def busy(build, folder, llama=None):
     os.makedirs(folder, exist_ok=True)
-    make_files(build, folder)
-    print(f"{'model':12} {'weights':9} {'llama.cpp':>10} {'busy':>8} {'left':>5} {'krait':>8} {'busy':>8} {'left':>5}")
+    make_files(build, folder, *([] if llama else [()]))
+    who = {"krait": lambda *a: ours(build, folder, *a)}
+    if llama:
+        who = {"llama.cpp": lambda *a: theirs(llama, folder, *a), **who}
+    print(f"{'model':12} {'weights':9}" + "".join(f" {w:>10} {'busy':>8} {'left':>5}" for w in who))
     for name in SIZES:
         for dtype in ("float32", "bfloat16", "q8_0", "q4_0"):
             idle, beside = [], []
             for _ in range(ROUNDS):
-                both = lambda: (theirs(llama, folder, name, dtype, "decode", 2), ours(build, folder, name, dtype, "decode", 2))
-                idle.append(both())
+                each = lambda: [f(name, dtype, "decode", 2) for f in who.values()]
+                idle.append(each())
                 loop = subprocess.Popen(["sh", "-c", "while :; do :; done"])
-                beside.append(both())
+                beside.append(each())
                 loop.kill()
                 loop.wait()
-            a, b = np.median(idle, axis=0), np.median(beside, axis=0)
-            print(f"{name:12} {dtype:9} {a[0]:10.1f} {b[0]:8.1f} {b[0] / a[0]:5.2f} {a[1]:8.1f} {b[1]:8.1f} {b[1] / a[1]:5.2f}", flush=True)
+            rows = zip(np.median(idle, axis=0), np.median(beside, axis=0))
+            print(f"{name:12} {dtype:9}" + "".join(f" {a:10.1f} {b:8.1f} {b / a:5.2f}" for a, b in rows), flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 5 and sys.argv[1] == "busy":
+    if len(sys.argv) in (4, 5) and sys.argv[1] == "busy":
         busy(sys.argv[2].rstrip("/"), *sys.argv[3:])
     elif len(sys.argv) >= 5 and sys.argv[1] == "speed":
         speed(sys.argv[2].rstrip("/"), sys.argv[3], sys.argv[4], sys.argv[5:] or ["decode", "prefill", "eight", "decode1", "prefill1"])

@@ -39,7 +39,7 @@ static const char help[] =
     "      --stop TEXT       end where this would appear; can be given several times\n"
     "      --save FILE       keep the state at the end: the text can go on from there\n"
     "      --load FILE       go on from a kept state, after which the prompt (if any) is read\n"
-    "      --prefill N       prompt tokens read at once (256); memory grows with it\n"
+    "      --prefill N       prompt tokens read at once (512); memory grows with it\n"
     "      --no-echo         do not print the prompt\n"
     "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE      how matrices are held: float32, bfloat16, q8_0, q6_k, q4_k, q4_0, on a CPU float16\n"

@@ -127,7 +127,7 @@ typedef struct kr_session_options {
     float min_p;          /* at least this share of the likeliest one's probability; 0: all */
     float repetition_penalty; /* probabilities of tokens seen before are divided by this; 0 or 1: off */
     uint64_t seed;        /* same seed, same text, on any number of threads */
-    int64_t prefill_tok;  /* tokens read at once; default 256 */
+    int64_t prefill_tok;  /* tokens read at once; default 512 */
     int n_threads;        /* default: all cores this process may use */
     const struct kr_sampler_options *sampler; /* all there is to choose; if set, the six above are not read */
     const char *state_dtype; /* how SSM states are stored on a GPU: "float32" (default), "bfloat16", "float16" */

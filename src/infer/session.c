@@ -17,7 +17,7 @@ static kr_status open_session(kr_session *s, const kr_model *m) {
     kr_sampler_options choices = choices_of(&s->opt);
     int64_t V = m->config.vocab_size;
     s->opt.sampler = NULL;
-    KR_TRY(kr_reader_open(&s->reader, m, s->opt.prefill_tok > 0 ? s->opt.prefill_tok : 256, s->opt.n_threads, s->opt.state_dtype));
+    KR_TRY(kr_reader_open(&s->reader, m, s->opt.prefill_tok > 0 ? s->opt.prefill_tok : 512, s->opt.n_threads, s->opt.state_dtype));
     KR_TRY(kr_layout_new(&s->layout, s->reader.home, V));
     if (!(s->kept_logits = kr_mem_array((size_t)V, sizeof *s->kept_logits))) return KR_ERR_NOMEM;
     KR_TRY(kr_sampler_init(&s->sampler, V, (int32_t)m->config.eos_token_id));

@@ -34,7 +34,7 @@ krait_missing() {
 }
 
 # What the tests of the server's page, of OpenAI's client and of other programs' files drive, in a Python of their own: Debian's
-# selenium and Chromium; openai, gguf and safetensors from PyPI.  Without them those tests say so and are skipped.  Sets KRAIT_PYTHON.
+# selenium and Chromium; openai, gguf, safetensors and jinja2 from PyPI.  Without them those tests say so and are skipped.  Sets KRAIT_PYTHON.
 krait_install_clients() { # krait_install_clients FOLDER
     python=/usr/bin/python3
     [ -x $python ] || python=$(command -v python3) || return 0
@@ -45,11 +45,11 @@ deb:python3-selenium        python3-selenium
 deb:python3-venv            python3-venv
 "
     krait_install || echo "no browser to test the page with, so that is skipped" >&2
-    if [ ! -x "$1/bin/python" ] || ! "$1/bin/python" -c 'import openai, gguf, safetensors' 2>/dev/null; then
+    if [ ! -x "$1/bin/python" ] || ! "$1/bin/python" -c 'import openai, gguf, safetensors, jinja2' 2>/dev/null; then
         rm -rf "$1"
         { $python -m venv --system-site-packages "$1" &&
-            timeout 180 "$1/bin/python" -m pip install -q --disable-pip-version-check --retries 1 openai gguf safetensors; } >"$1.log" 2>&1 ||
-            echo "no openai, gguf and safetensors from PyPI, so the tests with them are skipped ($1.log)" >&2
+            timeout 180 "$1/bin/python" -m pip install -q --disable-pip-version-check --retries 1 openai gguf safetensors jinja2; } >"$1.log" 2>&1 ||
+            echo "no openai, gguf, safetensors and jinja2 from PyPI, so the tests with them are skipped ($1.log)" >&2
     fi
     [ ! -x "$1/bin/python" ] || export KRAIT_PYTHON="$PWD/$1/bin/python"
 }

@@ -1,6 +1,6 @@
 /* fuzz_grammar.c - grammars and JSON schemas: refused with a sentence, or a matcher whose sets of
  * tokens are those that fit one by one.  The first byte: 's' for a schema; a text to read follows a zero byte. */
-#include "fuzz.h"
+#include "fuzz_case.h"
 
 #include <string.h>
 
@@ -29,17 +29,6 @@ size_t fuzz_seed(int i, uint8_t *to, size_t room) {
     return n + 3;
 }
 
-/* 256 tokens of a byte each; no weights. */
-static kr_model *bytes_model(void) {
-    static const char config[] = "{\"model_type\": \"krait\", \"d_model\": 4, \"n_layer\": 1, \"vocab_size\": 256, \"mixer\": {\"type\": \"mamba1\", \"d_state\": 2}}";
-    kr_model *m;
-    json_t *j;
-    FUZZ_MUST(kr_json_parse(&j, config, sizeof config - 1, "config") == KR_OK);
-    FUZZ_MUST(kr_model_describe(&m, j, "config", KR_F32, NULL) == KR_OK);
-    json_decref(j);
-    return m;
-}
-
 static void read_some(kr_grammar *g, const uint8_t *text, size_t n) {
     int32_t at = g->start;
     for (size_t i = 0; i <= n && at > 0 && i < 16; i++) {
@@ -59,7 +48,7 @@ static void read_some(kr_grammar *g, const uint8_t *text, size_t n) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static kr_model *m;
     if (n == 0 || n > 3000 || *data == 0) return 0;
-    if (!m) m = bytes_model();
+    if (!m) m = fuzz_bytes_model();
     int64_t live = kr_mem_get_stats().n_live;
     const uint8_t *end = memchr(data, 0, n);
     size_t size = end ? (size_t)(end - data) : n, rest = end ? n - size - 1 : 0;

@@ -1,6 +1,6 @@
 /* fuzz_index.c - an index of shards of any bytes, beside two shards that are well: refused with a sentence, or every
  * tensor that it lists is read from the shard that it names, and no file is opened but those beside it. */
-#include "fuzz.h"
+#include "fuzz_case.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -19,17 +19,8 @@ static const char *const seeds[] = {
 const long fuzz_inputs = 28000;
 const char *const fuzz_words[] = {"'weight_map': ", "'one'", "'two'", "'three'", "'a': 'one', ", "'b': 'two', ", "'../one'", "'.'", "'one/'", "'/dev/zero'", "'model.safetensors.index.json'", "{", "}", "[", "]",
                                   "null", "1", "''", "\\u0000", "\\u0007", "\xc3\xa9", NULL};
-static char root[64];
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) { return i < (int)(sizeof seeds / sizeof *seeds) ? fuzz_text(seeds[i], to, room) : 0; }
-
-static const char *at(const char *name) {
-    static char path[200];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    return path;
-}
-
-static void clean_up(void) { kr_dir_remove(root); }
 
 static void write_shard(const char *name, const char *header, size_t n_data) {
     char file[512];
@@ -38,13 +29,11 @@ static void write_shard(const char *name, const char *header, size_t n_data) {
     memcpy(file, &n, 8);
     memcpy(file + 8, header, n);
     memset(file + 8 + n, 1, n_data);
-    FUZZ_MUST(kr_file_write(at(name), file, 8 + n + n_data) == KR_OK);
+    FUZZ_MUST(kr_file_write(fuzz_at(name), file, 8 + n + n_data) == KR_OK);
 }
 
 static void set_up(void) {
-    if (*root) return;
-    strcpy(root, access("/dev/shm", W_OK) == 0 ? "/dev/shm/krait-fuzz-XXXXXX" : "/tmp/krait-fuzz-XXXXXX"); /* memory: files by the thousand */
-    FUZZ_MUST(mkdtemp(root) && atexit(clean_up) == 0);
+    if (!fuzz_folder()) return;
     write_shard("one", "{\"__metadata__\":{\"k\":\"1\"},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"z\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[2,6]}}", 6);
     write_shard("two", "{\"__metadata__\":{\"q\":\"q8_0\",\"k\":\"2\"},\"b\":{\"dtype\":\"BF16\",\"shape\":[0,3],\"data_offsets\":[0,0]},\"q\":{\"dtype\":\"U8\",\"shape\":[34],\"data_offsets\":[0,34]}}", 34);
 }
@@ -74,12 +63,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     for (size_t i = 0; i < n; i++) text[i] = data[i] == '\'' ? '"' : (char)data[i]; /* easier to read above */
     set_up();
     int64_t live = kr_mem_get_stats().n_live;
-    FILE *f = fopen(at(index_name), "wb");
+    FILE *f = fopen(fuzz_at(index_name), "wb");
     FUZZ_MUST(f && (!n || fwrite(text, n, 1, f) == 1) && fclose(f) == 0);
-    kr_status status = kr_st_open(&st, root);
+    kr_status status = kr_st_open(&st, fuzz_root);
     FUZZ_MUST((status == KR_OK) == (st != NULL));
     /* a shard that is not there is no fault of the format; what is wrong in a shard is said of its name alone */
-    FUZZ_MUST(status == KR_OK || ((status == KR_ERR_FORMAT || status == KR_ERR_IO) && (strstr(kr_error(), root) || strncmp(kr_error(), index_name, sizeof index_name - 1) == 0)));
+    FUZZ_MUST(status == KR_OK || ((status == KR_ERR_FORMAT || status == KR_ERR_IO) && (strstr(kr_error(), fuzz_root) || strncmp(kr_error(), index_name, sizeof index_name - 1) == 0)));
     if (st) {
         FUZZ_MUST(kr_json_parse(&index, text, n, "index") == KR_OK);
         look_at(st, index);

@@ -3,7 +3,7 @@
  *
  * The first line says which of them.  Sums are put right, and a session is its header as a line, then its
  * data, zeros at the end left out, or few inputs would get past the lengths. */
-#include "fuzz.h"
+#include "fuzz_case.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -20,10 +20,7 @@ const long fuzz_inputs = 20000;
 const char *const fuzz_words[] = {"krtree\r\n", "krcach\r\n", "session\n", "tree\n", "state\n", "krait-session", "\"position\":\"", "\"stop\":\"", "\"turn\":\"open\"", "sampler.count",
                                   "\"I32\"", "\"shape\":[", "\1\0\0\0\0\0\0", "\377\377\377\377\377\377\377\377", " 18446744073709551615", " nan", " -1", NULL};
 
-static char root[64];
 static kr_layout layout;
-
-static void clean_up(void) { kr_dir_remove(root); }
 
 /* Of a model that has a scan, the inputs before it, and a count of steps. */
 static void set_up(void) {
@@ -32,19 +29,12 @@ static void set_up(void) {
                                        {.name = "steps", .dtype = KR_I32, .n_dims = 1, .dim = {1}, .at = 32, .bytes = 4}};
     if (layout.n) return;
     layout = (kr_layout){.n_owners = 1, .n = 3, .state = states, .bytes = 36, .V = V};
-    strcpy(root, access("/dev/shm", W_OK) == 0 ? "/dev/shm/krait-fuzz-XXXXXX" : "/tmp/krait-fuzz-XXXXXX"); /* memory: files by the thousand */
-    FUZZ_MUST(mkdtemp(root) && atexit(clean_up) == 0);
-}
-
-static const char *at(const char *name) {
-    static char path[200];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    return path;
+    fuzz_folder();
 }
 
 static kr_prefix_file *folder(void) {
     kr_prefix_file *f;
-    FUZZ_MUST(kr_prefix_file_open(&f, &(kr_prefix_file_options){.dir = root, .sign = sign, .layout = &layout, .budget = 1 << 20}) == KR_OK);
+    FUZZ_MUST(kr_prefix_file_open(&f, &(kr_prefix_file_options){.dir = fuzz_root, .sign = sign, .layout = &layout, .budget = 1 << 20}) == KR_OK);
     return f;
 }
 
@@ -65,7 +55,7 @@ static void write_all(void) {
     kr_prefix p;
     kr_tree x;
     kr_snapshot *s = some_state(9);
-    FUZZ_MUST(kr_snapshot_save(s, at("session")) == KR_OK);
+    FUZZ_MUST(kr_snapshot_save(s, fuzz_at("session")) == KR_OK);
     kr_snapshot_free(s);
     FUZZ_MUST(kr_prefix_open(&p, GRAIN, 1 << 20) == KR_OK);
     FUZZ_MUST(kr_prefix_add(&p, tok, 4, 9, false, some_state(4)) == KR_OK && kr_prefix_add(&p, tok, 9, 9, false, some_state(9)) == KR_OK);
@@ -85,7 +75,7 @@ static size_t read_seed(int i, uint8_t *to, size_t room) {
     size_t n, k = strlen(head[i]), skip = i == 0 ? 8 : 0; /* a session's length of the header */
     snprintf(name[1], sizeof name[1], "%s/tree", sign);
     snprintf(name[2], sizeof name[2], "%s/%d.state", sign, SERIAL);
-    FUZZ_MUST(kr_file_read(&data, &n, at(name[i])) == KR_OK);
+    FUZZ_MUST(kr_file_read(&data, &n, fuzz_at(name[i])) == KR_OK);
     while (i == 0 && n && !((char *)data)[n - 1]) n--; /* comes back in try_session */
     FUZZ_MUST(n + 10 < room);
     memcpy(to, head[i], k);
@@ -117,7 +107,7 @@ size_t fuzz_seed(int i, uint8_t *to, size_t room) {
 /* --- files ------------------------------------------------------------------------------------------- */
 
 static void put(const char *name, const uint8_t *data, size_t n) {
-    FILE *f = fopen(at(name), "wb");
+    FILE *f = fopen(fuzz_at(name), "wb");
     FUZZ_MUST(f && (!n || fwrite(data, n, 1, f) == 1) && fclose(f) == 0);
 }
 
@@ -141,8 +131,8 @@ static void try_session(const uint8_t *data, size_t n) {
     memcpy(whole + 8, data, n_header);
     if (n_data) memcpy(whole + 8 + n_header, end + 1, n_data);
     put("session", whole, n_whole);
-    kr_status st = kr_snapshot_read(&s, &layout, at("session"));
-    FUZZ_MUST(st == KR_OK || (st == KR_ERR_FORMAT && strstr(kr_error(), root)));
+    kr_status st = kr_snapshot_read(&s, &layout, fuzz_at("session"));
+    FUZZ_MUST(st == KR_OK || (st == KR_ERR_FORMAT && strstr(kr_error(), fuzz_root)));
     if (st == KR_OK) use(s), kr_snapshot_free(s);
 }
 
@@ -169,7 +159,7 @@ static void try_state(const uint8_t *data, size_t n) {
     snprintf(name, sizeof name, "%s/%d.state", sign, SERIAL);
     put(name, data, n);
     kr_prefix_file *f = folder();
-    if (kr_file_exists(at(name))) { /* opening removes what has another size */
+    if (kr_file_exists(fuzz_at(name))) { /* opening removes what has another size */
         kr_snapshot *s = kr_prefix_file_fetch(f, SERIAL, 4);
         if (s) use(s);
         kr_snapshot_free(s);

@@ -2,7 +2,7 @@
  * whose every choice has a context, an answer of its own and a length, which a model can score.
  *
  * The first line says which task; what follows is the file. */
-#include "fuzz.h"
+#include "fuzz_case.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,19 +28,6 @@ const char *const fuzz_words[] = {"lambada\n", "hellaswag\n", "piqa\n", "arc\n",
                                   "[]", "{}", "[", "]", "{", "}", "\"\"", "\" \"", "null", " [title]", "  ", "_", "\n", "\n{", ". ", "\xc3", "-1", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) { return i < (int)(sizeof seeds / sizeof *seeds) ? fuzz_text(seeds[i], to, room) : 0; }
-
-/* Of bytes: every text has tokens. */
-static kr_model *bytes_model(void) {
-    static const char config[] = "{\"model_type\": \"krait\", \"d_model\": 4, \"n_layer\": 1, \"vocab_size\": 256, \"mixer\": {\"type\": \"mamba1\", \"d_state\": 2}}";
-    kr_model *m;
-    json_t *j;
-    FUZZ_MUST(kr_json_parse(&j, config, sizeof config - 1, "config") == KR_OK);
-    FUZZ_MUST(kr_model_describe(&m, j, "config", KR_F32, NULL) == KR_OK);
-    json_decref(j);
-    FUZZ_MUST(kr_params_alloc(m->params, false) == KR_OK);
-    kr_params_init(m->params, 1);
-    return m;
-}
 
 static void look_at(const kr_question *q) {
     FUZZ_MUST(q->n >= 1 && q->n <= KR_MAX_CHOICES && q->right >= 0 && q->right < q->n);
@@ -69,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (!end) return 0;
     memcpy(name, data, (size_t)(end - data));
     if (kr_task_find(&task, name) != KR_OK) return 0;
-    if (!m) m = bytes_model();
+    if (!m) m = fuzz_bytes_model();
     const char *text = (const char *)end + 1;
     size_t left = n - (size_t)(end - data) - 1;
     int64_t live = kr_mem_get_stats().n_live;

@@ -90,6 +90,7 @@ static void keep_off(int who) {
     atomic_store(&team.lent[who], false);
     if (core < 0 || core >= CPU_SETSIZE || sched_getaffinity(atomic_load(&team.caller), sizeof may, &may)) return;
     if (CPU_COUNT(&may) > 1) CPU_CLR(core, &may);
+    else if (!lent) return; /* there is no other */
     sched_setaffinity(0, sizeof may, &may);
 }
 

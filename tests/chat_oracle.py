@@ -67,7 +67,7 @@ CALLS = [{"role": "user", "content": "Weather?"},
          {"role": "assistant", "content": None, "tool_calls": [
              {"id": "call00001", "function": {"name": "get_weather", "arguments": {"city": "Ü", "n": 3, "f": 1.5, "none": None, "yes": True, "l": [1, "2"]}}}]},
          {"role": "tool", "tool_call_id": "call00001", "content": "{\"t\": 3}"}, {"role": "assistant", "content": "3 degrees"}]
-VALUES = {"messages": TALK, "n": 7, "x": 2.5, "s": "  a,b;;c äöü ", "l": [3, 1, 2, 2], "d": {"b": 1, "a": "two", "c": None}, "e": "", "t": True, "deep": [{"a": {"b": [1, {"c": "!"}]}}]}
+VALUES = {"messages": TALK, "n": 7, "x": 2.5, "s": "  a,b;;c äöü ", "l": [3, 1, 2, 2], "d": {"b": 1, "a": "two", "c": None}, "e": "", "t": True, "wide": "\u3000 你好\u00a0x\n\u2003", "lines": "a\x0bb\x0cc\x1cd\x85e\u2028f\rg\r\n\nh\n", "deep": [{"a": {"b": [1, {"c": "!"}]}}]}
 
 CHATML = """{%- for message in messages %}
     {{- '<|im_start|>' + message.role + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}
@@ -163,14 +163,30 @@ SNIPPETS = r"""
 {% if n == 1 %}one{% elif n == 7 %}seven{% else %}other{% endif %} {% if n > 5 and not e %}{% if l %}in{% endif %}{% endif %} {% if nothing_there %}x{% else %}y{% endif %}
 {{ messages[0]['content'] | trim }} {{ (messages | last).content[:3] }} {{ messages[-1]['role'] == 'user' }} {{ messages | length }} {{ messages[1:] | length }} {{ messages[0].zz is defined }} {{ 'content' in messages[0] }} {{ messages[-2:][0].role }} {{ dict(a=1, b=2) }} {{ dict({'x': 1}, y=2).y }}
 {{ 'a' if 0 else 'b' ~ 'c' }} {{ ('a' if 1 else 'b') ~ 'c' }} {{ {'a': 1}['a'] }} {{ {'a': {'b': 2}}.a.b }} {{ [1, 2,] }} {{ (1, 2) | length }} {{ 'x'.upper().lower() }} {{ "{{ no }}" }} {{ '%}' }} {{ -x | abs }} {{ n | string | length }}
+{{ wide.strip() }}|{{ wide | trim }}|{{ wide.lstrip() }}|{{ wide.rstrip() }}|{{ wide.split() }}|{{ wide.isspace() }}|{{ '\u3000\u00a0'.isspace() }}|{{ lines.splitlines() }}|{{ lines.splitlines(true) }}|{{ lines | indent(1) }}|{{ 'a\r\nb' | indent }}|{{ lines | title }}
+{{ 'a b c'.rsplit(none, 1) }} {{ ' a b  c '.rsplit(maxsplit=1) }} {{ ' ä b\u3000ö '.rsplit(none, 5) }} {{ 'a b'.rsplit() }} {{ ''.rsplit(none, 1) }} {{ 'a-b-c'.rsplit('-', 0) }} {{ 'a-b-c'.rsplit('-', -1) }}
+{{ 42 | round }} {{ true | round }} {{ 42.55 | round(1) }} {{ 1.115 | round(2) }} {{ 2.675 | round(2) }} {{ 0.5 | round }} {{ 1e300 | round(15) }} {{ 1.25 | round(1, 'ceil') }} {{ 42 | round(method='floor') }}
+{{ ['a', 'B'] | min }} {{ ['a', 'B'] | max }} {{ ['a', 'B'] | min(case_sensitive=true) }} {{ (messages | max(attribute='role')).content }} {{ [] | max }} {{ ['a', 'A', 'b'] | unique(true) | list }} {{ ['a', 'A', 'b'] | unique | list }}
+{{ [[1, 2], [0, 4]] | sort(attribute='0') }} {{ [[1, 2], [0, 4]] | map(attribute='1') | list }} {{ [{'a': [5]}] | map(attribute='a.0') | list }} {{ [[2, 1], [1, 3], [1, 2]] | sort }} {{ d.items() | sort }} {{ [1, 2] < [1, 3] }} {{ (1,) < (1, 0) }}
+{{ [1, 2] | sum(start=10) }} {{ [[1], [2]] | sum(start=[]) }} {{ [{'x': 1}] | sum('x', 5) }} {{ [1.5] | sum(start=1) }} {{ '9007199254740993' | int }} {{ ' 42 ' | int }} {{ '0x1f' | int(base=16) }} {{ 'ff' | int(0, 16) }} {{ '12x' | int(7) }} {{ '1e3' | int }}
+{{ (1, 2, 3)[1:] }} {{ (1, 2) | list }} {{ (1, 2) + (3,) }} {{ (1,) * 2 }} {{ [1] == (1,) }} {{ ' ' | int(5) }} {{ {(1, 2): 3}[(1, 2)] }} {{ dict([('a', 1), ['b', 2]], c=3) }}
+{{ messages | selectattr('role', '==', 'user') | list | length }} {{ [1, 2, 3] | select('>', 1) | list }} {{ [1, 2, 3] | reject('<=', 1) | list }} {{ [1, 2, 3] | select('!=', 2) | list }}
+{% for x in [] %}{% else %}{% set z = 1 %}{% endfor %}[{{ z }}] {% for i in range(3) %}{% set a %}x{% if i == 1 %}{% break %}{% endif %}y{% endset %}[{{ a }}{{ i }}]{% endfor %} {% for i in range(3) %}{% filter upper %}x{% if i == 1 %}{% continue %}{% endif %}y{% endfilter %}[{{ i }}]{% endfor %}
+{% for i, (a, (b, c)) in [(1, (2, (3, 4)))] %}{{ i ~ a ~ b ~ c }}{% endfor %} {% set (a, b), c = [1, 2], 3 %}{{ a ~ b ~ c }} {% for (a,) in [[7]] %}{{ a }}{% endfor %} {% for (a) in [7] %}{{ a }}{% endfor %}
+{{ 'abcabc'.startswith('b', 1) }} {{ 'abc'.endswith('b', 0, 2) }} {{ 'äbcäbc'.find('ä', 1) }} {{ 'äbcäbc'.rfind('ä', 0, 3) }} {{ 'abcabc'.index('a', 2) }} {{ 'aaaa'.count('a', 1, -1) }} {{ 'abc'.find('a', 1) }} {{ 'abc'.startswith('c', -1) }} {{ 'abc'.startswith('a', none, 2) }}
+{{ d | tojson(indent='\t') }} {{ [1, [2]] | tojson(indent='--') }} {{ [1] | tojson(indent=0) }} {{ [[], {}] | tojson(indent=1) }} {{ [1] | tojson(indent=none) }}
+{{ 'é'.islower() }} {{ 'É'.isupper() }} {{ 'aé1'.islower() }} {{ 'aÉ'.islower() }} {{ 'éa'.isalpha() }} {{ '„x'.isalpha() }} {{ 'ό'.upper() }} {{ 'ΎΏ'.lower() }} {{ [[1, [2]]].0.1.0 }} {{+ 'plus' }} {{+1}}
 """
 FAILING = ["{{ nothing_there.a }}", "{{ nothing_there.a.b }}", "{{ n.a.b }}", "{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ raise_exception('no') }}", "{{ n() }}", "{{ 'a' < 1 }}",
-           "{% for i in n %}{% endfor %}", "{{ l.append(1) }}", "{{ d.update({}) }}", "{{ nothing_there + 1 }}", "{{ 'x' in 3 }}", "{{ 'abc'.nonsense() }}", "{% for a, b in l %}{% endfor %}"]
+           "{% for i in n %}{% endfor %}", "{{ l.append(1) }}", "{{ d.update({}) }}", "{{ nothing_there + 1 }}", "{{ 'x' in 3 }}", "{{ 'abc'.nonsense() }}", "{% for a, b in l %}{% endfor %}",
+           "{{ nothing_there[1:] }}", "{{ nothing_there[0] }}", "{% for i, (a, b) in [(1, 2)] %}{% endfor %}", "{{ [[1], 2] | sort }}", "{{ [1] | sum(start=[]) }}"]
 BROKEN = ["{% if %}", "{% if 1 %}", "{{ }}", "{{ 1 + }}", "{% for x %}{% endfor %}", "{% endif %}", "{{ 'abc }}", "{{ 1", "{% set %}", "{{ a | nofilter }}", "{{ a is notest }}", "{# open", "{% raw %}x", "{{ [1 }}",
-          "{% break %}", "{% wat %}", "{{ a..b }}", "{% macro %}{% endmacro %}", "{{ {1} }}", "{{ $ }}"]
+          "{% break %}", "{% wat %}", "{{ a..b }}", "{% macro %}{% endmacro %}", "{{ {1} }}", "{{ $ }}", "a {% raw +%}b{% endraw %}", "{% for () in l %}{% endfor %}"]
 SPACES = ["a\n  {% if true %}\nb\n  {% endif %}\nc\n", "a\n  {%+ if true %}\nb\n  {% endif +%}\nc\n\n", "  {%- if true -%}  x  {%- endif -%}  \n y", "a {{- ' b ' -}} c", "{{ 1 }}\n{{ 2 }}\n", "a\r\nb\rc",
           "x\n  {# note #}\ny", "x  {#- note -#}  y", " {% set a = 1 %} {{ a }}", "\n\n", "", "{% for i in [1, 2] %}\n  {{ i }}\n{% endfor %}\n\n", "{%- raw -%}  {{ x }} \n {%- endraw -%} z", "a {% raw %} b {% endraw %} c",
-          "{% if 1 %}a{% endif %}\n{% if 1 %}b{% endif %}\n", "\t{% if 1 %}\t{% endif %}\t|", "a{# x #}\nb", "{{ 'a'\n  }}{# multi\nline #}\n!"]
+          "{% if 1 %}a{% endif %}\n{% if 1 %}b{% endif %}\n", "\t{% if 1 %}\t{% endif %}\t|", "a{# x #}\nb", "{{ 'a'\n  }}{# multi\nline #}\n!",
+          "a\n{% raw %}\n  b\n  {% endraw %}\nc", "a\n  {% raw -%}\n  b\n  {%- endraw %}\nc", "a\n  {%+ raw %}\n b\n {%+ endraw +%}\n c", "{#-#}  b {#+ x #} c", "x\u3000{%- if 1 %}\u3000y{% endif -%}\u3000 z",
+          "\u3000{% if 1 %}\n\u00a0{% set a = 1 %}b{% endif %}", "{%\u3000if 1\u00a0%}x{% endif %}"]
 
 
 def cases():

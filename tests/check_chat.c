@@ -7,6 +7,7 @@
  *   memory     every allocation in turn fails */
 #include "base/file.h"
 #include "base/mem_test.h"
+#include "base/str.h"
 #include "krait/chat.h"
 #include "model/gguf.h"
 #include "model_case.h"
@@ -186,6 +187,25 @@ static void ends(const char *template, kr_status want) {
     if (st != want) fail_msg("%.60s: %d %s", template, st, st == KR_OK ? "done" : kr_error());
 }
 
+/* Few steps over large texts, or over many names: they cost what they take. */
+static void slow(void) {
+    static const char large[] = "{% set a = 'a' * 1000 * 20000 %}";
+    static const char *const uses[] = {"{{ a.rfind('a' * 1000 * 5000 ~ 'ba' ~ 'a' * 1000 * 4999) }}", "{{ ('x' * 100000).strip(a ~ 'x') }}",
+                                       "{% for i in range(30000) %}{% set x = a.isdigit() or a.islower() and a.splitlines() %}{% endfor %}",
+                                       "{% for i in range(30000) %}{% set x = 'c' is in a %}{% endfor %}",
+                                       "{% for i in range(30000) %}{% set x = a.startswith((a, a)) %}{% endfor %}"};
+    char all[400];
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        snprintf(all, sizeof all, "%s%s", large, uses[i]);
+        ends(all, KR_ERR_NUMERIC);
+    }
+    kr_str names = {0};
+    for (int i = 0; i < 4000; i++) kr_str_appendf(&names, "{%%set v%d=1%%}", i);
+    kr_str_append(&names, "{% for i in range(90000) %}{% set x = nope is defined %}{% endfor %}");
+    ends(kr_str_text(&names), KR_ERR_NUMERIC);
+    kr_str_free(&names);
+}
+
 static void hostile(void **state) {
     static const char *const deep[] = {"(", "[", "{'a':", "-", "not ", "a[", "{% if a %}", "{% for a in b %}", "a if b else "};
     (void)state;
@@ -206,13 +226,16 @@ static void hostile(void **state) {
     ends("{{ (-9223372036854775 * 1000 - 807) // -1 }}{{ (0 - 4611686018427387904 * 2) // -1 }}", KR_ERR_ARG);
     ends("{{ (0 - 4611686018427387904 * 2) % -1 }}", KR_ERR_ARG);
     ends("{{ 'x'[::-9000000000000000000] }}{{ 'abc'[-9000000000000000000:9000000000000000000:8999999999999999999] }}", KR_OK);
+    ends("{{ range(-9000000000000000000, 9000000000000000000, 6000000000000000000) }}", KR_OK);
+    ends("{{ 'a-b'.rsplit('-', -9223372036854775807 - 1) }}{{ 'a-b'.replace('-', '+', -9223372036854775807 - 1) }}{{ 'ab'.find('b', -9223372036854775807 - 1, 9223372036854775807) }}", KR_OK);
     ends("{{ messages.__class__.__mro__ }}", KR_ERR_ARG);
     ends("{{ ''.__class__ }}{{ self }}{{ cycler }}{{ open }}{{ config }}", KR_OK);
     ends("{% include '/etc/passwd' %}", KR_ERR_FORMAT);
     ends("{% import 'os' as os %}", KR_ERR_FORMAT);
+    slow();
     for (size_t i = 0; i < sizeof deep / sizeof *deep; i++) {
         char *many = repeated(deep[i], 60000), *tag = malloc(strlen(many) + 8);
-        sprintf(tag, *deep[i] == '{' && deep[i][1] == '%' ? "%s" : "{{ %s", many);
+        sprintf(tag, strncmp(deep[i], "{%", 2) == 0 ? "%s" : "{{ %s", many);
         ends(tag, KR_ERR_FORMAT);
         free(many), free(tag);
     }
@@ -220,6 +243,15 @@ static void hostile(void **state) {
     sprintf(all, "{{ %s1 }}", sum);
     ends(all, KR_ERR_NUMERIC);
     free(sum), free(all);
+    char *brackets = repeated("(", 60000), *names = malloc(60100);
+    sprintf(names, "{%% for %s", brackets);
+    ends(names, KR_ERR_FORMAT);
+    free(brackets), free(names);
+    for (int n = 50; n < 70; n++) { /* digits up to the end of what holds them, and a power behind */
+        char number[100];
+        sprintf(number, "{{ %0*de5 }}", n, 1);
+        ends(number, n < 60 ? KR_OK : KR_ERR_FORMAT);
+    }
     char *large = repeated("x", (1 << 20) + 1);
     ends(large, KR_ERR_FORMAT);
     free(large);

@@ -36,15 +36,21 @@ static value range(run *r, value f, const args *a) {
     uint64_t by = x[2] > 0 ? (uint64_t)x[2] : 0 - (uint64_t)x[2], n = gap / by + (gap % by != 0);
     if (n > KR_J_MAX_RANGE) return kr_j_bad(r, KR_ERR_NUMERIC, "a range of more than %d", KR_J_MAX_RANGE);
     count = (int64_t)n;
-    for (int64_t i = 0; i < count && r->st == KR_OK; i++) kr_j_push(r, l.list, kr_j_int(first + i * x[2]));
+    for (int64_t i = 0; i < count && r->st == KR_OK; i++) kr_j_push(r, l.list, kr_j_int((int64_t)((uint64_t)first + (uint64_t)i * (uint64_t)x[2])));
     return l;
 }
 
 static value make_mapping(run *r, value f, const args *a) {
     value d = kr_j_new_dict(r);
+    const kr_j_value *of = a->n ? &a->at[0] : NULL;
     if (!d.kind) return d;
-    if (a->n > 1 || (a->n == 1 && a->at[0].kind != KR_J_DICT)) return wants(r, "dict", "a mapping and names");
-    for (size_t i = 0; a->n == 1 && i < a->at[0].dict->n; i++) kr_j_put(r, d.dict, a->at[0].dict->at[i].key, a->at[0].dict->at[i].value);
+    if (a->n > 1 || (of && of->kind != KR_J_DICT && of->kind != KR_J_LIST)) return wants(r, "dict", "a mapping, or a list of pairs, and names");
+    for (size_t i = 0; of && of->kind == KR_J_DICT && i < of->dict->n; i++) kr_j_put(r, d.dict, of->dict->at[i].key, of->dict->at[i].value);
+    for (size_t i = 0; of && of->kind == KR_J_LIST && i < of->list->n && kr_j_step(r, 1); i++) {
+        value pair = of->list->at[i];
+        if (pair.kind != KR_J_LIST || pair.list->n != 2 || pair.list->at[0].kind == KR_J_LIST || pair.list->at[0].kind == KR_J_DICT) return wants(r, "dict", "a mapping, or a list of pairs, and names");
+        kr_j_put(r, d.dict, pair.list->at[0], pair.list->at[1]);
+    }
     for (size_t i = 0; i < a->n_named; i++) kr_j_put(r, d.dict, a->named[i].key, a->named[i].value);
     if (f.i) d.kind = KR_J_NAMESPACE;
     return d;
@@ -99,21 +105,22 @@ bool kr_j_has_method(value of, const char *name, size_t n) {
 }
 
 /* Is the letter of n bytes one of the set, or a space? */
-static bool in_set(const char *letter, size_t n, const value *set) {
-    return set ? memmem(set->s, set->n, letter, n) != NULL : n == 1 && kr_j_is_space(*letter);
+static bool in_set(run *r, const char *letter, size_t n, const value *set) {
+    if (!kr_j_step(r, 1 + (set ? set->n / 64 : 0))) return false;
+    return set ? memmem(set->s, set->n, letter, n) != NULL : kr_j_space(letter, letter + n) > 0;
 }
 
 /* Without the letters of the set (spaces) at either end. */
 static value strip(run *r, value t, const value *set, bool left, bool right) {
     if (set && set->kind == KR_J_NONE) set = NULL;
     if (set && set->kind != KR_J_TEXT) return wants(r, "strip", "a text");
-    for (size_t k = 1; left && t.n && kr_j_step(r, 1); t.s += k, t.n -= k, k = 1) {
+    for (size_t k = 1; left && t.n; t.s += k, t.n -= k, k = 1) {
         while (k < t.n && ((unsigned char)t.s[k] & 0xC0) == 0x80) k++;
-        if (!in_set(t.s, k, set)) break;
+        if (!in_set(r, t.s, k, set)) break;
     }
-    for (size_t k = 1; right && t.n && kr_j_step(r, 1); t.n -= k, k = 1) {
+    for (size_t k = 1; right && t.n; t.n -= k, k = 1) {
         while (k < t.n && ((unsigned char)t.s[t.n - k] & 0xC0) == 0x80) k++;
-        if (!in_set(t.s + t.n - k, k, set)) break;
+        if (!in_set(r, t.s + t.n - k, k, set)) break;
     }
     return t;
 }
@@ -123,10 +130,21 @@ static const char *find(value t, size_t from, value what) {
     return memmem(t.s + from, t.n - from, what.s, what.n);
 }
 
-static const char *find_last(value t, size_t n, value what) {
-    for (size_t i = n + 1 > what.n ? n - what.n + 1 : 0; i-- > 0;)
-        if (memcmp(t.s + i, what.s, what.n) == 0) return t.s + i;
+static const char *find_last(run *r, value t, value what) {
+    if (what.n > t.n || !kr_j_step(r, t.n / 16)) return NULL;
+    if (what.n == 0) return t.s + t.n;
+    for (size_t i = t.n - what.n + 1; i-- > 0;) /* to compare costs the more the longer it is */
+        if (t.s[i] == *what.s && t.s[i + what.n - 1] == what.s[what.n - 1]) {
+            if (!kr_j_step(r, 1 + what.n / 64)) return NULL;
+            if (memcmp(t.s + i, what.s, what.n) == 0) return t.s + i;
+        }
     return NULL;
+}
+
+/* Without the spaces at its end. */
+static value stripped_end(run *r, value t) {
+    for (size_t k; (k = kr_j_space_before(t.s, t.s + t.n)) && kr_j_step(r, 1);) t.n -= k;
+    return t;
 }
 
 static value split(run *r, value t, const args *a) {
@@ -137,15 +155,17 @@ static value split(run *r, value t, const args *a) {
     if (most && !kr_j_whole(*most, &max)) return wants(r, "split", "a number of splits");
     if (by && by->kind == KR_J_NONE) by = NULL;
     if (by && (by->kind != KR_J_TEXT || by->n == 0)) return wants(r, "split", "a text to split at");
+    const char *stop = t.s + t.n;
     while (!by && r->st == KR_OK) { /* at runs of spaces */
-        while (i < t.n && kr_j_is_space(t.s[i])) i++;
+        for (size_t k; (k = kr_j_space(t.s + i, stop));) i += k;
         if (i == t.n) break;
         size_t end = i;
         if (max >= 0 && max-- == 0) {
             kr_j_push(r, l.list, kr_j_text(t.s + i, t.n - i));
             break;
         }
-        while (end < t.n && !kr_j_is_space(t.s[end])) end++;
+        for (; end < t.n && !kr_j_space(t.s + end, stop); end++) /* a letter */
+            while (end + 1 < t.n && ((unsigned char)t.s[end + 1] & 0xC0) == 0x80) end++;
         kr_j_push(r, l.list, kr_j_text(t.s + i, end - i));
         i = end;
     }
@@ -162,16 +182,24 @@ static value split(run *r, value t, const args *a) {
 static value rsplit(run *r, value t, const args *a) {
     const value *by = kr_j_arg(r, a, 0, "sep"), *most = kr_j_arg(r, a, 1, "maxsplit");
     int64_t max;
-    if (!most || !by || by->kind != KR_J_TEXT || by->n == 0) return split(r, t, a);
+    if (by && by->kind == KR_J_NONE) by = NULL;
+    if (!most || (by && (by->kind != KR_J_TEXT || by->n == 0)) || (kr_j_whole(*most, &max) && max < 0)) return split(r, t, a);
     if (!kr_j_whole(*most, &max)) return wants(r, "rsplit", "a number of splits");
     value back = kr_j_new_list(r), l = kr_j_new_list(r);
-    for (const char *p; r->st == KR_OK;) {
-        p = max-- == 0 || t.n < by->n ? NULL : find_last(t, t.n, *by);
-        kr_j_step(r, t.n / 16);
-        const char *from = p ? p + by->n : t.s;
+    for (const char *p, *from; r->st == KR_OK; t.n = (size_t)(p - t.s)) {
+        if (!by) t = stripped_end(r, t);
+        if (!by && t.n == 0) break;
+        p = by && max > 0 ? find_last(r, t, *by) : NULL;
+        from = p ? p + by->n : t.s;
+        if (!by && max > 0) { /* a word, letter by letter */
+            for (from = t.s + t.n; from > t.s && !kr_j_space_before(t.s, from) && kr_j_step(r, 1);)
+                do from--;
+                while (from > t.s && ((unsigned char)*from & 0xC0) == 0x80);
+            p = from > t.s ? from : NULL;
+        }
         kr_j_push(r, back.list, kr_j_text(from, (size_t)(t.s + t.n - from)));
         if (!p) break;
-        t.n = (size_t)(p - t.s);
+        max--;
     }
     for (size_t i = r->st == KR_OK ? back.list->n : 0; i-- > 0;) kr_j_push(r, l.list, back.list->at[i]);
     return l;
@@ -181,8 +209,7 @@ static value partition(run *r, value t, const args *a, bool last) {
     const value *by = kr_j_arg(r, a, 0, "sep");
     value l = kr_j_new_list(r), none = kr_j_text("", 0);
     if (!by || by->kind != KR_J_TEXT || by->n == 0) return wants(r, "partition", "a text to part at");
-    kr_j_step(r, t.n / 16);
-    const char *p = t.n < by->n ? NULL : last ? find_last(t, t.n, *by) : find(t, 0, *by);
+    const char *p = last ? find_last(r, t, *by) : find(t, 0, *by);
     size_t at = p ? (size_t)(p - t.s) : last ? 0 : t.n, end = p ? at + by->n : at;
     if (!p && last) kr_j_push(r, l.list, none), kr_j_push(r, l.list, none), kr_j_push(r, l.list, t);
     else {
@@ -194,13 +221,22 @@ static value partition(run *r, value t, const args *a, bool last) {
     return l;
 }
 
-static value lines(run *r, value t) {
+/* Bytes of what ends a line at p; 0: nothing there does. */
+static size_t line_end(const char *p, const char *end) {
+    size_t n = kr_j_space(p, end);
+    if (n == 1) return *p == ' ' || *p == '\t' || *p == 0x1f ? 0 : *p == '\r' && p + 1 < end && p[1] == '\n' ? 2 : 1;
+    return n == 2 && memcmp(p, "\xc2\x85", 2) == 0 ? 2 : n == 3 && (memcmp(p, "\xe2\x80\xa8", 3) == 0 || memcmp(p, "\xe2\x80\xa9", 3) == 0) ? 3 : 0;
+}
+
+static value lines(run *r, value t, const args *a) {
     value l = kr_j_new_list(r);
-    for (size_t i = 0; i < t.n && r->st == KR_OK;) {
-        size_t end = i;
-        while (end < t.n && t.s[end] != '\n' && t.s[end] != '\r') end++;
-        kr_j_push(r, l.list, kr_j_text(t.s + i, end - i));
-        i = end + (end + 1 < t.n && t.s[end] == '\r' && t.s[end + 1] == '\n' ? 2 : 1);
+    const value *keep = kr_j_arg(r, a, 0, "keepends");
+    kr_j_step(r, t.n / 8);
+    for (size_t i = 0, ending = 0, end; i < t.n && r->st == KR_OK; i = end + ending) {
+        for (end = i; end < t.n && !(ending = line_end(t.s + end, t.s + t.n)); end++) /* a letter */
+            while (end + 1 < t.n && ((unsigned char)t.s[end + 1] & 0xC0) == 0x80) end++;
+        if (end == t.n) ending = 0;
+        kr_j_push(r, l.list, kr_j_text(t.s + i, end - i + (keep && kr_j_true(*keep) ? ending : 0)));
     }
     return l;
 }
@@ -210,7 +246,7 @@ static uint32_t recased(uint32_t c, bool up) {
     if ((c >= 0x100 && c < 0x130) || (c >= 0x14A && c < 0x178) || (c >= 0x460 && c < 0x482) || (c >= 0x48A && c < 0x4C0) || (c >= 0x4D0 && c < 0x530)) return up ? c & ~1u : c | 1u;
     if ((c >= 0x139 && c < 0x149) || (c >= 0x179 && c < 0x17F)) return up ? c - !(c & 1) : c + (c & 1);
     static const struct { uint32_t first, last, to; } rows[] = {{'a', 'z', 'A'}, {0xE0, 0xF6, 0xC0}, {0xF8, 0xFE, 0xD8}, {0x3B1, 0x3C1, 0x391}, {0x3C3, 0x3CB, 0x3A3},
-                                                                {0x430, 0x44F, 0x410}, {0x450, 0x45F, 0x400}, {0x3AD, 0x3AF, 0x388}, {0xFF, 0xFF, 0x178}};
+                                                                {0x430, 0x44F, 0x410}, {0x450, 0x45F, 0x400}, {0x3AD, 0x3AF, 0x388}, {0x3CC, 0x3CC, 0x38C}, {0x3CD, 0x3CE, 0x38E}, {0xFF, 0xFF, 0x178}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint32_t n = rows[i].last - rows[i].first, from = up ? rows[i].first : rows[i].to;
         if (c >= from && c <= from + n) return c - from + (up ? rows[i].to : rows[i].first);
@@ -239,9 +275,9 @@ static value replace(run *r, value t, const args *a) {
     int64_t max = -1;
     kr_str s = {0};
     if (!old || !new || old->kind != KR_J_TEXT || new->kind != KR_J_TEXT) return wants(r, "replace", "two texts");
-    if (most && !kr_j_whole(*most, &max)) return wants(r, "replace", "a count");
+    if (most && most->kind != KR_J_NONE && !kr_j_whole(*most, &max)) return wants(r, "replace", "a count");
     size_t i = 0;
-    for (const char *p; r->st == KR_OK && max != 0 && i <= t.n && (p = find(t, i, *old)); max--) {
+    for (const char *p; r->st == KR_OK && max != 0 && i <= t.n && (p = find(t, i, *old)); max -= max > 0) {
         kr_j_write(r, &s, kr_j_text(t.s + i, (size_t)(p - t.s) - i));
         kr_j_write(r, &s, *new);
         i = (size_t)(p - t.s) + old->n;
@@ -257,7 +293,7 @@ static value replace(run *r, value t, const args *a) {
 
 static bool ends(run *r, value t, value with, bool start) {
     if (with.kind == KR_J_LIST) {
-        for (size_t i = 0; i < with.list->n && kr_j_step(r, 1); i++)
+        for (size_t i = 0; i < with.list->n && kr_j_step(r, 1 + t.n / 64); i++)
             if (with.list->at[i].kind == KR_J_TEXT && ends(r, t, with.list->at[i], start)) return true;
         return false;
     }
@@ -265,15 +301,37 @@ static bool ends(run *r, value t, value with, bool start) {
     return with.n <= t.n && (with.n == 0 || memcmp(start ? t.s : t.s + t.n - with.n, with.s, with.n) == 0);
 }
 
-static bool all_of(value t, bool (*is)(char c)) {
-    for (size_t i = 0; i < t.n; i++)
-        if (!is(t.s[i])) return false;
+static bool all_of(run *r, value t, bool (*is)(uint32_t c)) {
+    int n;
+    if (!kr_j_step(r, t.n / 8)) return false;
+    for (size_t i = 0; i < t.n; i += (size_t)n)
+        if (!is(kr_utf8_get((const unsigned char *)t.s + i, &n))) return false;
     return t.n > 0;
 }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (unsigned char)c >= 0x80; }
-static bool not_lower(char c) { return !(c >= 'a' && c <= 'z'); }
-static bool not_upper(char c) { return !(c >= 'A' && c <= 'Z'); }
+static bool is_digit(uint32_t c) { return c >= '0' && c <= '9'; }
+static bool is_alpha(uint32_t c) { return kr_char_class_of(c) >= KR_CHAR_LOWER && kr_char_class_of(c) <= KR_CHAR_LETTER; }
+static bool is_space(uint32_t c) { return kr_char_class_of(c) == KR_CHAR_SPACE || (c >= 0x1c && c <= 0x1f); }
+static bool not_lower(uint32_t c) { return kr_char_class_of(c) != KR_CHAR_LOWER; }
+static bool not_upper(uint32_t c) { return kr_char_class_of(c) != KR_CHAR_UPPER; }
+
+/* t[from:to] of the arguments number i and i + 1, or t; the letters before it in *first. */
+static bool stretch(run *r, value *t, const args *a, size_t i, int64_t *first) {
+    int64_t x[2], n, count;
+    bool given[2] = {0};
+    *first = 0;
+    if (a->n > i + 2) return kr_j_true(wants(r, "the method", "a text, and from where to where"));
+    for (size_t k = 0; k < 2 && i + k < a->n; k++)
+        if (a->at[i + k].kind != KR_J_NONE && !(given[k] = kr_j_whole(a->at[i + k], &x[k]))) return kr_j_true(wants(r, "the method", "places as integers"));
+    if (!given[0] && !given[1]) return true;
+    if (!kr_j_step(r, t->n / 16)) return false;
+    for (int k = 0; k < 2; k++) /* far outside is outside, without the last places of 64 bits */
+        if (given[k]) x[k] = x[k] > (int64_t)1 << 40 ? (int64_t)1 << 40 : x[k] < -((int64_t)1 << 40) ? -((int64_t)1 << 40) : x[k];
+    n = (int64_t)kr_j_letters(*t);
+    kr_j_slice_range(n, given[0] ? &x[0] : NULL, given[1] ? &x[1] : NULL, 1, first, &count);
+    size_t from = kr_j_letter_at(*t, (size_t)*first), to = kr_j_letter_at(*t, (size_t)(*first + count));
+    *t = kr_j_text(t->s + from, to - from);
+    return true;
+}
 
 static value join(run *r, value by, const args *a) {
     kr_str s = {0};
@@ -299,7 +357,7 @@ static value format(run *r, value t, const args *a) {
             size_t from = ++i;
             while (i < t.n && t.s[i] != '}') i++;
             value key = kr_j_text(t.s + from, i - from);
-            const value *v = key.n == 0 ? kr_j_arg(r, a, next++, NULL) : key.n == 1 && is_digit(*key.s) ? kr_j_arg(r, a, (size_t)(*key.s - '0'), NULL) : NULL;
+            const value *v = key.n == 0 ? kr_j_arg(r, a, next++, NULL) : key.n == 1 && is_digit((unsigned char)*key.s) ? kr_j_arg(r, a, (size_t)(*key.s - '0'), NULL) : NULL;
             for (size_t k = 0; !v && k < a->n_named; k++)
                 if (kr_j_equal(r, a->named[k].key, key)) v = &a->named[k].value;
             if (!v) wants(r, "format", "an argument for each {}, without width or type");
@@ -312,32 +370,34 @@ static value format(run *r, value t, const args *a) {
 /* find, rfind, index, count: places are letters. */
 static value places(run *r, value t, const char *name, const args *a) {
     const value *what = kr_j_arg(r, a, 0, "sub");
-    int64_t n = 0;
-    if (!what || what->kind != KR_J_TEXT || a->n > 1) return wants(r, name, "one text");
-    kr_j_step(r, t.n / 16);
+    int64_t n = 0, first;
+    if (!what || what->kind != KR_J_TEXT) return wants(r, name, "a text");
+    if (!stretch(r, &t, a, 1, &first) || !kr_j_step(r, t.n / 16)) return (value){0};
     if (*name == 'c') {
         if (what->n == 0) return kr_j_int((int64_t)kr_j_letters(t) + 1);
         for (const char *p = find(t, 0, *what); p && kr_j_step(r, 1); p = find(t, (size_t)(p - t.s) + what->n, *what)) n++;
         return kr_j_int(n);
     }
-    const char *p = t.n < what->n ? NULL : *name == 'r' ? find_last(t, t.n, *what) : find(t, 0, *what);
+    const char *p = *name == 'r' ? find_last(r, t, *what) : find(t, 0, *what);
     if (!p && *name == 'i') return kr_j_bad(r, KR_ERR_ARG, "index: the text is not there");
-    return kr_j_int(p ? (int64_t)kr_j_letters(kr_j_text(t.s, (size_t)(p - t.s))) : -1);
+    return kr_j_int(p ? first + (int64_t)kr_j_letters(kr_j_text(t.s, (size_t)(p - t.s))) : -1);
 }
 
 static value text_method(run *r, value t, const char *name, const args *a) {
     const value *x = a->n ? &a->at[0] : NULL;
+    int64_t first;
+    if (!kr_j_step(r, t.n / 64)) return (value){0}; /* most methods look at all of it */
 #define IS(m) (strcmp(name, m) == 0)
     if (IS("strip")) return strip(r, t, x, true, true);
     if (IS("lstrip")) return strip(r, t, x, true, false);
     if (IS("rstrip")) return strip(r, t, x, false, true);
     if (IS("split")) return split(r, t, a);
     if (IS("rsplit")) return rsplit(r, t, a);
-    if (IS("splitlines")) return lines(r, t);
+    if (IS("splitlines")) return lines(r, t, a);
     if (IS("partition") || IS("rpartition")) return partition(r, t, a, *name == 'r');
     if (IS("replace")) return replace(r, t, a);
     if (IS("upper") || IS("lower") || IS("title") || IS("capitalize")) return recase(r, t, *name);
-    if (IS("startswith") || IS("endswith")) return x ? kr_j_bool(ends(r, t, *x, *name == 's')) : wants(r, name, "a text");
+    if (IS("startswith") || IS("endswith")) return !x ? wants(r, name, "a text") : kr_j_bool(stretch(r, &t, a, 1, &first) && ends(r, t, *x, *name == 's'));
     if (IS("removeprefix") || IS("removesuffix")) {
         if (!x || x->kind != KR_J_TEXT) return wants(r, name, "a text");
         bool prefix = IS("removeprefix");
@@ -346,11 +406,11 @@ static value text_method(run *r, value t, const char *name, const args *a) {
     }
     if (IS("join")) return join(r, t, a);
     if (IS("format")) return format(r, t, a);
-    if (IS("isdigit")) return kr_j_bool(all_of(t, is_digit));
-    if (IS("isalpha")) return kr_j_bool(all_of(t, is_alpha));
-    if (IS("isspace")) return kr_j_bool(all_of(t, kr_j_is_space));
-    if (IS("isupper")) return kr_j_bool(all_of(t, not_lower) && !all_of(t, not_upper));
-    if (IS("islower")) return kr_j_bool(all_of(t, not_upper) && !all_of(t, not_lower));
+    if (IS("isdigit")) return kr_j_bool(all_of(r, t, is_digit));
+    if (IS("isalpha")) return kr_j_bool(all_of(r, t, is_alpha));
+    if (IS("isspace")) return kr_j_bool(all_of(r, t, is_space));
+    if (IS("isupper")) return kr_j_bool(all_of(r, t, not_lower) && !all_of(r, t, not_upper));
+    if (IS("islower")) return kr_j_bool(all_of(r, t, not_upper) && !all_of(r, t, not_lower));
     return places(r, t, name, a);
 #undef IS
 }

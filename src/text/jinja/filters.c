@@ -1,4 +1,5 @@
 /* filters.c - filters and tests: each a row of a table. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +27,13 @@ static value f_lower(run *r, value v, const args *a) { return by_method(r, v, "l
 static value f_title(run *r, value v, const args *a) {
     value t = kr_j_str(r, v);
     kr_str s = {0};
-    for (size_t i = 0; i < t.n && r->st == KR_OK;) {
-        size_t end = i;
-        while (end < t.n && !kr_j_is_space(t.s[end]) && !memchr("-({[<", t.s[end], 5)) end++;
+    for (size_t i = 0, n; i < t.n && r->st == KR_OK; i += n) {
+        size_t end = i, space = 0;
+        for (; end < t.n && !(space = kr_j_space(t.s + end, t.s + t.n)) && !memchr("-({[<", t.s[end], 5); end++) /* a letter */
+            while (end + 1 < t.n && ((unsigned char)t.s[end + 1] & 0xC0) == 0x80) end++;
         if (end > i) kr_j_write(r, &s, by_method(r, kr_j_text(t.s + i, end - i), "capitalize", a));
-        if (end < t.n) kr_j_write(r, &s, kr_j_text(t.s + end, 1));
-        i = end + 1;
+        n = end - i;
+        if (end < t.n) n += space ? space : 1, kr_j_write(r, &s, kr_j_text(t.s + end, space ? space : 1));
     }
     return kr_j_taken(r, &s);
 }
@@ -55,11 +57,15 @@ static value f_escape(run *r, value v, const args *a) {
 }
 
 static value f_tojson(run *r, value v, const args *a) {
+    static const char spaces[] = "                                                                ";
     kr_str s = {0};
-    kr_j_json how = {.indent = -1, .comma = kr_j_text(", ", 2), .colon = kr_j_text(": ", 2)};
+    int64_t n;
+    kr_j_json how = {.comma = kr_j_text(", ", 2), .colon = kr_j_text(": ", 2)};
     const value *ascii = kr_j_arg(r, a, 0, "ensure_ascii"), *indent = kr_j_arg(r, a, 1, "indent"), *pair = kr_j_arg(r, a, 2, "separators"), *sort = kr_j_arg(r, a, 3, "sort_keys");
-    if (indent && kr_j_whole(*indent, &how.indent)) {
-        if (how.indent < 0 || how.indent > 64) return kr_j_bad(r, KR_ERR_ARG, "tojson: an indent from 0 to 64 is wanted");
+    if (indent && indent->kind != KR_J_NONE) {
+        bool text = indent->kind == KR_J_TEXT;
+        if (!text && (!kr_j_whole(*indent, &n) || n < 0 || n > (int64_t)sizeof spaces - 1)) return kr_j_bad(r, KR_ERR_ARG, "tojson: an indent from 0 to 64, or a text, is wanted");
+        how.indent = text ? *indent : kr_j_text(spaces, (size_t)n);
         how.comma.n = 1;
     }
     if (pair && pair->kind != KR_J_NONE) {
@@ -72,21 +78,22 @@ static value f_tojson(run *r, value v, const args *a) {
     return kr_j_taken(r, &s);
 }
 
+/* Every line behind the first; those without a letter only if `blank`. */
 static value f_indent(run *r, value v, const args *a) {
     const value *width = kr_j_arg(r, a, 0, "width"), *first = kr_j_arg(r, a, 1, "first"), *blank = kr_j_arg(r, a, 2, "blank");
     int64_t n = 4;
-    value t = kr_j_str(r, v);
     kr_str s = {0};
     if (width && width->kind != KR_J_TEXT && (!kr_j_whole(*width, &n) || n < 0 || n > 1000)) return kr_j_bad(r, KR_ERR_ARG, "indent: a width from 0 to 1000 is wanted");
-    for (size_t i = 0; r->st == KR_OK; i++) {
-        size_t end = i;
-        while (end < t.n && t.s[end] != '\n') end++;
-        bool pad = (i > 0 || (first && kr_j_true(*first))) && (end > i || i == 0 || (blank && kr_j_true(*blank)));
+    kr_j_write(r, &s, v);
+    kr_j_write(r, &s, kr_j_text("\n", 1)); /* or an empty last line were lost */
+    value l = by_method(r, kr_j_taken(r, &s), "splitlines", &(args){0});
+    for (size_t i = 0; r->st == KR_OK && i < l.list->n; i++) {
+        value line = l.list->at[i];
+        if (i) kr_j_write(r, &s, kr_j_text("\n", 1));
+        bool pad = i ? line.n || (blank && kr_j_true(*blank)) : first && kr_j_true(*first);
         if (pad && width && width->kind == KR_J_TEXT) kr_j_write(r, &s, *width);
         for (int64_t k = 0; pad && k < n && !(width && width->kind == KR_J_TEXT) && r->st == KR_OK; k++) kr_j_write(r, &s, kr_j_text(" ", 1));
-        kr_j_write(r, &s, kr_j_text(t.s + i, end - i + (end < t.n)));
-        if (end == t.n) break;
-        i = end;
+        kr_j_write(r, &s, line);
     }
     return kr_j_taken(r, &s);
 }
@@ -102,15 +109,31 @@ static bool number_of(run *r, value v, double *x) {
     s[v.n] = 0;
     if (strpbrk(s, "xXpP")) return false;
     *x = strtod(s, &end);
-    while (kr_j_is_space(*end)) end++;
+    if (end == s) return false;
+    while (kr_j_space(end, s + v.n)) end++;
+    return *end == 0;
+}
+
+/* Digits of a base, spaces around them. */
+static bool digits_of(value v, int64_t base, int64_t *i) {
+    char s[80], *end;
+    if (v.kind != KR_J_TEXT || v.n >= sizeof s) return false;
+    memcpy(s, v.s, v.n);
+    s[v.n] = 0;
+    errno = 0;
+    *i = strtoll(s, &end, (int)base);
+    if (end == s || errno) return false;
+    while (kr_j_space(end, s + v.n)) end++;
     return *end == 0;
 }
 
 static value f_int(run *r, value v, const args *a) {
-    const value *other = kr_j_arg(r, a, 0, "default");
-    int64_t i;
+    const value *other = kr_j_arg(r, a, 0, "default"), *base = kr_j_arg(r, a, 1, "base");
+    int64_t i, b = 10;
     double x;
     if (kr_j_whole(v, &i)) return kr_j_int(i);
+    if (base && (!kr_j_whole(*base, &b) || (b != 2 && b != 8 && b != 10 && b != 16))) return kr_j_bad(r, KR_ERR_ARG, "int: a base of 2, 8, 10 or 16 is wanted");
+    if (digits_of(v, b, &i)) return kr_j_int(i); /* a double would lose some */
     if (!number_of(r, v, &x) || !(fabs(x) < 9e18)) return other ? *other : kr_j_int(0);
     return kr_j_int((int64_t)x);
 }
@@ -130,13 +153,16 @@ static value f_abs(run *r, value v, const args *a) {
 
 static value f_round(run *r, value v, const args *a) {
     const value *digits = kr_j_arg(r, a, 0, "precision"), *how = kr_j_arg(r, a, 1, "method");
-    int64_t n = 0;
+    int64_t n = 0, i;
     double x;
+    char s[400];
     if (!kr_j_number(v, &x) || (digits && !kr_j_whole(*digits, &n)) || n < 0 || n > 15) return kr_j_bad(r, KR_ERR_ARG, "round wants a number, and digits from 0 to 15");
     double by = pow(10, (double)n);
     if (how && kr_j_is(*how, "ceil")) return kr_j_real(ceil(x * by) / by);
     if (how && kr_j_is(*how, "floor")) return kr_j_real(floor(x * by) / by);
-    return kr_j_real(nearbyint(x * by) / by);
+    if (kr_j_whole(v, &i)) return kr_j_int(i);
+    snprintf(s, sizeof s, "%.*f", (int)n, x); /* rounds what the number is, not what x * by is */
+    return kr_j_real(strtod(s, NULL));
 }
 
 /* --- lists ------------------------------------------------------------------------------------------ */
@@ -158,8 +184,11 @@ static value f_default(run *r, value v, const args *a) {
 
 static value f_list(run *r, value v, const args *a) {
     kr_j_list *l = kr_j_items(r, v);
+    value own = l && l->tuple ? kr_j_new_list(r) : (value){.kind = KR_J_LIST, .list = l};
     (void)a;
-    return l ? (value){.kind = KR_J_LIST, .list = l} : (value){0};
+    if (!l || !own.kind) return (value){0};
+    if (l->tuple) own.list->at = l->at, own.list->n = own.list->room = l->n;
+    return own;
 }
 
 static value f_first(run *r, value v, const args *a) {
@@ -190,7 +219,8 @@ static value part(run *r, value v, value path) {
     for (size_t at = 0; at <= path.n && r->st == KR_OK;) {
         size_t end = at;
         while (end < path.n && path.s[end] != '.') end++;
-        v = kr_j_attribute(r, v, path.s + at, end - at);
+        value name = kr_j_text(path.s + at, end - at);
+        v = kr_j_true(kr_j_method(r, name, "isdigit", 7, &(args){0})) && digits_of(name, 10, &i) ? kr_j_subscript(r, v, kr_j_int(i)) : kr_j_attribute(r, v, name.s, name.n);
         at = end + 1;
     }
     return v;
@@ -213,11 +243,16 @@ static value f_items(run *r, value v, const args *a) {
     return kr_j_method(r, v, "items", 5, a);
 }
 
+/* What an element is told from others by. */
+static value key_of(run *r, value v, const value *path, bool exact) {
+    if (path && path->kind != KR_J_NONE) v = part(r, v, *path);
+    return exact || v.kind != KR_J_TEXT ? v : by_method(r, v, "lower", &(args){0});
+}
+
 value kr_j_sorted(run *r, kr_j_list *l, const value *path, bool exact, bool down) {
     value out = kr_j_new_list(r), keys = kr_j_new_list(r);
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value key = path ? part(r, l->at[i], *path) : l->at[i];
-        if (!exact && key.kind == KR_J_TEXT) key = by_method(r, key, "lower", &(args){0});
+        value key = key_of(r, l->at[i], path, exact);
         kr_j_push(r, out.list, l->at[i]);
         kr_j_push(r, keys.list, key);
         for (size_t k = i; k > 0 && r->st == KR_OK && kr_j_step(r, 1); k--) {
@@ -245,12 +280,11 @@ static value f_dictsort(run *r, value v, const args *a) {
 }
 
 static value f_unique(run *r, value v, const args *a) {
-    const value *path = kr_j_arg(r, a, 1, "attribute");
+    const value *exact = kr_j_arg(r, a, 0, "case_sensitive"), *path = kr_j_arg(r, a, 1, "attribute");
     kr_j_list *l = kr_j_items(r, v);
     value out = kr_j_new_list(r), seen = kr_j_new_list(r);
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value key = path ? part(r, l->at[i], *path) : l->at[i];
-        if (key.kind == KR_J_TEXT) key = by_method(r, key, "lower", &(args){0});
+        value key = key_of(r, l->at[i], path, exact && kr_j_true(*exact));
         bool old = false;
         for (size_t k = 0; r->st == KR_OK && !old && k < seen.list->n && kr_j_step(r, 1); k++) old = kr_j_equal(r, key, seen.list->at[k]);
         if (old) continue;
@@ -260,14 +294,29 @@ static value f_unique(run *r, value v, const args *a) {
     return out;
 }
 
+/* Lists behind one. */
+static value joined(run *r, kr_j_list *l, const value *path, value start) {
+    value out = kr_j_new_list(r);
+    for (size_t i = 0; r->st == KR_OK && i < start.list->n; i++) kr_j_push(r, out.list, start.list->at[i]);
+    for (size_t k = 0; l && k < l->n && r->st == KR_OK; k++) {
+        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path) : l->at[k];
+        if (one.kind != KR_J_LIST) return kr_j_bad(r, KR_ERR_ARG, "sum wants lists behind a list");
+        for (size_t i = 0; r->st == KR_OK && i < one.list->n; i++) kr_j_push(r, out.list, one.list->at[i]);
+    }
+    return out;
+}
+
 static value f_sum(run *r, value v, const args *a) {
-    const value *path = kr_j_arg(r, a, 0, "attribute");
+    const value *path = kr_j_arg(r, a, 0, "attribute"), *start = kr_j_arg(r, a, 1, "start");
     kr_j_list *l = kr_j_items(r, v);
     int64_t all = 0, i;
     double real = 0, x;
     bool whole = true;
+    if (start && start->kind == KR_J_LIST) return joined(r, l, path, *start);
+    if (start && !kr_j_number(*start, &real)) return kr_j_bad(r, KR_ERR_ARG, "sum wants to start with a number or a list");
+    if (start) whole = kr_j_whole(*start, &all);
     for (size_t k = 0; l && k < l->n && r->st == KR_OK; k++) {
-        value one = path ? part(r, l->at[k], *path) : l->at[k];
+        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path) : l->at[k];
         if (!kr_j_number(one, &x)) return kr_j_bad(r, KR_ERR_ARG, "sum wants numbers");
         whole = whole && kr_j_whole(one, &i) && !__builtin_add_overflow(all, i, &all);
         real += x;
@@ -275,15 +324,18 @@ static value f_sum(run *r, value v, const args *a) {
     return whole ? kr_j_int(all) : kr_j_real(real);
 }
 
-static value extreme(run *r, value v, int sign) {
+static value extreme(run *r, value v, const args *a, int sign) {
+    const value *exact = kr_j_arg(r, a, 0, "case_sensitive"), *path = kr_j_arg(r, a, 1, "attribute");
     kr_j_list *l = kr_j_items(r, v);
-    value best = l && l->n ? l->at[0] : (value){0};
-    for (size_t i = 1; l && i < l->n && kr_j_step(r, 1); i++)
-        if (sign * kr_j_compare(r, l->at[i], best) > 0) best = l->at[i];
+    value best = {0}, best_key = {0};
+    for (size_t i = 0; l && i < l->n && kr_j_step(r, 1); i++) {
+        value key = key_of(r, l->at[i], path, exact && kr_j_true(*exact));
+        if (!i || (r->st == KR_OK && sign * kr_j_compare(r, key, best_key) > 0)) best = l->at[i], best_key = key;
+    }
     return best;
 }
-static value f_min(run *r, value v, const args *a) { return (void)a, extreme(r, v, -1); }
-static value f_max(run *r, value v, const args *a) { return (void)a, extreme(r, v, 1); }
+static value f_min(run *r, value v, const args *a) { return extreme(r, v, a, -1); }
+static value f_max(run *r, value v, const args *a) { return extreme(r, v, a, 1); }
 
 /* --- filters and tests over lists ---------------------------------------------------------------------- */
 
@@ -357,7 +409,7 @@ static const struct { const char *name; int test; } tests[] = {
     {"sequence", T_SEQUENCE}, {"number", T_NUMBER}, {"integer", T_INTEGER}, {"float", T_FLOAT}, {"boolean", T_BOOLEAN}, {"true", T_TRUE}, {"false", T_FALSE},
     {"callable", T_CALLABLE}, {"odd", T_ODD}, {"even", T_EVEN}, {"divisibleby", T_DIVISIBLE}, {"equalto", T_EQ}, {"eq", T_EQ}, {"sameas", T_SAME}, {"ne", T_NE},
     {"lt", T_LT}, {"lessthan", T_LT}, {"le", T_LE}, {"gt", T_GT}, {"greaterthan", T_GT}, {"ge", T_GE}, {"in", T_IN}, {"lower", T_LOWER}, {"upper", T_UPPER},
-    {"filter", T_FILTER}, {"test", T_TEST}};
+    {"filter", T_FILTER}, {"test", T_TEST}, {"==", T_EQ}, {"!=", T_NE}, {"<", T_LT}, {"<=", T_LE}, {">", T_GT}, {">=", T_GE}};
 
 static int test_of(const char *name, size_t n) {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
@@ -407,7 +459,7 @@ bool kr_j_test(run *r, const char *name, size_t n, value of, const args *a) {
     if (test == T_SAME) return of.kind == x.kind && kr_j_equal(r, of, x);
     if (test == T_EQ || test == T_NE) return kr_j_equal(r, of, x) == (test == T_EQ);
     if (test == T_IN) {
-        if (x.kind == KR_J_TEXT) return of.kind == KR_J_TEXT && (of.n == 0 || memmem(x.s, x.n, of.s, of.n));
+        if (x.kind == KR_J_TEXT) return kr_j_step(r, x.n / 32) && of.kind == KR_J_TEXT && (of.n == 0 || memmem(x.s, x.n, of.s, of.n));
         if (x.kind == KR_J_DICT) return kr_j_get(r, x.dict, of) != NULL;
         kr_j_list *l = kr_j_items(r, x);
         for (size_t k = 0; l && k < l->n && kr_j_step(r, 1); k++)

@@ -77,8 +77,8 @@ typedef enum kr_j_node_kind {
     /* statements */
     KR_J_DATA, KR_J_PRINT,     /* text; a */
     KR_J_IF,                   /* a: condition (NULL: else), b: body, c: the next branch */
-    KR_J_FOR,                  /* for a (names by next) in b if d: body c, else e */
-    KR_J_SET,                  /* a (names by next; text.b) = b; b NULL: body c, filters in d over a hole */
+    KR_J_FOR,                  /* for a (see targets in parse.c) in b if d: body c, else e */
+    KR_J_SET,                  /* a (the same) = b; b NULL: body c, filters in d over a hole */
     KR_J_MACRO_DEF,            /* text: name; a: parameters by next (their a: default); b: body */
     KR_J_FILTER_BLOCK,         /* d over the output of body c */
     KR_J_CALL_BLOCK,           /* a: a call whose caller() is the body c */
@@ -181,8 +181,8 @@ const char *kr_j_kind_text(kr_j_value v);
 /* As Python's str, repr and json.dumps. */
 void kr_j_write(kr_j_run *r, kr_str *to, kr_j_value v);
 void kr_j_write_repr(kr_j_run *r, kr_str *to, kr_j_value v);
-typedef struct kr_j_json { int64_t indent; kr_j_value comma, colon; bool ascii, sort; } kr_j_json; /* indent below 0: one line */
-void kr_j_write_json(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t at);
+typedef struct kr_j_json { kr_j_value indent, comma, colon; bool ascii, sort; } kr_j_json; /* indent no text: one line */
+void kr_j_write_json(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t depth);
 /* What was written to a text of the run's own; frees it. */
 kr_j_value kr_j_taken(kr_j_run *r, kr_str *s);
 kr_j_value kr_j_str(kr_j_run *r, kr_j_value v);   /* a text as it is, else written */
@@ -193,8 +193,10 @@ size_t kr_j_letters(kr_j_value text);
 size_t kr_j_letter_at(kr_j_value text, size_t i); /* its byte */
 /* Where Python's slice goes; step is not 0. */
 void kr_j_slice_range(int64_t n, const int64_t *from, const int64_t *to, int64_t step, int64_t *first, int64_t *count);
-bool kr_j_is_space(char c);
-/* In order, equal ones as they stood; by a part of each if there is a path; small letters count as great ones unless exact. */
+/* Bytes of the space at p, or that ends at p, as Python's isspace tells them; 0: none is there. */
+size_t kr_j_space(const char *p, const char *end);
+size_t kr_j_space_before(const char *from, const char *p);
+/* In order, equal ones as they stood; by a part of each if there is a path; great letters count as small ones unless exact. */
 kr_j_value kr_j_sorted(kr_j_run *r, kr_j_list *l, const kr_j_value *path, bool exact, bool down);
 
 /* calls.c: methods, functions and filters by name; filters.c */

@@ -12,7 +12,23 @@
 
 #define BAD(...) KR_FAIL(KR_ERR_FORMAT, __VA_ARGS__)
 
-bool kr_j_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f); }
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f); }
+
+size_t kr_j_space(const char *p, const char *end) {
+    int n = 1;
+    if (p == end) return 0;
+    if (!((unsigned char)*p & 0x80)) return is_space(*p);
+    return kr_char_class_of(kr_utf8_get((const unsigned char *)p, &n)) == KR_CHAR_SPACE ? (size_t)n : 0;
+}
+
+size_t kr_j_space_before(const char *from, const char *p) {
+    const char *letter = p;
+    if (p == from) return 0;
+    do letter--;
+    while (letter > from && ((unsigned char)*letter & 0xC0) == 0x80);
+    return kr_j_space(letter, p);
+}
+
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool at(const kr_j_lexer *x, const char *p, const char *text) {
@@ -25,9 +41,19 @@ static void skip_to(kr_j_lexer *x, const char *p) {
 }
 
 static void skip_space(kr_j_lexer *x) {
-    const char *p = x->p;
-    while (p < x->end && kr_j_is_space(*p)) p++;
-    skip_to(x, p);
+    for (size_t n; (n = kr_j_space(x->p, x->end));) skip_to(x, x->p + n);
+}
+
+/* How much of the n bytes before a tag stays: "-" takes all space, a block what alone stands before it on its line. */
+static size_t kept_before(const kr_j_lexer *x, const char *from, size_t n, char sign, bool block) {
+    size_t k = n, space;
+    if (sign == '-') {
+        while ((space = kr_j_space_before(from, from + k))) k -= space;
+        return k;
+    }
+    if (sign == '+' || !block) return n;
+    while (k && from[k - 1] != '\n' && (space = kr_j_space_before(from, from + k))) k -= space;
+    return (k ? from[k - 1] == '\n' : x->line_start) ? k : n;
 }
 
 /* Behind a tag's end: "-" takes all space, else a block takes one newline. */
@@ -40,6 +66,7 @@ static void end_of_tag(kr_j_lexer *x, bool all, bool newline) {
 
 /* A comment, to behind its end. */
 static kr_status skip_comment(kr_j_lexer *x) {
+    if (x->p < x->end && (*x->p == '-' || *x->p == '+')) x->p++;
     const char *end = memmem(x->p, (size_t)(x->end - x->p), "#}", 2);
     if (!end) BAD("%s: line %d: a comment has no end", x->name, x->line);
     bool all = end[-1] == '-' && end > x->p, keep = end[-1] == '+' && end > x->p;
@@ -48,57 +75,50 @@ static kr_status skip_comment(kr_j_lexer *x) {
     return KR_OK;
 }
 
-/* {% raw %} ... {% endraw %}: *from, *to its text; false if this is no such tag. */
-static bool word_tag(const kr_j_lexer *x, const char *p, const char *word, bool *strip_before, const char **after, bool *strip_after, bool *keep) {
+/* {% raw %} or {% endraw %} at p: the signs within its ends (0: none), and what is behind it. */
+typedef struct word_tag { char before, after; const char *end; } word_tag;
+
+static bool read_word_tag(const kr_j_lexer *x, const char *p, const char *word, word_tag *w) {
+    *w = (word_tag){0};
     if (!at(x, p, "{%")) return false;
     p += 2;
-    *strip_before = p < x->end && *p == '-';
-    if (p < x->end && (*p == '-' || *p == '+')) p++;
-    while (p < x->end && kr_j_is_space(*p)) p++;
+    if (p < x->end && (*p == '-' || *p == '+')) w->before = *p++;
+    for (size_t n; (n = kr_j_space(p, x->end));) p += n;
     if (!at(x, p, word)) return false;
     p += strlen(word);
-    while (p < x->end && kr_j_is_space(*p)) p++;
-    *strip_after = p < x->end && *p == '-', *keep = p < x->end && *p == '+';
-    if (*strip_after || *keep) p++;
-    if (!at(x, p, "%}")) return false;
-    *after = p + 2;
-    return true;
+    for (size_t n; (n = kr_j_space(p, x->end));) p += n;
+    if (p < x->end && (*p == '-' || *p == '+')) w->after = *p++;
+    w->end = p + 2;
+    return at(x, p, "%}");
 }
 
-static kr_status raw_block(kr_j_lexer *x, const char *after, bool strip, bool keep, kr_j_token *t) {
-    bool before, all, plus;
+/* The newline behind {% raw %} stays, unlike that of other tags. */
+static kr_status raw_block(kr_j_lexer *x, const word_tag *raw, kr_j_token *t) {
+    word_tag end;
     int line = x->line;
-    const char *p, *end;
-    skip_to(x, after);
-    end_of_tag(x, strip, !keep);
+    const char *p;
+    skip_to(x, raw->end);
+    end_of_tag(x, raw->after == '-', false);
     for (p = x->p; (p = memmem(p, (size_t)(x->end - p), "{%", 2)); p++)
-        if (word_tag(x, p, "endraw", &before, &end, &all, &plus)) break;
+        if (read_word_tag(x, p, "endraw", &end)) break;
     if (!p) BAD("%s: line %d: {%% raw %%} has no {%% endraw %%}", x->name, line);
-    *t = (kr_j_token){.kind = KR_J_T_DATA, .line = x->line, .text = x->p, .n = (size_t)(p - x->p)};
-    if (before) while (t->n && kr_j_is_space(t->text[t->n - 1])) t->n--;
-    skip_to(x, end);
-    end_of_tag(x, all, !plus);
+    *t = (kr_j_token){.kind = KR_J_T_DATA, .line = x->line, .text = x->p, .n = kept_before(x, x->p, (size_t)(p - x->p), end.before, true)};
+    skip_to(x, end.end);
+    end_of_tag(x, end.after == '-', end.after != '+');
     return KR_OK;
 }
 
 /* Text up to the next tag; then that tag is open. */
 static kr_status next_data(kr_j_lexer *x, kr_j_token *t) {
     for (;;) {
-        const char *from = x->p, *p = from, *after;
-        bool strip, all, keep, tag;
+        const char *from = x->p, *p = from;
+        word_tag raw;
+        bool tag;
         while ((p = memchr(p, '{', (size_t)(x->end - p))) && !at(x, p, "{{") && !at(x, p, "{%") && !at(x, p, "{#")) p++;
         tag = p != NULL;
         if (!tag) p = x->end;
         *t = (kr_j_token){.kind = KR_J_T_DATA, .line = x->line, .text = from, .n = (size_t)(p - from)};
-        if (tag) {
-            char sign = p + 2 < x->end ? p[2] : 0;
-            if (sign == '-') while (t->n && kr_j_is_space(from[t->n - 1])) t->n--;
-            else if (sign != '+' && p[1] != '{') {
-                size_t k = t->n;
-                while (k && from[k - 1] != '\n' && kr_j_is_space(from[k - 1])) k--;
-                if (k ? from[k - 1] == '\n' : x->line_start) t->n = k;
-            }
-        }
+        if (tag) t->n = kept_before(x, from, t->n, p + 2 < x->end ? p[2] : 0, p[1] != '{');
         if (t->n) return skip_to(x, p), x->line_start = false, KR_OK; /* the tag comes with the next call */
         skip_to(x, p);
         if (!tag) return t->kind = KR_J_T_END, KR_OK;
@@ -107,13 +127,13 @@ static kr_status next_data(kr_j_lexer *x, kr_j_token *t) {
             KR_TRY(skip_comment(x));
             continue;
         }
-        if (p[1] == '%' && word_tag(x, p, "raw", &strip, &after, &all, &keep)) {
-            KR_TRY(raw_block(x, after, all, keep, t));
+        if (p[1] == '%' && read_word_tag(x, p, "raw", &raw) && raw.after != '+') {
+            KR_TRY(raw_block(x, &raw, t));
             if (t->n) return KR_OK;
             continue;
         }
         skip_to(x, p + 2);
-        if (x->p < x->end && (*x->p == '-' || *x->p == '+') && !(p[1] == '{' && *x->p == '+')) x->p++;
+        if (x->p < x->end && (*x->p == '-' || *x->p == '+')) x->p++;
         x->inside = true, x->in_print = p[1] == '{', x->brackets = 0;
         *t = (kr_j_token){.kind = x->in_print ? KR_J_T_OPEN_PRINT : KR_J_T_OPEN_TAG, .line = x->line};
         return KR_OK;
@@ -166,23 +186,23 @@ static kr_status text_token(kr_j_lexer *x, kr_j_token *t) {
 
 static kr_status number_token(kr_j_lexer *x, kr_j_token *t) {
     char digits[64];
+    enum { MOST = sizeof digits - 2 }; /* a round takes up to two */
     size_t n = 0;
-    bool real = false;
+    bool real = false, index = x->p[-1] == '.'; /* of a.0.1 */
     const char *p = x->p;
-    for (; p < x->end && n < sizeof digits - 1; p++) {
-        bool point = *p == '.' && !real && p + 1 < x->end && is_digit(p[1]);
-        bool power = (*p == 'e' || *p == 'E') && n && p + 1 < x->end && (is_digit(p[1]) || ((p[1] == '+' || p[1] == '-') && p + 2 < x->end && is_digit(p[2])));
+    for (; p < x->end && n < MOST; p++) {
+        bool point = *p == '.' && !real && !index && p + 1 < x->end && is_digit(p[1]);
+        bool power = !index && (*p == 'e' || *p == 'E') && n && p + 1 < x->end && (is_digit(p[1]) || ((p[1] == '+' || p[1] == '-') && p + 2 < x->end && is_digit(p[2])));
         if (!is_digit(*p) && *p != '_' && !point && !power) break;
         if (*p != '_') digits[n++] = *p;
         if (power) {
             real = true;
             digits[n++] = *++p;
-            if (n >= sizeof digits - 2) break;
         }
         real |= point;
     }
     digits[n] = 0;
-    if (n >= sizeof digits - 2) BAD("%s: line %d: a number of too many digits", x->name, x->line);
+    if (n >= MOST) BAD("%s: line %d: a number of too many digits", x->name, x->line);
     x->p = p;
     t->kind = real ? KR_J_T_REAL : KR_J_T_INT;
     t->f = strtod(digits, NULL);

@@ -12,6 +12,7 @@ typedef struct parser {
     kr_j_token now;
     int nest, loops;
     kr_status st;
+    kr_j_node spare;   /* see make */
 } parser;
 
 typedef kr_j_node node;
@@ -39,12 +40,11 @@ static bool deeper(parser *p) {
 
 /* Never NULL: after a failure a node that nobody keeps. */
 static node *make(parser *p, kr_j_node_kind kind) {
-    static node spare;
     node *n = kr_arena_new(&p->t->arena, sizeof *n);
     if (!n) {
         p->st = KR_ERR_NOMEM;
-        spare = (node){0};
-        return &spare;
+        p->spare = (node){0};
+        return &p->spare;
     }
     n->kind = kind, n->line = p->now.line;
     return n;
@@ -382,22 +382,27 @@ static node *expression(parser *p) {
 
 static node *body(parser *p, const char *const *ends);
 
-/* Names to assign to, by next; the last has text of "ns.field" in b. */
+/* Names to assign to, by next; of ns.field the field is in a, of those in brackets all are in b.  One with a
+ * comma behind it is told by op. */
 static node *targets(parser *p, bool fields) {
     node *first = NULL, **last = &first;
-    bool bracket = take_sign(p, "(");
+    bool comma = false;
+    if (!deeper(p)) return NULL;
     do {
-        if (sign(p, ")")) break;
-        node *n = make(p, KR_J_NAME);
-        take_word(p, n);
-        if (fields && take_sign(p, ".")) {
+        if (first && sign(p, ")")) break;
+        bool bracket = take_sign(p, "(");
+        node *n = make(p, bracket ? KR_J_MAKE_LIST : KR_J_NAME);
+        if (bracket) n->b = targets(p, fields), want_sign(p, ")");
+        else take_word(p, n);
+        if (!bracket && fields && take_sign(p, ".")) {
             n->a = make(p, KR_J_NAME);
             take_word(p, n->a);
         }
         *last = n;
         last = &n->next;
-    } while (p->st == KR_OK && take_sign(p, ","));
-    if (bracket) want_sign(p, ")");
+    } while (p->st == KR_OK && (comma = take_sign(p, ",")));
+    first->op = !first->next && comma;
+    p->nest--;
     return first;
 }
 

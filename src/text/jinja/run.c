@@ -17,22 +17,27 @@ static value nothing(void) { return (value){0}; }
 
 /* --- names --------------------------------------------------------------------------------- */
 
-static kr_j_variable *find_in(const scope *s, const char *name, size_t n) {
-    for (kr_j_variable *v = s->first; v; v = v->next)
-        if (v->n == n && memcmp(v->name, name, n) == 0) return v;
-    return NULL;
+static kr_j_variable *find_in(run *r, const scope *s, const char *name, size_t n) {
+    kr_j_variable *v = s->first;
+    size_t seen = 0;
+    for (; v && (v->n != n || memcmp(v->name, name, n) != 0); v = v->next) seen++;
+    return kr_j_step(r, seen / 8) ? v : NULL;
+}
+
+static void define(run *r, scope *s, const char *name, size_t n, value v) { /* that is not there yet */
+    kr_j_variable *own = kr_j_new(r, sizeof *own);
+    if (own) *own = (kr_j_variable){.name = name, .n = n, .value = v, .next = s->first}, s->first = own;
 }
 
 static void assign(run *r, scope *s, const char *name, size_t n, value v) {
-    kr_j_variable *old = find_in(s, name, n), *own = old ? old : kr_j_new(r, sizeof *own);
-    if (!own) return;
-    if (!old) *own = (kr_j_variable){.name = name, .n = n, .next = s->first}, s->first = own;
-    own->value = v;
+    kr_j_variable *old = find_in(r, s, name, n);
+    if (old) old->value = v;
+    else define(r, s, name, n, v);
 }
 
 static value lookup(run *r, scope *s, const node *n) {
     for (; s && kr_j_step(r, 1); s = s->outer) {
-        const kr_j_variable *v = find_in(s, n->text, n->n);
+        const kr_j_variable *v = find_in(r, s, n->text, n->n);
         if (v) return v->value;
     }
     value v = kr_j_global(n->text, n->n);
@@ -49,8 +54,9 @@ static scope *inner(run *r, scope *outer) {
 /* for a, b in ...: a list of as many. */
 static void assign_all(run *r, scope *s, const node *names, value v) {
     if (!names || r->st != KR_OK) return;
-    if (!names->next && !names->a) { assign(r, s, names->text, names->n, v); return; }
-    if (!names->next) { /* namespace.field */
+    if (!names->next && names->kind == KR_J_MAKE_LIST) { assign_all(r, s, names->b, v); return; }
+    if (!names->next && !names->a && !names->op) { assign(r, s, names->text, names->n, v); return; }
+    if (!names->next && !names->op) { /* namespace.field */
         value space = lookup(r, s, names);
         if (space.kind != KR_J_NAMESPACE) kr_j_bad(r, KR_ERR_ARG, "%.*s is %s, and only fields of a namespace can be set", (int)names->n, names->text, kr_j_kind_text(space));
         else kr_j_put(r, space.dict, kr_j_text(names->a->text, names->a->n), v);
@@ -60,7 +66,7 @@ static void assign_all(run *r, scope *s, const node *names, value v) {
     size_t i = 0;
     for (; names && l && i < l->n && r->st == KR_OK; names = names->next, i++) {
         node one = *names;
-        one.next = NULL;
+        one.next = NULL, one.op = KR_J_ADD;
         assign_all(r, s, &one, l->at[i]);
     }
     if (l && r->st == KR_OK && (names || i < l->n)) kr_j_bad(r, KR_ERR_ARG, "a list of %zu does not fit its names", l->n);
@@ -95,6 +101,8 @@ value kr_j_attribute(run *r, value of, const char *name, size_t n) {
     return v ? *v : missing(name, n);
 }
 
+static value not_there(run *r, value of) { return kr_j_bad(r, KR_ERR_ARG, "%.*s is not defined, so it has no parts", of.n ? (int)of.n : 9, of.n ? of.s : "something"); }
+
 value kr_j_subscript(run *r, value of, value key) {
     int64_t i;
     if (of.kind == KR_J_DICT) {
@@ -102,10 +110,10 @@ value kr_j_subscript(run *r, value of, value key) {
         return v ? *v : key.kind == KR_J_TEXT ? missing(key.s, key.n) : nothing();
     }
     if (key.kind == KR_J_TEXT) return kr_j_attribute(r, of, key.s, key.n);
-    if (of.kind == KR_J_UNDEFINED) return kr_j_bad(r, KR_ERR_ARG, "%.*s is not defined, so it has no parts", of.n ? (int)of.n : 9, of.n ? of.s : "something");
+    if (of.kind == KR_J_UNDEFINED) return not_there(r, of);
     if ((of.kind != KR_J_LIST && of.kind != KR_J_TEXT) || !kr_j_whole(key, &i)) return nothing();
     int64_t n = of.kind == KR_J_LIST ? (int64_t)of.list->n : (int64_t)kr_j_letters(of);
-    if (of.kind == KR_J_TEXT) kr_j_step(r, of.n / 16);
+    if (of.kind == KR_J_TEXT && !kr_j_step(r, of.n / 16)) return nothing();
     if (i < 0) i += n;
     if (i < 0 || i >= n) return nothing();
     if (of.kind == KR_J_LIST) return of.list->at[i];
@@ -125,20 +133,21 @@ static value slice(run *r, scope *s, const node *n) {
     }
     if (r->st != KR_OK) return nothing();
     if (given[2] && x[2] == 0) return kr_j_bad(r, KR_ERR_ARG, "a slice of step 0");
-    if (of.kind == KR_J_UNDEFINED) return nothing();
+    if (of.kind == KR_J_UNDEFINED) return not_there(r, of);
     if (of.kind != KR_J_LIST && of.kind != KR_J_TEXT) return kr_j_bad(r, KR_ERR_ARG, "%s has no slices", kr_j_kind_text(of));
+    if (of.kind == KR_J_TEXT && !kr_j_step(r, of.n / 16)) return nothing();
     for (int i = 0; i < 3; i++) x[i] = x[i] > (int64_t)1 << 40 ? (int64_t)1 << 40 : x[i] < -((int64_t)1 << 40) ? -((int64_t)1 << 40) : x[i];
     kr_j_list *l = of.kind == KR_J_LIST ? of.list : NULL;
     int64_t size = l ? (int64_t)l->n : (int64_t)kr_j_letters(of), step = given[2] ? x[2] : 1;
     kr_j_slice_range(size, given[0] ? &x[0] : NULL, given[1] ? &x[1] : NULL, step, &first, &count);
     if (!l && step == 1) {
-        kr_j_step(r, of.n / 16);
         size_t from = kr_j_letter_at(of, (size_t)first), to = kr_j_letter_at(of, (size_t)(first + count));
         return kr_j_text(of.s + from, to - from);
     }
     if (!l && !(l = kr_j_items(r, of))) return nothing();
     value out = kr_j_new_list(r);
     for (int64_t i = 0; i < count && r->st == KR_OK; i++) kr_j_push(r, out.list, l->at[first + i * step]);
+    if (r->st == KR_OK) out.list->tuple = l->tuple;
     if (of.kind == KR_J_LIST || r->st != KR_OK) return out;
     kr_str text = {0};
     for (size_t i = 0; i < out.list->n; i++) kr_j_write(r, &text, out.list->at[i]);
@@ -156,6 +165,7 @@ static value repeat(run *r, value v, int64_t times) {
     value l = kr_j_new_list(r);
     for (int64_t i = 0; i < times && v.list->n && r->st == KR_OK; i++)
         for (size_t k = 0; k < v.list->n && r->st == KR_OK; k++) kr_j_push(r, l.list, v.list->at[k]);
+    if (r->st == KR_OK) l.list->tuple = v.list->tuple;
     return l;
 }
 
@@ -169,6 +179,7 @@ static value add_sequences(run *r, value a, value b) {
     value l = kr_j_new_list(r);
     for (size_t i = 0; i < a.list->n && r->st == KR_OK; i++) kr_j_push(r, l.list, a.list->at[i]);
     for (size_t i = 0; i < b.list->n && r->st == KR_OK; i++) kr_j_push(r, l.list, b.list->at[i]);
+    if (r->st == KR_OK) l.list->tuple = a.list->tuple;
     return l;
 }
 
@@ -274,11 +285,11 @@ static bool arguments(run *r, scope *s, const node *args, kr_j_args *a) {
     return r->st == KR_OK;
 }
 
-/* What statements write, as a value. */
-static value captured(run *r, scope *s, const node *body) {
+/* What statements write, as a value; how they ended in *how. */
+static value captured(run *r, scope *s, const node *body, flow *how) {
     kr_str text = {0}, *before = r->out;
     r->out = &text;
-    exec(r, s, body);
+    *how = exec(r, s, body);
     r->out = before;
     return kr_j_taken(r, &text);
 }
@@ -286,6 +297,7 @@ static value captured(run *r, scope *s, const node *body) {
 static value call_macro(run *r, const kr_j_macro *m, const kr_j_args *a, const value *caller) {
     scope *s = inner(r, m->scope);
     size_t i = 0, used = 0;
+    flow how;
     if (!s || !kr_j_enter(r)) return nothing();
     for (const node *p = m->def->a; p && r->st == KR_OK; p = p->next, i++) {
         const value *given = i < a->n ? &a->at[i] : NULL;
@@ -295,7 +307,7 @@ static value call_macro(run *r, const kr_j_macro *m, const kr_j_args *a, const v
     }
     if (caller) assign(r, s, "caller", 6, *caller);
     if (r->st == KR_OK && (a->n > i || used < a->n_named)) kr_j_bad(r, KR_ERR_ARG, "the macro %.*s takes no such arguments", (int)m->def->n, m->def->text);
-    value v = r->st == KR_OK ? captured(r, s, m->def->b) : nothing();
+    value v = r->st == KR_OK ? captured(r, s, m->def->b, &how) : nothing();
     r->depth--;
     return v;
 }
@@ -359,7 +371,7 @@ static value make_dict(run *r, scope *s, const node *n) {
     value d = kr_j_new_dict(r);
     for (const node *x = n->a; x && r->st == KR_OK; x = x->next) {
         value k = eval(r, s, x->a), v = eval(r, s, x->b);
-        if (k.kind == KR_J_LIST || k.kind == KR_J_DICT) return kr_j_bad(r, KR_ERR_ARG, "%s cannot be a key", kr_j_kind_text(k));
+        if ((k.kind == KR_J_LIST && !k.list->tuple) || k.kind == KR_J_DICT) return kr_j_bad(r, KR_ERR_ARG, "%s cannot be a key", kr_j_kind_text(k));
         kr_j_put(r, d.dict, k, v);
     }
     return d;
@@ -432,7 +444,11 @@ static kr_j_list *chosen(run *r, scope *s, const node *n, kr_j_list *all) {
 static void loop_over(run *r, scope *s, const node *n, value over, int depth) {
     kr_j_list *items = chosen(r, s, n, kr_j_items(r, over));
     if (r->st != KR_OK || !items) return;
-    if (items->n == 0 && n->e) { exec(r, s, n->e); return; }
+    if (items->n == 0 && n->e) {
+        scope *own = inner(r, s);
+        if (own) exec(r, own, n->e);
+        return;
+    }
     kr_j_loop *l = kr_j_new(r, sizeof *l);
     if (!l) return;
     *l = (kr_j_loop){.items = items, .depth = depth, .node = n, .scope = s};
@@ -457,18 +473,20 @@ static value call_loop(run *r, kr_j_loop *l, const kr_j_args *a) {
     return kr_j_taken(r, &text);
 }
 
-/* What was captured goes through filters. */
-static value filtered(run *r, scope *s, const node *filters, const node *body) {
+/* What was captured goes through filters, unless its loop goes on elsewhere. */
+static flow filtered(run *r, scope *s, const node *filters, const node *body, value *out) {
     scope *own = inner(r, s);
-    if (!own) return nothing();
-    value text = captured(r, own, body), before = r->hole;
+    flow how = GOES_ON;
+    if (!own) return how;
+    value text = captured(r, own, body, &how), before = r->hole;
+    if (how != GOES_ON) return how;
     r->hole = text;
-    value v = eval(r, s, filters);
+    *out = eval(r, s, filters);
     r->hole = before;
-    return v;
+    return how;
 }
 
-static void define(run *r, scope *s, const node *n, value *out) {
+static void make_macro(run *r, scope *s, const node *n, value *out) {
     kr_j_macro *m = kr_j_new(r, sizeof *m);
     if (!m) return;
     *m = (kr_j_macro){n, s};
@@ -477,6 +495,7 @@ static void define(run *r, scope *s, const node *n, value *out) {
 
 static flow exec_one(run *r, scope *s, const node *n) {
     value v = {0};
+    flow how;
     r->line = n->line;
     switch (n->kind) {
     case KR_J_DATA: kr_j_write(r, r->out, kr_j_text(n->text, n->n)); break;
@@ -493,20 +512,21 @@ static flow exec_one(run *r, scope *s, const node *n) {
         if (r->st == KR_OK) loop_over(r, s, n, v, 1);
         break;
     case KR_J_SET:
-        v = n->b ? eval(r, s, n->b) : filtered(r, s, n->d, n->c);
+        if (n->b) v = eval(r, s, n->b);
+        else if ((how = filtered(r, s, n->d, n->c, &v)) != GOES_ON) return how;
         assign_all(r, s, n->a, v);
         break;
     case KR_J_MACRO_DEF:
-        define(r, s, n, &v);
+        make_macro(r, s, n, &v);
         assign(r, s, n->text, n->n, v);
         break;
     case KR_J_FILTER_BLOCK:
-        v = filtered(r, s, n->d, n->c);
+        if ((how = filtered(r, s, n->d, n->c, &v)) != GOES_ON) return how;
         if (r->st == KR_OK) kr_j_write(r, r->out, v);
         break;
     case KR_J_CALL_BLOCK: {
         value caller = {0};
-        define(r, s, n->c, &caller);
+        make_macro(r, s, n->c, &caller);
         v = call(r, s, n->a, &caller);
         if (r->st == KR_OK) kr_j_write(r, r->out, v);
         break;
@@ -531,7 +551,7 @@ static void add_variables(run *r, scope *s, const json_t *from) {
     const json_t *v;
     json_object_foreach((json_t *)(uintptr_t)from, key, v) {
         value one = kr_j_from_json(r, v);
-        if (r->st == KR_OK) assign(r, s, key, strlen(key), one);
+        if (r->st == KR_OK) define(r, s, key, strlen(key), one);
     }
 }
 

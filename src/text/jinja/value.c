@@ -106,7 +106,7 @@ const kr_j_value *kr_j_get(kr_j_run *r, const kr_j_dict *d, kr_j_value key) {
     for (size_t i = 0; i < d->n; i++) {
         const kr_j_value *k = &d->at[i].key;
         if (k->kind == KR_J_TEXT && key.kind == KR_J_TEXT) {
-            if (k->n == key.n && memcmp(k->s, key.s, key.n) == 0) return &d->at[i].value;
+            if (k->n == key.n && (k->s == key.s || (kr_j_step(r, key.n / 64) && memcmp(k->s, key.s, key.n) == 0))) return &d->at[i].value;
         } else if (kr_j_equal(r, *k, key)) return &d->at[i].value;
     }
     return NULL;
@@ -189,7 +189,7 @@ bool kr_j_equal(kr_j_run *r, kr_j_value a, kr_j_value b) {
     if (a.kind == KR_J_FUNCTION) return a.i == b.i;
     if (a.kind != KR_J_LIST && a.kind != KR_J_DICT) return a.dict == b.dict;
     if (a.list == b.list) return true;
-    bool same = a.kind == KR_J_LIST ? a.list->n == b.list->n : a.dict->n == b.dict->n;
+    bool same = a.kind == KR_J_LIST ? a.list->n == b.list->n && a.list->tuple == b.list->tuple : a.dict->n == b.dict->n;
     if (!same || !kr_j_enter(r)) return false;
     for (size_t n = 0; same && r->st == KR_OK && a.kind == KR_J_LIST && n < a.list->n; n++) same = kr_j_equal(r, a.list->at[n], b.list->at[n]);
     for (size_t n = 0; same && r->st == KR_OK && a.kind == KR_J_DICT && n < a.dict->n; n++) {
@@ -198,6 +198,18 @@ bool kr_j_equal(kr_j_run *r, kr_j_value a, kr_j_value b) {
     }
     r->depth--;
     return same;
+}
+
+/* By the first parts that differ; else the longer one is the greater. */
+static int compare_lists(kr_j_run *r, const kr_j_list *a, const kr_j_list *b) {
+    size_t i = 0;
+    int c = 0;
+    if (!kr_j_enter(r)) return 0;
+    while (i < a->n && i < b->n && kr_j_step(r, 1) && kr_j_equal(r, a->at[i], b->at[i])) i++;
+    if (i < a->n && i < b->n && r->st == KR_OK) c = kr_j_compare(r, a->at[i], b->at[i]);
+    else c = (a->n > b->n) - (a->n < b->n);
+    r->depth--;
+    return c;
 }
 
 int kr_j_compare(kr_j_run *r, kr_j_value a, kr_j_value b) {
@@ -210,6 +222,7 @@ int kr_j_compare(kr_j_run *r, kr_j_value a, kr_j_value b) {
         int c = memcmp(a.s, b.s, a.n < b.n ? a.n : b.n);
         return c ? (c > 0) - (c < 0) : (a.n > b.n) - (a.n < b.n);
     }
+    if (a.kind == KR_J_LIST && b.kind == KR_J_LIST && a.list->tuple == b.list->tuple) return compare_lists(r, a.list, b.list);
     kr_j_bad(r, KR_ERR_ARG, "%s and %s have no order", kr_j_kind_text(a), kr_j_kind_text(b));
     return 0;
 }
@@ -294,14 +307,16 @@ static void put_plain(kr_j_run *r, kr_str *to, kr_j_value v) {
 }
 
 static void put_repr_text(kr_j_run *r, kr_str *to, kr_j_value v) {
-    char quote = memchr(v.s, '\'', v.n) && !memchr(v.s, '"', v.n) ? '"' : '\'', hex[8];
+    char quote = memchr(v.s, '\'', v.n) && !memchr(v.s, '"', v.n) ? '"' : '\'', hex[16];
     put(r, to, &quote, 1);
-    for (size_t i = 0; i < v.n && r->st == KR_OK; i++) {
-        char c = v.s[i], two[2] = {'\\', c};
-        if (c == quote || c == '\\') put(r, to, two, 2);
+    int k;
+    for (size_t i = 0; i < v.n && r->st == KR_OK; i += (size_t)k) {
+        uint32_t c = kr_utf8_get((const unsigned char *)v.s + i, &k);
+        char two[2] = {'\\', v.s[i]};
+        if (two[1] == quote || c == '\\') put(r, to, two, 2);
         else if (c == '\n' || c == '\r' || c == '\t') two[1] = c == '\n' ? 'n' : c == '\r' ? 'r' : 't', put(r, to, two, 2);
-        else if ((c >= 0 && c < 32) || c == 127) snprintf(hex, sizeof hex, "\\x%02x", c), put(r, to, hex, 4);
-        else put(r, to, &c, 1);
+        else if (c != ' ' && (c < 32 || (c >= 127 && c < 0xa0) || c == 0xad || kr_char_class_of(c) == KR_CHAR_SPACE)) snprintf(hex, sizeof hex, c < 256 ? "\\x%02x" : "\\u%04x", c), puts_to(r, to, hex);
+        else put(r, to, v.s + i, (size_t)k);
     }
     put(r, to, &quote, 1);
 }
@@ -334,24 +349,25 @@ static void put_json_text(kr_j_run *r, kr_str *to, kr_j_value v, bool ascii) {
     int k;
     puts_to(r, to, "\"");
     for (size_t i = 0; i < v.n && r->st == KR_OK; i += (size_t)k) {
-        char c = v.s[i];
+        unsigned char c = (unsigned char)v.s[i];
         const char *mark = c ? strchr(marks, c) : NULL;
         k = 1;
         if (mark) snprintf(hex, sizeof hex, "\\%c", letters[mark - marks]), puts_to(r, to, hex);
-        else if (c >= 0 && c < 32) snprintf(hex, sizeof hex, "\\u%04x", c), puts_to(r, to, hex);
-        else if (ascii && c < 0 && kr_utf8_valid(v.s + i, v.n - i < 4 ? v.n - i : 4) > 0) {
+        else if (c < 32) snprintf(hex, sizeof hex, "\\u%04x", c), puts_to(r, to, hex);
+        else if (ascii && c >= 0x80 && kr_utf8_valid(v.s + i, v.n - i < 4 ? v.n - i : 4) > 0) {
             uint32_t cp = kr_utf8_get((const unsigned char *)v.s + i, &k);
             if (cp < 0x10000) snprintf(hex, sizeof hex, "\\u%04x", cp);
             else snprintf(hex, sizeof hex, "\\u%04x\\u%04x", 0xD800 + ((cp - 0x10000) >> 10), 0xDC00 + ((cp - 0x10000) & 0x3FF));
             puts_to(r, to, hex);
-        } else put(r, to, &c, 1);
+        } else put(r, to, v.s + i, 1);
     }
     puts_to(r, to, "\"");
 }
 
-static void put_line(kr_j_run *r, kr_str *to, int64_t n) {
+static void put_line(kr_j_run *r, kr_str *to, const kr_j_json *how, int64_t depth) {
+    if (how->indent.kind != KR_J_TEXT) return;
     puts_to(r, to, "\n");
-    for (int64_t i = 0; i < n && r->st == KR_OK; i++) puts_to(r, to, " ");
+    for (int64_t i = 0; i < depth && r->st == KR_OK; i++) kr_j_write(r, to, how->indent);
 }
 
 static void put_json_key(kr_j_run *r, kr_str *to, kr_j_value key, const kr_j_json *how) {
@@ -361,7 +377,7 @@ static void put_json_key(kr_j_run *r, kr_str *to, kr_j_value key, const kr_j_jso
     puts_to(r, to, "\"");
 }
 
-static void put_json_parts(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t at) {
+static void put_json_parts(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t depth) {
     bool list = v.kind == KR_J_LIST;
     size_t n = list ? v.list->n : v.dict->n;
     kr_j_value pairs = {0}, by_key = kr_j_int(0);
@@ -373,22 +389,22 @@ static void put_json_parts(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_jso
     for (size_t i = 0; r->st == KR_OK && i < n; i++) {
         kr_j_pair pair = list ? (kr_j_pair){.value = v.list->at[i]} : pairs.kind ? (kr_j_pair){pairs.list->at[i].list->at[0], pairs.list->at[i].list->at[1]} : v.dict->at[i];
         if (i) kr_j_write(r, to, how->comma);
-        if (how->indent >= 0) put_line(r, to, at + how->indent);
+        put_line(r, to, how, depth + 1);
         if (!list) put_json_key(r, to, pair.key, how), kr_j_write(r, to, how->colon);
-        kr_j_write_json(r, to, pair.value, how, at + how->indent);
+        kr_j_write_json(r, to, pair.value, how, depth + 1);
     }
-    if (n && how->indent >= 0) put_line(r, to, at);
+    if (n) put_line(r, to, how, depth);
     puts_to(r, to, list ? "]" : "}");
 }
 
-void kr_j_write_json(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t at) {
+void kr_j_write_json(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_json *how, int64_t depth) {
     if (v.kind == KR_J_TEXT) { put_json_text(r, to, v, how->ascii); return; }
     if (v.kind == KR_J_NONE || v.kind == KR_J_BOOL) { puts_to(r, to, v.kind == KR_J_NONE ? "null" : v.b ? "true" : "false"); return; }
     if (v.kind == KR_J_REAL) { put_real(r, to, v.f, true); return; }
     if (v.kind == KR_J_INT) { put_plain(r, to, v); return; }
     if (v.kind != KR_J_LIST && v.kind != KR_J_DICT) { kr_j_bad(r, KR_ERR_ARG, "%s has no JSON", kr_j_kind_text(v)); return; }
     if (!kr_j_enter(r)) return;
-    put_json_parts(r, to, v, how, at);
+    put_json_parts(r, to, v, how, depth);
     r->depth--;
 }
 

@@ -222,17 +222,24 @@ static void columns(const kr_gemm *g, int64_t j, int64_t n) {
 
 enum { NEXT = 4096, FURTHER = 16384 }; /* bytes on in a strip: into L1 what is next, into L2 what follows */
 
-/* s[row][vector] += A's rows times kc words or pairs of two vectors' columns, from u and w on. */
-INLINE void multiply_woven(const int rows, const kr_dtype type, int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]) {
+/* Two vectors' columns of a block of k, and what to fetch meanwhile into L2, `by` bytes a word: where rows go in several
+ * passes each asks for its share, as memory would rest while those after the first find the block in L1. */
+typedef struct block { const char *u, *w, *ahead; int64_t by; } block;
+
+/* s[row][vector] += A's rows times kc words or pairs of b's columns. */
+INLINE void multiply_woven(const int rows, const kr_dtype type, int64_t kc, const float *a, int64_t lda, const block *b, vf (*s)[2]) {
     const int pairs = type == KR_F32 ? 1 : 2;
+    const char *u = b->u, *w = b->w, *ahead = b->ahead;
+    const int64_t by = b->by, apart = w - u;
     vf sum[8][2];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) sum[r][0] = s[r][0], sum[r][1] = s[r][1];
-    for (int64_t k = 0; k < kc; k += pairs, u += 4 * KR_STRIP, w += 4 * KR_STRIP) {
+#pragma GCC unroll 2
+    for (int64_t k = 0; k < kc; k += pairs, u += 4 * KR_STRIP, w += 4 * KR_STRIP, ahead += by) {
         vi t[2];
         memcpy(&t[0], u, sizeof *t), memcpy(&t[1], w, sizeof *t);
-        __builtin_prefetch(u + NEXT), __builtin_prefetch(u + FURTHER, 0, 2);
-        if (KR_VL == KR_STRIP) __builtin_prefetch(w + NEXT), __builtin_prefetch(w + FURTHER, 0, 2);
+        __builtin_prefetch(u + NEXT), __builtin_prefetch(ahead, 0, 2);
+        if (KR_VL == KR_STRIP) __builtin_prefetch(w + NEXT), __builtin_prefetch(ahead + apart, 0, 2);
 #pragma GCC unroll 2
         for (int i = 0; i < pairs; i++) {
             vf x0 = type == KR_F32 ? (vf)t[0] : i ? high_half(t[0], type) : low_half(t[0], type);
@@ -247,10 +254,10 @@ INLINE void multiply_woven(const int rows, const kr_dtype type, int64_t kc, cons
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) s[r][0] = sum[r][0], s[r][1] = sum[r][1];
 }
-typedef void woven_kernel(int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]);
-#define WOVEN(type, rows)                                                                                                   \
-    static void woven_##type##_##rows(int64_t kc, const float *a, int64_t lda, const char *u, const char *w, vf (*s)[2]) { \
-        multiply_woven(rows, KR_##type, kc, a, lda, u, w, s);                                                              \
+typedef void woven_kernel(int64_t kc, const float *a, int64_t lda, const block *b, vf (*s)[2]);
+#define WOVEN(type, rows)                                                                                          \
+    static void woven_##type##_##rows(int64_t kc, const float *a, int64_t lda, const block *b, vf (*s)[2]) { \
+        multiply_woven(rows, KR_##type, kc, a, lda, b, s);                                                         \
     }
 #define WOVEN_TYPES(rows) WOVEN(F32, rows) WOVEN(BF16, rows) WOVEN(F16, rows)
 #define WOVEN_NAMES(rows) {woven_F32_##rows, woven_BF16_##rows, woven_F16_##rows}
@@ -267,6 +274,7 @@ enum { MOST = 4 };
 /* n columns from j on, WIDE or, in a last strip alone, half of them.  Rows after the first find a block of k in L1. */
 static void woven_columns(const kr_gemm *g, int64_t j, int64_t n) {
     int64_t step = kr_gemm_step(g->k), size = kr_gemm_b_bytes(g), at[2] = {j, n > KR_VL ? j + KR_VL : j};
+    int64_t passes = g->m / MOST + __builtin_popcount((unsigned)g->m % MOST);
     int type = (int)(g->b_type - KR_F32_WOVEN);
     const char *from[2];
     for (int v = 0; v < 2; v++) {
@@ -275,11 +283,12 @@ static void woven_columns(const kr_gemm *g, int64_t j, int64_t n) {
     }
     for (int64_t k = 0; k < g->k; k += step) {
         vf s[KR_GEMM_FEW][2];
-        int64_t kc = least(step, g->k - k), by = KR_STRIP * size * k;
-        for (int64_t i = 0, rows = MOST, kernel = MOST == 8 ? 3 : 2; i < g->m; i += rows) {
+        int64_t kc = least(step, g->k - k), skip = KR_STRIP * size * k, by = 4 * KR_STRIP / passes;
+        block b = {from[0] + skip, from[1] + skip, from[0] + skip + FURTHER, by};
+        for (int64_t i = 0, rows = MOST, kernel = MOST == 8 ? 3 : 2; i < g->m; i += rows, b.ahead += kc * size / 4 * by) {
             for (; rows > g->m - i; kernel--) rows /= 2;
             for (int64_t r = i; r < i + rows; r++) s[r][0] = s[r][1] = (vf){0};
-            woven_of[kernel][type](kc, g->a + i * g->lda + k, g->lda, from[0] + by, from[1] + by, s + i);
+            woven_of[kernel][type](kc, g->a + i * g->lda + k, g->lda, &b, s + i);
         }
         add_sums(g, j, n, k, s);
     }

@@ -13,12 +13,14 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, groups; } few; /* the rows, rounded */
+/* The rows, rounded, k apart; groups of them to do here, and all that a row has; of a strip the columns whose bytes behind
+ * it are fetched by this pass over it. */
+typedef struct few { const int8_t *x; const kr_gemm_group *a; int64_t k, n, groups, share; } few;
 #define EACH_ROW _Pragma("GCC unroll 8") for (int i = 0; i < rows; i++)
 
 /* Into L1 what is next, into L2 what follows: L1 alone has too few lines under way to keep up with memory.  Row i of so
  * many asks for its share of the bytes: many at once would make the products wait. */
-enum { FURTHER = 16384 }; /* bytes */
+enum { NEXT = 4096, FURTHER = 16384 }; /* bytes */
 INLINE void fetch(const source *s, int64_t bytes, const int i, const int rows) {
     for (int64_t at = 64 * i; at < bytes; at += 64 * rows)
         __builtin_prefetch(s->ahead + at), __builtin_prefetch(s->ahead + at + FURTHER, 0, 2);
@@ -86,7 +88,7 @@ INLINE vi dots_of_one(const source *s, int64_t at, const int8_t *x) {
 #endif
 
 INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
-    for (int64_t g = 0; g < r->groups; g++) {
+    for (int64_t g = 0; g < r->n; g++) {
         vi t[8];
         vf scale = half_at(s, woven, g * 34, false);
         if (ONE_ROW && vnni && rows == 1 && !woven) {
@@ -114,7 +116,7 @@ INLINE void row_q8_0(source *s, const few *r, const int rows, const bool vnni, c
 }
 
 INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
-    for (int64_t g = 0; g < r->groups; g++) {
+    for (int64_t g = 0; g < r->n; g++) {
         vi t[4], w[8];
         words_at(s, woven, g * 18 + 2, 4, t);
         vf scale = half_at(s, woven, g * 18, false);
@@ -133,7 +135,7 @@ INLINE void row_q4_0(source *s, const few *r, const int rows, const bool vnni, c
 }
 
 INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
-    for (int64_t g = 0; g < r->groups; g += 8) {
+    for (int64_t g = 0; g < r->n; g += 8) {
         int64_t at = g / 8 * 144;
         vi t[4], scale[2], min[2];
         words_at(s, woven, at, 4, t);
@@ -163,7 +165,7 @@ INLINE void row_q4_k(source *s, const few *r, const int rows, const bool vnni, c
 }
 
 INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, const bool woven, vf *sum) {
-    for (int64_t g = 0; g < r->groups; g += 8) {
+    for (int64_t g = 0; g < r->n; g += 8) {
         int64_t at = g / 8 * 210;
         vi scale[4];
         vf d = half_at(s, woven, at + 208, true);
@@ -195,6 +197,38 @@ INLINE void row_q6_k(source *s, const few *r, const int rows, const bool vnni, c
     }
 }
 
+#if defined(KR_V256_)
+/* A whole strip of q8_0 without VNNI, two vectors: four numbers of a row are spread once for both.  Hardly unrolled, as
+ * there are no registers to spare. */
+INLINE void strip_q8_0(source *s, const few *r, const int rows, vf *sum) {
+    const int64_t by = r->share * 34, line = by / 9;
+    for (int64_t g = 0; g < r->n; g++) {
+        const char *w = (const char *)s->words + KR_STRIP * (g * 34 + 2);
+        vi n[4][2];
+        EACH_ROW n[i][0] = n[i][1] = (vi){0};
+#pragma GCC unroll 2
+        for (int c = 0; c < 8; c++, w += 4 * KR_STRIP) {
+            vi t[2];
+            memcpy(&t[0], w, sizeof *t), memcpy(&t[1], w + sizeof *t, sizeof *t);
+            __builtin_prefetch(w + NEXT), __builtin_prefetch(s->ahead + c * line, 0, 2);
+            EACH_ROW {
+                vi x = four_of(r->x + i * r->k + 32 * g + 4 * c);
+                n[i][0] = dot_signed(n[i][0], t[0], x), n[i][1] = dot_signed(n[i][1], t[1], x);
+            }
+        }
+        __builtin_prefetch(s->ahead + 8 * line, 0, 2);
+        s->ahead += by;
+        vf scale[2];
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++) scale[v] = (vf)_mm256_cvtph_ps(_mm_loadu_si128((const void *)(s->halves + KR_STRIP * g * 34 + 2 * KR_VL * v)));
+        EACH_ROW {
+            float d = r->a[i * r->groups + g].d;
+            sum[2 * i] = scaled(sum[2 * i], n[i][0], scale[0], d), sum[2 * i + 1] = scaled(sum[2 * i + 1], n[i][1], scale[1], d);
+        }
+    }
+}
+#endif
+
 typedef void row_kernel(source *s, const few *r, vf *sum);
 #define ROW(type, rows, vnni, woven)                                                        \
     static void type##_##rows##_##vnni##_##woven(source *s, const few *r, vf *sum) {       \
@@ -223,6 +257,19 @@ static row_kernel *const slow[2][4][4] = {{NAMES(1, 0, 0)}, {NAMES(1, 0, 1), NAM
 static row_kernel *const slow[2][4][4] = {{NAMES(1, 0, 0)}, {NAMES(1, 0, 1)}};
 #define fast slow
 #endif
+#if defined(KR_V256_)
+#define STRIP(rows)                                              \
+    static void strip_##rows(source *s, const few *r, vf *sum) { \
+        vf y[2 * rows];                                          \
+        memcpy(y, sum, sizeof y);                                \
+        strip_q8_0(s, r, rows, y);                               \
+        memcpy(sum, y, sizeof y);                                \
+    }
+STRIP(1) STRIP(2) STRIP(4)
+static row_kernel *const strips[4] = {strip_1, strip_2, strip_4};
+#else
+static row_kernel *const strips[4] = {NULL};
+#endif
 typedef row_kernel *const (*kernels)[4]; /* by log2 of the rows, and type */
 static kernels kernels_for(bool vnni, bool woven) { return vnni ? fast[woven] : slow[woven]; }
 static int most_of(kernels k) { return k[3][0] ? 8 : k[2][0] ? 4 : k[1][0] ? 2 : 1; }
@@ -235,25 +282,49 @@ bool KR_VEC(kr_gemm_blocks_has_rows)(int64_t rows, kr_dtype type, bool vnni) {
     return kr_is_woven(type) ? rows <= 2 * most : rows <= most && (rows & (rows - 1)) == 0;
 }
 
-void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, const kr_gemm_group *a, int64_t j0, int64_t j1) {
-    int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb), groups = g->k / 32;
+enum { STRETCH = 24 }; /* of a strip that rows take several passes over: groups that go through all before the next */
+
+/* Columns of a vector, or of two (a strip), n of them, from j on; all rows; some groups, from k on. */
+static void piece(const kr_gemm *g, source *s, kernels kernel, const int vectors, const few *all, int64_t j, int64_t n, int64_t k) {
     int type = (int)(kr_unwoven(g->b_type) - KR_Q8_0);
-    for (int64_t j = j0; j < j1; j += KR_VL) {
+    for (int64_t i = 0, step = most_of(kernel); i < g->m; i += step) {
+        while (step > g->m - i) step /= 2;
+        int64_t by = step == 8 ? 3 : step / 2, left = kr_gemm_least(KR_VL, n);
+        few r = *all;
+        r.x += i * g->k + 32 * k, r.a += i * r.groups + k;
+        vf sum[8];
+        for (int64_t h = 0; h < step * vectors; h++) {
+            int64_t at = j + h % vectors * KR_VL;
+            sum[h] = g->acc || k ? v_load_n(g->c + (i + h / vectors) * g->ldc + at, left) : (vf){0};
+            if (g->bias && !k) sum[h] += v_load_n(g->bias + at, left);
+        }
+        (vectors == 2 ? strips[by] : kernel[by][type])(s, &r, sum);
+        for (int64_t h = 0; h < step * vectors; h++) v_store_n(g->c + (i + h / vectors) * g->ldc + j + h % vectors * KR_VL, sum[h], left);
+    }
+}
+
+void KR_VEC(kr_gemm_blocks_row)(const kr_gemm *g, bool vnni, const int8_t *x, const kr_gemm_group *a, int64_t j0, int64_t j1) {
+    const int64_t ld = (int64_t)kr_dtype_row_bytes(g->b_type, g->ldb);
+    for (int64_t j = j0, by; j < j1; j += by) {
         int64_t n = kr_gemm_least(KR_VL, j1 - j);
         source s;
         source_at(&s, g, j, n, 0);
         kernels kernel = kernels_for(vnni, s.woven);
-        for (int64_t i = 0, step = most_of(kernel); i < g->m; i += step) {
-            while (step > g->m - i) step /= 2;
-            few r = {x + i * g->k, a + i * groups, g->k, groups};
-            vf sum[8];
-            s.ahead = (const char *)g->b + (j + KR_VL) * ld;
-            for (int64_t h = 0; h < step; h++) {
-                sum[h] = g->acc ? v_load_n(g->c + (i + h) * g->ldc + j, n) : (vf){0};
-                if (g->bias) sum[h] += v_load_n(g->bias + j, n);
-            }
-            kernel[step == 8 ? 3 : step / 2][type](&s, &r, sum);
-            for (int64_t h = 0; h < step; h++) v_store_n(g->c + (i + h) * g->ldc + j, sum[h], n);
+        const int vectors = strips[0] && s.woven && !vnni && g->b_type == KR_Q8_0_WOVEN ? 2 : 1;
+        few r = {.x = x, .a = a, .k = g->k, .n = g->k / 32, .groups = g->k / 32, .share = KR_STRIP};
+        by = vectors * KR_VL;
+        s.ahead = (const char *)g->b + (j + KR_VL) * ld;
+        if (vectors == 1) {
+            piece(g, &s, kernel, 1, &r, j, n, 0);
+            continue;
+        }
+        int64_t most = most_of(kernel), passes = g->m / most + __builtin_popcount((unsigned)(g->m % most));
+        r.share = (KR_STRIP + passes - 1) / passes;
+        for (int64_t k = 0; k < r.groups; k += r.n) {
+            r.n = kr_gemm_least(passes > 1 ? STRETCH : r.groups, r.groups - k);
+            source_at(&s, g, j, KR_STRIP, 32 * k);
+            s.ahead = (const char *)s.words + FURTHER;
+            piece(g, &s, kernel, 2, &r, j, KR_STRIP, k);
         }
     }
 }

@@ -78,7 +78,7 @@ static kr_status walk(kr_file_list *list, kr_str *path, size_t root, int what, i
         st = kr_str_status(path);
         /* a link to nothing, or a file removed as we look, is not there */
         if (st == KR_OK && stat(kr_str_text(path), &s) == 0 && lstat(kr_str_text(path), &link) == 0) {
-            if (what & (S_ISDIR(s.st_mode) ? KR_LIST_DIRS : KR_LIST_FILES)) st = add(list, kr_str_text(path) + root);
+            if (what & (S_ISDIR(s.st_mode) ? KR_LIST_DIRS : S_ISREG(s.st_mode) ? KR_LIST_FILES : 0)) st = add(list, kr_str_text(path) + root);
             if (st == KR_OK && (what & KR_LIST_DEEP) && S_ISDIR(link.st_mode)) {
                 kr_str_append_char(path, '/');
                 st = walk(list, path, root, what, depth + 1);
@@ -108,7 +108,9 @@ kr_status kr_file_glob(kr_file_list *list, const char *pattern) {
     int r = glob(pattern, GLOB_NOSORT, NULL, &g); /* its order follows the locale, ours must not */
     if (r == GLOB_NOSPACE) st = kr_fail(KR_ERR_NOMEM, "%s: out of memory while matching", pattern);
     else if (r != 0 && r != GLOB_NOMATCH) st = kr_fail(KR_ERR_IO, "%s: a folder of this pattern cannot be read", pattern);
-    for (size_t i = 0; r == 0 && st == KR_OK && i < g.gl_pathc; i++) st = add(list, g.gl_pathv[i]);
+    struct stat s;
+    for (size_t i = 0; r == 0 && st == KR_OK && i < g.gl_pathc; i++)
+        if (stat(g.gl_pathv[i], &s) == 0 && (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode))) st = add(list, g.gl_pathv[i]);
     globfree(&g);
     sort(list);
     return st;

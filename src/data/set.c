@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "text/tokenizer.h"
 
 void kr_set_free(kr_set *set) {
     kr_mem_free(set->data);
@@ -16,6 +17,7 @@ void kr_set_free(kr_set *set) {
     kr_mem_free(set->joins);
     kr_mem_free(set->file);
     kr_mem_free(set->row);
+    kr_mem_free(set->class_slot);
     for (int i = 0; i < KR_N_SPLIT; i++) kr_mem_free(set->index[i]);
     kr_file_list_free(&set->files);
     kr_file_list_free(&set->classes);
@@ -89,11 +91,32 @@ static kr_status add_name(kr_file_list *list, const char *name) {
     return KR_OK;
 }
 
+static int32_t *class_slot_of(const kr_set *set, const char *name) {
+    for (size_t i = kr_bytes_hash(name, strlen(name));; i++) {
+        int32_t *slot = &set->class_slot[i & (set->class_slots - 1)];
+        if (!*slot || strcmp(set->classes.name[*slot - 1], name) == 0) return slot;
+    }
+}
+
+/* Room for one more, at most half full. */
+static bool index_classes(kr_set *set) {
+    size_t n = set->classes.n, slots = 64;
+    if (set->class_slots >= 2 * (n + 1)) return true;
+    while (slots < 4 * (n + 1)) slots *= 2;
+    int32_t *more = kr_mem_array(slots, sizeof *more);
+    if (!more) return false;
+    kr_mem_free(set->class_slot);
+    set->class_slot = more, set->class_slots = slots;
+    for (size_t i = 0; i < n; i++) *class_slot_of(set, set->classes.name[i]) = (int32_t)i + 1;
+    return true;
+}
+
 int32_t kr_set_class(kr_set *set, const char *name) {
-    for (size_t i = set->classes.n; i-- > 0;)
-        if (strcmp(set->classes.name[i], name) == 0) return (int32_t)i;
+    if (!index_classes(set)) return -2;
+    int32_t *slot = class_slot_of(set, name);
+    if (*slot) return *slot - 1;
     if (set->classes_fixed) return -1;
-    return add_name(&set->classes, name) == KR_OK ? (int32_t)set->classes.n - 1 : -2;
+    return add_name(&set->classes, name) == KR_OK ? (*slot = (int32_t)set->classes.n) - 1 : -2;
 }
 
 int32_t kr_set_class_of_path(kr_set *set, const char *path, int by) {
@@ -134,13 +157,13 @@ kr_status kr_set_sort_classes(kr_set *set) {
     memcpy(was, set->classes.name, n * sizeof *was);
     for (size_t i = 0; i < n; i++) numbers = numbers && whole_number(was[i], &x);
     qsort(set->classes.name, n, sizeof *was, numbers ? by_number : by_name);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < n; k++)
-            if (set->classes.name[k] == was[i]) to[i] = (int32_t)k;
-    for (int64_t i = 0; i < set->n; i++)
+    set->class_slots = 0;
+    kr_status st = index_classes(set) ? KR_OK : KR_ERR_NOMEM;
+    for (size_t i = 0; i < n && st == KR_OK; i++) to[i] = kr_set_class(set, was[i]);
+    for (int64_t i = 0; i < set->n && st == KR_OK; i++)
         if (set->label[i] >= 0) set->label[i] = to[set->label[i]];
     kr_mem_free(was), kr_mem_free(to);
-    return KR_OK;
+    return st;
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -300,6 +323,7 @@ kr_status kr_fitted_classes(const kr_source *s, kr_set *set) {
         if (!name) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: classes wants an array of names");
         KR_TRY(add_name(&set->classes, name));
     }
+    set->class_slots = 0;
     set->classes_fixed = true;
     return KR_OK;
 }

@@ -48,6 +48,8 @@ struct kr_set {
     int64_t *row;               /* [n] which one of that file; -1: it is the file */
     kr_file_list files, classes;
     bool classes_fixed;         /* given; others are not known */
+    int32_t *class_slot;        /* [class_slots] by name: class + 1; 0: free */
+    size_t class_slots;         /* 0: not in order */
     int64_t *index[KR_N_SPLIT], n_in[KR_N_SPLIT]; /* the examples of each part */
 };
 

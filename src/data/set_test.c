@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -67,10 +68,35 @@ static void class_of_path(void **state) {
     kr_set_free(&set);
 }
 
+/* As when somebody asks for a column of names: each is found without looking through all. */
+static void many_classes(void **state) {
+    enum { N = 100000 };
+    kr_set set = {.each = 1};
+    char name[20];
+    (void)state;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < N; i++) {
+            snprintf(name, sizeof name, "c%d", (int)((int64_t)i * 7919 % N));
+            int32_t class = kr_set_class(&set, name);
+            assert_int_equal(class, i);
+            if (!round) assert_non_null(kr_set_add(&set, 1, KR_SPLIT_TRAIN, i, class, NULL));
+        }
+    assert_int_equal(kr_set_sort_classes(&set), KR_OK);
+    for (int64_t i = 0; i < N; i += 97) {
+        snprintf(name, sizeof name, "c%d", (int)(i * 7919 % N));
+        assert_string_equal(set.classes.name[set.label[i]], name);
+        assert_int_equal(kr_set_class(&set, name), set.label[i]);
+    }
+    for (int64_t i = 1; i < N; i++) assert_true(strcmp(set.classes.name[i - 1], set.classes.name[i]) < 0);
+    set.classes_fixed = true;
+    assert_int_equal(kr_set_class(&set, "none"), -1);
+    kr_set_free(&set);
+}
+
 static void whole(void **state) { (void)state, hold_out(1); }
 static void in_tiles(void **state) { (void)state, hold_out(5); }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles), cmocka_unit_test(folds), cmocka_unit_test(class_of_path)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(in_tiles), cmocka_unit_test(folds), cmocka_unit_test(class_of_path), cmocka_unit_test(many_classes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

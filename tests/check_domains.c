@@ -441,6 +441,10 @@ static void nodes(void **state) {
     kr_model_free(m);
     write_bytes("g.edges.tsv", "from\tto\nn1\tnone\n", 16);
     refuse(GRAPH("g.nodes.tsv"), "\"none\" is no node");
+    static const char twice[] = "id\tclass\tpart\tfeatures\na\tx\ttrain\t1\nb\ty\ttrain\t2\na\ty\ttest\t3\n";
+    write_bytes("h.nodes.tsv", twice, sizeof twice - 1);
+    write_bytes("h.edges.tsv", "from\tto\na\tb\n", 12);
+    refuse(GRAPH("h.nodes.tsv"), "h.nodes.tsv: lines 2 and 4: two nodes are called \"a\"");
 }
 
 /* --- points --------------------------------------------------------------------------------------- */
@@ -503,6 +507,13 @@ static void points(void **state) {
             if (x[row * 24 + 2] != 0) assert_true(fabsf(p[2] - z[l / 2]) < 1e-5f); /* the four cells, twice each */
         }
     kr_source_close(s);
+    static const char far[] = "\x93NUMPY\1\0\x43\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }       \n\0\0\200\77\377\377\177\177\0\0\0\0";
+    write_bytes("voxels/none/c.npy", far, sizeof far - 1);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "c.npy: number 1 is 3.40282e+38, want coordinates up to 1e+30");
+    static const char none[] = "\x93NUMPY\1\0\x43\0{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }       \n";
+    write_bytes("voxels/none/c.npy", none, sizeof none - 1);
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "c.npy: no point in it");
+    remove("voxels/none/c.npy");
     write_bytes("voxels/none/b.off", "OFF\n3 0 0\n0 0 0\n1 1 1\n", 22);
     refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "b.off: 2 points, want 3");
     refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'clouds', 'label': 'name', 'curves': 'circle'}}", "circle");

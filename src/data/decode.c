@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/file.h"
+#include "text/tokenizer.h"
 
 #define FORMAT(name) extern const kr_decoder kr_decoder_##name;
 #include "data/decode.def"
@@ -25,9 +26,10 @@ kr_status kr_array_new(kr_array *a, bool bytes, int n_dims, const int64_t *dim, 
     *a = (kr_array){.n_dims = n_dims};
     if (n_dims < 0 || n_dims > KR_ARRAY_DIMS) KR_FAIL(KR_ERR_FORMAT, "%s: %d axes, want at most %d", what, n_dims, KR_ARRAY_DIMS);
     for (int i = 0; i < n_dims; i++) {
-        if (dim[i] < 0 || __builtin_mul_overflow(n, dim[i], &n) || n > INT64_MAX / 8) KR_FAIL(KR_ERR_FORMAT, "%s: axis %d is %lld, too large", what, i, (long long)dim[i]);
+        if (dim[i] < 0 || __builtin_mul_overflow(n, dim[i] ? dim[i] : 1, &n) || n > INT64_MAX / 8) KR_FAIL(KR_ERR_FORMAT, "%s: axis %d is %lld, too large", what, i, (long long)dim[i]);
         a->dim[i] = dim[i];
     }
+    for (int i = 0; i < n_dims; i++) n = dim[i] ? n : 0; /* no axis of what is empty may be too large, either */
     a->n = n;
     if (bytes) a->u8 = kr_mem_array((size_t)n + 1, 1);
     else a->f32 = kr_mem_array((size_t)n + 1, sizeof *a->f32);
@@ -43,17 +45,30 @@ void kr_array_free(kr_array *a) {
 
 /* --- tables ------------------------------------------------------------------------------- */
 
-int64_t kr_table_find(const kr_table *t, const char *name) {
-    for (int64_t i = 0; i < t->n_columns; i++)
-        if (strcmp(kr_table_cell(t, -1, i), name) == 0) return i;
-    return -1;
+static struct kr_table_name *slot_of(const kr_table *t, const char *name) {
+    for (uint32_t i = kr_bytes_hash(name, strlen(name));; i++) {
+        struct kr_table_name *s = &t->slot[i & (uint32_t)(t->n_slots - 1)];
+        if (!s->first || strcmp(kr_table_cell(t, -1, s->first - 1), name) == 0) return s;
+    }
 }
 
+static kr_status index_names(kr_table *t) {
+    for (t->n_slots = 16; t->n_slots < 2 * t->n_columns;) t->n_slots *= 2;
+    if (!(t->slot = kr_mem_array((size_t)t->n_slots, sizeof *t->slot))) return KR_ERR_NOMEM;
+    for (int64_t c = 0; c < t->n_columns; c++) {
+        struct kr_table_name *s = slot_of(t, kr_table_cell(t, -1, c));
+        if (!s->first) s->first = c + 1;
+        else if (!s->second) s->second = c + 1;
+    }
+    return KR_OK;
+}
+
+int64_t kr_table_find(const kr_table *t, const char *name) { return slot_of(t, name)->first - 1; }
+
 kr_status kr_table_only(const kr_table *t, const char *name, const char *path, int64_t *column) {
-    *column = kr_table_find(t, name);
-    for (int64_t c = *column + 1; *column >= 0 && c < t->n_columns; c++)
-        if (strcmp(kr_table_cell(t, -1, c), name) == 0)
-            KR_FAIL(KR_ERR_FORMAT, "%s: columns %lld and %lld are both called \"%.100s\"", path, (long long)*column + 1, (long long)c + 1, name);
+    const struct kr_table_name *s = slot_of(t, name);
+    *column = s->first - 1;
+    if (s->second) KR_FAIL(KR_ERR_FORMAT, "%s: columns %lld and %lld are both called \"%.100s\"", path, (long long)s->first, (long long)s->second, name);
     return KR_OK;
 }
 
@@ -97,6 +112,7 @@ void kr_table_put(kr_table *t, const char *text, size_t n) {
 
 kr_status kr_table_end(kr_table *t, const char *what) {
     kr_status st = kr_str_status(&t->text);
+    if (st == KR_OK) st = index_names(t);
     return st == KR_OK ? KR_OK : kr_fail_in(st, what);
 }
 
@@ -104,6 +120,7 @@ void kr_table_free(kr_table *t) {
     kr_str_free(&t->text);
     kr_mem_free(t->at);
     kr_mem_free(t->line);
+    kr_mem_free(t->slot);
     *t = (kr_table){0};
 }
 
@@ -137,6 +154,11 @@ static const kr_decoder *find(const uint8_t *p, size_t n, const char *name, bool
     for (int i = 0; kr_decoders[i]; i++)
         if (!table == !!kr_decoders[i]->array && has_ending(kr_decoders[i], name)) return kr_decoders[i];
     return NULL;
+}
+
+bool kr_decode_ends(const char *name, const char *ending) {
+    const char *end, *at = ending_of(name, &end);
+    return strlen(ending) == (size_t)(end - at) && strncasecmp(at, ending, (size_t)(end - at)) == 0;
 }
 
 bool kr_decode_is_table(const char *path) {

@@ -21,6 +21,7 @@
 
 enum { KR_ARRAY_DIMS = 6 };
 #define KR_MOST_UNPACKED ((size_t)1 << 31) /* bytes that a packed file may become */
+enum { KR_MOST_RATE = 1 << 24 }; /* samples a second of sound: windows are milliseconds, and take memory by it */
 
 typedef struct kr_array {
     int n_dims;
@@ -41,6 +42,8 @@ typedef struct kr_table {
     int64_t *at;    /* [1 + n_rows, n_columns] where a cell begins; the names come first */
     int64_t *line;  /* [n_rows] of the file, from 1 */
     int64_t cells_room, line_room;
+    struct kr_table_name { int64_t first, second; } *slot; /* [n_slots] where a name is, and is again: column + 1, 0: nowhere */
+    int64_t n_slots;
 } kr_table;
 
 /* row -1: the column's name. */
@@ -75,6 +78,7 @@ kr_status kr_decode_array(kr_array *out, const char *path);
 kr_status kr_decode_labels(kr_array *out, const char *path); /* numbers that mean classes: as they stand in the file */
 kr_status kr_decode_table(kr_table *out, const char *path);
 bool kr_decode_is_table(const char *path); /* by its ending */
+bool kr_decode_ends(const char *name, const char *ending); /* in ".csv", or that and .gz */
 /* The same of bytes in memory; `what` names them, and its ending counts. */
 kr_status kr_decode_array_of(kr_array *out, const uint8_t *p, size_t n, const char *what);
 kr_status kr_decode_labels_of(kr_array *out, const uint8_t *p, size_t n, const char *what);

@@ -51,11 +51,11 @@ static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *w
     if (st == KR_OK) st = kr_array_new(out, true, 3, (const int64_t[]){d.image_height, d.image_width, grey ? 1 : 3}, what);
     if (st == KR_OK) {
         jpeg_start_decompress(&d);
-        while (d.output_scanline < d.output_height && st == KR_OK) {
+        while (d.output_scanline < d.output_height && !f.base.num_warnings) { /* a few bytes may promise many rows */
             JSAMPROW row = out->u8 + (size_t)d.output_scanline * d.output_width * (grey ? 1 : 3);
             jpeg_read_scanlines(&d, &row, 1);
         }
-        if (st == KR_OK && f.base.num_warnings) st = kr_fail(KR_ERR_FORMAT, "%s: JPEG: damaged or cut off", what);
+        if (f.base.num_warnings) st = kr_fail(KR_ERR_FORMAT, "%s: JPEG: damaged or cut off", what);
     }
     jpeg_destroy_decompress(&d);
     return st;

@@ -20,7 +20,9 @@ static kr_status add_row(kr_table *t, const json_t *object, int64_t line, const 
     for (int64_t i = 0; i < t->n_columns; i++) {
         KR_TRY(kr_str_status(&t->text));
         v = json_object_get(object, kr_table_cell(t, -1, i));
-        char *other = v && !json_is_string(v) && !json_is_null(v) ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        bool dumped = v && !json_is_string(v) && !json_is_null(v);
+        char *other = dumped ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        if (dumped && !other) KR_FAIL(KR_ERR_NOMEM, "%s: line %lld: out of memory", what, (long long)line);
         const char *text = json_is_string(v) ? json_string_value(v) : other ? other : "";
         kr_table_put(t, text, strlen(text));
         kr_mem_free(other);

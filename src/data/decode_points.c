@@ -79,8 +79,10 @@ static kr_status decode_xyz(kr_array *out, reader *r) {
 }
 
 static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *what) {
-    reader r = {(const char *)p, (const char *)p + n, what, 0};
-    return n >= 3 && memcmp(p, "OFF", 3) == 0 ? decode_off(out, &r) : decode_xyz(out, &r);
+    reader r = {(const char *)p, (const char *)p + n, what, 0}, look = r;
+    char first[4]; /* no number begins so: an OFF file by another name */
+    bool off = kr_decode_ends(what, ".off") || (next(&look, first, sizeof first) && strcmp(first, "OFF") == 0);
+    return off ? decode_off(out, &r) : decode_xyz(out, &r);
 }
 
 const kr_decoder kr_decoder_points = {.name = "points", .about = "points in space: OFF, XYZ", .endings = ".off .xyz", .array = decode};

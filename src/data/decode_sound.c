@@ -43,10 +43,10 @@ static kr_status read_all(kr_array *out, SNDFILE *s, const SF_INFO *info, const 
     for (sf_count_t got = BLOCK; got == BLOCK;) {
         if ((n + BLOCK) * info->channels > room) {
             room = (n + BLOCK) * info->channels + room;
-            float *q = kr_mem_resize(x, (size_t)room * sizeof *x);
-            if (!q || room > most) {
-                kr_mem_free(q ? q : x);
-                return q ? kr_fail(KR_ERR_FORMAT, "%s: more than %lld samples", what, (long long)most) : kr_fail_in(KR_ERR_NOMEM, what);
+            float *q = room > most ? NULL : kr_mem_resize(x, (size_t)room * sizeof *x);
+            if (!q) {
+                kr_mem_free(x);
+                return room > most ? kr_fail(KR_ERR_FORMAT, "%s: more than %lld samples", what, (long long)most) : kr_fail_in(KR_ERR_NOMEM, what);
             }
             x = q;
         }
@@ -65,7 +65,7 @@ static kr_status decode(kr_array *out, const uint8_t *p, size_t n, const char *w
     KR_TRY(kr_lib_open(&sf, sizeof sf, KR_LIB_SNDFILE, CALLS(NAME)));
     SNDFILE *s = sf.open_virtual(&io, SFM_READ, &info, &m);
     if (!s) KR_FAIL(KR_ERR_FORMAT, "%s: %s", what, sf.strerror(NULL));
-    kr_status st = info.channels >= 1 && info.channels <= 64 && info.samplerate >= 1 ? read_all(out, s, &info, what)
+    kr_status st = info.channels >= 1 && info.channels <= 64 && info.samplerate >= 1 && info.samplerate <= KR_MOST_RATE ? read_all(out, s, &info, what)
                  : kr_fail(KR_ERR_FORMAT, "%s: sound of %d channels at %d Hz", what, info.channels, info.samplerate);
     sf.close(s);
     return st;

@@ -83,6 +83,8 @@ static void npy(void **state) {
     refuse_array(file, n, "x.npy", "number 1 is nan, want finite ones");
     n = npy_of(file, "{'descr': '|u1', 'fortran_order': False, 'shape': (9223372036854775807, 16), }\n", x, 8);
     refuse_array(file, n, "x.npy", "elements");
+    n = npy_of(file, "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 4611686018427387904, 8), }\n", x, 8);
+    refuse_array(file, n, "x.npy", "too large"); /* of no elements, but who multiplies its sides gets nonsense */
 }
 
 static void wav(void **state) {
@@ -95,7 +97,9 @@ static void wav(void **state) {
     kr_array_free(&a);
     file[22] = 0;
     refuse_array(file, n, "s.wav", "0 channels");
-    file[22] = 2, file[34] = 12;
+    file[22] = 2, file[27] = 0xff;
+    refuse_array(file, n, "s.wav", "4278198080 Hz");
+    file[27] = 0, file[34] = 12;
     refuse_array(file, n, "s.wav", "12 bits");
     refuse_array(file, 30, "s.wav", "without samples");
 }
@@ -192,6 +196,10 @@ static void points(void **state) {
     expect_array(&a, (const uint8_t *)xyz, sizeof xyz - 1, "a.xyz", 2, (const int64_t[]){2, 3});
     assert_true(a.f32[0] == 1 && a.f32[5] == 6);
     kr_array_free(&a);
+    expect_array(&a, (const uint8_t *)"# by hand\n\nOFF\n1 0 0\n1 2 3\n", 28, "a.off", 2, (const int64_t[]){1, 3});
+    kr_array_free(&a);
+    refuse_array((const uint8_t *)"COFF\n2 0 0\n1 2 3 0\n4 5 6 0\n", 27, "a.off", "no OFF in its first line");
+    refuse_array((const uint8_t *)"1 2 3\n", 6, "a.OFF", "no OFF in its first line");
     refuse_array((const uint8_t *)"OFF\n9 0 0\n1 2 3\n", 16, "a.off", "want how many points");
     refuse_array((const uint8_t *)"OFF\n2 0 0\n1 2 3\n1 2 nan\n", 24, "a.off", "line 4: no point");
     refuse_array((const uint8_t *)"a\nb\n", 4, "a.xyz", "no line of three numbers");
@@ -248,6 +256,29 @@ static void many_names(void **state) {
         snprintf(cell, sizeof cell, "AC%cGG%c", 'A' + i % 26, 'A' + i % 26);
         assert_string_equal(kr_table_cell(&t, i, 2), cell);
     }
+    kr_table_free(&t);
+    kr_str_free(&s);
+}
+
+/* As many columns as genes: each is found without looking through all. */
+static void many_columns(void **state) {
+    enum { N = 60000 };
+    kr_str s = {0};
+    kr_table t;
+    char name[20];
+    int64_t at;
+    (void)state;
+    for (int i = 0; i < N; i++) kr_str_appendf(&s, "g%d,", i);
+    kr_str_append(&s, "g7\n");
+    if (kr_decode_table_of(&t, (const uint8_t *)s.text, s.n, "g.csv") != KR_OK) fail_msg("%s", kr_error());
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        assert_int_equal(kr_table_find(&t, name), i);
+        if (i != 7) assert_true(kr_table_only(&t, name, "g.csv", &at) == KR_OK && at == i);
+    }
+    assert_int_equal(kr_table_only(&t, "g7", "g.csv", &at), KR_ERR_FORMAT);
+    assert_non_null(strstr(kr_error(), "columns 8 and 60001 are both called \"g7\""));
+    assert_true(kr_table_only(&t, "g", "g.csv", &at) == KR_OK && at == -1);
     kr_table_free(&t);
     kr_str_free(&s);
 }
@@ -373,7 +404,7 @@ static void two_channels(void **state) { /* grey and how opaque, made half as wi
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(idx), cmocka_unit_test(npy), cmocka_unit_test(wav), cmocka_unit_test(csv),
-                                       cmocka_unit_test(sequences), cmocka_unit_test(words), cmocka_unit_test(points), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_scans),
+                                       cmocka_unit_test(sequences), cmocka_unit_test(words), cmocka_unit_test(points), cmocka_unit_test(jsonl), cmocka_unit_test(packed), cmocka_unit_test(pictures), cmocka_unit_test(values_as_stored), cmocka_unit_test(many_names), cmocka_unit_test(many_columns), cmocka_unit_test(many_scans),
                                        cmocka_unit_test(two_channels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

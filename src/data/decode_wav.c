@@ -28,7 +28,7 @@ static kr_status read_samples(kr_array *out, const uint8_t *p, size_t n, const f
     bool whole = f->code == PCM && (f->bits == 8 || f->bits == 16 || f->bits == 24 || f->bits == 32);
     if (!whole && !(f->code == FLOAT && (f->bits == 32 || f->bits == 64)))
         KR_FAIL(KR_ERR_FORMAT, "%s: WAV of code %u with %u bits, want whole numbers of 8, 16, 24 or 32 bits, or floats", what, f->code, f->bits);
-    if (f->channels < 1 || f->channels > 64 || f->rate < 1) KR_FAIL(KR_ERR_FORMAT, "%s: WAV of %u channels at %u Hz", what, f->channels, f->rate);
+    if (f->channels < 1 || f->channels > 64 || f->rate < 1 || f->rate > KR_MOST_RATE) KR_FAIL(KR_ERR_FORMAT, "%s: WAV of %u channels at %u Hz", what, f->channels, f->rate);
     size_t each = f->bits / 8;
     int64_t frames = (int64_t)(n / (each * f->channels));
     KR_TRY(kr_array_new(out, false, 2, (const int64_t[]){frames, f->channels}, what));

@@ -3,22 +3,15 @@
  *   CCO ethanol        .smi     smiles, name
  *   7 12 40 3          .txt     user, items: who, and what they took in turn */
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "data/words.h"
 
 static bool blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-static bool ends_in(const char *what, const char *ending) {
-    size_t n = strlen(what), k = strlen(ending);
-    if (n > 3 && strcasecmp(what + n - 3, ".gz") == 0) n -= 3;
-    return n >= k && strncasecmp(what + n - k, ending, k) == 0;
-}
-
 bool kr_words_are(const uint8_t *p, size_t n, const char *what) {
     bool spaces = false;
-    if (!ends_in(what, ".txt")) return false;
+    if (!kr_decode_ends(what, ".txt")) return false;
     for (size_t i = 0; i < n && p[i] != '\n' && p[i] != '\r'; i++) {
         if (strchr(",;\t", p[i])) return false; /* zero bytes too */
         spaces = spaces || p[i] == ' ';
@@ -28,7 +21,7 @@ bool kr_words_are(const uint8_t *p, size_t n, const char *what) {
 
 kr_status kr_words_decode(kr_table *out, const uint8_t *p, size_t n, const char *what) {
     const char *at = (const char *)p, *end = at + n;
-    bool smiles = ends_in(what, ".smi");
+    bool smiles = kr_decode_ends(what, ".smi");
     KR_TRY(kr_table_start(out, 2));
     kr_table_put(out, smiles ? "smiles" : "user", 8);
     kr_table_put(out, smiles ? "name" : "items", 8);

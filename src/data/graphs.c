@@ -217,12 +217,17 @@ static kr_status fill_nodes(kr_graphs *g, const kr_table *t, const char *what) {
 typedef struct id_row { const char *id; int32_t row; } id_row;
 static int by_id(const void *a, const void *b) { return strcmp(((const id_row *)a)->id, ((const id_row *)b)->id); }
 
-static kr_status fill_edges(kr_graphs *g, const kr_table *nodes, const kr_table *t, const char *what) {
+static kr_status fill_edges(kr_graphs *g, const kr_table *nodes, const char *nodes_path, const kr_table *t, const char *what) {
     id_row *ids = kr_mem_array((size_t)g->n_nodes + 1, sizeof *ids);
     kr_status st = ids && (g->edge = kr_mem_array(2 * (size_t)t->n_rows + 2, sizeof *g->edge)) ? KR_OK : KR_ERR_NOMEM;
     if (st == KR_OK && t->n_columns != 2) st = kr_fail(KR_ERR_FORMAT, "%s: %lld columns, want two ids", what, (long long)t->n_columns);
     for (int64_t i = 0; i < g->n_nodes && st == KR_OK; i++) ids[i] = (id_row){kr_table_cell(nodes, i, ID), (int32_t)i};
     if (st == KR_OK) qsort(ids, (size_t)g->n_nodes, sizeof *ids, by_id);
+    for (int64_t i = 1; i < g->n_nodes && st == KR_OK; i++)
+        if (by_id(&ids[i - 1], &ids[i]) == 0) {
+            int64_t a = nodes->line[ids[i - 1].row], b = nodes->line[ids[i].row];
+            st = kr_fail(KR_ERR_FORMAT, "%s: lines %lld and %lld: two nodes are called \"%.30s\"", nodes_path, (long long)(a < b ? a : b), (long long)(a < b ? b : a), ids[i].id);
+        }
     for (int64_t e = 0; e < t->n_rows && st == KR_OK; e++) {
         id_row key[2] = {{kr_table_cell(t, e, 0), 0}, {kr_table_cell(t, e, 1), 0}};
         const id_row *a = bsearch(&key[0], ids, (size_t)g->n_nodes, sizeof *ids, by_id), *b = bsearch(&key[1], ids, (size_t)g->n_nodes, sizeof *ids, by_id);
@@ -247,7 +252,7 @@ kr_status kr_graphs_read_tables(kr_graphs *g, const char *nodes_path) {
     KR_TRY(kr_decode_table(&nodes, nodes_path));
     kr_status st = fill_nodes(g, &nodes, nodes_path);
     if (st == KR_OK) st = kr_decode_table(&edges, edges_path);
-    if (st == KR_OK) st = fill_edges(g, &nodes, &edges, edges_path);
+    if (st == KR_OK) st = fill_edges(g, &nodes, nodes_path, &edges, edges_path);
     kr_table_free(&nodes), kr_table_free(&edges);
     if (st != KR_OK) kr_graphs_free(g);
     return st;

@@ -11,6 +11,7 @@ kr_status kr_pictures_of(kr_pictures *p, const kr_array *a, const char *what) {
     else if (a->n_dims == 3) *p = (kr_pictures){d[0], d[1], d[2], 1};
     else if (a->n_dims == 4 && d[3] <= 4) *p = (kr_pictures){d[0], d[1], d[2], d[3]};
     else KR_FAIL(KR_ERR_FORMAT, "%s: an array of %d axes is no picture; want [H, W], [H, W, C], [n, H, W] or [n, H, W, C] with C up to 4", what, a->n_dims);
+    if (p->n < 1) KR_FAIL(KR_ERR_FORMAT, "%s: no picture in it", what);
     if (p->H < 1 || p->W < 1 || p->C < 1) KR_FAIL(KR_ERR_FORMAT, "%s: pictures of %lld x %lld with %lld channels", what, (long long)p->H, (long long)p->W, (long long)p->C);
     return KR_OK;
 }

@@ -127,8 +127,8 @@ static kr_status measure(kr_source *s, audio *a) {
     if (!a->mean || !a->std) return KR_ERR_NOMEM;
     if (s->fitted) {
         KR_TRY(kr_fitted_reals(s, "length", &L, 1));
-        a->L = (int64_t)L;
         if (!(L >= 1 && L < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: length is %g", L);
+        a->L = (int64_t)L;
         KR_TRY(kr_fitted_reals(s, "mean", a->mean, a->width));
         return kr_fitted_reals(s, "std", a->std, a->width);
     }
@@ -233,6 +233,7 @@ static kr_status audio_open(kr_source *s, const json_t *data) {
         double rate;
         KR_TRY(kr_fitted_classes(s, &a->set));
         KR_TRY(kr_fitted_reals(s, "rate", &rate, 1));
+        if (!(rate >= 1 && rate <= 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rate is %g", rate);
         a->rate = (int64_t)rate;
     }
     KR_TRY(kr_set_load(s, &a->set, &a->k.set, read_file, a));

@@ -96,6 +96,9 @@ static kr_status add_array(points *q, const kr_array *a, const char *path, kr_sp
     if (!cells && (a->n_dims < 2 || a->n_dims > 3 || wide < 3)) KR_FAIL(KR_ERR_FORMAT, "%s: neither points [n, 3], nor clouds of them [clouds, n, 3], nor voxels", path);
     each = cells ? side[0] * side[1] * side[2] : a->dim[a->n_dims - 2] * wide;
     n = each ? a->n / each : 0;
+    if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: no point in it", path);
+    for (int64_t i = 0; i < a->n && !cells; i++) /* squares of distances want to be numbers, too */
+        if (fabs(kr_array_at(a, i)) > 1e30) KR_FAIL(KR_ERR_FORMAT, "%s: number %lld is %g, want coordinates up to 1e+30", path, (long long)i, kr_array_at(a, i));
     float *x = kr_mem_array((size_t)(3 * each) + 1, sizeof *x);
     kr_status st = x ? KR_OK : KR_ERR_NOMEM;
     for (int64_t k = 0; k < n && st == KR_OK; k++) {
@@ -209,7 +212,8 @@ static kr_status choose_curves(points *q) {
     if (n < 1 || n > MOST_CURVES) KR_FAIL(KR_ERR_CONFIG, "data.curves has %zu names, want 1 to %d", n, MOST_CURVES);
     for (size_t i = 0; i < n; i++) {
         q->curve[i] = json_is_array(c) ? json_string_value(json_array_get(c, i)) : c ? json_string_value(c) : "hilbert";
-        KR_TRY(kr_order_points(q->curve[i], 0, 1, (const float[]){0, 0, 0}, &rank)); /* does it know the name? */
+        kr_status st = kr_order_points(q->curve[i], 0, 1, (const float[]){0, 0, 0}, &rank); /* does it know the name? */
+        if (st != KR_OK) return kr_fail_in(st, "data.curves");
     }
     q->n_curves = (int64_t)n;
     return KR_OK;

@@ -233,7 +233,8 @@ static kr_status measure(kr_source *s, sequence *q) {
         KR_TRY(kr_learnt_reals(s, "length_mean_std", q->learnt, n));
         KR_TRY(kr_learnt_classes(s, &q->set));
     }
-    if (!(q->learnt[0] >= 1 && q->learnt[0] < 1e9)) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", q->learnt[0]);
+    if (!(q->learnt[0] >= 1 && q->learnt[0] < 1e9) && s->fitted) KR_FAIL(KR_ERR_FORMAT, "preprocessor_config.json: rows of %g letters", q->learnt[0]);
+    if (!(q->learnt[0] >= 1 && q->learnt[0] < 1e9)) KR_FAIL(KR_ERR_CONFIG, "data: the longest sequence has %.0f letters, want less than 1e9; set data.length to cut", q->learnt[0]);
     q->L = q->n_letters = (int64_t)q->learnt[0];
     if (q->k.task == INFILL) q->L += 2 * KR_FIM_SPANS;
     q->L *= q->n_parts;

@@ -347,8 +347,8 @@ static kr_status describe(kr_source *s, const graphs *q) {
     if (q->of_nodes) s->head = json_pack("{s:s, s:I}", "type", "dense", "n_classes", (json_int_t)i->n_classes);
     else s->head = json_pack("{s:s, s:I, s:b}", "type", "class", "n_classes", (json_int_t)i->n_classes, "lengths", true);
     if (!s->encoder || !s->head) KR_FAIL(KR_ERR_NOMEM, "data: out of memory");
-    if (q->of_nodes) {
-        if (!s->predict) i->n_train = i->n_eval = i->n_test = q->set.n;
+    if (q->of_nodes && !s->predict) {
+        i->n_train = i->n_eval = i->n_test = q->set.n;
         i->train_batches = i->eval_batches = i->test_batches = (q->set.n + i->S - 1) / i->S;
     }
     snprintf(i->about, sizeof i->about, "%lld graph%s of up to %lld nodes and %lld edges, %lld numbers a node, %lld classes of %s; %lld to train on, %lld held out", (long long)q->n_graphs,

@@ -62,47 +62,93 @@ enum { PANEL_W = KR_GEMM_QN * KR_GEMM_QK, PANEL_SCALE = KR_GEMM_QN * KR_GEMM_QK 
 
 /* --- A in eight bits ---------------------------------------------------------------------- */
 
+/* The largest lane of what is above zero. */
+INLINE int32_t most_of_lanes(vi v) {
+#if defined(KR_V512_)
+    return _mm512_reduce_max_epi32((__m512i)v);
+#elif defined(KR_V256_)
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    m = _mm_max_epi32(m, _mm_unpackhi_epi64(m, m));
+    return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 1)));
+#else
+    int32_t lane[KR_VL], most = 0;
+    memcpy(lane, &v, sizeof lane);
+    for (int i = 0; i < KR_VL; i++) most = lane[i] > most ? lane[i] : most;
+    return most;
+#endif
+}
+
+/* The lowest bytes of 32 lanes. */
+INLINE void put_bytes(int8_t *q, const vi *v) {
+#if defined(KR_V256_)
+    const __m256i low = _mm256_set1_epi32(255); /* so that packing cuts nothing off, as converting would not */
+    __m256i a = _mm256_packus_epi32((__m256i)v[0] & low, (__m256i)v[1] & low), b = _mm256_packus_epi32((__m256i)v[2] & low, (__m256i)v[3] & low);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256((__m256i *)(void *)q, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order));
+#else
+    for (int i = 0; i < 32 / KR_VL; i++) {
+        vb b = __builtin_convertvector(v[i], vb);
+        memcpy(q + i * KR_VL, &b, sizeof b);
+    }
+#endif
+}
+
 /* Infinity and NaN stay in d, and so in all sums.  fixed: the scale; 0: the group's own. */
-static void round_group(const float *x, float fixed, int32_t lifted, bool halves, int8_t *q, kr_gemm_group *to) {
-    int32_t lane[KR_VL], most = 0, sum[2] = {0, 0};
-    vi top = {0};
+INLINE void round_group(const float *x, float fixed, int32_t lifted, bool halves, int8_t *q, kr_gemm_group *to) {
+    int32_t most, sum[2] = {0, 0};
+    vi top = {0}, whole[32 / KR_VL];
+#pragma GCC unroll 8
     for (int i = 0; i < 32; i += KR_VL) {
         vi bits = (vi)v_abs(v_load(x + i));
         top = (vi)v_select(bits > top, (vf)bits, (vf)top);
     }
-    memcpy(lane, &top, sizeof lane);
-    for (int i = 0; i < KR_VL; i++) most = lane[i] > most ? lane[i] : most;
+    most = most_of_lanes(top);
     float max, by;
     memcpy(&max, &most, sizeof max);
     by = fixed > 0 ? 1 / fixed : max > 1e-30f ? 127 / max : 0;
     const vf most_of = v_set(fixed > 0 ? 127 * fixed : __builtin_inff());
+#pragma GCC unroll 2
     for (int half = 0; half < 2; half++) {
         vf total = {0};
+#pragma GCC unroll 4
         for (int i = 16 * half; i < 16 * half + 16; i += KR_VL) {
             vf v = v_max(v_min(v_load(x + i), most_of), -most_of);
             vf t = v_fma(v, v_set(by), v_set(12582912.f)); /* 1.5 * 2^23: the low bits are the nearest whole number */
-            vb b = __builtin_convertvector((vi)t, vb);
-            memcpy(q + i, &b, sizeof b);
+            whole[i / KR_VL] = (vi)t;
             total += t - 12582912.f;
         }
         sum[half] = max < __builtin_inff() ? (int32_t)v_sum(total) : 0;
     }
+    put_bytes(q, whole);
     to->d = fixed > 0 && max < __builtin_inff() ? fixed : max < 1e-30f ? 0 : max / 127;
     to->sum = to->d * (float)(sum[0] + sum[1]);
     to->base[0] = -lifted * (halves ? sum[0] : sum[0] + sum[1]);
     to->base[1] = -lifted * sum[1];
 }
 
+/* 32 numbers for panels of WORDS. */
+INLINE void widen(const int8_t *few, int16_t *words) {
+#if DOT_PAIRS
+    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    for (int i = 0; i < 32; i += 16) {
+        __m128i b = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(few + i)), order);
+        _mm256_storeu_si256((__m256i *)(void *)(words + i), _mm256_cvtepi8_epi16(b));
+    }
+#else
+    (void)few, (void)words;
+#endif
+}
+
 static void round_row(void *arg, int64_t i, int who) {
     const job *b = arg;
     const kr_gemm *g = b->g;
-    int32_t lifted = lift(b->type, b->vnni);
+    const int32_t lifted = lift(b->type, b->vnni);
+    int16_t *words = (int16_t *)(void *)b->x + i * g->k;
     (void)who;
     for (int64_t k = 0; k < g->k; k += 32) {
         int8_t few[32], *q = b->how == WORDS ? few : b->x + i * g->k + k;
         round_group(g->a + i * g->lda + k, g->a_scale, lifted, b->type == KR_Q6_K, q, b->group + (i * g->k + k) / 32);
-        int16_t *words = (int16_t *)(void *)b->x + i * g->k + k;
-        for (int n = 0; n < 32 && b->how == WORDS; n++) words[n] = few[n / 4 * 4 + n % 4 / 2 + 2 * (n % 2)];
+        if (b->how == WORDS) widen(few, words + k);
     }
 }
 

@@ -73,14 +73,14 @@ DOT_INLINE vi dot_low(vi s, vi w, vi x, const bool vnni) {
 }
 
 #if defined(KR_V512_) || defined(KR_V256_)
-#define DOT_PAIRS true
+#define DOT_PAIRS 1
 #if defined(KR_V512_)
 DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { return s + (v16)_mm512_maddubs_epi16((__m512i)w, (__m512i)x); }
 #else
 DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { return s + (v16)_mm256_maddubs_epi16((__m256i)w, (__m256i)x); }
 #endif
 #else
-#define DOT_PAIRS false
+#define DOT_PAIRS 0
 DOT_INLINE v16 dot_add16(v16 s, vi w, vi x) { (void)w, (void)x; return s; }
 #endif
 DOT_INLINE vi dot_sum16(vi s, v16 pairs) { return s + dot_pairs(pairs, 1 - (v16){0}); }

@@ -7,22 +7,35 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-#if defined(KR_V512_)
+#if defined(KR_V512_) || defined(KR_V256_)
 /* Floats of A and of the state that are fetched meanwhile: pages are too short for the CPU to foresee that. */
-enum { AHEAD = 1024 };
+enum { AHEAD = 1024, VECTORS = 16 / KR_VL };
 
-/* Of 128 bits; macros, as clang wants to see the numbers of an intrinsic before it inlines. */
+/* v_sum of each of KR_VL vectors, in its order: 8 apart, 4 apart, 2, 1.  Of lanes of 128 bits; macros, as clang wants to
+ * see the numbers of an intrinsic before it inlines. */
+#if defined(KR_V512_)
 #define SUM_LANES(a, b, low, high) \
     ((vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), low) + (vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), high))
 #define SUM_IN_LANES(a, b, low, high) \
     ((vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), low) + (vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), high))
-/* v_sum of each of 16 vectors, in its order: 8 apart, 4 apart, 2, 1. */
+#else
+#define SUM_LANES(a, b, low, high) \
+    ((vf)_mm256_permute2f128_ps((__m256)(a), (__m256)(b), low) + (vf)_mm256_permute2f128_ps((__m256)(a), (__m256)(b), high))
+#define SUM_IN_LANES(a, b, low, high) \
+    ((vf)_mm256_shuffle_ps((__m256)(a), (__m256)(b), low) + (vf)_mm256_shuffle_ps((__m256)(a), (__m256)(b), high))
+#endif
 INLINE vf sum_each(const vf *v) {
     vf by[4], in[2]; /* by: of i, i + 4, i + 8, i + 12 */
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
+#if defined(KR_V512_)
         vf a = SUM_LANES(v[i], v[i + 4], 0x44, 0xee), b = SUM_LANES(v[i + 8], v[i + 12], 0x44, 0xee);
         by[i] = SUM_LANES(a, b, 0x88, 0xdd);
+#else
+        by[i] = SUM_LANES(v[i], v[i + 4], 0x20, 0x31);
+#endif
     }
+#pragma GCC unroll 2
     for (int i = 0; i < 2; i++) in[i] = SUM_IN_LANES(by[2 * i], by[2 * i + 1], 0x44, 0xee);
     return SUM_IN_LANES(in[0], in[1], 0x88, 0xdd);
 }
@@ -30,16 +43,23 @@ INLINE vf sum_each(const vf *v) {
 /* C . h of 16 channels of a group, of 16 states each. */
 static void square(const float *A, const float *h0, float *h1, const float *dt, const float *x, const float *B,
                    const float *C, float *sums) {
-    vf b = v_load(B), c = v_load(C), sum[16];
+    vf b[VECTORS], c[VECTORS], sum[KR_VL];
+    for (int v = 0; v < VECTORS; v++) b[v] = v_load(B + v * KR_VL), c[v] = v_load(C + v * KR_VL);
     for (int i = 0; i < 16; i++) {
         __builtin_prefetch(A + 16 * i + AHEAD);
         if (h0) __builtin_prefetch(h0 + 16 * i + AHEAD);
-        vf h = h0 ? v_load(h0 + 16 * i) : (vf){0};
-        h = decay(v_set(dt[i] * LOG2E) * v_load(A + 16 * i)) * h + v_set(x[i]) * b;
-        if (h1) v_store(h1 + 16 * i, h);
-        sum[i] = h * c;
+        vf of = {0};
+#pragma GCC unroll 2
+        for (int v = 0; v < VECTORS; v++) {
+            int at = 16 * i + v * KR_VL;
+            vf h = h0 ? v_load(h0 + at) : (vf){0};
+            h = decay(v_set(dt[i] * LOG2E) * v_load(A + at)) * h + v_set(x[i]) * b[v];
+            if (h1) v_store(h1 + at, h);
+            of = v ? of + h * c[v] : h * c[v];
+        }
+        sum[i % KR_VL] = of;
+        if ((i + 1) % KR_VL == 0) v_store(sums + i + 1 - KR_VL, sum_each(sum));
     }
-    v_store(sums, sum_each(sum));
 }
 #define SQUARE true
 #else

@@ -509,7 +509,7 @@ static void points(void **state) {
     kr_source_close(s);
     static const char far[] = "\x93NUMPY\1\0\x43\0{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }       \n\0\0\200\77\377\377\177\177\0\0\0\0";
     write_bytes("voxels/none/c.npy", far, sizeof far - 1);
-    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "c.npy: number 1 is 3.40282e+38, want coordinates up to 1e+30");
+    refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "c.npy: number 1 is 3.40282e+38, want finite ones up to 1e+30");
     static const char none[] = "\x93NUMPY\1\0\x43\0{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }       \n";
     write_bytes("voxels/none/c.npy", none, sizeof none - 1);
     refuse("{'model': {" ONE "}, 'data': {'kind': 'points', 'paths': 'voxels'}}", "c.npy: no point in it");

@@ -17,7 +17,7 @@ enum { MARK = 30, RATE = 8000, MOST_NUMBER = 200, MOST_FILES = 24, ROOM = 1 << 1
 
 /* --- seeds ------------------------------------------------------------------------------------------ */
 
-/* A text as it is, or a tensor of bytes of this shape, "wav", or "zip": of members "name|text|name|text". */
+/* A text as it is, or a tensor of bytes (behind "f4" of floats) of this shape, "wav", or "zip": of members "name|text|name|text". */
 typedef struct member { const char *name, *text, *shape; } member;
 static const struct { const char *data, *fitted; member file[8]; } seeds[] = {
     {"{'kind': 'image', 'paths': 'x', 'labels': 'x', 'eval_fraction': 0.4, 'flip': 'all', 'shift': 1}", "", {{"paths/a.npy", "aAbBcCdDeEfF", "3, 2, 2, 1"}, {"labels/a.npy", "\1\2\1", "3,"}}},
@@ -43,6 +43,10 @@ static const struct { const char *data, *fitted; member file[8]; } seeds[] = {
     {"{'kind': 'points', 'paths': 'x', 'points': 6, 'curves': ['hilbert', 'zyx'], 'jitter': 0.1, 'turn': 30}", "", {{"paths/a/1.off", "OFF\n3 1 0\n0 0 1\n1 2 3\n-1 0.5 2\n3 0 1 2\n"}, {"paths/b/1.xyz", "x y z\n1 2 3\n4 5 6\n"}}},
     {"{'kind': 'points', 'paths': 'x', 'points': 5, 'patches': 3, 'patch_points': 2, 'label': 'name', 'curves': ['z', 'hilbert']}", "", {{"paths/a_1.xyz", "1 2 3\n4 5 6\n7 8 8\n0 0 1\n"}, {"paths/b-1.npy", "\1\2\3\4\5\6\7\10\11", "3, 3"}}},
     {"{'kind': 'clip', 'paths': 'x', 'frames': 4, 'jitter': 0.1}", "", {{"paths/a/1.npy", "abcdefghijkl", "3, 2, 2"}, {"paths/b/1.npy", "abcdefgh", "2, 2, 2"}}},
+    {"{'kind': 'clip', 'paths': 'x', 'frames': 3}", "", {{"paths/a/1.npy", "abc\276abc>abc?abc@abc\277abc@abc\276abc>", "f4 2, 4"}, {"paths/b/1.npy", "abc\276abc?abc?abc@", "f4 1, 4"}}},
+    {"{'kind': 'points', 'paths': 'x', 'points': 4}", "", {{"paths/a/1.npy", "abc\276abc>abc?abc@abc\277abc@abc\276abc>", "f4 2, 4"}, {"paths/b/1.npy", "abc\276abc?abc?", "f4 1, 3"}}},
+    {"{'kind': 'audio', 'paths': 'x', 'n_mels': 3, 'rate': 8000, 'window_ms': 0.5, 'hop_ms': 0.3}", "", {{"paths/a/1.npy", "abc\276abc>abc?abc>abc\277abc?abc\276abc>", "f4 8,"}, {"paths/b/1.npy", "abc\276abc?abc?", "f4 3,"}}},
+    {"{'kind': 'image', 'paths': 'x'}", "", {{"paths/a/1.npy", "abc\276abc>abc?abc>", "f4 2, 2"}, {"paths/b/1.npy", "abc\276abc>abc?abc>", "f4 2, 2"}}},
     {"{'kind': 'clip', 'paths': 'x', 'frames': 2, 'joints': 2}", "{'classes': ['a', 'b'], 'frame': [1, 6, 1]}", {{"paths/a/1.xyz", "1 2 3\n4 5 6\n7 8 9\n1 2 3\n"}}},
     {"{'kind': 'text', 'paths': 'x', 'mode': 'packed', 'separator': '--', 'end_byte': 0, 'fim': 0.5, 'length': 12}", "", {{"paths/a.txt", "some words--that are--three documents, of which one is held out"}, {"paths/b.txt", "more of them"}}},
     {"{'kind': 'text', 'paths': 'x', 'eval_paths': 'x', 'mode': 'carry', 'length': 5}", "", {{"paths/a.txt", "some words that are one document"}, {"eval_paths/b.txt", "more of them"}}},
@@ -50,7 +54,7 @@ static const struct { const char *data, *fitted; member file[8]; } seeds[] = {
 const long fuzz_inputs = 7000;
 const char *const fuzz_words[] = {"'kind': ", "'image'", "'series'", "'audio'", "'sequence'", "'table'", "'items'", "'graph'", "'points'", "'clip'", "'text'", "'task': ", "'class'", "'regress'", "'masked'",
                                   "'noise'", "'infill'", "'label': ", "'labels': 'x', ", "'columns': ", "'fold': 1, ", "'hold_out': 'last', ", "'eval_fraction': 0, ", "'test_fraction': 0.9, ", "\36paths/a/c.npy\n",
-                                  "\36paths/d.csv\n", "\36eval_paths/e.csv\n", "nan", "1e38", ",", "\n", "'mean': [], ", "'classes': ['a'], ", "\223NUMPY", "RIFF", "OFF\n", "PK\3\4", NULL};
+                                  "\36paths/d.csv\n", "\36eval_paths/e.csv\n", "nan", "1e38", "\377\377\177\177", "\377\377\177\377", "<f4", ",", "\n", "'mean': [], ", "'classes': ['a'], ", "\223NUMPY", "RIFF", "OFF\n", "PK\3\4", NULL};
 
 static size_t put(uint8_t *to, size_t at, const void *p, size_t n) { return memcpy(to + at, p, n), at + n; }
 
@@ -74,7 +78,8 @@ static size_t put_member(uint8_t *to, size_t at, const member *m) {
         at = put(to, at, "RIFF\0\0\0\0WAVEfmt \20\0\0\0\1\0\1\0\100\37\0\0\200\76\0\0\2\0\20\0data", 40);
         at = put(to, at, (const uint8_t[]){(uint8_t)n, 0, 0, 0}, 4);
     } else if (m->shape) {
-        int len = snprintf(head + 10, sizeof head - 10, "{'descr': '|u1', 'fortran_order': False, 'shape': (%s), }\n", m->shape);
+        bool floats = strncmp(m->shape, "f4", 2) == 0;
+        int len = snprintf(head + 10, sizeof head - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }\n", floats ? "<f4" : "|u1", m->shape + 2 * floats);
         memcpy(head, "\223NUMPY\1\0", 8), head[8] = (char)len, head[9] = 0;
         at = put(to, at, head, 10 + (size_t)len);
     }

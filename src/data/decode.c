@@ -180,10 +180,11 @@ static kr_status unknown(const char *what, bool table) {
 enum { GZIP = 31 };
 static bool is_gzip(const uint8_t *p, size_t n) { return n > 2 && p[0] == 0x1f && p[1] == 0x8b; }
 
-/* One NaN or infinity would make means and weights NaN, far from its file. */
+/* One NaN or infinity would make means and weights NaN, far from its file; so would the difference of two numbers near
+ * the largest. */
 static kr_status want_finite(const kr_array *a, const char *what) {
     for (int64_t i = 0; a->f32 && i < a->n; i++)
-        if (!isfinite(a->f32[i])) KR_FAIL(KR_ERR_FORMAT, "%s: number %lld is %g, want finite ones", what, (long long)i, (double)a->f32[i]);
+        if (!(fabsf(a->f32[i]) <= 1e30f)) KR_FAIL(KR_ERR_FORMAT, "%s: number %lld is %g, want finite ones up to 1e+30", what, (long long)i, (double)a->f32[i]);
     return KR_OK;
 }
 

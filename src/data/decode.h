@@ -72,7 +72,7 @@ typedef struct kr_decoder {
 extern const kr_decoder *const kr_decoders[]; /* NULL ends */
 
 /* Reads a file with the decoder that fits its bytes or its ending; .gz is unpacked on the way.  Numbers
- * that are not finite are refused, and a file without a row.
+ * that are not finite, or beyond 1e30, are refused, and a file without a row.
  * The caller frees. */
 kr_status kr_decode_array(kr_array *out, const char *path);
 kr_status kr_decode_labels(kr_array *out, const char *path); /* numbers that mean classes: as they stand in the file */

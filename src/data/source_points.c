@@ -97,8 +97,6 @@ static kr_status add_array(points *q, const kr_array *a, const char *path, kr_sp
     each = cells ? side[0] * side[1] * side[2] : a->dim[a->n_dims - 2] * wide;
     n = each ? a->n / each : 0;
     if (!n) KR_FAIL(KR_ERR_FORMAT, "%s: no point in it", path);
-    for (int64_t i = 0; i < a->n && !cells; i++) /* squares of distances want to be numbers, too */
-        if (fabs(kr_array_at(a, i)) > 1e30) KR_FAIL(KR_ERR_FORMAT, "%s: number %lld is %g, want coordinates up to 1e+30", path, (long long)i, kr_array_at(a, i));
     float *x = kr_mem_array((size_t)(3 * each) + 1, sizeof *x);
     kr_status st = x ? KR_OK : KR_ERR_NOMEM;
     for (int64_t k = 0; k < n && st == KR_OK; k++) {

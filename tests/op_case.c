@@ -226,6 +226,27 @@ kr_tensor case_input_shape(const op_case *k, int i, kr_dtype real) {
     return x;
 }
 
+/* 0 ... n - 1 at random. */
+static void draw_order(double *p, int64_t n, kr_rng *rng) {
+    for (int64_t e = 0; e < n; e++) {
+        int64_t at = kr_rng_below(rng, e + 1);
+        p[e] = p[at], p[at] = (double)e;
+    }
+}
+/* idx without repeats, a permutation if it can be, else with some beyond the end; back is its inverse, -1 for what it has not. */
+static void draw_back(op_case *k, double *back, int64_t L, kr_rng *rng) {
+    int i = kr_op_slot(k->op, "idx", false);
+    kr_tensor x = case_input_shape(k, i, KR_F64);
+    int64_t J = kr_count(&x), most = J < L ? L + L / 4 : J;
+    double *all = own((size_t)most * sizeof *all, "case", 0);
+    draw_order(all, most, rng);
+    for (int64_t l = 0; l < L; l++) back[l] = -1;
+    for (int64_t j = 0; j < J; j++) {
+        k->in[i][j] = all[j];
+        if (all[j] < (double)L) back[(int64_t)all[j]] = (double)j;
+    }
+}
+
 static void draw_input(op_case *k, int i, kr_rng *rng) {
     kr_tensor x = case_input_shape(k, i, KR_F64);
     int64_t n = kr_count(&x), L = x.n_dims ? x.dim[x.n_dims - 1] : 1;
@@ -237,6 +258,8 @@ static void draw_input(op_case *k, int i, kr_rng *rng) {
         else u = k->bf16 >> i & 1 ? kr_from_bf16(kr_to_bf16((float)u)) : (float)u;
         p[e] = u;
     }
+    if (strcmp(k->in_term[i].name, "order") == 0) draw_order(p, n, rng);
+    if (strcmp(k->in_term[i].name, "back") == 0) draw_back(k, p, n, rng);
     if (strcmp(k->in_term[i].name, "seq_idx") != 0) return;
     for (int64_t e = 1; e < n; e++) /* sequences packed in a row: insertion sort along L */
         for (int64_t j = e; j % L != 0 && p[j - 1] > p[j]; j--) {

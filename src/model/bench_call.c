@@ -49,8 +49,27 @@ static kr_status shape_inputs(kr_bench_call *b, const char *sizes) {
     return KR_OK;
 }
 
-/* Decay rates are negative, steps small, ids below V, or a gather's below its L; all else lies in [-1, 1]. */
-static void draw(const kr_call *c, const kr_sig_term *t, kr_tensor *x, int which) {
+/* A list that changes steps two by two, at random: a permutation that is its own inverse. */
+static kr_status draw_swaps(int32_t *list, int64_t n) {
+    kr_rng rng = {1, kr_rng_stream("bench swaps"), 0};
+    int32_t *all = kr_mem_array((size_t)n, sizeof *all);
+    if (!all) return KR_ERR_NOMEM;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = kr_rng_below(&rng, i + 1);
+        all[i] = all[at], all[at] = (int32_t)i;
+    }
+    for (int64_t i = 0; i < n; i++) list[all[i]] = (i ^ 1) < n ? all[i ^ 1] : all[i];
+    kr_mem_free(all);
+    return KR_OK;
+}
+
+/* Decay rates are negative, steps small, ids below V, or a gather's below its L, and all different if it has their
+ * inverse; all else lies in [-1, 1]. */
+static kr_status draw(const kr_bench_call *b, const kr_sig_term *t, kr_tensor *x, int which) {
+    const kr_call *c = &b->call;
+    int back = kr_op_slot(b->op, "back", false);
+    bool swaps = strcmp(t->name, "order") == 0 || (back >= 0 && c->in[back].n_dims && x->dtype == KR_I32);
+    if (swaps) return draw_swaps(x->data, kr_count(x));
     kr_rng rng = {1, kr_rng_stream("bench") + (uint64_t)which, 0};
     float lo = -1, hi = 1;
     if (strcmp(t->name, "A") == 0 || strcmp(t->name, "Are") == 0) lo = -4, hi = -0.5f;
@@ -62,6 +81,7 @@ static void draw(const kr_call *c, const kr_sig_term *t, kr_tensor *x, int which
     }
     for (int64_t i = drawn; i < n; i++)
         ((int32_t *)x->data)[i] = ((int32_t *)x->data)[i - drawn]; /* long tensors repeat */
+    return KR_OK;
 }
 
 /* Drawn here and sent there. */
@@ -69,15 +89,15 @@ static kr_status draw_on(kr_bench_call *b, const kr_sig_term *t, kr_tensor *x, i
     kr_tensor here = *x;
     size_t n = (size_t)kr_count(x), bytes = n * kr_dtype_bytes(x->dtype);
     if (here.dtype == KR_BF16) here.dtype = KR_F32;
-    if (!b->device) return draw(&b->call, t, x, which), KR_OK;
+    if (!b->device) return draw(b, t, x, which);
     if (!(here.data = kr_mem_array(n, 2 * sizeof(float)))) return KR_ERR_NOMEM;
-    draw(&b->call, t, &here, which);
+    kr_status st = draw(b, t, &here, which);
     void *send = here.data;
     if (x->dtype == KR_BF16) kr_convert(send = (float *)here.data + n, KR_BF16, here.data, KR_F32, (int64_t)n);
     kr_cuda()->upload(b->device, x->data, send, bytes);
-    kr_status st = kr_cuda()->sync(b->device);
+    kr_status sent = kr_cuda()->sync(b->device);
     kr_mem_free(here.data);
-    return st;
+    return st == KR_OK ? sent : st;
 }
 
 static kr_status take_memory(kr_bench_call *b, const char *sizes) {

@@ -7,7 +7,7 @@
 #include "ops/ops.h"
 
 /* Sizes are those of a training step: 8 rows of 1024 tokens, d_model 256.  `small` is what
- * the scalar reference can do in a moment. */
+ * the scalar reference can do in a moment.  Inputs with a minus are left out; a plus says of one that it is there. */
 typedef struct entry {
     const char *op, *sizes, *small;
 } entry;
@@ -30,7 +30,8 @@ static const entry table[] = {
     {"cross_entropy", "*1024 K256 V50280 -nll -lse", "*8 K256 V50280 -nll -lse"},
     {"embedding", "S8 L1024 V256 D256", "S1 L1024 V256 D256"},
     {"unary", "*8192 D512", "*1024 D512"},
-    {"gather", "S8 L1024 J1024 D512", "S1 L1024 J1024 D512"},
+    {"gather", "S8 L1024 J1024 D512 -back", "S1 L1024 J1024 D512 -back"},
+    {"gather", "S8 L1024 J1024 D512 +back", "S1 L1024 J1024 D512"},
 };
 enum { N_TABLE = sizeof table / sizeof *table };
 
@@ -55,7 +56,8 @@ static const struct { const char *op, *sizes; } device_table[] = {
     {"cross_entropy", "*16384 K768 V50288 -nll -lse"},
     {"embedding", "S8 L2048 V50288 D768"},
     {"unary", "*16384 D1536"},
-    {"gather", "S8 L2048 J2048 D1536"},
+    {"gather", "S8 L2048 J2048 D1536 -back"},
+    {"gather", "S8 L2048 J2048 D1536 +back"},
 };
 enum { N_DEVICE_TABLE = sizeof device_table / sizeof *device_table };
 

@@ -50,7 +50,7 @@ static kr_node *turned(kr_build *b, kr_node *x, int64_t ways, bool back) {
             if (back) idx[l * ways + k] = (int32_t)(k * L + l);
             else idx[k * L + l] = (int32_t)(l * ways + k);
         }
-    x = KR_APPLY(b->g, gather, NULL, kr_reshape(b->g, x, 3, KR_DIMS(b->S, L * ways, D)), kr_const_i32(b->g, idx, L * ways));
+    x = kr_steps_at(b, kr_reshape(b->g, x, 3, KR_DIMS(b->S, L * ways, D)), idx, L * ways);
     kr_mem_free(idx);
     return back ? kr_reshape(b->g, x, 3, KR_DIMS(b->S, L, ways * D)) : kr_reshape(b->g, x, 3, KR_DIMS(b->S * ways, L, D));
 }

@@ -7,7 +7,8 @@
  *
  * `range` is "name lo hi, ..." for inputs not drawn from [-1, 1]; a bound may be an axis
  * letter: "ids 0 V" draws integers in [0, V).  An input
- * named seq_idx is drawn sorted along its last axis, as packed sequences are. */
+ * named seq_idx is drawn sorted along its last axis, as packed sequences are; one named order as a
+ * permutation; one named back as the inverse of idx, which then has no repeats. */
 #ifndef KR_OPS_OP_TEST_H
 #define KR_OPS_OP_TEST_H
 #include "ops/op.h"

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "krait/order.h"
-#include "ops/ops.h"
 #include "parts/part.h"
 
 typedef struct patch {
@@ -78,7 +77,7 @@ static kr_node *pick_patches(kr_build *b, const cuts *k, int64_t channels, kr_no
     int32_t *idx = kr_mem_array((size_t)(k->n_patches * cells), sizeof *idx);
     if (!idx) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
     int64_t n = list_cells(c, k->n_patches, idx);
-    x = KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, n));
+    x = kr_steps_at(b, x, idx, n);
     kr_mem_free(idx);
     return kr_reshape(b->g, x, 3, KR_DIMS(b->S, k->n_patches, cells * channels));
 }

@@ -3,7 +3,6 @@
  *   variables   a step is one variable with all its history (iTransformer, S-Mamba)
  *   patches     each variable is a sequence by itself, its steps pieces of its history (PatchTST)
  *   steps       a step is a moment, with all variables */
-#include "ops/ops.h"
 #include "parts/part.h"
 
 enum { VARIABLES, PATCHES, STEPS };
@@ -27,7 +26,7 @@ static kr_node *reorder(kr_build *b, kr_node *x, int64_t n, int64_t n_outer, int
     if (!idx) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
     for (int64_t i = 0; i < n_outer; i++)
         for (int64_t k = 0; k < n_inner; k++) idx[i * n_inner + k] = (int32_t)(i * outer + k * inner);
-    x = KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, n));
+    x = kr_steps_at(b, x, idx, n);
     kr_mem_free(idx);
     return x;
 }

@@ -27,7 +27,7 @@ bool kr_grid_wanted(kr_build *b, const char *who) {
 /* x[idx] for a list of n that the caller gives up; NULL: there was no memory. */
 static kr_node *picked(kr_build *b, kr_node *x, int32_t *idx, int64_t n) {
     if (!idx) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
-    kr_node *y = KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, n));
+    kr_node *y = kr_steps_at(b, x, idx, n);
     kr_mem_free(idx);
     return y;
 }

@@ -40,7 +40,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     }
     kr_node *flat = kr_reshape(b->g, x, 2, KR_DIMS(b->S, L * M)), *new = kr_reshape(b->g, table(b, n), 2, KR_DIMS(b->S, n * M));
     x = kr_reshape(b->g, KR_APPLY(b->g, concat, NULL, flat, new), 3, KR_DIMS(b->S, L + n, M));
-    x = KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, L + n));
+    x = kr_steps_at(b, x, idx, L + n);
     b->token = kr_const_i32(b->g, place, n);
     b->L = L + n, b->H = b->W = 0;
     kr_mem_free(idx);

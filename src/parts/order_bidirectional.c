@@ -13,7 +13,7 @@ static const kr_key keys[] = {
 
 static kr_node *reversed(kr_build *b, kr_node *x, kr_node *idx) {
     int64_t D = kr_node_dim(x, -1);
-    return kr_reshape(b->g, KR_APPLY(b->g, gather, NULL, x, idx), 3, KR_DIMS(b->S, b->L, D));
+    return kr_reshape(b->g, KR_APPLY(b->g, gather, NULL, x, idx, idx), 3, KR_DIMS(b->S, b->L, D));
 }
 
 static kr_node *reverse_index(kr_build *b) {

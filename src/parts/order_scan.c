@@ -168,8 +168,8 @@ static kr_node *shuffled(kr_build *b, const scan *o, kr_node *x) {
     shuffle_attr a = {.n = b->L, .p = o->shuffle * (double)(b->residual + 1) / (double)b->n_residual};
     snprintf(name, sizeof name, "shuffle_key.%lld", (long long)b->residual);
     kr_apply(b->g, &kr_op_shuffle, &a, (kr_node *const[KR_MAX_IN]){kr_input(b->g, name, KR_I32, 1, KR_DIMS(4))}, out);
-    x = walk(b, o, KR_APPLY(b->g, gather, NULL, x, out[SHUFFLE_ORDER]));
-    return KR_APPLY(b->g, gather, NULL, x, out[SHUFFLE_PLACE]);
+    x = walk(b, o, KR_APPLY(b->g, gather, NULL, x, out[SHUFFLE_ORDER], out[SHUFFLE_PLACE]));
+    return KR_APPLY(b->g, gather, NULL, x, out[SHUFFLE_PLACE], out[SHUFFLE_ORDER]);
 }
 
 static kr_node *build(kr_build *b, const void *opt, kr_node *x) {

@@ -127,6 +127,8 @@ kr_node *kr_round8(kr_build *b, kr_node *x);
 kr_node *kr_act(kr_build *b, kr_node *x, int kind);
 kr_node *kr_scale(kr_build *b, kr_node *x, double factor); /* x itself if it is 1 */
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y);
+/* Steps of every sequence of x [S, L, D] by one list. */
+kr_node *kr_steps_at(kr_build *b, kr_node *x, const int32_t *idx, int64_t n);
 /* x with a learnt vector for each step, the parameter NAME [L, width of x]. */
 kr_node *kr_positions(kr_build *b, kr_node *x, const char *name);
 /* x itself, its elements under [S, L, ...]. */

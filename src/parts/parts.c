@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "ops/binary/binary.h"
 #include "ops/binary_row/binary_row.h"
 #include "ops/conv1d/conv1d.h"
@@ -85,6 +86,28 @@ kr_node *kr_scale(kr_build *b, kr_node *x, double factor) {
 kr_node *kr_add(kr_build *b, kr_node *x, kr_node *y) {
     binary_attr a = {.kind = KR_BINARY_ADD};
     return KR_APPLY(b->g, binary, &a, x, y);
+}
+
+/* back[idx[j]] = j, -1 for what idx has not; false if it has something twice. */
+static bool inverse_of(const int32_t *idx, int64_t n, int32_t *back, int64_t L) {
+    for (int64_t l = 0; l < L; l++) back[l] = -1;
+    for (int64_t j = 0; j < n; j++) {
+        if (idx[j] < 0 || idx[j] >= L) continue;
+        if (back[idx[j]] >= 0) return false;
+        back[idx[j]] = (int32_t)j;
+    }
+    return true;
+}
+
+kr_node *kr_steps_at(kr_build *b, kr_node *x, const int32_t *idx, int64_t n) {
+    int64_t L = kr_node_dim(x, 1);
+    kr_node *list = kr_const_i32(b->g, idx, n), *inverse = NULL;
+    int32_t *back = b->training && L > 0 ? kr_mem_array((size_t)L, sizeof *back) : NULL;
+    if (b->training && L > 0 && !back) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
+    if (back && inverse_of(idx, n, back, L)) /* the list itself, if it goes there and back alike */
+        inverse = n == L && memcmp(idx, back, (size_t)n * sizeof *idx) == 0 ? list : kr_const_i32(b->g, back, L);
+    kr_mem_free(back);
+    return KR_APPLY(b->g, gather, NULL, x, list, inverse);
 }
 
 kr_node *kr_positions(kr_build *b, kr_node *x, const char *name) {

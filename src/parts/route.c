@@ -7,10 +7,6 @@
 #include "ops/ops.h"
 #include "ops/pool/pool.h"
 
-kr_node *kr_steps_at(kr_build *b, kr_node *x, const int32_t *idx, int64_t n) {
-    return KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, idx, n));
-}
-
 kr_node *kr_mix(kr_build *b, const char *scope, kr_node *x) {
     int64_t was_S = b->S, was_L = b->L, was_M = b->d_model;
     if (!x) return NULL;

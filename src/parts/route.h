@@ -4,8 +4,6 @@
 #include "krait/order.h"
 #include "parts/part.h"
 
-/* Steps of every sequence by one list. */
-kr_node *kr_steps_at(kr_build *b, kr_node *x, const int32_t *idx, int64_t n);
 /* b's mixer on x [S, L, D], its parameters under `scope`. */
 kr_node *kr_mix(kr_build *b, const char *scope, kr_node *x);
 /* Where `n_paths` walks of n steps each lie one behind the other: each is a sequence, or each of its pieces is one.  Steps of

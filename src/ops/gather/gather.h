@@ -3,6 +3,6 @@
 #define KR_OPS_GATHER_H
 #include "ops/op.h"
 
-enum { GATHER_X, GATHER_IDX };
+enum { GATHER_X, GATHER_IDX, GATHER_BACK };
 enum { GATHER_Y };
 #endif

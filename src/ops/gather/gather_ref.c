@@ -1,4 +1,4 @@
-/* gather_ref.c - the definition of gather. */
+/* gather_ref.c - the definition of gather; `back` says nothing new. */
 #include "ops/gather/gather.h"
 #include "ops/ref.h"
 

@@ -1,7 +1,7 @@
 /* gather_vec.c - gather for CPUs.
  *
  * Backward: a thread owns columns of one sequence and walks the indices in their order, so
- * repeats are added in that order whatever the number of threads. */
+ * repeats are added in that order whatever the number of threads; by `back` each row is a thread's own. */
 #include "ops/gather/gather.h"
 #include "ops/rows.h"
 
@@ -32,11 +32,27 @@ static void columns_bwd(const kr_call *c, int64_t s, int64_t from, int64_t to) {
     }
 }
 
+static void rows_bwd(const kr_call *c) {
+    int64_t L = KR_SIZE(c, 'L'), J = KR_SIZE(c, 'J'), D = KR_SIZE(c, 'D'), n = KR_SIZE(c, 'S') * L;
+    const int32_t *back = c->in[GATHER_BACK].data;
+#pragma omp parallel for num_threads(rows_threads(c, n * D)) schedule(static)
+    for (int64_t r = 0; r < n; r++) {
+        int64_t s = r / L, j = back[r % L];
+        float *dx = row_at(&c->din[GATHER_X], r);
+        if (j >= 0 && j < J) row_give(dx, row_of(&c->dout[GATHER_Y], s * J + j, D), c->acc[GATHER_X], D);
+        else if (!c->acc[GATHER_X]) memset(dx, 0, (size_t)D * sizeof *dx);
+    }
+}
+
 void KR_VEC(gather_bwd)(const kr_call *c) {
     enum { WIDTH = 256 };
     int64_t S = KR_SIZE(c, 'S'), L = KR_SIZE(c, 'L'), J = KR_SIZE(c, 'J'), D = KR_SIZE(c, 'D');
     int64_t per_row = (D + WIDTH - 1) / WIDTH;
     if (!c->din[GATHER_X].data) return;
+    if (c->in[GATHER_BACK].data) {
+        rows_bwd(c);
+        return;
+    }
 #pragma omp parallel for num_threads(rows_threads(c, S * (L + J) * D)) schedule(static)
     for (int64_t k = 0; k < S * per_row; k++) {
         int64_t from = k % per_row * WIDTH;

@@ -468,8 +468,10 @@ static void check_split_at(const op_case *k, int way, const kr_call *base, int64
     own_release(mark);
 }
 
-/* An option "causal" that is 0: such a row cannot be cut. */
+/* An option "causal" that is 0, or steps by a list: such a row cannot be cut. */
 static bool looks_ahead(const op_case *k) {
+    int order = kr_op_slot(k->op, "order", false);
+    if (order >= 0 && k->in[order]) return true;
     for (const kr_attr *a = k->op->attrs; a && a->name; a++)
         if (strcmp(a->name, "causal") == 0) return *(const int64_t *)(k->attr + a->offset) == 0;
     return false;

@@ -1,13 +1,15 @@
 /* check_scan.c - what the generic op checker cannot say about the selective scan:
  *   - its three forms are the same function, to 1e-12 in double;
  *   - training never stores the S L D N states, and its memory is linear in L;
- *   - what is so large that it is stored past the caches is what would be stored in them. */
+ *   - what is so large that it is stored past the caches is what would be stored in them;
+ *   - steps by a list give the bits that rows put in that order give. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/rng.h"
@@ -139,8 +141,82 @@ static void large_tensors(void **state) {
     kr_mem_free(c.dout[SCAN_Y].data), kr_mem_free(y), kr_mem_free(odd), kr_mem_free(c.scratch), kr_mem_free(c.saved);
 }
 
+/* y and all gradients of a call with data. */
+static void run_all(kr_call *c, kr_impl impl) {
+    c->out[SCAN_Y].data = kr_mem_array((size_t)kr_count(&c->out[SCAN_Y]), sizeof(float));
+    c->scratch = kr_mem_new(c->fwd_scratch > c->bwd_scratch ? c->fwd_scratch : c->bwd_scratch);
+    c->saved = kr_mem_new(c->saved_bytes);
+    kr_op_forward(op, c, impl);
+    for (int i = 0; i < SCAN_SEQ_IDX; i++) {
+        c->din[i] = c->in[i];
+        c->din[i].data = kr_mem_array((size_t)kr_count(&c->in[i]), sizeof(float));
+    }
+    kr_op_backward(op, c, impl);
+    kr_mem_free(c->scratch), kr_mem_free(c->saved);
+}
+
+/* x [S, L, width], step t's row put at t (or, back, the other way), in a tensor of its own. */
+static void *put_in_order(const kr_tensor *x, const int32_t *order, bool back) {
+    int64_t L = x->dim[1], n = kr_count(x), width = n / x->dim[0] / L;
+    float *to = kr_mem_array((size_t)n, sizeof *to);
+    assert_non_null(to);
+    for (int64_t r = 0; r < x->dim[0] * L; r++) {
+        int64_t t = r % L, row = r - t + order[t];
+        memcpy(to + (back ? row : r) * width, (const float *)x->data + (back ? r : row) * width, (size_t)width * sizeof *to);
+    }
+    return to;
+}
+
+static void must_be(const char *what, int slot, int impl, const void *a, const kr_tensor *b) {
+    if (memcmp(a, b->data, (size_t)kr_count(b) * sizeof(float)) != 0) fail_msg("%s %d of implementation %d: other bits", what, slot, impl);
+}
+
+static void in_another_order(void **state) {
+    (void)state;
+    static const int64_t sizes[][5] = {{2, 150, 83, 1, 16}, {3, 70, 24, 3, 5}, {1, 1600, 5, 1, 3}, {2, 66, 400, 2, 2}}; /* S, L, D, G, N */
+    selective_scan_attr attr = {1, SCAN_FAST};
+    for (size_t k = 0; k < 4 * (size_t)KR_N_IMPL; k++) {
+        const int64_t *n = sizes[k / KR_N_IMPL];
+        kr_impl impl = (kr_impl)(k % KR_N_IMPL);
+        if (!kr_cpu_has(impl)) continue;
+        kr_call by_list = shaped(KR_F32, n[0], n[1], n[2], n[3], n[4], &attr), put;
+        int32_t *order = kr_mem_array((size_t)n[1], sizeof *order);
+        kr_rng rng = {1, 9, 0};
+        for (int64_t t = 0; t < n[1]; t++) {
+            int64_t at = kr_rng_below(&rng, t + 1);
+            order[t] = order[at], order[at] = (int32_t)t;
+        }
+        by_list.in[SCAN_SEQ_IDX] = (kr_tensor){0};
+        by_list.in[SCAN_ORDER].data = order;
+        assert_int_equal(kr_op_bind(op, &by_list), KR_OK);
+        for (int i = 0; i < SCAN_SEQ_IDX; i++)
+            by_list.in[i].data = numbers(&by_list.in[i], i == SCAN_A ? -4 : i == SCAN_DT ? -3 : -1, i == SCAN_A ? 0 : 1, (uint64_t)i);
+        by_list.dout[SCAN_Y] = by_list.out[SCAN_Y];
+        by_list.dout[SCAN_Y].data = numbers(&by_list.out[SCAN_Y], -1, 1, SCAN_SEQ_IDX);
+        put = by_list;
+        put.in[SCAN_ORDER] = (kr_tensor){0};
+        static const int rows[] = {SCAN_U, SCAN_DT, SCAN_B, SCAN_C, SCAN_Z};
+        for (int i = 0; i < 5; i++) put.in[rows[i]].data = put_in_order(&by_list.in[rows[i]], order, false);
+        put.dout[SCAN_Y].data = put_in_order(&by_list.dout[SCAN_Y], order, false);
+        run_all(&by_list, impl);
+        run_all(&put, impl);
+        void *y = put_in_order(&put.out[SCAN_Y], order, true);
+        must_be("output", 0, impl, y, &by_list.out[SCAN_Y]);
+        kr_mem_free(y);
+        for (int i = 0; i < SCAN_SEQ_IDX; i++) {
+            bool moved = i == SCAN_U || i == SCAN_DT || i == SCAN_B || i == SCAN_C || i == SCAN_Z;
+            void *d = moved ? put_in_order(&put.din[i], order, true) : NULL;
+            must_be("gradient", i, impl, d ? d : put.din[i].data, &by_list.din[i]);
+            kr_mem_free(d), kr_mem_free(put.din[i].data), kr_mem_free(by_list.din[i].data), kr_mem_free(by_list.in[i].data);
+            if (moved) kr_mem_free(put.in[i].data);
+        }
+        kr_mem_free(put.out[SCAN_Y].data), kr_mem_free(by_list.out[SCAN_Y].data), kr_mem_free(order);
+        kr_mem_free(put.dout[SCAN_Y].data), kr_mem_free(by_list.dout[SCAN_Y].data);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(three_forms_agree), cmocka_unit_test(states_are_never_stored),
-                                       cmocka_unit_test(large_tensors)};
+                                       cmocka_unit_test(large_tensors), cmocka_unit_test(in_another_order)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,9 @@
  * Each test case of the op, and longer ones, against the reference in double: float and bfloat16
  * activations, aligned and as column slices off any alignment, with gradients set and added to,
  * twice (the same bits).  Then times against what bounds them, as medians of replays of a CUDA
- * graph over rotating inputs. */
+ * graph over rotating inputs; and of a scan in another order, by a list, beside gathers before and behind it.
+ *
+ *   bench_scan [check [CASE] | times | times1 | order] */
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,11 +19,13 @@
 extern "C" {
 #include "op_case.h"
 }
+#include "ops/gather/gather.h"
 #include "ops/ops.h"
 #include "ops/selective_scan/selective_scan.h"
 
 extern "C" const kr_cuda_op kr_cuda_op_selective_scan;
 extern "C" const kr_op_test kr_test_selective_scan;
+extern "C" const kr_cuda_op kr_cuda_op_gather;
 extern "C" const kr_cuda_op kr_cuda_op_lti_scan;
 extern "C" const kr_op_test kr_test_lti_scan;
 
@@ -273,7 +277,7 @@ static void *random_dev(const kr_tensor *x, float lo, float hi) {
     return p;
 }
 
-typedef struct scan_shape { int64_t S, L, D, N; bool bf16; } scan_shape; /* L 1: a step of inference */
+typedef struct scan_shape { int64_t S, L, D, N; bool bf16, no_z; const int32_t *order; } scan_shape; /* L 1: a step of inference */
 
 static kr_tensor tensor(kr_dtype type, std::initializer_list<int64_t> dims) {
     kr_tensor t = {};
@@ -289,6 +293,8 @@ static kr_call scan_call(const scan_shape &s) {
     c.in[SCAN_U] = c.in[SCAN_DT] = c.in[SCAN_Z] = sld, c.in[SCAN_B] = c.in[SCAN_C] = bc, c.in[SCAN_D] = c.in[SCAN_DT_BIAS] = d;
     c.in[SCAN_A] = tensor(KR_F32, {s.D, s.N});
     if (s.L == 1) c.in[SCAN_H0] = tensor(KR_F32, {s.S, s.D, s.N});
+    if (s.no_z) c.in[SCAN_Z] = kr_tensor{};
+    if (s.order) c.in[SCAN_ORDER] = tensor(KR_I32, {s.L});
     if (kr_op_bind(&kr_op_selective_scan, &c) != KR_OK) printf("FAIL %s\n", kr_error()), exit(1);
     c.real = s.bf16 ? KR_BF16 : KR_F32, c.impl = KR_CUDA;
     for (int i = 0; i <= SCAN_H0; i++) {
@@ -301,6 +307,7 @@ static kr_call scan_call(const scan_shape &s) {
         t->data = random_dev(t, lo, hi);
         if (s.L > 1) c.din[i] = *t, c.din[i].data = random_dev(t, 0, 0);
     }
+    c.in[SCAN_ORDER].data = (void *)s.order;
     if (kr_cuda_op_selective_scan.plan(&c) != KR_OK) exit(1);
     kr_tensor *y = &c.out[SCAN_Y];
     y->dtype = c.real, y->data = random_dev(y, 0, 0);
@@ -310,8 +317,12 @@ static kr_call scan_call(const scan_shape &s) {
     return c;
 }
 
-/* Median time of one of these calls, replayed in turn, in ms. */
-static double time_of(std::vector<kr_call> &calls, bool fwd, bool bwd) {
+/* Calls one after the other; backward the other way. */
+typedef struct stage { const kr_cuda_op *op; kr_call c; } stage;
+typedef std::vector<stage> chain;
+
+/* Median time of one of these chains, replayed in turn, in ms. */
+static double time_of(std::vector<chain> &calls, bool fwd, bool bwd) {
     cudaStream_t stream;
     cudaGraph_t graph;
     cudaGraphExec_t exec;
@@ -320,10 +331,10 @@ static double time_of(std::vector<kr_call> &calls, bool fwd, bool bwd) {
     CU(cudaEventCreate(&from));
     CU(cudaEventCreate(&to));
     CU(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    for (kr_call &c : calls) {
-        c.stream = stream;
-        if (fwd) kr_cuda_op_selective_scan.fwd(&c);
-        if (bwd) kr_cuda_op_selective_scan.bwd(&c);
+    for (chain &k : calls) {
+        for (stage &l : k) l.c.stream = stream;
+        for (size_t i = 0; i < k.size() && fwd; i++) k[i].op->fwd(&k[i].c);
+        for (size_t i = k.size(); i-- > 0 && bwd;) k[i].op->bwd(&k[i].c);
     }
     CU(cudaStreamEndCapture(stream, &graph));
     CU(cudaGraphInstantiate(&exec, graph, 0));
@@ -345,23 +356,32 @@ static double time_of(std::vector<kr_call> &calls, bool fwd, bool bwd) {
     return ms[ms.size() / 2];
 }
 
+/* Room for all of them; they do not run at the same time. */
+static size_t give_scratch(std::vector<chain> &calls) {
+    size_t scratch = 0;
+    for (chain &k : calls)
+        for (stage &l : k) scratch = std::max(scratch, std::max(l.c.fwd_scratch, l.c.bwd_scratch));
+    void *room = dev(scratch, 0, 0);
+    for (chain &k : calls)
+        for (stage &l : k) l.c.scratch = room;
+    return scratch;
+}
+static chain scan_alone(const scan_shape &s) { return chain{stage{&kr_cuda_op_selective_scan, scan_call(s)}}; }
+
 static void bench(const scan_shape &s) {
     double T = (double)(s.S * s.L), e = s.bf16 ? 2 : 4, copy = 4.27e9, exps = 132 * 16 * 1.755e6, fmas = 132 * 128 * 1.755e6;
     double width = T * (double)s.D * e, bc = T * (double)s.N * e, elements = T * (double)(s.D * s.N);
-    std::vector<kr_call> calls;
-    size_t scratch = 0;
-    for (int i = 0, n = s.L == 1 ? 8 : (int)(200e6 / (4 * width)) + 1; i < n; i++) calls.push_back(scan_call(s));
-    for (kr_call &c : calls) scratch = std::max(scratch, std::max(c.fwd_scratch, c.bwd_scratch));
-    void *room = dev(scratch, 0, 0);
-    for (kr_call &c : calls) c.scratch = room;
+    std::vector<chain> calls;
+    for (int i = 0, n = s.L == 1 ? 8 : (int)(200e6 / (4 * width)) + 1; i < n; i++) calls.push_back(scan_alone(s));
+    size_t scratch = give_scratch(calls);
     printf("%3lld %8lld %5lld %3lld %-4s ", (long long)s.S, (long long)s.L, (long long)s.D, (long long)s.N, s.bf16 ? "bf16" : "f32");
     if (s.L == 1) {
         double ms = time_of(calls, true, false), mem = ((double)(s.S * s.D * s.N) * 8 + 4 * width) / copy;
         printf("step %.4f ms | mem %.4f: %.0f%%\n", ms, mem, 100 * mem / ms);
     } else {
         double fwd = time_of(calls, true, false), bwd = time_of(calls, false, true), both = time_of(calls, true, true);
-        double mb = (double)calls[0].saved_bytes / 1e6;
-        for (kr_call &c : calls) c.saved = NULL;
+        double mb = (double)calls[0][0].c.saved_bytes / 1e6;
+        for (chain &k : calls) k[0].c.saved = NULL;
         double infer = time_of(calls, true, false);
         printf("infer %.4f fwd %.4f bwd %.4f both %.4f ms | fwd mem %.3f exp %.3f fma %.3f: %.0f%% | bwd mem %.3f fma %.3f: %.0f%% | "
                "saved %.0f scratch %.0f MB\n",
@@ -372,6 +392,75 @@ static void bench(const scan_shape &s) {
     free_all();
 }
 
+/* ---- a scan in another order ---- */
+/* y = x by the list; `back` may be NULL. */
+static kr_call gather_call(const scan_shape &s, const int32_t *idx, const int32_t *back, kr_tensor x, kr_tensor dx, kr_tensor y, kr_tensor dy) {
+    kr_call c = {};
+    c.n_threads = 1, c.training = true;
+    c.in[GATHER_X] = tensor(KR_F32, {s.S, s.L, s.D}), c.in[GATHER_IDX] = tensor(KR_I32, {s.L});
+    if (back) c.in[GATHER_BACK] = c.in[GATHER_IDX];
+    if (kr_op_bind(&kr_op_gather, &c) != KR_OK) printf("FAIL %s\n", kr_error()), exit(1);
+    c.real = s.bf16 ? KR_BF16 : KR_F32, c.impl = KR_CUDA;
+    c.in[GATHER_X] = x, c.din[GATHER_X] = dx, c.out[GATHER_Y] = y, c.dout[GATHER_Y] = dy;
+    c.in[GATHER_IDX].data = (void *)idx, c.in[GATHER_BACK].data = (void *)back;
+    if (kr_cuda_op_gather.plan(&c) != KR_OK) exit(1);
+    return c;
+}
+/* u is gathered before the scan, y behind it. */
+static chain between_gathers(const scan_shape &s, const int32_t *order, const int32_t *inverse, bool back) {
+    kr_call scan = scan_call(s);
+    kr_tensor u = scan.in[SCAN_U], y = scan.out[SCAN_Y], x = u, dx = u, to = y, dto = y;
+    x.data = random_dev(&x, -1, 1), dx.data = random_dev(&dx, 0, 0), to.data = random_dev(&to, 0, 0), dto.data = random_dev(&dto, -1, 1);
+    return chain{stage{&kr_cuda_op_gather, gather_call(s, order, back ? inverse : NULL, x, dx, u, scan.din[SCAN_U])},
+                 stage{&kr_cuda_op_selective_scan, scan},
+                 stage{&kr_cuda_op_gather, gather_call(s, inverse, back ? order : NULL, y, scan.dout[SCAN_Y], to, dto)}};
+}
+static const int32_t *send(const std::vector<int32_t> &list) {
+    void *p = dev(list.size() * sizeof(int32_t), 0, 0);
+    CU(cudaMemcpy(p, list.data(), list.size() * sizeof(int32_t), cudaMemcpyHostToDevice));
+    return (const int32_t *)p;
+}
+static void bench_line(const char *name, std::vector<chain> calls) {
+    give_scratch(calls);
+    double fwd = time_of(calls, true, false), bwd = time_of(calls, false, true), both = time_of(calls, true, true);
+    printf("  %-44s fwd %.4f bwd %.4f both %.4f ms\n", name, fwd, bwd, both);
+    fflush(stdout);
+}
+/* A random permutation, and columns of a picture of `width` columns. */
+static void bench_order(scan_shape s, int64_t width) {
+    std::vector<int32_t> random, turned;
+    for (int64_t i = 0; i < s.L; i++) random.push_back((int32_t)i), turned.push_back((int32_t)(i % (s.L / width) * width + i / (s.L / width)));
+    for (int64_t i = s.L - 1, x = 1; i > 0; i--) x = (x * 48271) % 2147483647, std::swap(random[(size_t)i], random[(size_t)(x % (i + 1))]);
+    for (bool no_z : {false, true}) {
+        s.no_z = no_z;
+        printf("%lld %lld %lld %lld %s, %s a gate\n", (long long)s.S, (long long)s.L, (long long)s.D, (long long)s.N, s.bf16 ? "bf16" : "f32",
+               no_z ? "without" : "with");
+        bench_line("scan alone", {scan_alone(s), scan_alone(s)});
+        free_all();
+        for (int i = 0; i < 2; i++) {
+            const std::vector<int32_t> &list = i ? turned : random;
+            std::vector<int32_t> back(list.size());
+            for (size_t k = 0; k < list.size(); k++) back[(size_t)list[k]] = (int32_t)k;
+            const char *name = i ? "columns" : "random";
+            char text[80];
+            const int32_t *order = send(list), *inverse = send(back);
+            for (bool with_back : {false, true}) {
+                snprintf(text, sizeof text, "gather, scan, gather: %s%s", name, with_back ? ", inverse known" : "");
+                bench_line(text, {between_gathers(s, order, inverse, with_back), between_gathers(s, order, inverse, with_back)});
+            }
+            scan_shape by = s;
+            by.order = order;
+            snprintf(text, sizeof text, "scan with order: %s", name);
+            std::vector<chain> calls = {scan_alone(by), scan_alone(by)};
+            bench_line(text, calls);
+            for (chain &k : calls) k[0].c.acc[SCAN_U] = true;
+            snprintf(text, sizeof text, "the same, du added to: %s", name);
+            bench_line(text, calls);
+            free_all();
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     CU(cudaSetDevice(0));
     static const char *const longer[] = {
@@ -379,18 +468,22 @@ int main(int argc, char **argv) {
         "S1 L33 D8 G1 N250", "S2 L47 D64 G2 N24", "S1 L700 D48 G1 N7 dt_softplus=0 -dt_bias", "S1 L16 D64 G1 N16",
         "S1 L96 D32 G1 N36", "S4 L1 D64 G1 N24 -seq_idx", "S2 L1 D64 G2 N256", "S1 L64 D256 G1 N16",
         "S2 L300 D64 G2 N16 -seq_idx", "S2 L77 D104 G1 N16 -seq_idx -z", "S1 L1030 D40 G1 N16 -seq_idx", "S2 L320 D64 G2 N16 -seq_idx",
-        "S1 L1024 D96 G1 N16 -seq_idx -h0", "S3 L16 D32 G1 N16 -seq_idx -dt_bias -D", "S1 L160 D32 G1 N16 -seq_idx -z", NULL};
+        "S1 L1024 D96 G1 N16 -seq_idx -h0", "S3 L16 D32 G1 N16 -seq_idx -dt_bias -D", "S1 L160 D32 G1 N16 -seq_idx -z",
+        "S2 L304 D64 G2 N16 -seq_idx -order", "S2 L77 D104 G1 N16 -seq_idx -z -order", "S1 L1030 D40 G1 N16 -seq_idx -order",
+        "S2 L300 D70 G1 N16 -order", "S1 L1000 D33 G1 N64 -h0 -order", "S1 L600 D24 G2 N128 -order", "S1 L33 D8 G1 N250 -order", NULL};
     bool first_only = argc > 1 && !strcmp(argv[1], "times1"); /* for a profiler */
     static const scan_shape shapes[] = {
         {8, 2048, 1536, 16, true}, {8, 2048, 1536, 16, false}, {1, 8192, 5120, 16, true}, {1, 8192, 5120, 64, true},
         {8, 2048, 1536, 64, true}, {1, 2048, 1536, 16, true}, {1, 65536, 1024, 16, true}, {1, 16384, 256, 16, true},
         {1, 1 << 20, 64, 16, true}, {32, 512, 1536, 16, true}, {256, 1, 1536, 16, true}, {1, 1, 5120, 16, true}};
-    if (argc < 2 || strncmp(argv[1], "times", 5) != 0) {
+    bool order = argc > 1 && !strcmp(argv[1], "order");
+    if (argc < 2 || (strncmp(argv[1], "times", 5) != 0 && !order)) {
         check_all(&kr_test_selective_scan, &kr_cuda_op_selective_scan, longer, argc > 2 ? atoi(argv[2]) : -1);
         static const char *const lti_longer[] = {"S1 L1000 D33 N16", "S2 L300 D64 N64 -seq_idx", NULL};
         check_all(&kr_test_lti_scan, &kr_cuda_op_lti_scan, lti_longer, argc > 2 ? atoi(argv[2]) : -1);
     }
-    if (argc < 2 || strcmp(argv[1], "check") != 0)
+    if (argc < 2 || order) bench_order({8, 2048, 1536, 16, true}, 64);
+    if (argc < 2 || (strcmp(argv[1], "check") != 0 && !order))
         for (const scan_shape &s : shapes)
             if (!first_only || &s == shapes) bench(s);
     return n_failed != 0;

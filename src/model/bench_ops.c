@@ -17,7 +17,8 @@ static const entry table[] = {
     {"linear", "*8192 K512 N48 -b -s", "*256 K512 N48 -b -s"}, /* Mamba-1's x_proj */
     {"linear", "*8192 K16 N512 -b -s", "*256 K16 N512 -b -s"}, /* and dt_proj */
     {"ssd", "S8 L1024 H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", "S1 L256 H2 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
-    {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h"},
+    {"selective_scan", "S8 L1024 D512 G1 N16 -h0 -seq_idx -order -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -order -h"},
+    {"selective_scan", "S8 L1024 D512 G1 N16 +order -h0 -seq_idx -h", "S1 L512 D64 G1 N16 -h0 -seq_idx -h"},
     {"lti_scan", "S8 L1024 D256 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him",
      "S1 L512 D32 N32 -Bre -Bim -h0re -h0im -seq_idx -hre -him"},
     {"attention", "S8 L1024 H4 G4 P64 -cache0 -n0 -seq_idx -cache -n", "S1 L256 H1 G1 P64 -cache0 -n0 -seq_idx -cache -n"},
@@ -45,7 +46,8 @@ static const struct { const char *op, *sizes; } device_table[] = {
     {"ssd", "S2 L4096 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
     {"ssd", "S16 L2048 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
     {"ssd", "S1 L65536 H80 P64 G1 N128 -Dhp -h0 -seq_idx -h"},
-    {"selective_scan", "S8 L2048 D1536 G1 N16 -h0 -seq_idx -h"},
+    {"selective_scan", "S8 L2048 D1536 G1 N16 -h0 -seq_idx -order -h"},
+    {"selective_scan", "S8 L2048 D1536 G1 N16 +order -h0 -seq_idx -h"},
     {"lti_scan", "S8 L2048 D1536 N16 -Bre -Bim -h0re -h0im -seq_idx -hre -him"},
     {"attention", "S8 L2048 H12 G12 P64 -cache0 -n0 -seq_idx -cache -n"},
     {"rope", "S8 L2048 H12 P64 -n0 -seq_idx"},
@@ -195,6 +197,6 @@ kr_status kr_bench_lengths(int64_t longest, const kr_bench_options *opt,
     for (int64_t L = 1024; L <= longest; L *= 4)
         KR_TRY(bench_length("ssd", "H8 P64 G1 N128 -Dhp -h0 -seq_idx -h", L, &o, row, user));
     for (int64_t L = 1024; L <= longest; L *= 4)
-        KR_TRY(bench_length("selective_scan", "D512 G1 N16 -h0 -seq_idx -h", L, &o, row, user));
+        KR_TRY(bench_length("selective_scan", "D512 G1 N16 -h0 -seq_idx -order -h", L, &o, row, user));
     return KR_OK;
 }

@@ -6,7 +6,10 @@
  *
  * for each sequence S and channel D on its own, with N states.  The D/G channels of a group
  * share B and C; G = D gives each its own.  Where seq_idx changes, another sequence begins
- * and h[t-1] is zero. */
+ * and h[t-1] is zero.
+ *
+ * With `order`, a permutation of the rows, step t is row order[t]: dt[t] stands for row order[t] of
+ * dt, and so do u, B, C, z, y and all gradients.  seq_idx goes by steps still. */
 #include "ops/selective_scan/selective_scan.h"
 
 KR_REF_DECLARE(selective_scan_fwd);
@@ -97,7 +100,7 @@ static double selective_scan_flops(const kr_call *c) {
 
 const kr_op kr_op_selective_scan = {
     .name = "selective_scan",
-    .sig = "u:SLD dt:SLD A:DN@f B:SLGN C:SLGN D?:D@f z?:SLD dt_bias?:D@f h0?:SDN@s seq_idx?:SL@i -> y:SLD h:SDN@s",
+    .sig = "u:SLD dt:SLD A:DN@f B:SLGN C:SLGN D?:D@f z?:SLD dt_bias?:D@f h0?:SDN@s seq_idx?:SL@i order?:L@i -> y:SLD h:SDN@s",
     .about = "the selective scan of Mamba-1: a diagonal SSM whose dt, B and C depend on time",
     .attr_bytes = sizeof(selective_scan_attr),
     .attrs = attrs,
@@ -106,8 +109,8 @@ const kr_op kr_op_selective_scan = {
     .bwd = {[KR_REF] = selective_scan_bwd_ref_f32, KR_VEC_IMPLS(selective_scan_bwd)},
     .fwd_f64 = selective_scan_fwd_ref_f64,
     .bwd_f64 = selective_scan_bwd_ref_f64,
-    .bwd_in = (1 << (SCAN_SEQ_IDX + 1)) - 1,
-    .no_grad = 1 << SCAN_SEQ_IDX,
+    .bwd_in = (1 << (SCAN_ORDER + 1)) - 1,
+    .no_grad = 1 << SCAN_SEQ_IDX | 1 << SCAN_ORDER,
     .state = {{SCAN_H0 + 1, SCAN_H + 1}},
     .may_alias = 1 << SCAN_H,
     .flops = selective_scan_flops,

@@ -9,11 +9,12 @@ template <typename T, int TILE> struct fwd_shared {
     float *step, *x, *reset;        /* dt and dt u by [lane][PITCH]; [TILE] */
     float *Bf, *Cf;                 /* [TILE][width], if T is not float */
     float *part;                    /* [warp][lane][PITCH]: each warp's share of y */
+    int *ring;                      /* with ORDER */
 };
 
 template <typename T, int TILE> __host__ __device__ int fwd_raw(int width) { return TILE * (3 * LANES + 2 * width); }
-template <typename T, int TILE> size_t fwd_bytes(int warps, int width) {
-    size_t floats = (2 + (size_t)warps) * LANES * pitch<TILE>::value + TILE;
+template <typename T, int TILE> size_t fwd_bytes(int warps, int width, bool order) {
+    size_t floats = (2 + (size_t)warps) * LANES * pitch<TILE>::value + TILE + (order ? RING * TILE : 0);
     if (sizeof(T) < 4) floats += 2 * TILE * (size_t)width;
     return 2 * (size_t)fwd_raw<T, TILE>(width) * sizeof(T) + floats * sizeof(float);
 }
@@ -25,28 +26,41 @@ template <typename T, int TILE> __device__ __forceinline__ fwd_shared<T, TILE> f
     m.reset = m.x + LANES * pitch<TILE>::value;
     m.Bf = m.reset + TILE, m.Cf = m.Bf + (sizeof(T) < 4 ? TILE * width : 0);
     m.part = m.Cf + (sizeof(T) < 4 ? TILE * width : 0);
+    m.ring = (int *)(m.part + blockDim.y * LANES * pitch<TILE>::value);
     return m;
 }
 
 /* Deals out the copies of a tile: where rows are aligned, all is one 16-byte copy or few for a thread. */
-template <typename T, int TILE, int JOBS, bool ENDS>
+template <typename T, int TILE, int JOBS, bool ENDS, bool ORDER>
 __device__ __forceinline__ void fwd_deal(copy_job (&jobs)[JOBS], const scan_args &a, const scan_place &p, int width) {
-    int64_t row = p.s * a.L + p.t0, bc = p.group * a.N;
+    int64_t row = p.s * a.L + (ORDER ? 0 : p.t0), bc = p.group * a.N, next = ORDER ? 1 : TILE;
     int dealt = 0, one = TILE * LANES;
 #pragma unroll
     for (int j = 0; j < JOBS; j++) jobs[j].to = NO_JOB;
-    deal<T, TILE>(jobs, dealt, a.u, row, p.d0, LANES, p.n, TILE, 0);
-    deal<T, TILE>(jobs, dealt, a.dt, row, p.d0, LANES, p.n, TILE, one);
-    if (!ENDS) deal<T, TILE>(jobs, dealt, a.z, row, p.d0, LANES, p.n, TILE, 2 * one);
-    deal<T, TILE>(jobs, dealt, a.B, row, bc, width, (int)a.N, TILE, 3 * one);
-    if (!ENDS) deal<T, TILE>(jobs, dealt, a.C, row, bc, width, (int)a.N, TILE, 3 * one + TILE * width);
+    deal<T, TILE>(jobs, dealt, a.u, row, p.d0, LANES, p.n, next, 0);
+    deal<T, TILE>(jobs, dealt, a.dt, row, p.d0, LANES, p.n, next, one);
+    if (!ENDS) deal<T, TILE>(jobs, dealt, a.z, row, p.d0, LANES, p.n, next, 2 * one);
+    deal<T, TILE>(jobs, dealt, a.B, row, bc, width, (int)a.N, next, 3 * one);
+    if (!ENDS) deal<T, TILE>(jobs, dealt, a.C, row, bc, width, (int)a.N, next, 3 * one + TILE * width);
+    if (ORDER) to_first_row(jobs);
 }
-template <typename T, int TILE, int JOBS, bool ENDS>
+template <typename T, int TILE, int JOBS, bool ENDS, bool ORDER>
 __device__ __forceinline__ void fwd_fetch(copy_job (&jobs)[JOBS], const scan_args &a, const scan_place &p,
                                           const fwd_shared<T, TILE> &m, int slot, int64_t t0, int width) {
     int rows = p.t1 - t0 < TILE ? (int)(p.t1 - t0) : TILE, off = slot * fwd_raw<T, TILE>(width);
+    const int *at = ring_at<TILE>(m.ring, t0);
+    if (ORDER) copy_order<TILE>(m.ring, a, t0 + TILE, p.t1);
     if (a.wide) {
-        copy_jobs(jobs, m.u + off, rows);
+        if (ORDER) copy_jobs_at(jobs, m.u + off, rows, at);
+        else copy_jobs(jobs, m.u + off, rows);
+    } else if (ORDER) {
+        int64_t row = p.s * a.L, bc = p.group * a.N;
+        copy_lane any = {0, 0, 1};
+        copy_rows_at<T, TILE>(m.u + off, LANES, a.u, row, at, p.d0, rows, p.n, false, any);
+        copy_rows_at<T, TILE>(m.dt + off, LANES, a.dt, row, at, p.d0, rows, p.n, false, any);
+        if (a.z.p && !ENDS) copy_rows_at<T, TILE>(m.z + off, LANES, a.z, row, at, p.d0, rows, p.n, false, any);
+        copy_rows_at<T, TILE>(m.B + off, width, a.B, row, at, bc, rows, (int)a.N, false, any);
+        if (!ENDS) copy_rows_at<T, TILE>(m.C + off, width, a.C, row, at, bc, rows, (int)a.N, false, any);
     } else {
         int64_t row = p.s * a.L + t0, bc = p.group * a.N;
         copy_lane any = {0, 0, 1};
@@ -96,7 +110,7 @@ __device__ __forceinline__ void fwd_prepare(const scan_args &a, const scan_place
 }
 
 /* y of a tile: the warps' shares, the skip, the gate. */
-template <typename T, int TILE>
+template <typename T, int TILE, bool ORDER>
 __device__ __forceinline__ void fwd_finish(const scan_args &a, const scan_place &p, const fwd_shared<T, TILE> &m,
                                            int slot, int64_t t0, int width, float skip) {
     enum { PITCH = pitch<TILE>::value };
@@ -120,6 +134,14 @@ __device__ __forceinline__ void fwd_finish(const scan_args &a, const scan_place 
                 y[k] *= g * sigmoid(g);
             }
         }
+        if (ORDER) {
+            const int *at = ring_at<TILE>(m.ring, t0) + t;
+            T *to = (T *)a.y + p.s * a.L * a.D + p.d0 + lane;
+#pragma unroll
+            for (int k = 0; k < 4; k++)
+                if (t + k < rows) to[at[k] * a.D] = cu_as<T>(y[k]);
+            continue;
+        }
         T *to = (T *)a.y + (p.s * a.L + t0 + t) * a.D + p.d0 + lane;
         if (t + 4 <= rows) { /* nearly always: no branch between the stores */
 #pragma unroll
@@ -134,7 +156,7 @@ __device__ __forceinline__ void fwd_finish(const scan_args &a, const scan_place 
 
 /* ENDS: no y, only what segments leave if they begin with zeros (ends, at the segment after) and how
  * much of what they begin with (decays). */
-template <typename T, int R, int TILE, int WARPS, int JOBS, bool ENDS>
+template <typename T, int R, int TILE, int WARPS, int JOBS, bool ENDS, bool ORDER>
 __global__ void __launch_bounds__(WARPS *LANES, R == 2 ? 3 : WARPS == 8 ? 2 : 1)
     scan_fwd(const __grid_constant__ scan_args a) {
     extern __shared__ __align__(16) unsigned char base[];
@@ -158,15 +180,16 @@ __global__ void __launch_bounds__(WARPS *LANES, R == 2 ? 3 : WARPS == 8 ? 2 : 1)
     float *saved = ENDS || !a.saved ? NULL : a.saved + state_at(a, p, p.t0 / EVERY, n_saved) + n0 * LANES;
     const int64_t saved_step = a.G * a.group_tiles * a.N * LANES;
 
-    if (a.wide) fwd_deal<T, TILE, JOBS, ENDS>(jobs, a, p, width);
-    fwd_fetch<T, TILE, JOBS, ENDS>(jobs, a, p, m, 0, p.t0, width);
+    if (ORDER) first_order<TILE>(m.ring, a, p, p.t0);
+    if (a.wide) fwd_deal<T, TILE, JOBS, ENDS, ORDER>(jobs, a, p, width);
+    fwd_fetch<T, TILE, JOBS, ENDS, ORDER>(jobs, a, p, m, 0, p.t0, width);
     copy_wait();
     __syncthreads();
     fwd_prepare<T, R, TILE, ENDS>(a, p, m, 0, p.t0, width, bias);
     __syncthreads();
     int slot = 0;
     for (int64_t t0 = p.t0; t0 < p.t1; t0 += TILE, slot ^= 1) {
-        if (t0 + TILE < p.t1) fwd_fetch<T, TILE, JOBS, ENDS>(jobs, a, p, m, slot ^ 1, t0 + TILE, width);
+        if (t0 + TILE < p.t1) fwd_fetch<T, TILE, JOBS, ENDS, ORDER>(jobs, a, p, m, slot ^ 1, t0 + TILE, width);
         const float *B = sizeof(T) < 4 ? m.Bf : (const float *)(m.B + slot * fwd_raw<T, TILE>(width));
         const float *C = sizeof(T) < 4 ? m.Cf : (const float *)(m.C + slot * fwd_raw<T, TILE>(width));
         B += warp * R, C += warp * R;
@@ -197,7 +220,7 @@ __global__ void __launch_bounds__(WARPS *LANES, R == 2 ? 3 : WARPS == 8 ? 2 : 1)
         }
         copy_wait();
         __syncthreads();
-        if (!ENDS) fwd_finish<T, TILE>(a, p, m, slot, t0, width, skip);
+        if (!ENDS) fwd_finish<T, TILE, ORDER>(a, p, m, slot, t0, width, skip);
         if (t0 + TILE < p.t1) fwd_prepare<T, R, TILE, ENDS>(a, p, m, slot ^ 1, t0 + TILE, width, bias);
         __syncthreads();
     }
@@ -280,6 +303,7 @@ scan_args scan_args_of(const kr_call *c, int64_t n_segs) {
     a.A = (const float *)c->in[SCAN_A].data, a.skip = (const float *)c->in[SCAN_D].data;
     a.bias = (const float *)c->in[SCAN_DT_BIAS].data, a.h0 = (const float *)c->in[SCAN_H0].data;
     a.seq_idx = (const int32_t *)c->in[SCAN_SEQ_IDX].data, a.seq_pitch = c->in[SCAN_SEQ_IDX].pitch;
+    a.order = (const int32_t *)c->in[SCAN_ORDER].data;
     a.softplus = ((const selective_scan_attr *)c->attr)->dt_softplus != 0;
     int64_t bytes = (int64_t)kr_dtype_bytes(c->in[SCAN_U].dtype), per = 16 / bytes;
     a.wide = a.per_group % per == 0 && is_wide(a.u, bytes) && is_wide(a.dt, bytes) && is_wide(a.z, bytes) &&
@@ -319,9 +343,10 @@ template <typename T, int R, int TILE, int WARPS, bool ENDS> static void launch_
     enum { JOBS = (TILE * (3 * LANES / FEWEST + 2 * R) / PER + 31) / 32 };
     scan_args b = a;
     if (width * (int)sizeof(T) % 16 || warps < FEWEST) b.wide = false;
-    size_t bytes = fwd_bytes<T, TILE>(warps, width);
+    size_t bytes = fwd_bytes<T, TILE>(warps, width, a.order);
     dim3 blocks((unsigned)(a.S * a.n_segs * a.G * a.group_tiles)), threads(LANES, (unsigned)warps);
-    cu_launch(scan_fwd<T, R, TILE, WARPS, JOBS, ENDS>, blocks, threads, bytes, stream, b);
+    auto kernel = a.order ? scan_fwd<T, R, TILE, WARPS, JOBS, ENDS, true> : scan_fwd<T, R, TILE, WARPS, JOBS, ENDS, false>;
+    cu_launch(kernel, blocks, threads, bytes, stream, b);
 }
 template <typename T, bool ENDS> static void pick_fwd(const scan_args &a, void *stream) {
     if (a.N <= 16) launch_fwd<T, 2, sizeof(T) == 2 ? 32 : 16, 8, ENDS>(a, stream);

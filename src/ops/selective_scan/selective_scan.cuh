@@ -21,6 +21,7 @@ typedef struct scan_args {
     const float *A, *skip, *bias, *h0;
     const int32_t *seq_idx;
     int64_t seq_pitch;
+    const int32_t *order;            /* of each step, its row; NULL: rows are steps */
     bool softplus, wide;             /* wide: rows can be copied 16 bytes at a time */
     float *saved;                    /* [S][steps / scan_every][tile][N][LANES]: states before every so many steps */
     float *ends, *decays;            /* [S][segment][tile][N][LANES]: see join_segments */
@@ -112,6 +113,65 @@ static __device__ __forceinline__ scan_place place_of(const scan_args &a) {
 /* Where state 0 of this block's lane lies in an array [S][n_blocks of time][tile][N][LANES]. */
 static __device__ __forceinline__ int64_t state_at(const scan_args &a, const scan_place &p, int64_t i, int64_t n) {
     return (((p.s * n + i) * a.G * a.group_tiles + p.tile) * a.N) * LANES + threadIdx.x;
+}
+
+/* ---- rows by a list: kernels with ORDER ----
+ * The rows of a tile's steps lie in shared memory, in a ring of four tiles: they have come before the
+ * tile's rows are fetched, and stay until its results are stored. */
+enum { RING = 4 };
+/* Of the tile that begins at step t; TILE divides t. */
+template <int TILE> __device__ __forceinline__ int *ring_at(int *ring, int64_t t) {
+    return ring + ((int)t & (RING * TILE - 1));
+}
+static __device__ __forceinline__ void copy_4(void *to, const void *from, bool real) {
+    unsigned at = (unsigned)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(at), "l"(from), "r"(real ? 4 : 0) : "memory");
+}
+/* The rows of the steps [t, t + TILE), zeros from `end` on; a step a thread. */
+template <int TILE>
+__device__ __forceinline__ void copy_order(int *ring, const scan_args &a, int64_t t, int64_t end) {
+    const int i = threadIdx.y * LANES + threadIdx.x;
+    const bool real = t + i < end;
+    if (i < TILE) copy_4(ring_at<TILE>(ring, t) + i, a.order + (real ? t + i : 0), real);
+}
+/* The same now, for what begins with this tile. */
+template <int TILE> __device__ __forceinline__ void first_order(int *ring, const scan_args &a, const scan_place &p, int64_t t) {
+    copy_order<TILE>(ring, a, t, p.t1);
+    copy_wait();
+    __syncthreads();
+}
+/* copy_rows of scan.cuh where step t of the tile is row at[t] of the sequence, whose row 0 is `row`. */
+template <typename T, int TILE>
+__device__ __forceinline__ void copy_rows_at(T *to, int width, const slab &x, int64_t row, const int *at, int64_t col,
+                                             int rows, int n, bool wide, const copy_lane &l) {
+    const T *from = (const T *)x.p + row * x.pitch + col;
+    if (wide) {
+        for (int t = l.row; t < TILE; t += l.rows) {
+            bool real = t < rows && l.col < n;
+            copy_16(to + t * width + l.col, real ? from + at[t] * x.pitch + l.col : (const T *)x.p, real);
+        }
+    } else {
+        int tid = threadIdx.y * LANES + threadIdx.x, threads = blockDim.y * LANES;
+        for (int i = tid; i < TILE * width; i += threads) {
+            int t = i / width, c = i % width;
+            to[i] = t < rows && c < n ? from[at[t] * x.pitch + c] : cu_as<T>(0.f);
+        }
+    }
+}
+/* Jobs of row 0 of the sequence, which copy_jobs_at puts at a step's row. */
+template <int JOBS> __device__ __forceinline__ void to_first_row(copy_job (&jobs)[JOBS]) {
+#pragma unroll
+    for (int j = 0; j < JOBS; j++)
+        if (jobs[j].to != NO_JOB && jobs[j].row != ZERO_ROW) jobs[j].from -= jobs[j].row * jobs[j].step;
+}
+template <int JOBS>
+__device__ __forceinline__ void copy_jobs_at(const copy_job (&jobs)[JOBS], void *slot, int rows, const int *at) {
+#pragma unroll
+    for (int j = 0; j < JOBS; j++) {
+        if (jobs[j].to == NO_JOB) continue;
+        bool real = jobs[j].row < rows;
+        copy_16((char *)slot + jobs[j].to, jobs[j].from + (real ? at[jobs[j].row] * jobs[j].step : 0), real);
+    }
 }
 
 /* Elements of a row of B or C in shared memory.  For few states a constant, so that the inner loops

@@ -3,7 +3,7 @@
 #define KR_OPS_SELECTIVE_SCAN_H
 #include "ops/op.h"
 
-enum { SCAN_U, SCAN_DT, SCAN_A, SCAN_B, SCAN_C, SCAN_D, SCAN_Z, SCAN_DT_BIAS, SCAN_H0, SCAN_SEQ_IDX };
+enum { SCAN_U, SCAN_DT, SCAN_A, SCAN_B, SCAN_C, SCAN_D, SCAN_Z, SCAN_DT_BIAS, SCAN_H0, SCAN_SEQ_IDX, SCAN_ORDER };
 enum { SCAN_Y, SCAN_H };
 
 /* How the recurrence is evaluated.  All agree to rounding; FAST is the implementation's own. */
@@ -29,6 +29,14 @@ typedef struct scan_grid {
     int64_t n_segs, seg;          /* time segments, and the steps of each */
 } scan_grid;
 scan_grid scan_grid_of(const kr_call *c);
+
+/* The row of u, dt, B, C, z, y and their gradients that belongs to step t of sequence s. */
+static inline int64_t scan_row(const kr_call *c, int64_t s, int64_t t) {
+    const int32_t *order = (const int32_t *)c->in[SCAN_ORDER].data; /* C++ reads this, too */
+    int64_t L = KR_SIZE(c, 'L'), row = order ? order[t] : t;
+    KR_ASSERT(row >= 0 && row < L);
+    return s * L + row;
+}
 
 /* Floats of scratch: what all threads share, at the front, and then each thread's own. */
 int64_t scan_fwd_shared_floats(const scan_grid *g), scan_fwd_floats(const scan_grid *g);

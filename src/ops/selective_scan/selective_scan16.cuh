@@ -14,6 +14,8 @@ static __device__ __forceinline__ void copy_8(unsigned to, const char *from, int
     asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
+static __device__ __forceinline__ int at(const int4 &v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
+
 /* softplus to 9e-6, of which a bfloat16 has nothing; w = exp(-|x|). */
 static __device__ __forceinline__ float softplus_5(float x, float w) {
     float q = fmaf(-0.0238691047f, w, 0.101222165f);

@@ -14,10 +14,11 @@ template <typename T, int TILE> struct bwd_shared {
     float *Bf, *Cf;                 /* [TILE][width], if T is not float */
     float *dB, *dC;                 /* [TILE][width] */
     float *part;                    /* [3][warp][lane][PITCH]: sums over states of g B, g a h A and C h */
+    int *ring;                      /* with ORDER */
 };
 template <typename T, int TILE> __host__ __device__ int bwd_raw(int width) { return TILE * (4 * LANES + 2 * width); }
-template <typename T, int TILE> size_t bwd_bytes(int warps, int width) {
-    size_t floats = (3 + 3 * (size_t)warps) * LANES * pitch<TILE>::value + TILE;
+template <typename T, int TILE> size_t bwd_bytes(int warps, int width, bool order) {
+    size_t floats = (3 + 3 * (size_t)warps) * LANES * pitch<TILE>::value + TILE + (order ? RING * TILE : 0);
     floats += (sizeof(T) < 4 ? 4 : 2) * TILE * (size_t)width;
     return 2 * (size_t)bwd_raw<T, TILE>(width) * sizeof(T) + floats * sizeof(float);
 }
@@ -29,21 +30,31 @@ template <typename T, int TILE> __device__ __forceinline__ bwd_shared<T, TILE> b
     m.step = (float *)(m.u + 2 * bwd_raw<T, TILE>(width)), m.x = m.step + one, m.e = m.x + one, m.reset = m.e + one;
     m.dB = m.reset + TILE, m.dC = m.dB + bc, m.Bf = m.dC + bc, m.Cf = m.Bf + (sizeof(T) < 4 ? bc : 0);
     m.part = m.Cf + (sizeof(T) < 4 ? bc : 0);
+    m.ring = (int *)(m.part + 3 * blockDim.y * one);
     return m;
 }
 
-template <typename T, int TILE>
+/* Where row t of a tile's copies comes from: of rows one behind the other, or of a list. */
+template <typename T, int TILE, bool ORDER>
+__device__ __forceinline__ void bwd_rows(T *to, int width, const slab &x, int64_t row, const int *at, int64_t col, int rows,
+                                         int n, bool wide, const copy_lane &l) {
+    if (ORDER) copy_rows_at<T, TILE>(to, width, x, row, at, col, rows, n, wide, l);
+    else copy_rows<T, TILE>(to, width, x, row, col, rows, n, wide, l);
+}
+template <typename T, int TILE, bool ORDER>
 __device__ __forceinline__ void bwd_fetch(const scan_args &a, const scan_place &p, const bwd_shared<T, TILE> &m,
                                           int slot, int64_t t0, int width, const copy_lane &bc_lane, bool ends) {
     int rows = p.t1 - t0 < TILE ? (int)(p.t1 - t0) : TILE, off = slot * bwd_raw<T, TILE>(width);
     copy_lane lane = copy_lane_of<T>(LANES);
-    int64_t row = p.s * a.L + t0, bc = p.group * a.N;
-    if (!ends) copy_rows<T, TILE>(m.u + off, LANES, a.u, row, p.d0, rows, p.n, a.wide, lane);
-    copy_rows<T, TILE>(m.dt + off, LANES, a.dt, row, p.d0, rows, p.n, a.wide, lane);
-    if (a.z.p) copy_rows<T, TILE>(m.z + off, LANES, a.z, row, p.d0, rows, p.n, a.wide, lane);
-    if (a.dy.p) copy_rows<T, TILE>(m.dy + off, LANES, a.dy, row, p.d0, rows, p.n, a.wide, lane);
-    if (!ends) copy_rows<T, TILE>(m.B + off, width, a.B, row, bc, rows, (int)a.N, a.wide, bc_lane);
-    copy_rows<T, TILE>(m.C + off, width, a.C, row, bc, rows, (int)a.N, a.wide, bc_lane);
+    int64_t row = p.s * a.L + (ORDER ? 0 : t0), bc = p.group * a.N;
+    const int *at = ring_at<TILE>(m.ring, t0);
+    if (ORDER && t0 > p.t0) copy_order<TILE>(m.ring, a, t0 - TILE, p.t1); /* of the tile that comes after this */
+    if (!ends) bwd_rows<T, TILE, ORDER>(m.u + off, LANES, a.u, row, at, p.d0, rows, p.n, a.wide, lane);
+    bwd_rows<T, TILE, ORDER>(m.dt + off, LANES, a.dt, row, at, p.d0, rows, p.n, a.wide, lane);
+    if (a.z.p) bwd_rows<T, TILE, ORDER>(m.z + off, LANES, a.z, row, at, p.d0, rows, p.n, a.wide, lane);
+    if (a.dy.p) bwd_rows<T, TILE, ORDER>(m.dy + off, LANES, a.dy, row, at, p.d0, rows, p.n, a.wide, lane);
+    if (!ends) bwd_rows<T, TILE, ORDER>(m.B + off, width, a.B, row, at, bc, rows, (int)a.N, a.wide, bc_lane);
+    bwd_rows<T, TILE, ORDER>(m.C + off, width, a.C, row, at, bc, rows, (int)a.N, a.wide, bc_lane);
     copy_commit();
 }
 
@@ -114,23 +125,23 @@ static __device__ __forceinline__ float quad_sums(const float (&b)[4], const flo
 }
 
 /* ---- the kernels ---- */
-/* Four numbers to rows of gradients, of which `rows` exist. */
-template <typename T>
-__device__ __forceinline__ void give_4(void *grad, int64_t pitch, bool acc, int64_t at, const float (&v)[4], int rows) {
-    T *to = (T *)grad + at;
+/* Four numbers to rows of gradients, of which `rows` exist: those from `first` on, or the rows behind it of a list. */
+template <typename T, bool ORDER>
+__device__ __forceinline__ void give_4(void *grad, int64_t pitch, bool acc, int64_t first, const int *list, const float (&v)[4], int rows) {
+    T *to = (T *)grad + first;
 #pragma unroll
-    for (int k = 0; k < 4; k++, to += pitch)
-        if (k < rows) cu_give(to, v[k], acc);
+    for (int k = 0; k < 4; k++, to += ORDER ? 0 : pitch)
+        if (k < rows) cu_give(ORDER ? to + list[k] * pitch : to, v[k], acc);
 }
 /* Gradients per step and channel, of a tile; adds to the channel's sums. */
-template <typename T, int TILE>
+template <typename T, int TILE, bool ORDER>
 __device__ __forceinline__ void bwd_finish(const scan_args &a, const scan_grads &o, const scan_place &p,
                                            const bwd_shared<T, TILE> &m, int slot, int64_t t0, int width, float bias,
                                            float skip, float &dskip, float &dbias) {
     enum { PITCH = pitch<TILE>::value };
     int lane = threadIdx.x, rows = p.t1 - t0 < TILE ? (int)(p.t1 - t0) : TILE, off = slot * bwd_raw<T, TILE>(width);
     int one = blockDim.y * LANES * PITCH;
-    int64_t row = p.s * a.L + t0, d = p.d0 + lane;
+    int64_t row = p.s * a.L + (ORDER ? 0 : t0), d = p.d0 + lane;
     if (lane >= p.n) rows = 0;
     for (int t = 4 * threadIdx.y; t < TILE; t += 4 * blockDim.y) {
         float gB[4] = {0, 0, 0, 0}, gA[4] = {0, 0, 0, 0}, y[4] = {0, 0, 0, 0};
@@ -158,33 +169,36 @@ __device__ __forceinline__ void bwd_finish(const scan_args &a, const scan_grads 
         }
 #pragma unroll
         for (int k = 0; k < 4; k++) dbias += t + k < rows ? ddt[k] : 0.f;
+        const int64_t first = ORDER ? row : row + t;
+        const int *list = ring_at<TILE>(m.ring, t0) + t;
         if (o.dz) {
 #pragma unroll
             for (int k = 0; k < 4; k++) {
                 float z = cu_float(m.z[i + k * LANES]), sig = sigmoid(z);
                 y[k] *= (a.dy.p ? cu_float(m.dy[i + k * LANES]) : 0.f) * sig * fmaf(z, 1.f - sig, 1.f);
             }
-            give_4<T>(o.dz, o.dz_pitch, o.acc_z, (row + t) * o.dz_pitch + d, y, rows - t);
+            give_4<T, ORDER>(o.dz, o.dz_pitch, o.acc_z, first * o.dz_pitch + d, list, y, rows - t);
         }
-        if (o.du) give_4<T>(o.du, o.du_pitch, o.acc_u, (row + t) * o.du_pitch + d, du, rows - t);
-        if (o.ddt) give_4<T>(o.ddt, o.ddt_pitch, o.acc_dt, (row + t) * o.ddt_pitch + d, ddt, rows - t);
+        if (o.du) give_4<T, ORDER>(o.du, o.du_pitch, o.acc_u, first * o.du_pitch + d, list, du, rows - t);
+        if (o.ddt) give_4<T, ORDER>(o.ddt, o.ddt_pitch, o.acc_dt, first * o.ddt_pitch + d, list, ddt, rows - t);
     }
 }
 
 /* This block's sums of dB and dC, to scratch. */
-template <int TILE>
-__device__ __forceinline__ void store_sums(const scan_args &a, const scan_grads &o, const scan_place &p,
+template <int TILE, bool ORDER>
+__device__ __forceinline__ void store_sums(const scan_args &a, const scan_grads &o, const scan_place &p, int *ring,
                                            const float *dB, const float *dC, int64_t t0, int width) {
     int tid = threadIdx.y * LANES + threadIdx.x, n = tid % width, rows = p.t1 - t0 < TILE ? (int)(p.t1 - t0) : TILE;
-    int64_t to = ((p.j * a.S + p.s) * a.L + t0) * a.G * a.N + p.group * a.N + n;
+    int64_t to = ((p.j * a.S + p.s) * a.L + (ORDER ? 0 : t0)) * a.G * a.N + p.group * a.N + n;
     if (n >= a.N) return;
     for (int t = tid / width; t < rows; t += (int)blockDim.y * LANES / width) {
-        if (o.B) o.B[to + t * a.G * a.N] = dB[t * width + n];
-        if (o.C) o.C[to + t * a.G * a.N] = dC[t * width + n];
+        int row = ORDER ? ring_at<TILE>(ring, t0)[t] : t;
+        if (o.B) o.B[to + row * a.G * a.N] = dB[t * width + n];
+        if (o.C) o.C[to + row * a.G * a.N] = dC[t * width + n];
     }
 }
 
-template <typename T, int R, int K, int TILE, int WARPS, int BLOCKS>
+template <typename T, int R, int K, int TILE, int WARPS, int BLOCKS, bool ORDER>
 __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
     scan_bwd(const __grid_constant__ scan_args a, const __grid_constant__ scan_grads o) {
     extern __shared__ __align__(16) unsigned char base[];
@@ -215,13 +229,14 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
 
     const int64_t n_saved = (a.L + TILE - 1) / TILE;
     int64_t t0 = p.t0 + (p.t1 - 1 - p.t0) / TILE * TILE;
-    bwd_fetch<T, TILE>(a, p, m, 0, t0, width, bc_lane, false);
+    if (ORDER) first_order<TILE>(m.ring, a, p, t0);
+    bwd_fetch<T, TILE, ORDER>(a, p, m, 0, t0, width, bc_lane, false);
     copy_wait();
     __syncthreads();
     bwd_prepare<T, R, TILE>(a, p, m, 0, t0, width, bias, false);
     __syncthreads();
     for (int slot = 0; t0 >= p.t0; t0 -= TILE, slot ^= 1) {
-        if (t0 > p.t0) bwd_fetch<T, TILE>(a, p, m, slot ^ 1, t0 - TILE, width, bc_lane, false);
+        if (t0 > p.t0) bwd_fetch<T, TILE, ORDER>(a, p, m, slot ^ 1, t0 - TILE, width, bc_lane, false);
         const float *B = (sizeof(T) < 4 ? m.Bf : (const float *)(m.B + slot * bwd_raw<T, TILE>(width))) + warp * R;
         const float *C = (sizeof(T) < 4 ? m.Cf : (const float *)(m.C + slot * bwd_raw<T, TILE>(width))) + warp * R;
         float start[TILE / K][R];
@@ -312,8 +327,8 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
         }
         copy_wait();
         __syncthreads();
-        bwd_finish<T, TILE>(a, o, p, m, slot, t0, width, bias, skip, dskip, dbias);
-        store_sums<TILE>(a, o, p, m.dB, m.dC, t0, width);
+        bwd_finish<T, TILE, ORDER>(a, o, p, m, slot, t0, width, bias, skip, dskip, dbias);
+        store_sums<TILE, ORDER>(a, o, p, m.ring, m.dB, m.dC, t0, width);
         if (t0 > p.t0) bwd_prepare<T, R, TILE>(a, p, m, slot ^ 1, t0 - TILE, width, bias, false);
         __syncthreads();
     }
@@ -340,7 +355,7 @@ __global__ void __launch_bounds__(WARPS *LANES, BLOCKS)
 
 /* What each segment gives to the state before it if its last state gets nothing (ends), and how much
  * of what that gets goes through (decays): g alone, without states. */
-template <typename T, int R, int TILE, int WARPS>
+template <typename T, int R, int TILE, int WARPS, bool ORDER>
 __global__ void __launch_bounds__(WARPS *LANES)
     scan_bwd_ends(const __grid_constant__ scan_args a, const __grid_constant__ scan_grads o) {
     extern __shared__ __align__(16) unsigned char base[];
@@ -355,8 +370,10 @@ __global__ void __launch_bounds__(WARPS *LANES)
     float A[R], g[R], steps = 0, resets = 0;
 #pragma unroll
     for (int r = 0; r < R; r++) A[r] = mine && n0 + r < a.N ? LOG2_E * a.A[d * a.N + n0 + r] : 0.f, g[r] = 0;
-    for (int64_t t0 = p.t0 + (p.t1 - 1 - p.t0) / TILE * TILE; t0 >= p.t0; t0 -= TILE) {
-        bwd_fetch<T, TILE>(a, p, m, 0, t0, width, bc_lane, true);
+    const int64_t last = p.t0 + (p.t1 - 1 - p.t0) / TILE * TILE;
+    if (ORDER) first_order<TILE>(m.ring, a, p, last);
+    for (int64_t t0 = last; t0 >= p.t0; t0 -= TILE) {
+        bwd_fetch<T, TILE, ORDER>(a, p, m, 0, t0, width, bc_lane, true);
         copy_wait();
         __syncthreads();
         bwd_prepare<T, R, TILE>(a, p, m, 0, t0, width, bias, true);
@@ -479,15 +496,16 @@ static void launch_bwd(const scan_args &args, const scan_grads &o, void *stream)
     scan_args a = args;
     int warps = (int)((a.N + R - 1) / R), width = width_of<R, WARPS>(warps);
     if (width * (int)sizeof(T) % 16) a.wide = false;
-    size_t bytes = bwd_bytes<T, TILE>(warps, width);
+    size_t bytes = bwd_bytes<T, TILE>(warps, width, a.order);
     dim3 threads(LANES, (unsigned)warps);
     dim3 blocks((unsigned)(a.S * a.n_segs * a.G * a.group_tiles));
     if (a.n_segs > 1) {
-        cu_launch(scan_bwd_ends<T, R, TILE, WARPS>, blocks, threads, bytes, stream, a, o);
+        cu_launch(a.order ? scan_bwd_ends<T, R, TILE, WARPS, true> : scan_bwd_ends<T, R, TILE, WARPS, false>, blocks, threads, bytes, stream, a, o);
         cu_launch(join_segments_bwd, cu_blocks(a.S * a.G * a.group_tiles * a.N * LANES, 256), 256, 0, stream, a, o);
     }
     if (R * WARPS == 16 && scan_bwd_16(args, o, sizeof(T) == 2, stream)) return;
-    cu_launch(scan_bwd<T, R, K, TILE, WARPS, BLOCKS>, blocks, threads, bytes, stream, a, o);
+    auto kernel = a.order ? scan_bwd<T, R, K, TILE, WARPS, BLOCKS, true> : scan_bwd<T, R, K, TILE, WARPS, BLOCKS, false>;
+    cu_launch(kernel, blocks, threads, bytes, stream, a, o);
 }
 
 template <typename T> static void backward(const kr_call *c) {
@@ -506,7 +524,7 @@ template <typename T> static void backward(const kr_call *c) {
 
     if (a.N <= 16) launch_bwd<T, 4, 8, 16, 4, 3>(a, o, stream);
     else if (a.N <= MANY_BWD) launch_bwd<T, 4, 4, 16, 16, 1>(a, o, stream);
-    else if (bwd_bytes<T, 8>((int)(a.N + 7) / 8, (int)(a.N + 7) / 8 * 8) <= shared_limit())
+    else if (bwd_bytes<T, 8>((int)(a.N + 7) / 8, (int)(a.N + 7) / 8 * 8, a.order) <= shared_limit())
         launch_bwd<T, 8, 4, 8, 32, 1>(a, o, stream);
     else launch_bwd<T, 16, 4, 8, 16, 1>(a, o, stream); /* a GPU of 163 KB: fewer shares of what is summed over states */
 

@@ -20,6 +20,8 @@ typedef struct tile_shared {
     float saved[2][N16 * LANES];        /* the states before two tiles */
     float sums[2][WARPS][SUMS];          /* dB and dC: [4 steps][quad of lanes][step][state] */
 } tile_shared;
+/* With ORDER a ring of the rows of steps lies behind it. */
+static __device__ __forceinline__ int *ring_of(tile_shared *m, int64_t t) { return ring_at<TILE>((int *)(m + 1), t); }
 
 /* ---- copies ---- */
 /* A thread copies 2 pieces of 8 channels of one tensor, rows 8 apart, one of 4 states of B or C, and
@@ -30,6 +32,7 @@ typedef struct pieces {
     int pitch, bc_pitch, real, bc_to; /* bytes; bc_to: elements */
 } pieces;
 
+template <bool ORDER>
 static __device__ __forceinline__ pieces pieces_of(const scan_args &a, const scan_place &p, int64_t t0) {
     const int lane = threadIdx.x, warp = threadIdx.y, row = lane / 4, col = lane % 4 * 8;
     const slab from = warp == 0 ? a.dt : warp == 1 ? a.u : warp == 2 ? a.z : a.dy, bc = warp < 2 ? a.B : a.C;
@@ -37,20 +40,29 @@ static __device__ __forceinline__ pieces pieces_of(const scan_args &a, const sca
     pieces q;
     q.pitch = (int)from.pitch * 2, q.bc_pitch = (int)bc.pitch * 2;
     q.real = from.p && col < p.n ? 16 : 0, q.bc_to = warp / 2 * BC_ROW + step * N16 + quarter * 4;
-    q.row = (const char *)from.p + (p.s * a.L + t0 + row) * from.pitch * 2 + (q.real ? p.d0 + col : 0) * 2;
-    q.bc = (const char *)bc.p + (p.s * a.L + t0 + step) * bc.pitch * 2 + (p.group * N16 + quarter * 4) * 2;
+    const int64_t first = p.s * a.L + (ORDER ? 0 : t0 + row), bc_first = p.s * a.L + (ORDER ? 0 : t0 + step);
+    q.row = (const char *)from.p + first * from.pitch * 2 + (q.real ? p.d0 + col : 0) * 2;
+    q.bc = (const char *)bc.p + bc_first * bc.pitch * 2 + (p.group * N16 + quarter * 4) * 2;
     q.saved = a.saved + state_at(a, p, t0 / TILE, (a.L + TILE - 1) / TILE) - lane + (warp * LANES + lane) * 4;
     return q;
 }
-/* Copies the tile q is at, of which `rows` rows exist, and goes back one. */
-template <bool PLAIN>
-static __device__ __forceinline__ void fetch(pieces &q, tile_shared *m, int slot, int rows, int64_t saved_step) {
+/* Copies the tile q is at, of which `rows` rows exist, and goes back one; with ORDER those of the steps from t0 on. */
+template <bool PLAIN, bool ORDER>
+static __device__ __forceinline__ void fetch(pieces &q, tile_shared *m, int slot, int rows, int64_t saved_step, int64_t t0) {
     const int lane = threadIdx.x, warp = threadIdx.y, row = lane / 4;
     const unsigned to = (unsigned)__cvta_generic_to_shared(&m->rows[warp][lane * 8]);
     const unsigned bc_to = (unsigned)__cvta_generic_to_shared(&m->BC[0][q.bc_to]);
     const unsigned saved_to = (unsigned)__cvta_generic_to_shared(&m->saved[slot][(warp * LANES + lane) * 4]);
     copy_piece(saved_to, (const char *)q.saved, 16);
     q.saved -= saved_step;
+    if (ORDER) {
+        const int *at = ring_of(m, t0), step = warp % 2 * 8 + row;
+        copy_piece(to, q.row + (int64_t)at[row] * q.pitch, PLAIN || row < rows ? q.real : 0);
+        copy_piece(to + 8 * LANES * 2, q.row + (int64_t)at[row + 8] * q.pitch, PLAIN || row + 8 < rows ? q.real : 0);
+        copy_8(bc_to, q.bc + (int64_t)at[step] * q.bc_pitch, PLAIN || step < rows ? 8 : 0);
+        copy_commit();
+        return;
+    }
     if (PLAIN) {
         copy_piece(to, q.row, 16);
         copy_piece(to + 8 * LANES * 2, q.row + 8 * q.pitch, 16);
@@ -113,10 +125,22 @@ static __device__ __forceinline__ void prepare(const scan_args &a, tile_shared *
         make_float4(low(packed.x), high(packed.x), low(packed.y), high(packed.y));
 }
 
-template <bool PLAIN>
-static __device__ __forceinline__ void give(void *to, int64_t at, int64_t pitch, bool acc, const float (&v)[4],
+/* Four numbers to the rows from `first` on, or, with ORDER, to the rows behind it that the list has: there all that is
+ * added to is loaded before anything is stored, for rows of a list might be one for all that the compiler knows. */
+template <bool PLAIN, bool ORDER>
+static __device__ __forceinline__ void give(void *to, int64_t first, int64_t pitch, const int4 &list, bool acc, const float (&v)[4],
                                             int rows) {
-    bf16 *p = (bf16 *)to + at;
+    bf16 *p = (bf16 *)to + first;
+    if (ORDER) {
+        float old[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (int k = 0; k < 4 && acc; k++)
+            if (PLAIN || k < rows) old[k] = cu_float(p[at(list, k) * pitch]);
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            if (PLAIN || k < rows) p[at(list, k) * pitch] = cu_as<bf16>(old[k] + v[k]);
+        return;
+    }
     if (PLAIN || (rows >= 4 && !acc)) {
 #pragma unroll
         for (int k = 0; k < 4; k++, p += pitch) *p = cu_as<bf16>(v[k]);
@@ -126,7 +150,7 @@ static __device__ __forceinline__ void give(void *to, int64_t at, int64_t pitch,
             if (k < rows) cu_give(p, v[k], acc);
     }
 }
-template <bool PLAIN>
+template <bool PLAIN, bool ORDER>
 static __device__ __forceinline__ void finish(const scan_args &a, const scan_grads &o, const scan_place &p,
                                               tile_shared *m, int64_t t0, int rows, float skip, float &dskip,
                                               float &dbias) {
@@ -151,10 +175,11 @@ static __device__ __forceinline__ void finish(const scan_args &a, const scan_gra
         y[k] = fmaf(skip, at(u, k), y[k]) * at(gate, k);
     }
     const int left = lane < p.n ? rows - t : 0;
-    const int64_t row = p.s * a.L + t0 + t, d = p.d0 + lane;
-    if (PLAIN || o.du) give<PLAIN>(o.du, row * o.du_pitch + d, o.du_pitch, o.acc_u, du, left);
-    if (PLAIN || o.ddt) give<PLAIN>(o.ddt, row * o.ddt_pitch + d, o.ddt_pitch, o.acc_dt, gA, left);
-    if (PLAIN || o.dz) give<PLAIN>(o.dz, row * o.dz_pitch + d, o.dz_pitch, o.acc_z, y, left);
+    const int64_t row = p.s * a.L + (ORDER ? 0 : t0 + t), d = p.d0 + lane;
+    const int4 list = ORDER ? *(const int4 *)(ring_of(m, t0) + t) : int4{};
+    if (PLAIN || o.du) give<PLAIN, ORDER>(o.du, row * o.du_pitch + d, o.du_pitch, list, o.acc_u, du, left);
+    if (PLAIN || o.ddt) give<PLAIN, ORDER>(o.ddt, row * o.ddt_pitch + d, o.ddt_pitch, list, o.acc_dt, gA, left);
+    if (PLAIN || o.dz) give<PLAIN, ORDER>(o.dz, row * o.dz_pitch + d, o.dz_pitch, list, o.acc_z, y, left);
 
     /* dB and dC: a thread has 4 states of a step */
     const int of = threadIdx.y / 2, step_of = threadIdx.y % 2 * 8 + lane / 4, w = lane % 4;
@@ -166,8 +191,9 @@ static __device__ __forceinline__ void finish(const scan_args &a, const scan_gra
         sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
     }
     float *to = of ? o.C : o.B;
+    const int64_t at_row = ORDER ? ring_of(m, t0)[step_of] : t0 + step_of;
     if (PLAIN || (to && step_of < rows))
-        four(to + (((p.j * a.S + p.s) * a.L + t0 + step_of) * a.G + p.group) * N16 + w * R) = sum;
+        four(to + (((p.j * a.S + p.s) * a.L + at_row) * a.G + p.group) * N16 + w * R) = sum;
 }
 
 /* ---- the scan of a tile ---- */
@@ -200,8 +226,9 @@ static __device__ __forceinline__ void four_steps(float (*h)[R], float (*decay)[
     }
 }
 
-/* PLAIN: whole tiles of whole warps, softplus and a gate, all gradients wanted and none added to. */
-template <bool PLAIN>
+/* PLAIN: whole tiles of whole warps, softplus and a gate, all gradients wanted and none added to (with ORDER some
+ * may be: the paths of a picture have one u). */
+template <bool PLAIN, bool ORDER>
 __global__ void __launch_bounds__(WARPS *LANES, 3)
     scan_bwd16(const __grid_constant__ scan_args a, const __grid_constant__ scan_grads o) {
     extern __shared__ __align__(16) unsigned char base[];
@@ -225,8 +252,10 @@ __global__ void __launch_bounds__(WARPS *LANES, 3)
     const int64_t tile_floats = a.G * a.group_tiles * N16 * LANES;
     int64_t t0 = p.t0 + (p.t1 - 1 - p.t0) / TILE * TILE;
     int rows = (int)(p.t1 - t0);
-    pieces q = pieces_of(a, p, t0);
-    fetch<PLAIN>(q, m, 0, rows, tile_floats);
+    if (ORDER) first_order<TILE>((int *)(m + 1), a, p, t0);
+    if (ORDER && t0 > p.t0) copy_order<TILE>((int *)(m + 1), a, t0 - TILE, p.t1);
+    pieces q = pieces_of<ORDER>(a, p, t0);
+    fetch<PLAIN, ORDER>(q, m, 0, rows, tile_floats, t0);
     copy_wait();
     __syncthreads();
     prepare<PLAIN>(a, m, rows, bias);
@@ -238,7 +267,8 @@ __global__ void __launch_bounds__(WARPS *LANES, 3)
     for (int slot = 0; t0 >= p.t0; t0 -= TILE, slot ^= 1, rows = TILE) {
         float second[R];
         const float *first = m->saved[slot] + warp * R * LANES + lane;
-        if (t0 > p.t0) fetch<PLAIN>(q, m, slot ^ 1, TILE, tile_floats);
+        if (ORDER && t0 - TILE > p.t0) copy_order<TILE>((int *)(m + 1), a, t0 - 2 * TILE, p.t1);
+        if (t0 > p.t0) fetch<PLAIN, ORDER>(q, m, slot ^ 1, TILE, tile_floats, t0 - TILE);
 #pragma unroll
         for (int r = 0; r < R; r++) second[r] = first[r * LANES];
 #pragma unroll
@@ -293,7 +323,7 @@ __global__ void __launch_bounds__(WARPS *LANES, 3)
         }
         copy_wait();
         __syncthreads();
-        finish<PLAIN>(a, o, p, m, t0, rows, skip, dskip, dbias);
+        finish<PLAIN, ORDER>(a, o, p, m, t0, rows, skip, dskip, dbias);
         prepare<PLAIN>(a, m, TILE, bias); /* at the end of nothing that is used: no branch, so it mixes with finish */
         __syncthreads();
     }
@@ -324,9 +354,12 @@ bool scan_bwd_16(const scan_args &a, const scan_grads &o, bool is_bf16, void *st
     for (int64_t pitch : {a.u.pitch, a.dt.pitch, a.z.pitch, a.dy.pitch, a.B.pitch, a.C.pitch})
         if (pitch >= 1 << 24) return false;
     bool plain = a.L % TILE == 0 && a.per_group % LANES == 0 && a.softplus && a.z.p;
-    plain = plain && o.du && o.ddt && o.dz && o.B && o.C && !o.acc_u && !o.acc_dt && !o.acc_z;
+    plain = plain && o.du && o.ddt && o.dz && o.B && o.C && (a.order || !(o.acc_u || o.acc_dt || o.acc_z));
     const unsigned blocks = (unsigned)(a.S * a.n_segs * a.G * a.group_tiles);
     const dim3 threads(LANES, WARPS);
-    cu_launch(plain ? scan_bwd16<true> : scan_bwd16<false>, blocks, threads, sizeof(tile_shared), stream, a, o);
+    const size_t ring = a.order ? RING * TILE * sizeof(int) : 0;
+    auto kernel = a.order ? (plain ? scan_bwd16<true, true> : scan_bwd16<false, true>)
+                          : (plain ? scan_bwd16<true, false> : scan_bwd16<false, false>);
+    cu_launch(kernel, blocks, threads, sizeof(tile_shared) + ring, stream, a, o);
     return true;
 }

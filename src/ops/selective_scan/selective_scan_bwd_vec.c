@@ -59,12 +59,12 @@ static common common_of(const scan_grid *g, int n_threads, float *p) {
 
 static int64_t lane_at(int64_t i, int64_t t) { return (i / SCAN_LANES * SCAN_CHUNK + t) * SCAN_LANES + i % SCAN_LANES; }
 
-static void load_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *total) {
+static void load_chunk(const kr_call *c, const tile *k, const work *w, const scan_steps *e, float *total) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *dout = c->dout[SCAN_Y].data;
-    for (int64_t t = 0; t < n; t++) {
-        const float *u = in_row(c, SCAN_U, row + t) + k->first, *dt = in_row(c, SCAN_DT, row + t) + k->first;
-        const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, row + t) + k->first : NULL;
-        const float *dy = dout ? dout + (row + t) * KR_SIZE(c, 'D') + k->first : NULL;
+    for (int64_t t = 0; t < e->n; t++) {
+        const float *u = in_row(c, SCAN_U, e->row[t]) + k->first, *dt = in_row(c, SCAN_DT, e->row[t]) + k->first;
+        const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, e->row[t]) + k->first : NULL;
+        const float *dy = dout ? dout + e->row[t] * KR_SIZE(c, 'D') + k->first : NULL;
         for (int64_t i = 0; i < k->n_blocks * SCAN_LANES; i += KR_VL) {
             int64_t to = lane_at(i, t);
             vf raw = load_lanes(dt, i, k->n), uv = load_lanes(u, i, k->n), g = dy ? load_lanes(dy, i, k->n) : v_set(0);
@@ -94,23 +94,23 @@ static void put_row(const kr_call *c, int slot, float *row, int64_t i, int64_t n
     else put(c, slot, row, i, n, v);
 }
 
-/* du, ddt and dz of n rows; the sums of dD and dt_bias go on. */
-static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *to_skip,
-                        float *to_bias) {
+/* du, ddt and dz of some steps; the sums of dD and dt_bias go on. */
+static void store_chunk(const kr_call *c, const tile *k, const work *w, const scan_steps *e, float *to_skip, float *to_bias) {
     const float *bias = c->in[SCAN_DT_BIAS].data, *skip = c->in[SCAN_D].data, *dout = c->dout[SCAN_Y].data;
     bool softplus = ((const selective_scan_attr *)c->attr)->dt_softplus;
     bool stream_u = streams_back(c, SCAN_U, k), stream_dt = streams_back(c, SCAN_DT, k);
     bool stream_z = streams_back(c, SCAN_Z, k);
     float dskip[SCAN_MAX_WIDTH] = {0}, dbias[SCAN_MAX_WIDTH] = {0};
-    for (int64_t t = 0; t < n; t++) {
-        float *du = din_row(c, SCAN_U, row + t, k->first), *ddt = din_row(c, SCAN_DT, row + t, k->first);
-        float *dz = din_row(c, SCAN_Z, row + t, k->first);
+    for (int64_t t = 0; t < e->n; t++) {
+        int64_t row = e->row[t];
+        float *du = din_row(c, SCAN_U, row, k->first), *ddt = din_row(c, SCAN_DT, row, k->first);
+        float *dz = din_row(c, SCAN_Z, row, k->first);
         for (int64_t i = 0; i < k->n; i += KR_VL) {
             int64_t at = lane_at(i, t);
             vf u = v_load(w->u + at), dy = v_load(w->dy + at), d = v_load(w->ddt + at), y = v_load(w->y + at);
             vf s = skip ? load_lanes(skip + k->first, i, k->n) : v_set(0);
             if (softplus) {
-                vf raw = load_lanes(in_row(c, SCAN_DT, row + t) + k->first, i, k->n);
+                vf raw = load_lanes(in_row(c, SCAN_DT, row) + k->first, i, k->n);
                 d *= v_sigmoid(bias ? raw + load_lanes(bias + k->first, i, k->n) : raw);
             }
             v_store(dskip + i, v_load(dskip + i) + dy * u);
@@ -118,8 +118,8 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
             if (du) put_row(c, SCAN_U, du, i, k->n, v_load(w->du + at) + s * dy, stream_u);
             if (ddt) put_row(c, SCAN_DT, ddt, i, k->n, d, stream_dt);
             if (!dz) continue;
-            vf z = load_lanes(in_row(c, SCAN_Z, row + t) + k->first, i, k->n), sig = v_sigmoid(z);
-            vf g = dout ? load_lanes(dout + (row + t) * KR_SIZE(c, 'D') + k->first, i, k->n) : v_set(0);
+            vf z = load_lanes(in_row(c, SCAN_Z, row) + k->first, i, k->n), sig = v_sigmoid(z);
+            vf g = dout ? load_lanes(dout + row * KR_SIZE(c, 'D') + k->first, i, k->n) : v_set(0);
             put_row(c, SCAN_Z, dz, i, k->n, g * (y + s * u) * sig * (1.f + z * (1.f - sig)), stream_z);
         }
     }
@@ -132,7 +132,7 @@ static inline __attribute__((always_inline)) void back_block(const block *k, con
                                                              float *dA, bool shared, bool first) {
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = k->n - 1; t >= 0; t--) {
-        const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
+        const float *B = k->B + k->row[t] * k->B_pitch, *C = k->C + k->row[t] * k->C_pitch;
         const float *a = w->a + t * N * W, *h = w->hs + (t + 1) * N * W, *before = k->begins[t] ? w->zero : h - N * W;
         float *dB = w->dB + t * N * W, *dC = w->dC + t * N * W;
         if (!shared) B = gather_row(k, B, k->gather), C = gather_row(k, C, k->gather + N * W);
@@ -169,7 +169,7 @@ static inline __attribute__((always_inline)) void back_block(const block *k, con
 static void back_state(const block *k, const float *dys, float *dh, bool shared) {
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = k->n - 1; t >= 0; t--) {
-        const float *C = k->C + t * k->C_pitch;
+        const float *C = k->C + k->row[t] * k->C_pitch;
         if (!shared) C = gather_row(k, C, k->gather);
         for (int64_t n = 0; n < N; n++)
             for (int v = 0; v < NV; v++) {
@@ -181,11 +181,11 @@ static void back_state(const block *k, const float *dys, float *dh, bool shared)
     }
 }
 
-/* dB or dC of n rows and one tile, from the sums of its blocks: to part[row][N], or into din if no other
+/* dB or dC of some steps and one tile, from the sums of its blocks: to part[step][N], or into din if no other
  * tile has more to add. */
 static void sum_lanes(const kr_call *c, const scan_grid *g, int slot, const tile *k, const float *lanes, float *part,
-                      int64_t row, int64_t n) {
-    int64_t N = g->N;
+                      const scan_steps *e) {
+    int64_t N = g->N, n = e->n;
     if (!c->din[slot].data) return;
     for (int64_t i = 0; g->shared && i < n * N; i++) {
         vf sum = v_load(lanes + i * SCAN_LANES);
@@ -193,7 +193,7 @@ static void sum_lanes(const kr_call *c, const scan_grid *g, int slot, const tile
         part[i] = v_sum(sum);
     }
     for (int64_t t = 0; !g->shared && t < n; t++, lanes += N * SCAN_LANES) {
-        float *to = din_row(c, slot, row + t, k->group * N);
+        float *to = din_row(c, slot, e->row[t], k->group * N);
         for (int64_t i = 0; i < k->n_groups; i++)
             for (int64_t j = 0; j < N; j++) {
                 float sum = 0;
@@ -231,17 +231,17 @@ static void fold(const scan_grid *g, const common *e, const band *b, float *part
 }
 
 /* A group's sums go into din. */
-static void put_rows(const kr_call *c, int slot, int64_t N, int64_t group, const float *part, int64_t row, int64_t n) {
-    for (int64_t t = 0; t < n; t++, part += N) {
-        float *to = din_row(c, slot, row + t, group * N);
+static void put_rows(const kr_call *c, int slot, int64_t N, int64_t group, const float *part, const scan_steps *e) {
+    for (int64_t t = 0; t < e->n; t++, part += N) {
+        float *to = din_row(c, slot, e->row[t], group * N);
         for (int64_t j = 0; j < N; j++) to[j] = c->acc[slot] ? to[j] + part[j] : part[j];
     }
 }
 
 /* dB and dC of a band's chunk: its groups are done, parts of others are left for finish_chunk. */
-static void finish_band(const kr_call *c, const scan_grid *g, const common *e, const band *b, const work *w,
-                        int64_t row, int64_t n) {
+static void finish_band(const kr_call *c, const scan_grid *g, const common *e, const band *b, const work *w, const scan_steps *of) {
     int64_t in_group = g->n_tiles / g->G, step = SCAN_CHUNK * g->N, unit = first_unit(g, b->s, b->seg);
+    int64_t first = of->s * g->L + of->t, n = of->n;
     for (int slot = SCAN_B; slot <= SCAN_C; slot++) {
         float *parts = w->parts + (slot - SCAN_B) * SCAN_BAND * step;
         bool gone[SCAN_BAND] = {false};
@@ -251,9 +251,9 @@ static void finish_band(const kr_call *c, const scan_grid *g, const common *e, c
             const float *part = parts + (i - b->from) * step;
             if (gone[i - b->from]) continue;
             if (i % in_group == 0 && together(g, e, unit, i, i + in_group))
-                put_rows(c, slot, g->N, i / in_group, part, row, n);
+                put_rows(c, slot, g->N, i / in_group, part, of);
             else
-                memcpy(e->parts[slot - SCAN_B] + (i * g->S * g->L + row) * g->N, part,
+                memcpy(e->parts[slot - SCAN_B] + (i * g->S * g->L + first) * g->N, part,
                        (size_t)(n * g->N) * sizeof *part);
         }
     }
@@ -261,47 +261,47 @@ static void finish_band(const kr_call *c, const scan_grid *g, const common *e, c
 
 /* dB and dC of the groups that no band had wholly. */
 static void finish_chunk(const kr_call *c, const scan_grid *g, const common *e, int64_t s, int64_t t) {
-    int64_t in_group = g->n_tiles / g->G, step = g->S * g->L * g->N, row = s * g->L + t;
-    int64_t n = g->L - t < SCAN_CHUNK ? g->L - t : SCAN_CHUNK;
+    int64_t in_group = g->n_tiles / g->G, step = g->S * g->L * g->N;
+    scan_steps of = chunk_of(c, s, t, g->L);
     band all = {.s = s, .seg = t / g->seg, .from = 0, .to = g->n_tiles};
     for (int slot = SCAN_B; slot <= SCAN_C; slot++) {
-        float *parts = e->parts[slot - SCAN_B] + row * g->N;
+        float *parts = e->parts[slot - SCAN_B] + (s * g->L + t) * g->N;
         if (!c->din[slot].data) continue;
-        fold(g, e, &all, parts, step, n * g->N, NULL);
+        fold(g, e, &all, parts, step, of.n * g->N, NULL);
         for (int64_t i = 0; i < g->n_tiles; i += in_group)
             if (!together(g, e, first_unit(g, s, all.seg), i, i + in_group))
-                put_rows(c, slot, g->N, i / in_group, parts + i * step, row, n);
+                put_rows(c, slot, g->N, i / in_group, parts + i * step, &of);
     }
 }
 
 static block block_of(const kr_call *c, const scan_grid *g, const tile *k, const work *w, const float *A, int64_t b,
-                      int64_t row, int64_t n, ahead *next) {
+                      const scan_steps *of, ahead *next) {
     int64_t at = b * SCAN_CHUNK * SCAN_LANES, N = g->N;
-    return (block){.n = n, .N = N, .A = A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
-                   .B = in_row(c, SCAN_B, row) + k->group * N, .C = in_row(c, SCAN_C, row) + k->group * N,
+    return (block){.n = of->n, .N = N, .row = of->row, .A = A + b * N * SCAN_LANES, .dt = w->dt + at, .x = w->x + at,
+                   .B = in_row(c, SCAN_B, 0) + k->group * N, .C = in_row(c, SCAN_C, 0) + k->group * N,
                    .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch,
                    .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins, .ahead = next};
 }
 
-/* What backward reads and writes of a tile from a row on. */
-static ahead ahead_back(const kr_call *c, const tile *k, int64_t row) {
-    ahead f = ahead_of(c, k, row);
-    ahead_add(&f, &c->dout[SCAN_Y], row, KR_SIZE(c, 'D'), k->first);
+/* What backward reads and writes of a tile over some steps. */
+static ahead ahead_back(const kr_call *c, const tile *k, const scan_steps *e) {
+    ahead f = ahead_of(c, k, e);
+    ahead_add(&f, &c->dout[SCAN_Y], KR_SIZE(c, 'D'), k->first);
     static const int grads[] = {SCAN_U, SCAN_DT, SCAN_Z};
     for (int i = 0; i < 3; i++)
-        if (!streams_back(c, grads[i], k)) ahead_add(&f, &c->din[grads[i]], row, c->din[grads[i]].pitch, k->first);
+        if (!streams_back(c, grads[i], k)) ahead_add(&f, &c->din[grads[i]], c->din[grads[i]].pitch, k->first);
     return f;
 }
 
 /* One chunk of one tile, whose first state is in w->h; `part` is where its states and sums lie, dB its
  * place in w->parts. */
 static void chunk_bwd(const kr_call *c, const scan_grid *g, const common *e, int64_t i_tile, int64_t part,
-                      const work *w, float *dB, int64_t row, int64_t n, ahead *next) {
+                      const work *w, float *dB, const scan_steps *of, ahead *next) {
     tile k = tile_of(g, i_tile);
     int64_t states = g->N * SCAN_LANES, all = g->N * g->width;
-    load_chunk(c, &k, w, row, n, NULL);
+    load_chunk(c, &k, w, of, NULL);
     for (int64_t b = 0; b < k.n_blocks; b++) {
-        block e_b = block_of(c, g, &k, w, e->A + i_tile * all, b, row, n, next);
+        block e_b = block_of(c, g, &k, w, e->A + i_tile * all, b, of, next);
         float *h = w->h + b * states, *dh = e->dh + part * all + b * states, *dA = w->chunk_dA;
         float *to_A = e->dA + part * all + b * states;
         int64_t at = b * SCAN_CHUNK * SCAN_LANES;
@@ -314,9 +314,9 @@ static void chunk_bwd(const kr_call *c, const scan_grid *g, const common *e, int
         else back_block(&e_b, w, at, dh, dA, true, false);
         for (int64_t i = 0; i < states; i++) to_A[i] += dA[i];
     }
-    sum_lanes(c, g, SCAN_B, &k, w->dB, dB, row, n);
-    sum_lanes(c, g, SCAN_C, &k, w->dC, dB + SCAN_BAND * SCAN_CHUNK * g->N, row, n);
-    store_chunk(c, &k, w, row, n, e->dskip + part * g->width, e->dbias + part * g->width);
+    sum_lanes(c, g, SCAN_B, &k, w->dB, dB, of);
+    sum_lanes(c, g, SCAN_C, &k, w->dC, dB + SCAN_BAND * SCAN_CHUNK * g->N, of);
+    store_chunk(c, &k, w, of, e->dskip + part * g->width, e->dbias + part * g->width);
 }
 
 /* The states before the chunk at t0: saved by forward, or h0. */
@@ -336,13 +336,13 @@ static void sum_up(const kr_call *c, const scan_grid *g, const common *e, const 
     bool forgets = false;
     memset(w->total, 0, (size_t)(SCAN_BAND * g->width) * sizeof(float));
     for (int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK; t >= t0; t -= SCAN_CHUNK) {
-        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
-        if (find_begins(c, b->s, g->L, t, n, w->begins)) forgets = true;
+        scan_steps of = chunk_of(c, b->s, t, t1);
+        if (find_begins(c, &of, w->begins)) forgets = true;
         for (int64_t i = 0; i < b->to - b->from; i++) {
             tile k = tile_of(g, b->from + i);
-            load_chunk(c, &k, w, row, n, w->total + i * g->width);
+            load_chunk(c, &k, w, &of, w->total + i * g->width);
             for (int64_t j = 0; j < k.n_blocks; j++) {
-                block e_b = block_of(c, g, &k, w, e->A + (b->from + i) * states, j, row, n, NULL);
+                block e_b = block_of(c, g, &k, w, e->A + (b->from + i) * states, j, &of, NULL);
                 back_state(&e_b, w->dy + j * SCAN_CHUNK * SCAN_LANES,
                            e->dh + (part + i) * states + j * g->N * SCAN_LANES, g->shared);
             }
@@ -359,19 +359,21 @@ static void sum_up(const kr_call *c, const scan_grid *g, const common *e, const 
 /* A band back over the steps [t0, t1). */
 static void run(const kr_call *c, const scan_grid *g, const common *e, const band *b, int64_t t0, int64_t t1,
                 const work *w) {
-    for (int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK; t >= t0; t -= SCAN_CHUNK) {
-        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
-        find_begins(c, b->s, g->L, t, n, w->begins);
+    int64_t t = (t1 - 1) / SCAN_CHUNK * SCAN_CHUNK;
+    scan_steps now, after = chunk_of(c, b->s, t, t1);
+    for (; t >= t0; t -= SCAN_CHUNK) {
+        now = after;
+        if (t > t0) after = chunk_of(c, b->s, t - SCAN_CHUNK, t);
+        find_begins(c, &now, w->begins);
         for (int64_t i = b->from; i < b->to; i++) {
             bool last = i + 1 == b->to;
             tile k_next = tile_of(g, last ? b->from : i + 1);
             ahead next = {.n = 0};
-            if (!last || t > t0) next = ahead_back(c, &k_next, last ? row - SCAN_CHUNK : row);
+            if (!last || t > t0) next = ahead_back(c, &k_next, last ? &after : &now);
             load_states(c, g, b->s, i, t, w->h);
-            chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, w->parts + (i - b->from) * SCAN_CHUNK * g->N, row, n,
-                      &next);
+            chunk_bwd(c, g, e, i, part_of(g, b->s, b->seg, i), w, w->parts + (i - b->from) * SCAN_CHUNK * g->N, &now, &next);
         }
-        if (g->shared) finish_band(c, g, e, b, w, row, n);
+        if (g->shared) finish_band(c, g, e, b, w, &now);
     }
 }
 

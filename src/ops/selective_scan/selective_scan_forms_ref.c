@@ -44,11 +44,11 @@ static real step_size(const kr_call *c, int64_t row, int64_t d) {
 
 /* What step t does to state n of channel d; where a sequence begins it forgets: a = 0. */
 static pair step_pair(const kr_call *c, int64_t s, int64_t t, int64_t d, int64_t n) {
-    int64_t row = s * KR_SIZE(c, 'L') + t, N = KR_SIZE(c, 'N'), g = d / (KR_SIZE(c, 'D') / KR_SIZE(c, 'G'));
+    int64_t at = s * KR_SIZE(c, 'L') + t, row = scan_row(c, s, t), N = KR_SIZE(c, 'N'), g = d / (KR_SIZE(c, 'D') / KR_SIZE(c, 'G'));
     const kr_tensor *q = &c->in[SCAN_SEQ_IDX];
     const int32_t *id = q->data;
     real dt = step_size(c, row, d);
-    bool begins = id && t > 0 && id[row * q->pitch] != id[(row - 1) * q->pitch];
+    bool begins = id && t > 0 && id[at * q->pitch] != id[(at - 1) * q->pitch];
     return (pair){begins ? 0 : exp(dt * ((const real *)c->in[SCAN_A].data)[d * N + n]),
                   dt * ROW(c->in[SCAN_B], row)[g * N + n] * ROW(c->in[SCAN_U], row)[d]};
 }
@@ -93,8 +93,10 @@ static void forward_by(const kr_call *c, state_scan *scan) {
                 y[row * D + d] = skip ? skip[d] * ROW(c->in[SCAN_U], row)[d] : 0;
             for (int64_t n = 0; n < N; n++) {
                 scan(c, s, d, n, h0 ? h0[(s * D + d) * N + n] : 0, h);
-                for (int64_t t = 0; t < L; t++)
-                    y[(s * L + t) * D + d] += ROW(c->in[SCAN_C], s * L + t)[g * N + n] * h[t];
+                for (int64_t t = 0; t < L; t++) {
+                    int64_t row = scan_row(c, s, t);
+                    y[row * D + d] += ROW(c->in[SCAN_C], row)[g * N + n] * h[t];
+                }
                 if (h1) h1[(s * D + d) * N + n] = h[L - 1];
             }
             for (int64_t row = s * L; c->in[SCAN_Z].data && row < (s + 1) * L; row++) {

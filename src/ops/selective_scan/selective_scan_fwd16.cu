@@ -15,23 +15,45 @@ typedef struct fwd_tiles {
     float C[2][BC_ROW];                 /* as floats */
     float part[2][WARPS][ONE];          /* a warp's share of y */
 } fwd_tiles;
+enum { FWD_RING = 8 };       /* tiles; with ORDER the rows of as many tiles' steps lie behind fwd_tiles */
+static __device__ __forceinline__ int *fwd_ring(fwd_tiles *m, int tile) {
+    return (int *)(m + 1) + tile % FWD_RING * TILE;
+}
+static __device__ __forceinline__ void fwd_order(fwd_tiles *m, const scan_args &a, const scan_place &p, int tile) {
+    const int lane = threadIdx.x;
+    if (threadIdx.y != 3 || lane >= TILE) return; /* the warp with fewer rows to copy */
+    copy_4(fwd_ring(m, tile) + lane, a.order + p.t0 + tile * TILE + lane, true);
+}
 
 /* A thread copies 2 pieces of 8 channels of one tensor, rows 8 apart (the last warp none), and one of
  * 4 states of B or C. */
 typedef struct fwd_pieces { const char *row, *bc; int64_t pitch, bc_pitch; int to, bc_to; } fwd_pieces;
+template <bool ORDER>
 static __device__ __forceinline__ fwd_pieces fwd_pieces_of(const scan_args &a, const scan_place &p) {
     const int lane = threadIdx.x, warp = threadIdx.y;
     const slab from = warp == 0 ? a.dt : warp == 1 ? a.u : a.z, bc = warp < 2 ? a.B : a.C;
     const int step = warp % 2 * 8 + lane / 4, quarter = lane % 4;
     fwd_pieces q;
     q.pitch = from.pitch * 2, q.bc_pitch = bc.pitch * 2;
-    q.row = (const char *)from.p + (p.s * a.L + p.t0 + lane / 4) * q.pitch + (p.d0 + lane % 4 * 8) * 2;
-    q.bc = (const char *)bc.p + (p.s * a.L + p.t0 + step) * q.bc_pitch + (p.group * N16 + quarter * 4) * 2;
+    const int64_t row = p.s * a.L + (ORDER ? 0 : p.t0 + lane / 4), bc_row = p.s * a.L + (ORDER ? 0 : p.t0 + step);
+    q.row = (const char *)from.p + row * q.pitch + (p.d0 + lane % 4 * 8) * 2;
+    q.bc = (const char *)bc.p + bc_row * q.bc_pitch + (p.group * N16 + quarter * 4) * 2;
     q.to = warp * ROW + lane * 8, q.bc_to = warp / 2 * BC_ROW + (step / 2 * 4 + quarter) * 8 + step % 2 * 4;
     return q;
 }
-static __device__ __forceinline__ void fwd_copy(fwd_pieces &q, fwd_tiles *m, int slot) {
+template <bool ORDER> static __device__ __forceinline__ void fwd_copy(fwd_pieces &q, fwd_tiles *m, int tile) {
+    const int slot = tile % SLOTS;
     const unsigned to = (unsigned)__cvta_generic_to_shared(&m->rows[slot][0][q.to]);
+    if (ORDER) {
+        const int *at = fwd_ring(m, tile), row = threadIdx.x / 4, step = threadIdx.y % 2 * 8 + row;
+        if (threadIdx.y < 3) {
+            copy_piece(to, q.row + at[row] * q.pitch, 16);
+            copy_piece(to + 8 * LANES * 2, q.row + at[row + 8] * q.pitch, 16);
+        }
+        copy_8((unsigned)__cvta_generic_to_shared(&m->BC[slot][0][q.bc_to]), q.bc + at[step] * q.bc_pitch, 8);
+        copy_commit();
+        return;
+    }
     if (threadIdx.y < 3) {
         copy_piece(to, q.row, 16);
         copy_piece(to + 8 * LANES * 2, q.row + 8 * q.pitch, 16);
@@ -61,23 +83,25 @@ static __device__ __forceinline__ void fwd_ready(fwd_tiles *m, int slot, int to,
     four(m->step[to] + lane * PITCH + t) = make_float4(step[0], step[1], step[2], step[3]);
     four(m->x[to] + lane * PITCH + t) = make_float4(x[0], x[1], x[2], x[3]);
 }
-/* y of this thread's 4 steps. */
+/* y of this thread's 4 steps, which are the 4 rows from y on, or those in a list. */
+template <bool ORDER>
 static __device__ __forceinline__ void fwd_end(const fwd_tiles *m, int slot, int from, float skip, bf16 *y,
-                                               int64_t pitch, bool real) {
+                                               int64_t pitch, const int *rows_at, bool real) {
     const int lane = threadIdx.x, t = 4 * threadIdx.y;
     const bf16 *raw = &m->rows[slot][1][t * LANES + lane];
     const float *part = m->part[from][0] + lane * PITCH + t;
+    const int4 rows = ORDER ? *(const int4 *)rows_at : int4{};
     const float4 v0 = four(part), v1 = four(part + ONE), v2 = four(part + 2 * ONE), v3 = four(part + 3 * ONE);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
         const float z = cu_float(raw[ROW + k * LANES]);
         const float sum = (at(v0, k) + at(v1, k)) + (at(v2, k) + at(v3, k));
         const float v = fmaf(skip, cu_float(raw[k * LANES]), sum) * (z * sigmoid(z));
-        if (real) y[k * pitch] = cu_as<bf16>(v);
+        if (real) y[(ORDER ? at(rows, k) : k) * pitch] = cu_as<bf16>(v);
     }
 }
 
-__global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_constant__ scan_args a) {
+template <bool ORDER> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_constant__ scan_args a) {
     extern __shared__ __align__(16) unsigned char base[];
     fwd_tiles *m = (fwd_tiles *)base;
     const int lane = threadIdx.x, warp = threadIdx.y, n0 = warp * R;
@@ -94,17 +118,23 @@ __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_const
     }
     float *saved = a.saved ? a.saved + state_at(a, p, p.t0 / TILE, a.L / TILE) + n0 * LANES : NULL;
     const int64_t saved_step = a.G * a.group_tiles * N16 * LANES;
-    bf16 *y = (bf16 *)a.y + (p.s * a.L + p.t0 + 4 * warp - TILE) * a.D + d; /* of the tile before */
+    bf16 *y = (bf16 *)a.y + (p.s * a.L + (ORDER ? 0 : p.t0 + 4 * warp - TILE)) * a.D + d; /* of the tile before */
 
-    fwd_pieces q = fwd_pieces_of(a, p);
-    fwd_copy(q, m, 0);
-    if (n > 1) fwd_copy(q, m, 1);
+    if (ORDER) {
+        for (int j = 0; j < 3 && j < n; j++) fwd_order(m, a, p, j);
+        copy_wait();
+        __syncthreads();
+    }
+    fwd_pieces q = fwd_pieces_of<ORDER>(a, p);
+    fwd_copy<ORDER>(q, m, 0);
+    if (n > 1) fwd_copy<ORDER>(q, m, 1);
     copy_wait();
     __syncthreads();
     fwd_ready(m, 0, 0, bias);
     __syncthreads();
-    for (int i = 0; i < n; i++, y += TILE * a.D) {
-        if (i + 2 < n) fwd_copy(q, m, (i + 2) % SLOTS);
+    for (int i = 0; i < n; i++, y += ORDER ? 0 : TILE * a.D) {
+        if (ORDER && i + 3 < n) fwd_order(m, a, p, i + 3);
+        if (i + 2 < n) fwd_copy<ORDER>(q, m, i + 2);
         const float *step_of = m->step[i & 1] + lane * PITCH, *x_of = m->x[i & 1] + lane * PITCH;
         const bf16 *B = m->BC[i % SLOTS][0] + warp * 8;
         const float *C = m->C[i & 1] + n0;
@@ -131,11 +161,11 @@ __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_const
             four(part + t) = make_float4(sum[0], sum[1], sum[2], sum[3]);
         }
         fwd_ready(m, (i + 1) % SLOTS, (i + 1) & 1, bias); /* after the last tile of nothing that is used */
-        fwd_end(m, (i + SLOTS - 1) % SLOTS, (i + 1) & 1, skip, y, a.D, i > 0);
+        fwd_end<ORDER>(m, (i + SLOTS - 1) % SLOTS, (i + 1) & 1, skip, y, a.D, fwd_ring(m, i + FWD_RING - 1) + 4 * warp, i > 0);
         copy_wait();
         __syncthreads();
     }
-    fwd_end(m, (n - 1) % SLOTS, (n - 1) & 1, skip, y, a.D, true);
+    fwd_end<ORDER>(m, (n - 1) % SLOTS, (n - 1) & 1, skip, y, a.D, fwd_ring(m, n - 1) + 4 * warp, true);
     if (a.h1 && p.seg == a.n_segs - 1) {
 #pragma unroll
         for (int r = 0; r < R; r++) a.h1[(p.s * a.D + d) * N16 + n0 + r] = h[r];
@@ -146,6 +176,7 @@ bool scan_fwd_16(const scan_args &a, bool is_bf16, void *stream) {
     if (!is_bf16 || a.N != N16 || !a.wide || a.seq_idx) return false;
     if (!a.softplus || !a.z.p || a.L % TILE || a.per_group % LANES) return false;
     const unsigned blocks = (unsigned)(a.S * a.n_segs * a.G * a.group_tiles);
-    cu_launch(scan_fwd16, blocks, dim3(LANES, WARPS), sizeof(fwd_tiles), stream, a);
+    const size_t bytes = sizeof(fwd_tiles) + (a.order ? FWD_RING * TILE * sizeof(int) : 0);
+    cu_launch(a.order ? scan_fwd16<true> : scan_fwd16<false>, blocks, dim3(LANES, WARPS), bytes, stream, a);
     return true;
 }

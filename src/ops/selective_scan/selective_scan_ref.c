@@ -6,11 +6,12 @@ kr_kernel REF(selective_scan_fwd_blelloch), REF(selective_scan_fwd_chunked); /* 
 
 #define ROW(tensor, row) ((real *)(tensor).data + (row) * (tensor).pitch)
 
-/* Does another sequence begin at row s L + t?  Never at t = 0: h0 belongs to the first. */
-static bool begins(const kr_call *c, int64_t t, int64_t row) {
+/* Does another sequence begin at step t of sequence s?  Never at t = 0: h0 belongs to the first. */
+static bool begins(const kr_call *c, int64_t s, int64_t t) {
     const kr_tensor *q = &c->in[SCAN_SEQ_IDX];
     const int32_t *id = q->data;
-    return id && t > 0 && id[row * q->pitch] != id[(row - 1) * q->pitch];
+    int64_t at = s * KR_SIZE(c, 'L') + t;
+    return id && t > 0 && id[at * q->pitch] != id[(at - 1) * q->pitch];
 }
 
 /* The step size before and after softplus. */
@@ -34,11 +35,11 @@ void REF(selective_scan_fwd)(const kr_call *c) {
             int64_t g = d / (D / G), at = (s * D + d) * N;
             for (int64_t n = 0; n < N; n++) h[n] = h0 ? h0[at + n] : 0;
             for (int64_t t = 0; t < L; t++) {
-                int64_t row = s * L + t;
+                int64_t row = scan_row(c, s, t);
                 const real *B = ROW(c->in[SCAN_B], row) + g * N, *C = ROW(c->in[SCAN_C], row) + g * N;
                 real u = ROW(c->in[SCAN_U], row)[d], dt = delta(c, delta_raw(c, row, d));
                 real y = skip ? skip[d] * u : 0;
-                if (begins(c, t, row)) memset(h, 0, (size_t)N * sizeof *h);
+                if (begins(c, s, t)) memset(h, 0, (size_t)N * sizeof *h);
                 for (int64_t n = 0; n < N; n++) {
                     h[n] = exp(dt * A[d * N + n]) * h[n] + dt * B[n] * u;
                     y += C[n] * h[n];
@@ -59,11 +60,11 @@ static void channel_states(const kr_call *c, int64_t s, int64_t d, real *hs) {
     const real *A = c->in[SCAN_A].data, *h0 = c->in[SCAN_H0].data;
     for (int64_t n = 0; n < N; n++) hs[n] = h0 ? h0[(s * D + d) * N + n] : 0;
     for (int64_t t = 0; t < L; t++) {
-        int64_t row = s * L + t;
+        int64_t row = scan_row(c, s, t);
         const real *B = ROW(c->in[SCAN_B], row) + g * N;
         real u = ROW(c->in[SCAN_U], row)[d], dt = delta(c, delta_raw(c, row, d));
         for (int64_t n = 0; n < N; n++) {
-            real before = begins(c, t, row) ? 0 : hs[t * N + n];
+            real before = begins(c, s, t) ? 0 : hs[t * N + n];
             hs[(t + 1) * N + n] = exp(dt * A[d * N + n]) * before + dt * B[n] * u;
         }
     }
@@ -78,7 +79,7 @@ static void channel_bwd(const kr_call *c, int64_t s, int64_t d, const real *hs, 
     real *dh0 = c->din[SCAN_H0].data, sum_bias = 0, sum_skip = 0;
     for (int64_t n = 0; n < N; n++) dh[n] = dh1 ? dh1[(s * D + d) * N + n] : 0;
     for (int64_t t = L - 1; t >= 0; t--) {
-        int64_t row = s * L + t;
+        int64_t row = scan_row(c, s, t);
         const real *B = ROW(c->in[SCAN_B], row) + g * N, *C = ROW(c->in[SCAN_C], row) + g * N, *h = hs + (t + 1) * N;
         real *dB = c->din[SCAN_B].data ? ROW(c->din[SCAN_B], row) + g * N : NULL;
         real *dC = c->din[SCAN_C].data ? ROW(c->din[SCAN_C], row) + g * N : NULL;
@@ -92,14 +93,14 @@ static void channel_bwd(const kr_call *c, int64_t s, int64_t d, const real *hs, 
         }
         real du = skip ? dy * skip[d] : 0, ddt = 0;
         for (int64_t n = 0; n < N; n++) {
-            real a = exp(dt * A[d * N + n]), before = begins(c, t, row) ? 0 : hs[t * N + n];
+            real a = exp(dt * A[d * N + n]), before = begins(c, s, t) ? 0 : hs[t * N + n];
             dh[n] += C[n] * dy;
             if (dC) dC[n] += dy * h[n];
             if (dB) dB[n] += dh[n] * dt * u;
             if (dA) dA[d * N + n] += dh[n] * dt * a * before;
             ddt += dh[n] * (A[d * N + n] * a * before + B[n] * u);
             du += dh[n] * dt * B[n];
-            dh[n] = begins(c, t, row) ? 0 : dh[n] * a;
+            dh[n] = begins(c, s, t) ? 0 : dh[n] * a;
         }
         if (softplus) ddt *= ref_sigmoid(raw);
         if (c->din[SCAN_U].data) ROW(c->din[SCAN_U], row)[d] += du;

@@ -27,11 +27,11 @@ typedef struct common {
     float *h, *products;          /* [sequence][segment][tile][block][N][lane] */
 } common;
 
-/* dt and x = dt u of n rows; adds the steps' dt to total[block][lane], if given. */
-static void load_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n, float *total) {
+/* dt and x = dt u of some steps; adds their dt to total[block][lane], if given. */
+static void load_chunk(const kr_call *c, const tile *k, const work *w, const scan_steps *e, float *total) {
     const float *bias = c->in[SCAN_DT_BIAS].data;
-    for (int64_t t = 0; t < n; t++) {
-        const float *u = in_row(c, SCAN_U, row + t) + k->first, *dt = in_row(c, SCAN_DT, row + t) + k->first;
+    for (int64_t t = 0; t < e->n; t++) {
+        const float *u = in_row(c, SCAN_U, e->row[t]) + k->first, *dt = in_row(c, SCAN_DT, e->row[t]) + k->first;
         for (int64_t i = 0; i < k->n_blocks * SCAN_LANES; i += KR_VL) {
             int64_t to = (i / SCAN_LANES * SCAN_CHUNK + t) * SCAN_LANES + i % SCAN_LANES;
             vf raw = load_lanes(dt, i, k->n);
@@ -45,13 +45,13 @@ static void load_chunk(const kr_call *c, const tile *k, const work *w, int64_t r
 }
 
 /* y = (C . h + D u) silu(z) */
-static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t row, int64_t n) {
+static void store_chunk(const kr_call *c, const tile *k, const work *w, const scan_steps *e) {
     const float *skip = c->in[SCAN_D].data;
     bool stream = streams(c, &c->out[SCAN_Y], KR_SIZE(c, 'D'), k);
-    for (int64_t t = 0; t < n; t++) {
-        const float *u = in_row(c, SCAN_U, row + t) + k->first;
-        const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, row + t) + k->first : NULL;
-        float *y = (float *)c->out[SCAN_Y].data + (row + t) * KR_SIZE(c, 'D') + k->first;
+    for (int64_t t = 0; t < e->n; t++) {
+        const float *u = in_row(c, SCAN_U, e->row[t]) + k->first;
+        const float *z = c->in[SCAN_Z].data ? in_row(c, SCAN_Z, e->row[t]) + k->first : NULL;
+        float *y = (float *)c->out[SCAN_Y].data + e->row[t] * KR_SIZE(c, 'D') + k->first;
         for (int64_t i = 0; i < k->n; i += KR_VL) {
             vf sum = v_load(w->y + (i / SCAN_LANES * SCAN_CHUNK + t) * SCAN_LANES + i % SCAN_LANES);
             if (skip) sum += load_lanes(skip + k->first, i, k->n) * load_lanes(u, i, k->n);
@@ -63,20 +63,20 @@ static void store_chunk(const kr_call *c, const tile *k, const work *w, int64_t 
 }
 
 /* One chunk of one tile. */
-static void chunk_fwd(const kr_call *c, const scan_grid *g, const tile *k, const work *w, int64_t row, int64_t n,
+static void chunk_fwd(const kr_call *c, const scan_grid *g, const tile *k, const work *w, const scan_steps *of,
                       const float *A, float *h, float *total, bool outputs, ahead *next) {
-    load_chunk(c, k, w, row, n, total);
+    load_chunk(c, k, w, of, total);
     for (int64_t b = 0; b < k->n_blocks; b++) {
         int64_t at = b * SCAN_CHUNK * SCAN_LANES, states = b * g->N * SCAN_LANES;
-        block e = {.n = n, .N = g->N, .A = A + states, .dt = w->dt + at, .x = w->x + at,
-                   .B = in_row(c, SCAN_B, row) + k->group * g->N, .C = in_row(c, SCAN_C, row) + k->group * g->N,
+        block e = {.n = of->n, .N = g->N, .row = of->row, .A = A + states, .dt = w->dt + at, .x = w->x + at,
+                   .B = in_row(c, SCAN_B, 0) + k->group * g->N, .C = in_row(c, SCAN_C, 0) + k->group * g->N,
                    .B_pitch = c->in[SCAN_B].pitch, .C_pitch = c->in[SCAN_C].pitch,
                    .lane_group = k->lane_group, .gather = w->gather, .begins = w->begins, .ahead = next};
         if (!g->shared) scan_block(&e, h + states, w->y + at, NULL, NULL, false);
         else if (outputs) scan_block(&e, h + states, w->y + at, NULL, NULL, true);
         else scan_block(&e, h + states, NULL, NULL, NULL, true);
     }
-    if (outputs) store_chunk(c, k, w, row, n);
+    if (outputs) store_chunk(c, k, w, of);
 }
 
 /* Carries the states of a band over the steps [t0, t1).  With `outputs`, writes y; with `save`, the
@@ -88,24 +88,24 @@ static void run(const kr_call *c, const scan_grid *g, const band *b, int64_t t0,
     int64_t part = part_of(g, b->s, b->seg, 0) * states;
     float *h = e->h + part, *product = e->products + part;
     bool forgets = false;
+    scan_steps now, after = chunk_of(c, b->s, t0, t1);
     memset(w->total, 0, (size_t)(SCAN_BAND * g->width) * sizeof(float));
     for (int64_t t = t0; t < t1; t += SCAN_CHUNK) {
-        int64_t n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK, row = b->s * g->L + t;
-        if (find_begins(c, b->s, g->L, t, n, w->begins)) forgets = true;
+        now = after;
+        if (t + SCAN_CHUNK < t1) after = chunk_of(c, b->s, t + SCAN_CHUNK, t1);
+        if (find_begins(c, &now, w->begins)) forgets = true;
         for (int64_t i = b->from; i < b->to; i++) {
             float *at = h + i * states, *total = w->total + (i - b->from) * g->width;
             bool last = i + 1 == b->to;
             tile k = tile_of(g, i), k_next = tile_of(g, last ? b->from : i + 1);
-            int64_t next_row = last ? row + SCAN_CHUNK : row;
             ahead next = {.n = 0};
             if (!last || t + SCAN_CHUNK < t1) {
-                next = ahead_of(c, &k_next, next_row);
-                if (outputs && !streams(c, &c->out[SCAN_Y], g->D, &k_next))
-                    ahead_add(&next, &c->out[SCAN_Y], next_row, g->D, k_next.first);
+                next = ahead_of(c, &k_next, last ? &after : &now);
+                if (outputs && !streams(c, &c->out[SCAN_Y], g->D, &k_next)) ahead_add(&next, &c->out[SCAN_Y], g->D, k_next.first);
             }
             if (save && t > 0)
                 memcpy(saved_state(c, g, b->s, i, t), at, (size_t)states * sizeof *at);
-            chunk_fwd(c, g, &k, w, row, n, e->A + i * states, at, products ? total : NULL, outputs, &next);
+            chunk_fwd(c, g, &k, w, &now, e->A + i * states, at, products ? total : NULL, outputs, &next);
         }
     }
     for (int64_t i = b->from; products && i < b->to; i++)

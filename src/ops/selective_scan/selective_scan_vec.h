@@ -92,36 +92,50 @@ static inline float *saved_state(const kr_call *c, const scan_grid *g, int64_t s
     return (float *)c->saved + (chunk * g->n_tiles + i_tile) * g->N * g->width;
 }
 
+/* Some steps of one sequence, and their rows. */
+typedef struct scan_steps {
+    int64_t s, t, n;              /* the steps [t, t + n), at most SCAN_CHUNK */
+    int64_t row[SCAN_CHUNK];
+} scan_steps;
+/* Those of the chunk at t, of steps below t1. */
+static inline scan_steps chunk_of(const kr_call *c, int64_t s, int64_t t, int64_t t1) {
+    scan_steps e = {.s = s, .t = t, .n = t1 - t < SCAN_CHUNK ? t1 - t : SCAN_CHUNK};
+    for (int64_t i = 0; i < e.n; i++) e.row[i] = scan_row(c, s, t + i);
+    return e;
+}
+
 /* The part of some tensors' rows that comes next, to fetch into L2 line by line while this one is run. */
 typedef struct ahead {
-    uintptr_t at[10], by[10];     /* the row to fetch now; the pitch */
+    uintptr_t at[10], by[10];     /* row 0; the pitch */
+    const int64_t *row, *end;     /* the row to fetch now, and those after it */
     int n, line, n_lines;         /* lines of a row */
 } ahead;
-static inline void ahead_add(ahead *f, const kr_tensor *x, int64_t row, int64_t pitch, int64_t column) {
+static inline void ahead_add(ahead *f, const kr_tensor *x, int64_t pitch, int64_t column) {
     if (!x->data) return;
-    f->at[f->n] = (uintptr_t)((const float *)x->data + row * pitch + column);
+    f->at[f->n] = (uintptr_t)((const float *)x->data + column);
     f->by[f->n++] = (uintptr_t)pitch * sizeof(float);
 }
 static inline void ahead_step(ahead *f) {
-    for (int i = 0; i < f->n; i++) __builtin_prefetch((const char *)f->at[i] + f->line * 64, 0, 2);
+    if (f->row == f->end) return;
+    for (int i = 0; i < f->n; i++) __builtin_prefetch((const char *)f->at[i] + (uintptr_t)*f->row * f->by[i] + f->line * 64, 0, 2);
     if (++f->line < f->n_lines) return;
-    f->line = 0;
-    for (int i = 0; i < f->n; i++) f->at[i] += f->by[i];
+    f->line = 0, f->row++;
 }
-/* What forward reads of a tile from a row on. */
-static inline ahead ahead_of(const kr_call *c, const tile *k, int64_t row) {
-    ahead f = {.n_lines = (int)k->n_blocks};
-    ahead_add(&f, &c->in[SCAN_U], row, c->in[SCAN_U].pitch, k->first);
-    ahead_add(&f, &c->in[SCAN_DT], row, c->in[SCAN_DT].pitch, k->first);
-    ahead_add(&f, &c->in[SCAN_Z], row, c->in[SCAN_Z].pitch, k->first);
+/* What forward reads of a tile over some steps. */
+static inline ahead ahead_of(const kr_call *c, const tile *k, const scan_steps *e) {
+    ahead f = {.row = e->row, .end = e->row + e->n, .n_lines = (int)k->n_blocks};
+    ahead_add(&f, &c->in[SCAN_U], c->in[SCAN_U].pitch, k->first);
+    ahead_add(&f, &c->in[SCAN_DT], c->in[SCAN_DT].pitch, k->first);
+    ahead_add(&f, &c->in[SCAN_Z], c->in[SCAN_Z].pitch, k->first);
     return f;
 }
 
 /* One block of channels over the steps of one chunk. */
 typedef struct block {
     int64_t n, N;                 /* steps, states */
+    const int64_t *row;           /* [n] of the steps */
     const float *A, *dt, *x;      /* [N][lane] times log2 e; [n][lane], x = dt u */
-    const float *B, *C;           /* of the first step and group */
+    const float *B, *C;           /* of row 0 and the first group */
     int64_t B_pitch, C_pitch;
     const int32_t *lane_group;    /* for lanes that do not share B and C */
     float *gather;                /* [2][N][lane] */
@@ -149,7 +163,7 @@ static inline __attribute__((always_inline)) void scan_block(const block *k, flo
                                                              bool shared) {
     int64_t N = k->N, W = SCAN_LANES;
     for (int64_t t = 0; t < k->n; t++) {
-        const float *B = k->B + t * k->B_pitch, *C = k->C + t * k->C_pitch;
+        const float *B = k->B + k->row[t] * k->B_pitch, *C = k->C + k->row[t] * k->C_pitch;
         ahead_step(k->ahead);
         if (!shared) {
             B = gather_row(k, B, k->gather);
@@ -202,14 +216,14 @@ static inline bool streams(const kr_call *c, const kr_tensor *x, int64_t pitch, 
 static inline vf step_size(const kr_call *c, vf raw) {
     return ((const selective_scan_attr *)c->attr)->dt_softplus ? v_softplus(raw) : raw;
 }
-/* begins[t] for the steps [t0, t0 + n) of sequence s; true if there is any. */
-static inline bool find_begins(const kr_call *c, int64_t s, int64_t L, int64_t t0, int64_t n, unsigned char *begins) {
+/* begins[i] for some steps; true if there is any. */
+static inline bool find_begins(const kr_call *c, const scan_steps *e, unsigned char *begins) {
     const kr_tensor *q = &c->in[SCAN_SEQ_IDX];
     const int32_t *id = q->data;
     bool any = false;
-    for (int64_t t = 0; t < n; t++) {
-        int64_t row = s * L + t0 + t;
-        begins[t] = id && t0 + t > 0 && id[row * q->pitch] != id[(row - 1) * q->pitch];
+    for (int64_t t = 0; t < e->n; t++) {
+        int64_t at = e->s * KR_SIZE(c, 'L') + e->t + t;
+        begins[t] = id && e->t + t > 0 && id[at * q->pitch] != id[(at - 1) * q->pitch];
         any = any || begins[t];
     }
     return any;

@@ -33,6 +33,9 @@ LocalMamba found are a list like `"forward,forward:turned:back,window:2,window:7
 `"shuffle": 0.5` puts the steps in a random order before the walk and back behind it while training, with that chance in the last layer and less in those
 before it (SLWS).
 
+Each path gathers the steps it walks and gathers what was said back; a gather by a list without repeats goes back as one, too. `ss2d`
+([blocks.md](blocks.md)) needs neither where its paths lead through all cells: its scans take the steps by the list.
+
 A mixer in `mixers` may have an order of its own, so that a layer can walk one way after the other (`"layers": ["rows+columns"]`), and layers in turn.
 
 `krait inspect order NAME --size HxW -o FILE.svg` draws any of them at any size; `krait config order.scan` lists the keys. This page is written by

@@ -18,7 +18,8 @@ static const char *const configs[] = {
     "{" TOKENS "'mixer': {'type': 's4d', 'd_state': 4, 'init': 'real', 'disc': 'bilinear'}}",
     "{" TOKENS "'mixer': {'type': 'attention', 'n_head': 4, 'n_kv_head': 2, 'window': 5}}",
     "{" TOKENS "'layers': ['mamba1', 'attention+mamba2'], 'mixers': {'mamba1': {'d_state': 2}, 'attention': {'n_head': 2}, 'mamba2': {'headdim': 8, 'd_state': 4}}}",
-    "{" TOKENS "'memory': {'type': 'dense'}, 'mixer': {'type': 'mamba1', 'd_state': 3}}"};
+    "{" TOKENS "'memory': {'type': 'dense'}, 'mixer': {'type': 'mamba1', 'd_state': 3}}",
+    "{" TOKENS "'mixer': {'type': 'ss2d', 'path': 'bidirectional', 'conv': 'line', 'd_conv': 4, 'd_state': 3}}"};
 enum { N_CONFIGS = sizeof configs / sizeof *configs, L = 19 };
 static const char input[] = "3 1 4 1 5 9 2 6 5 3 5 8 9 7 9 3 2 3 8";
 static char dir[64];

@@ -115,7 +115,7 @@ static double softplus(double x) { return x > 20 ? x : log1p(exp(x)); }
 double kr_inspect_dt(const kr_op *op, const kr_call *c, int64_t t, int64_t unit) {
     bool ssd = op == &kr_op_ssd;
     const ssd_attr *a = c->attr;
-    double dt = (double)kr_inspect_row(c, ssd ? SSD_DT : SCAN_DT, t)[unit] + kr_inspect_at(c, ssd ? SSD_DT_BIAS : SCAN_DT_BIAS, unit);
+    double dt = (double)(ssd ? kr_inspect_row(c, SSD_DT, t) : kr_inspect_step(c, SCAN_DT, t))[unit] + kr_inspect_at(c, ssd ? SSD_DT_BIAS : SCAN_DT_BIAS, unit);
     if (!ssd) return ((const selective_scan_attr *)c->attr)->dt_softplus ? softplus(dt) : dt;
     if (a->dt_softplus) dt = softplus(dt);
     return dt < a->dt_min ? a->dt_min : dt > a->dt_max ? a->dt_max : dt;
@@ -146,9 +146,9 @@ static void alpha_selective(const kr_call *c, int64_t L, int64_t d, double *room
         for (int64_t n = 0; n < N; n++) a[t * N + n] = exp(kr_inspect_dt(&kr_op_selective_scan, c, t, d) * kr_inspect_at(c, SCAN_A, d * N + n));
     for (int64_t j = 0; j < L; j++) {
         double dt = kr_inspect_dt(&kr_op_selective_scan, c, j, d);
-        for (int64_t n = 0; n < N; n++) w[n] = dt * (double)kr_inspect_row(c, SCAN_B, j)[g * N + n];
+        for (int64_t n = 0; n < N; n++) w[n] = dt * (double)kr_inspect_step(c, SCAN_B, j)[g * N + n];
         for (int64_t i = j; i < L; i++) {
-            const float *C = kr_inspect_row(c, SCAN_C, i) + g * N;
+            const float *C = kr_inspect_step(c, SCAN_C, i) + g * N;
             double sum = 0;
             for (int64_t n = 0; n < N; n++) {
                 if (i > j) w[n] *= a[i * N + n];
@@ -233,13 +233,13 @@ static double input_of(const kr_op *op, const kr_call *c, int64_t j, int64_t h, 
     int64_t e = h * P + p;
     *skip = 0;
     if (op == &kr_op_attention) return kr_inspect_row(c, ATTENTION_V, j)[h / (KR_SIZE(c, 'H') / KR_SIZE(c, 'G')) * P + p];
-    double x = kr_inspect_row(c, 0, j)[e];
+    double x = kr_inspect_row(c, 0, op == &kr_op_selective_scan ? scan_row(c, 0, j) : j)[e];
     *skip = x * (op == &kr_op_ssd ? kr_inspect_at(c, SSD_D, h) + kr_inspect_at(c, SSD_DHP, e) : kr_inspect_at(c, op == &kr_op_lti_scan ? LTI_D : SCAN_D, e));
     return x;
 }
 
 static double gate_of(const kr_op *op, const kr_call *c, int64_t i, int64_t e) {
-    const float *z = op == &kr_op_selective_scan ? kr_inspect_row(c, SCAN_Z, i) : NULL;
+    const float *z = op == &kr_op_selective_scan && c->in[SCAN_Z].data ? kr_inspect_step(c, SCAN_Z, i) : NULL;
     return z ? z[e] / (1 + exp(-(double)z[e])) : 1;
 }
 
@@ -256,7 +256,7 @@ kr_status kr_inspect_check(const kr_inspect *x, int k, double *error) {
         add_alpha(op, c, L, h, room, alpha);
         for (int64_t p = 0; p < s.headdim; p++)
             for (int64_t i = 0; i < L; i++) {
-                double y = 0, skip, unused, got = ((const float *)c->out[0].data)[i * s.n_heads * s.headdim + h * s.headdim + p];
+                double y = 0, skip, unused, got = ((const float *)c->out[0].data)[(op == &kr_op_selective_scan ? scan_row(c, 0, i) : i) * s.n_heads * s.headdim + h * s.headdim + p];
                 for (int64_t j = 0; j < L; j++) y += alpha[i * L + j] * input_of(op, c, j, h, s.headdim, p, &unused);
                 input_of(op, c, i, h, s.headdim, p, &skip);
                 y = (y + skip) * gate_of(op, c, i, h * s.headdim + p);

@@ -3,6 +3,7 @@
 #define KR_MODEL_INSPECT_H
 #include "krait/inspect.h"
 #include "model/model.h"
+#include "ops/selective_scan/selective_scan.h"
 
 struct kr_inspect {
     kr_model *model;
@@ -22,6 +23,8 @@ static inline const float *kr_inspect_row(const kr_call *c, int slot, int64_t t)
     const kr_tensor *in = &c->in[slot];
     return in->data ? (const float *)in->data + t * in->pitch : NULL;
 }
+/* selective_scan's at step t. */
+static inline const float *kr_inspect_step(const kr_call *c, int slot, int64_t t) { return kr_inspect_row(c, slot, scan_row(c, 0, t)); }
 /* Numbers that belong to the parameters: slot's i-th, or 0. */
 static inline double kr_inspect_at(const kr_call *c, int slot, int64_t i) {
     return c->in[slot].data ? (double)((const float *)c->in[slot].data)[i] : 0;

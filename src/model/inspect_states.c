@@ -47,8 +47,8 @@ static void advance(const unit *u, int64_t t, int64_t i, double *h) {
         double a = exp(dt * kr_inspect_at(c, SSD_A, i));
         for (int64_t e = 0; e < u->rows * N; e++) h[e] = a * h[e] + dt * x[e / N] * (double)B[e % N];
     } else {
-        const float *B = kr_inspect_row(c, SCAN_B, t) + i / (KR_SIZE(c, 'D') / KR_SIZE(c, 'G')) * N;
-        double x = kr_inspect_row(c, SCAN_U, t)[i];
+        const float *B = kr_inspect_step(c, SCAN_B, t) + i / (KR_SIZE(c, 'D') / KR_SIZE(c, 'G')) * N;
+        double x = kr_inspect_step(c, SCAN_U, t)[i];
         for (int64_t n = 0; n < N; n++) h[n] = exp(dt * kr_inspect_at(c, SCAN_A, i * N + n)) * h[n] + dt * B[n] * x;
     }
 }

@@ -12,6 +12,9 @@
  * Where a path has pieces, S6_k and a convolution along the path begin anew in each; those over the picture and
  * along the line come before the paths and know of none.  A flipped path has the E channels of x in reverse.
  *
+ * dt, B and C are made of each cell by itself, so where the convolution is not along the path, and the path is one
+ * piece through all cells, nothing is put in another order: the scan takes the cells by the path's list.
+ *
  * path "tree" (GrootV) has no list of cells but a tree over the picture that joins what is alike in
  * x; along it every cell hears every other. */
 #include "parts/ss2d.h"
@@ -23,6 +26,7 @@
 #include "ops/binary_row/binary_row.h"
 #include "ops/glu/glu.h"
 #include "ops/ops.h"
+#include "ops/selective_scan/selective_scan.h"
 #include "ops/spanning_tree/spanning_tree.h"
 #include "ops/unary/unary.h"
 #include "parts/grid.h"
@@ -68,17 +72,18 @@ static int32_t direction(const kr_order *o, int32_t from, int32_t to) {
     return to == from + 1 ? 1 : to == from - 1 ? 2 : to == from - W ? 3 : to == from + W ? 4 : 0;
 }
 
-/* Learnt vectors for B, [rows, steps, N] of n_paths walks a sequence; the steps' directions are the same for each. */
-static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_paths, int64_t rows, int64_t steps) {
+/* Learnt vectors for B, [rows, steps, N] of n_paths walks a sequence; the steps' directions are the same for each.
+ * by_cell: each stands at its cell, not at its step. */
+static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_paths, int64_t rows, int64_t steps, bool by_cell) {
     int64_t n = w->order->path[w->first + k0].n;
     int32_t *id = kr_mem_array((size_t)(b->S * n_paths * n), sizeof *id);
     if (!id) return kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
     for (int64_t s = 0, i = 0; s < b->S; s++)
-        for (int k = 0; k < n_paths; k++)
+        for (int k = 0; k < n_paths; k++, i += n)
             for (int64_t t = 0; t < n; t++) {
                 const struct kr_order_path *p = &w->order->path[w->first + k0 + k];
                 bool begins = t == 0 || (p->piece && p->piece[t] != p->piece[t - 1]);
-                id[i++] = begins ? 0 : direction(w->order, p->cell[t - 1], p->cell[t]);
+                id[i + (by_cell ? p->cell[t] : t)] = begins ? 0 : direction(w->order, p->cell[t - 1], p->cell[t]);
             }
     kr_node *ids = kr_reshape(b->g, kr_const_i32(b->g, id, b->S * n_paths * n), 2, KR_DIMS(rows, steps));
     kr_mem_free(id);
@@ -88,6 +93,10 @@ static kr_node *direction_vectors(kr_build *b, const walk *w, int k0, int n_path
 
 /* What S6 takes beside u [S', n, E]; B and C are [S', n, N].  dt is before its softplus, without the bias. */
 typedef struct s6 { kr_node *dt, *dt_bias, *A, *B, *C, *D; } s6;
+
+static kr_node *rates(kr_build *b, const walk *w, const char *A_log) {
+    return kr_act(b, kr_weight(b->g, A_log, KR_NO_DECAY, 2, KR_DIMS(w->E, w->o->d_state), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL}), KR_UNARY_NEG_EXP);
+}
 
 static s6 products(kr_build *b, const walk *w, const char *A_log, kr_node *u) {
     const kr_ss2d *o = w->o;
@@ -102,26 +111,36 @@ static s6 products(kr_build *b, const walk *w, const char *A_log, kr_node *u) {
     p.dt_bias = kr_weight(g, "bias", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_DT_BIAS, o->dt_min, o->dt_max, 1e-4, NULL});
     kr_scope_pop(g);
     p.dt = KR_APPLY(g, linear, NULL, kr_columns(g, dbc, 0, R), W);
-    p.A = kr_act(b, kr_weight(g, A_log, KR_NO_DECAY, 2, KR_DIMS(E, N), (kr_init){KR_INIT_LOG_COUNT, 0, 0, 0, NULL}), KR_UNARY_NEG_EXP);
+    p.A = rates(b, w, A_log);
     p.D = kr_weight(g, "D", KR_NO_DECAY, 1, &E, (kr_init){KR_INIT_CONST, 1, 0, 0, NULL});
     return p;
 }
 
+/* S6 of what is ready, along `order` if it is there; B and C are [rows, n, N]. */
+static kr_node *scan_of(kr_build *b, const s6 *p, kr_node *u, kr_node *order) {
+    int64_t rows = kr_node_dim(u, 0), n = kr_node_dim(u, 1), N = kr_node_dim(p->B, -1);
+    kr_node *in[KR_MAX_IN] = {[SCAN_U] = u, [SCAN_DT] = p->dt, [SCAN_A] = p->A, [SCAN_D] = p->D, [SCAN_DT_BIAS] = p->dt_bias, [SCAN_ORDER] = order};
+    in[SCAN_B] = kr_reshape(b->g, p->B, 4, KR_DIMS(rows, n, 1, N));
+    in[SCAN_C] = kr_reshape(b->g, p->C, 4, KR_DIMS(rows, n, 1, N));
+    in[SCAN_SEQ_IDX] = b->seq_idx;
+    return kr_apply(b->g, &kr_op_selective_scan, NULL, in, NULL);
+}
+
+static void name_of_rates(const walk *w, int k, char *name, size_t size) { snprintf(name, size, w->o->own == OWN_A ? "A_log.%d" : "A_log", k); }
+
 /* S6 over u [S, n_paths n, E], the paths k0 .. k0 + n_paths of each sequence one behind the other. */
 static kr_node *scan(kr_build *b, const walk *w, int k0, int n_paths, kr_node *u) {
     const kr_ss2d *o = w->o;
-    char name[24] = "A_log";
+    char name[24];
     if (!u) return NULL;
     const struct kr_order_path *path = &w->order->path[w->first + k0];
-    int64_t N = o->d_state, n = kr_cut_walks(b, path, n_paths), rows = b->S * n_paths * path->n / n;
+    int64_t n = kr_cut_walks(b, path, n_paths), rows = b->S * n_paths * path->n / n;
     u = kr_reshape(b->g, u, 3, KR_DIMS(rows, n, w->E));
     if (o->conv == CONV_PATH) u = kr_conv1d(b, u, o->d_conv, o->conv_bias, 0);
-    if (o->own == OWN_A) snprintf(name, sizeof name, "A_log.%d", k0);
+    name_of_rates(w, k0, name, sizeof name);
     s6 p = products(b, w, name, u);
-    if (o->directions) p.B = kr_add(b, p.B, direction_vectors(b, w, k0, n_paths, rows, n));
-    p.B = kr_reshape(b->g, p.B, 4, KR_DIMS(rows, n, 1, N));
-    p.C = kr_reshape(b->g, p.C, 4, KR_DIMS(rows, n, 1, N));
-    u = KR_APPLY(b->g, selective_scan, NULL, u, p.dt, p.A, p.B, p.C, p.D, NULL, p.dt_bias, NULL, b->seq_idx);
+    if (o->directions) p.B = kr_add(b, p.B, direction_vectors(b, w, k0, n_paths, rows, n, false));
+    u = scan_of(b, &p, u, NULL);
     b->seq_idx = NULL;
     return kr_reshape(b->g, u, 3, KR_DIMS(b->S, n_paths * path->n, w->E));
 }
@@ -147,7 +166,31 @@ static kr_node *tree(kr_build *b, const walk *w, kr_node *x) {
 }
 
 /* Rows of x by a list that was put into w->idx. */
-static kr_node *pick(kr_build *b, const walk *w, kr_node *x, int64_t n) { return KR_APPLY(b->g, gather, NULL, x, kr_const_i32(b->g, w->idx, n)); }
+static kr_node *pick(kr_build *b, const walk *w, kr_node *x, int64_t n) { return kr_steps_at(b, x, w->idx, n); }
+
+/* Can the scan walk path k over cells that stay where they are? */
+static bool is_list(const walk *w, int k) {
+    const struct kr_order_path *p = &w->order->path[w->first + k];
+    return w->o->conv != CONV_PATH && !p->piece && !p->flipped && p->n == w->order->n_cells;
+}
+/* The list, as a scan takes it; NULL: the cells' own order. */
+static kr_node *list_of(kr_build *b, const struct kr_order_path *p) {
+    int64_t t = 0;
+    while (t < p->n && p->cell[t] == t) t++;
+    return t < p->n ? kr_const_i32(b->g, p->cell, p->n) : NULL;
+}
+/* S6 along path k of x as it is.  What all paths share is made once, in `shared`. */
+static kr_node *scan_list(kr_build *b, const walk *w, int k, kr_node *x, s6 *shared) {
+    const struct kr_order_path *p = &w->order->path[w->first + k];
+    char name[24];
+    if (!x) return NULL;
+    name_of_rates(w, k, name, sizeof name);
+    if (!shared->dt || w->o->own == OWN_ALL) *shared = products(b, w, name, x);
+    else if (w->o->own == OWN_A) shared->A = rates(b, w, name);
+    s6 mine = *shared;
+    if (w->o->directions) mine.B = kr_add(b, mine.B, direction_vectors(b, w, k, 1, b->S, p->n, true));
+    return scan_of(b, &mine, x, list_of(b, p));
+}
 
 /* Paths of one length as one batch: their outputs, summed cell by cell. */
 static kr_node *together(kr_build *b, const walk *w, kr_node *x) {
@@ -170,18 +213,23 @@ static kr_node *together(kr_build *b, const walk *w, kr_node *x) {
 
 static kr_node *one_by_one(kr_build *b, const walk *w, kr_node *x) {
     kr_node *sum = NULL;
+    s6 shared = {0};
     for (int k = 0; k < w->n_paths; k++) {
         char name[24] = "route";
         const struct kr_order_path *p = &w->order->path[w->first + k];
         if (w->o->own == OWN_ALL) snprintf(name, sizeof name, "route.%d", k);
-        memcpy(w->idx, p->cell, (size_t)p->n * sizeof *w->idx);
+        kr_node *y;
         kr_scope_push(b->g, name);
-        kr_node *y = pick(b, w, x, p->n);
-        y = scan(b, w, k, 1, p->flipped ? kr_flip(b, y) : y);
-        y = p->flipped ? kr_flip(b, y) : y;
+        if (is_list(w, k)) y = scan_list(b, w, k, x, &shared);
+        else {
+            memcpy(w->idx, p->cell, (size_t)p->n * sizeof *w->idx);
+            y = pick(b, w, x, p->n);
+            y = scan(b, w, k, 1, p->flipped ? kr_flip(b, y) : y);
+            y = p->flipped ? kr_flip(b, y) : y;
+            kr_order_inverse(w->order, w->first + k, w->idx);
+            y = pick(b, w, y, w->order->n_cells);
+        }
         kr_scope_pop(b->g);
-        kr_order_inverse(w->order, w->first + k, w->idx);
-        y = pick(b, w, y, w->order->n_cells);
         sum = k ? kr_add(b, sum, y) : y;
     }
     return sum;
@@ -200,10 +248,13 @@ static kr_node *along_paths(kr_build *b, const kr_ss2d *o, kr_node *x) {
     w.order = order;
     w.first = order->per_layer ? (int)(b->layer % order->n_paths) : 0;
     w.n_paths = order->per_layer ? 1 : order->n_paths;
-    bool batch = o->own == OWN_NONE;
-    for (int k = 0; k < w.n_paths; k++) batch = batch && order->path[w.first + k].n == order->path[w.first].n && !order->path[w.first + k].flipped;
+    bool batch = o->own == OWN_NONE, lists = true;
+    for (int k = 0; k < w.n_paths; k++) {
+        batch = batch && order->path[w.first + k].n == order->path[w.first].n && !order->path[w.first + k].flipped;
+        lists = lists && is_list(&w, k);
+    }
     if (!(w.idx = kr_mem_array((size_t)(w.n_paths * order->n_cells), sizeof *w.idx))) x = kr_graph_fail(b->g, KR_ERR_NOMEM, "%s", kr_error());
-    else x = batch ? together(b, &w, x) : one_by_one(b, &w, x);
+    else x = batch && !lists ? together(b, &w, x) : one_by_one(b, &w, x);
     x = o->merge && !order->share_out ? kr_scale(b, x, 1. / w.n_paths) : x;
     kr_mem_free(w.idx);
     kr_order_free(order);

@@ -40,6 +40,13 @@ static inline void cu_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t
     CU_LAUNCHED();
 }
 
+static inline int cu_multiprocessors(void) {
+    static int n = 0;
+    int device = 0;
+    if (!n) cudaGetDevice(&device), cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
+    return n ? n : 132;
+}
+
 /* Blocks of `each` for n; a grid's x goes to 2^31 - 1. */
 static inline unsigned cu_blocks(int64_t n, int64_t each) { return (unsigned)((n + each - 1) / each); }
 

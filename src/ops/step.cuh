@@ -204,109 +204,151 @@ template <int BITS, int NT> static __device__ __forceinline__ void step_multiply
     }
 }
 
-/* 16 MT columns and 8 NT rows a block.  `steps` of 32 along K a warp. */
-template <int BITS, int NT, int MT, int WARPS, bool CONV>
-static __global__ void __launch_bounds__(32 * WARPS, NT * MT > 2 ? 1 : WARPS == 8 ? 3 : 1) step_kernel(const step_args a, int steps) {
-    enum { ROWS = 8 * NT, PITCH = STEP_COLS + 4, ROWS_AHEAD = NT == 1 ? 4 : NT * MT <= 4 ? 2 : 1, THREADS = 32 * WARPS };
+/* 16 MT columns and 8 NT rows a block, and then those gridDim.x tiles on.  STEPS of 32 along K a
+ * warp, all asked for at once; 0: as many as are given, some ahead. */
+template <int BITS, int NT, int WARPS, int STEPS> constexpr bool step_deep = BITS == 16 && NT == 1 && WARPS == 8 && STEPS == 0;
+/* Blocks of it a multiprocessor. */
+template <int BITS, int NT, int MT, int WARPS, int STEPS> constexpr int step_blocks = NT * MT > 2 || WARPS > 8 ? 1 : step_deep<BITS, NT, WARPS, STEPS> ? 2 : 3;
+
+template <int BITS, int NT, int MT, int WARPS, bool CONV, int STEPS>
+static __global__ void __launch_bounds__(32 * WARPS, step_blocks<BITS, NT, MT, WARPS, STEPS>) step_kernel(const step_args a, int given, int tiles) {
+    enum { ROWS = 8 * NT, PITCH = STEP_COLS + 4, AHEAD = STEPS ? STEPS : step_deep<BITS, NT, WARPS, STEPS> ? 2 * STEP_AHEAD : STEP_AHEAD, THREADS = 32 * WARPS };
+    enum { ROWS_AHEAD = STEPS ? STEPS : NT == 1 ? 4 : NT * MT <= 4 ? 2 : 1, AGAIN = NT == 1 };
     enum { ROUND = THREADS / STEP_COLS, EACH = (ROWS + ROUND - 1) / ROUND }; /* rows that all threads end at once, and how often */
     __shared__ float part[WARPS][ROWS][PITCH], scale[ROWS][STEP_GROUPS];
+    const int steps = STEPS ? STEPS : given, rounds = (steps + AHEAD - 1) / AHEAD * AHEAD;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, col = threadIdx.x % STEP_COLS, r0 = threadIdx.x / STEP_COLS;
-    const int64_t n0 = (int64_t)blockIdx.x * (STEP_COLS * MT), m0 = (int64_t)blockIdx.y * ROWS, k0 = (int64_t)warp * steps * 32 + 8 * t;
+    const int64_t m0 = (int64_t)blockIdx.y * ROWS, k0 = (int64_t)warp * steps * 32 + 8 * t;
     const uint4 none = {0, 0, 0, 0};
+    int tile = blockIdx.x;
     step_source W[MT][2];
-    step_weight<BITS> w[STEP_AHEAD][MT][2];
-    early_next();
-#pragma unroll
-    for (int j = 0; j < MT; j++)
-#pragma unroll
-        for (int hi = 0; hi < 2; hi++) W[j][hi] = step_source_of<BITS>(a, n0 + STEP_COLS * j + 8 * hi + g, k0);
-#pragma unroll
-    for (int i = 0; i < STEP_AHEAD; i++)
+    step_weight<BITS> w[AHEAD][MT][2];
+    step_column column[MT];
+    step_taps taps[MT][EACH];
+    float res[MT][EACH];
+    const auto n_of = [&](int j) { return (int64_t)tile * (STEP_COLS * MT) + STEP_COLS * j; };
+    const auto find = [&]() {
 #pragma unroll
         for (int j = 0; j < MT; j++)
 #pragma unroll
-            for (int hi = 0; hi < 2; hi++) w[i][j][hi] = step_weight_at<BITS>(W[j][hi], i, steps);
-    step_column column[MT];
-    step_taps taps[MT][EACH];
-    if (r0 < ROWS)
+            for (int hi = 0; hi < 2; hi++) W[j][hi] = step_source_of<BITS>(a, n_of(j) + 8 * hi + g, k0);
+    };
+    const auto ask = [&]() {
 #pragma unroll
-        for (int j = 0; j < MT; j++) {
-            column[j] = step_column_of<CONV>(a, n0 + STEP_COLS * j + col);
+        for (int i = 0; i < AHEAD; i++)
 #pragma unroll
-            for (int e = 0; e < EACH && CONV; e++) taps[j][e] = step_taps_of(a, m0 + r0 + e * ROUND, n0 + STEP_COLS * j + col);
-        }
+            for (int j = 0; j < MT; j++)
+#pragma unroll
+                for (int hi = 0; hi < 2; hi++) w[i][j][hi] = step_weight_at<BITS>(W[j][hi], i, steps);
+    };
+    const auto ask_columns = [&]() {
+        if (r0 < ROWS)
+#pragma unroll
+            for (int j = 0; j < MT; j++) {
+                column[j] = step_column_of<CONV>(a, n_of(j) + col);
+#pragma unroll
+                for (int e = 0; e < EACH && CONV; e++) taps[j][e] = step_taps_of(a, m0 + r0 + e * ROUND, n_of(j) + col);
+            }
+    };
+    const auto ask_residual = [&]() {
+        if (r0 < ROWS)
+#pragma unroll
+            for (int e = 0; e < EACH; e++)
+#pragma unroll
+                for (int j = 0; j < MT; j++) res[j][e] = CONV ? 0 : step_residual(a, m0 + r0 + e * ROUND, n_of(j) + col);
+    };
+    early_next();
+    find();
+    ask();
+    ask_columns();
     early_wait();
 
-    float c[MT][NT][4] = {}, res[MT][EACH];
     const bf16 *x_at[NT];
     uint4 x[ROWS_AHEAD][NT];
 #pragma unroll
     for (int j = 0; j < NT; j++) x_at[j] = m0 + 8 * j + g < a.M ? a.a + (m0 + 8 * j + g) * a.a_pitch + k0 : NULL;
+    const auto ask_rows = [&](int from) {
 #pragma unroll
-    for (int i = 0; i < ROWS_AHEAD; i++)
+        for (int i = 0; i < ROWS_AHEAD; i++)
 #pragma unroll
-        for (int j = 0; j < NT; j++) x[i][j] = x_at[j] && i < steps ? __ldcg((const uint4 *)(x_at[j] + i * 32)) : none;
+            for (int j = 0; j < NT; j++) x[i][j] = x_at[j] && from + i < steps ? __ldcg((const uint4 *)(x_at[j] + (from + i) * 32)) : none;
+    };
+    ask_rows(0);
+    ask_residual();
     if (r0 < ROWS)
 #pragma unroll
         for (int e = 0; e < EACH; e++) {
             const int r = r0 + e * ROUND;
-#pragma unroll
-            for (int j = 0; j < MT; j++) res[j][e] = CONV ? 0 : step_residual(a, m0 + r, n0 + STEP_COLS * j + col);
             for (int group = 0; group < a.groups && a.q; group++) {
                 const float v = step_scale<STEP_COLS>(a, m0 + r, group);
                 if (col == 0) scale[r][group] = v;
             }
         }
-    for (int i0 = 0; i0 < steps; i0 += STEP_AHEAD)
+    for (;;) {
+        float c[MT][NT][4] = {};
+        const int64_t n0 = n_of(0);
+        tile += gridDim.x;
+        const bool again = AGAIN && tile < tiles;
+        if constexpr (STEPS > 0) {
 #pragma unroll
-        for (int i1 = 0; i1 < STEP_AHEAD; i1 += ROWS_AHEAD) {
+            for (int i = 0; i < STEPS; i++)
 #pragma unroll
-            for (int i = 0; i < ROWS_AHEAD; i++) {
-                const int at = i0 + i1 + i;
+                for (int j = 0; j < MT; j++) step_multiply<BITS, NT>(c[j], w[i][j], x[i]);
+            if (again) find(), ask();
+        } else {
+            for (int i0 = 0; i0 < steps; i0 += AHEAD) {
+                const bool last = i0 + AHEAD >= steps; /* then the next tile's first weights are asked for */
+                if (last && again) find();
+                const int more = last ? again ? -rounds : steps : 0;
 #pragma unroll
-                for (int j = 0; j < MT; j++) {
-                    step_multiply<BITS, NT>(c[j], w[i1 + i][j], x[i]);
+                for (int i1 = 0; i1 < AHEAD; i1 += ROWS_AHEAD) {
 #pragma unroll
-                    for (int hi = 0; hi < 2; hi++) w[i1 + i][j][hi] = step_weight_at<BITS>(W[j][hi], at + STEP_AHEAD, steps);
+                    for (int i = 0; i < ROWS_AHEAD; i++) {
+                        const int at = i0 + i1 + i;
+#pragma unroll
+                        for (int j = 0; j < MT; j++) {
+                            step_multiply<BITS, NT>(c[j], w[i1 + i][j], x[i]);
+#pragma unroll
+                            for (int hi = 0; hi < 2; hi++) w[i1 + i][j][hi] = step_weight_at<BITS>(W[j][hi], at + AHEAD + more, steps);
+                        }
+                    }
+                    ask_rows(last && again && i1 + ROWS_AHEAD == AHEAD ? 0 : i0 + i1 + ROWS_AHEAD);
                 }
             }
-#pragma unroll
-            for (int i = 0; i < ROWS_AHEAD; i++)
-#pragma unroll
-                for (int k = 0; k < NT; k++) {
-                    const int at = i0 + i1 + ROWS_AHEAD + i;
-                    x[i][k] = x_at[k] && at < steps ? __ldcg((const uint4 *)(x_at[k] + at * 32)) : none;
-                }
         }
-
-    const int per_group = WARPS / a.groups;
+        const int per_group = WARPS / a.groups;
 #pragma unroll
-    for (int j = 0; j < MT; j++) {
-        if (j) __syncthreads();
+        for (int j = 0; j < MT; j++) {
+            if (j) __syncthreads();
 #pragma unroll
-        for (int k = 0; k < NT; k++) {
-            float(*p)[PITCH] = part[warp] + 8 * k;
-            p[2 * t][g] = c[j][k][0], p[2 * t + 1][g] = c[j][k][1];
-            p[2 * t][g + 8] = c[j][k][2], p[2 * t + 1][g + 8] = c[j][k][3];
-        }
-        __syncthreads();
-        if (r0 < ROWS)
-#pragma unroll
-            for (int e = 0; e < EACH; e++) {
-                const int r = r0 + e * ROUND;
-                float s[WARPS], v = 0;
-#pragma unroll
-                for (int i = 0; i < WARPS; i++) s[i] = part[i][r][col];
-                if (a.groups == 1) {
-#pragma unroll
-                    for (int i = 0; i < WARPS; i++) v += s[i];
-                    if (a.q) v *= scale[r][0];
-                } else {
-#pragma unroll
-                    for (int i = 0; i < WARPS; i++) v += a.q ? s[i] * scale[r][i / per_group] : s[i];
-                }
-                step_finish<CONV>(a, m0 + r, n0 + STEP_COLS * j + col, v, column[j], taps[j][e], res[j][e]);
+            for (int k = 0; k < NT; k++) {
+                float(*p)[PITCH] = part[warp] + 8 * k;
+                p[2 * t][g] = c[j][k][0], p[2 * t + 1][g] = c[j][k][1];
+                p[2 * t][g + 8] = c[j][k][2], p[2 * t + 1][g + 8] = c[j][k][3];
             }
+            __syncthreads();
+            if (r0 < ROWS)
+#pragma unroll
+                for (int e = 0; e < EACH; e++) {
+                    const int r = r0 + e * ROUND;
+                    float s[WARPS], v = 0;
+#pragma unroll
+                    for (int i = 0; i < WARPS; i++) s[i] = part[i][r][col];
+                    if (a.groups == 1) {
+#pragma unroll
+                        for (int i = 0; i < WARPS; i++) v += s[i];
+                        if (a.q) v *= scale[r][0];
+                    } else {
+#pragma unroll
+                        for (int i = 0; i < WARPS; i++) v += a.q ? s[i] * scale[r][i / per_group] : s[i];
+                    }
+                    step_finish<CONV>(a, m0 + r, n0 + STEP_COLS * j + col, v, column[j], taps[j][e], res[j][e]);
+                }
+        }
+        if (!again) break;
+        ask_columns();
+        ask_residual();
+        __syncthreads(); /* part may be written again */
     }
 }
 
@@ -406,12 +448,25 @@ template <bool CONV> static void step_blas_run(const step_args &a, char *scratch
     else if (!plain) step_finish_run<CONV>(a, t, 0, a.N, stream);
 }
 
+template <int BITS, int NT, int MT, int WARPS, bool CONV, int STEPS> static void step_tiles_run(const step_args &a, void *stream) {
+    const int tiles = (int)cu_blocks(a.N, STEP_COLS * MT), most = NT == 1 ? step_blocks<BITS, NT, MT, WARPS, STEPS> * cu_multiprocessors() : tiles;
+    const dim3 grid((unsigned)(tiles < most ? tiles : most), cu_blocks(a.M, 8 * NT));
+    early_launch(step_kernel<BITS, NT, MT, WARPS, CONV, STEPS>, grid, 32 * WARPS, stream, a, (int)(a.K / 32 / WARPS), tiles);
+}
+/* Short rows in bfloat16, as of the models of 130 and 370 million parameters, have kernels of their own. */
+template <int BITS, int NT, int MT, int WARPS, bool CONV> static void step_cut_run(const step_args &a, void *stream) {
+    const int64_t steps = a.K / 32 / WARPS;
+    if constexpr (BITS == 16 && NT != 2) {
+        if (steps == 3) return step_tiles_run<BITS, NT, MT, WARPS, CONV, 3>(a, stream);
+        if (steps == 4) return step_tiles_run<BITS, NT, MT, WARPS, CONV, 4>(a, stream);
+    }
+    step_tiles_run<BITS, NT, MT, WARPS, CONV, 0>(a, stream);
+}
 template <int BITS, int NT, bool CONV> static void step_few_run(const step_args &a, void *stream) {
-    const int warps = step_warps(a.N, a.K), steps = (int)(a.K / 32 / warps);
-    const unsigned rows = cu_blocks(a.M, 8 * NT), cols = cu_blocks(a.N, STEP_COLS), wide = cu_blocks(a.N, 2 * STEP_COLS);
-    if (warps == 16) early_launch(step_kernel<BITS, NT, 1, 16, CONV>, dim3(cols, rows), 512, stream, a, steps);
-    else if (NT == 1 || a.N < STEP_WIDE) early_launch(step_kernel<BITS, NT, 1, 8, CONV>, dim3(cols, rows), 256, stream, a, steps);
-    else early_launch(step_kernel<BITS, NT, NT == 1 ? 1 : 2, 8, CONV>, dim3(wide, rows), 256, stream, a, steps);
+    const int warps = step_warps(a.N, a.K);
+    if (warps == 16) step_cut_run<BITS, NT, 1, 16, CONV>(a, stream);
+    else if (NT == 1 || a.N < STEP_WIDE) step_cut_run<BITS, NT, 1, 8, CONV>(a, stream);
+    else step_cut_run<BITS, NT, NT == 1 ? 1 : 2, 8, CONV>(a, stream);
 }
 template <int BITS, bool CONV> static void step_rows_run(const step_args &a, void *stream) {
     if (a.M <= 8) step_few_run<BITS, 1, CONV>(a, stream);

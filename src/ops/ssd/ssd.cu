@@ -69,12 +69,6 @@ template <typename T> ssd_args_of<T> arguments(const kr_call *c) {
     return a;
 }
 
-int n_multiprocessors() {
-    static int n = 0, device = 0;
-    if (!n) cudaGetDevice(&device), cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
-    return n ? n : 132;
-}
-
 /* Cuts the channels of a group into blocks, and sequences into segments.  A segment's length
  * touches the last bits of a result, so it must not depend on how much else there is. */
 template <typename T> void divide(ssd_args_of<T> *a, int channels, int64_t seg) {
@@ -148,7 +142,7 @@ size_t copy_bytes(const ssd_args &a) {
 
 /* Blocks of ssd_grads should fill the chip; heads are split between them only for that. */
 int grads_splits(const ssd_args &a) {
-    int64_t blocks = (int64_t)a.S * divide_up(a.L, SSD_Q) * a.G, n = n_multiprocessors() * 3 / 4 / blocks;
+    int64_t blocks = (int64_t)a.S * divide_up(a.L, SSD_Q) * a.G, n = cu_multiprocessors() * 3 / 4 / blocks;
     n = n < 1 ? 1 : n > a.R ? a.R : n > 16 ? 16 : n;
     return (int)divide_up(a.R, divide_up(a.R, n)); /* none is empty */
 }

@@ -25,23 +25,38 @@ typedef step_ssd_args_of<bf16> step_ssd_args;
 
 template <typename T> struct __align__(16) step_states { T v[STEP_SSD_EACH]; };
 
+/* Two states at once; a float16 that would be infinite becomes the largest. */
+static __device__ __forceinline__ void states_get(const step_states<__half> &s, int j, float &a, float &b) {
+    const float2 v = __half22float2(*(const __half2 *)(s.v + j));
+    a = v.x, b = v.y;
+}
+static __device__ __forceinline__ void states_get(const step_states<bf16> &s, int j, float &a, float &b) {
+    const unsigned v = *(const unsigned *)(s.v + j);
+    a = __uint_as_float(v << 16), b = __uint_as_float(v & 0xffff0000u);
+}
+static __device__ __forceinline__ void states_put(step_states<__half> &s, int j, float a, float b) {
+    asm("cvt.rn.satfinite.f16x2.f32 %0, %1, %2;" : "=r"(*(unsigned *)(s.v + j)) : "f"(b), "f"(a));
+}
+static __device__ __forceinline__ void states_put(step_states<bf16> &s, int j, float a, float b) { *(__nv_bfloat162 *)(s.v + j) = __floats2bfloat162_rn(a, b); }
+
 template <typename T> static __device__ __forceinline__ float step_size(const step_ssd_args_of<T> &a, float dt) {
     if (a.softplus) dt = cu_softplus(dt);
     return fminf(fmaxf(dt, a.dt_min), a.dt_max);
 }
 
-template <typename T, int ITERS> static __global__ void __launch_bounds__(STEP_SSD_THREADS) step_ssd_kernel(const step_ssd_args a) {
+/* States in float32. */
+template <int ITERS> static __global__ void __launch_bounds__(STEP_SSD_THREADS) step_ssd_kernel(const step_ssd_args a) {
     __shared__ float room[32];
     const int lanes = a.N / STEP_SSD_EACH, lane = threadIdx.x % lanes, p0 = threadIdx.x / lanes, stride = STEP_SSD_THREADS / lanes;
     const int h = blockIdx.x, group = h / (a.H / a.G);
     const int64_t s = blockIdx.y;
     const int64_t at = ((s * a.H + h) * a.P + p0) * a.N + lane * STEP_SSD_EACH;
-    step_states<T> state[ITERS];
+    step_states<float> state[ITERS];
     float w[ITERS], x[ITERS], z[ITERS];
     early_next();
 #pragma unroll
     for (int i = 0; i < ITERS; i++) {
-        state[i] = *(const step_states<T> *)((const T *)a.h0 + at + (int64_t)i * stride * a.N);
+        state[i] = *(const step_states<float> *)((const float *)a.h0 + at + (int64_t)i * stride * a.N);
         w[i] = a.w ? a.w[h * a.P + p0 + i * stride] : 1;
     }
     const float rate = a.A[h], skip = a.D ? a.D[h] : 0, bias = a.dt_bias ? a.dt_bias[h] : 0;
@@ -67,11 +82,11 @@ template <typename T, int ITERS> static __global__ void __launch_bounds__(STEP_S
         float y = 0;
 #pragma unroll
         for (int j = 0; j < STEP_SSD_EACH; j++) {
-            const float v = cu_float(state[i].v[j]) * decay + u * cu_float(B[j]);
-            state[i].v[j] = cu_as<T>(v);
+            const float v = state[i].v[j] * decay + u * cu_float(B[j]);
+            state[i].v[j] = v;
             y += v * cu_float(C[j]);
         }
-        if (a.h) *(step_states<T> *)((T *)a.h + at + (int64_t)i * stride * a.N) = state[i];
+        if (a.h) *(step_states<float> *)((float *)a.h + at + (int64_t)i * stride * a.N) = state[i];
         for (int d = lanes / 2; d > 0; d /= 2) y += __shfl_xor_sync(~0u, y, d);
         const float v = (y + skip * x[i]) * z[i] * cu_sigmoid(z[i]);
         if (lane == 0) a.y[(s * a.H + h) * a.P + p0 + i * stride] = __float2bfloat16_rn(v * w[i]);
@@ -81,20 +96,83 @@ template <typename T, int ITERS> static __global__ void __launch_bounds__(STEP_S
     if (threadIdx.x == 0 && a.q) a.q[s * a.H + h] = squares;
 }
 
+/* States in 16 bits, two converted in an instruction, B and C once; a head's channels are ended by as
+ * many threads, not by one lane of those that have its states.  (With states in float32 this was slower
+ * by 3 to 7 %.) */
+template <typename T, int ITERS> static __global__ void __launch_bounds__(STEP_SSD_THREADS, ITERS <= 4 ? 4 : 3) step_ssd_half_kernel(const step_ssd_args a) {
+    __shared__ float room[32], sum[STEP_SSD_THREADS];
+    const int lanes = a.N / STEP_SSD_EACH, lane = threadIdx.x % lanes, p0 = threadIdx.x / lanes, stride = STEP_SSD_THREADS / lanes;
+    const int h = blockIdx.x, group = h / (a.H / a.G), own = h * a.P + threadIdx.x; /* the channel that this thread ends */
+    const bool ends = threadIdx.x < a.P;
+    const int64_t s = blockIdx.y, at = ((s * a.H + h) * a.P + p0) * a.N + lane * STEP_SSD_EACH;
+    step_states<T> state[ITERS];
+    early_next();
+#pragma unroll
+    for (int i = 0; i < ITERS; i++) state[i] = *(const step_states<T> *)((const T *)a.h0 + at + i * (STEP_SSD_THREADS * STEP_SSD_EACH));
+    const float rate = a.A[h], skip = a.D ? a.D[h] : 0, bias = a.dt_bias ? a.dt_bias[h] : 0, w = a.w && ends ? a.w[own] : 1;
+    early_wait();
+
+    const uint4 B_raw = __ldcg((const uint4 *)(a.B + s * a.B_pitch + group * a.N + lane * STEP_SSD_EACH));
+    const uint4 C_raw = __ldcg((const uint4 *)(a.C + s * a.C_pitch + group * a.N + lane * STEP_SSD_EACH));
+    const unsigned short dt_raw = __ldcg((const unsigned short *)(a.dt + s * a.dt_pitch + h));
+    const unsigned short *const x_at = (const unsigned short *)(a.x + s * a.x_pitch);
+    unsigned short x_raw[ITERS], z_own = 0, x_own = 0;
+#pragma unroll
+    for (int i = 0; i < ITERS; i++) x_raw[i] = __ldcg(x_at + h * a.P + p0 + i * stride);
+    if (ends) x_own = __ldcg(x_at + own), z_own = __ldcg((const unsigned short *)(a.z + s * a.z_pitch) + own);
+    const float dt = step_size(a, cu_float(__ushort_as_bfloat16(dt_raw)) + bias), decay = expf(dt * rate);
+    float B[STEP_SSD_EACH], C[STEP_SSD_EACH];
+#pragma unroll
+    for (int j = 0; j < STEP_SSD_EACH; j += 2) {
+        states_get(*(const step_states<bf16> *)&B_raw, j, B[j], B[j + 1]);
+        states_get(*(const step_states<bf16> *)&C_raw, j, C[j], C[j + 1]);
+    }
+#pragma unroll
+    for (int i = 0; i < ITERS; i++) {
+        const float u = dt * cu_float(__ushort_as_bfloat16(x_raw[i]));
+        float y = 0;
+#pragma unroll
+        for (int j = 0; j < STEP_SSD_EACH; j += 2) {
+            float v0, v1;
+            states_get(state[i], j, v0, v1);
+            v0 = v0 * decay + u * B[j], v1 = v1 * decay + u * B[j + 1];
+            y += v0 * C[j];
+            y += v1 * C[j + 1];
+            states_put(state[i], j, v0, v1);
+        }
+        if (a.h) *(step_states<T> *)((T *)a.h + at + i * (STEP_SSD_THREADS * STEP_SSD_EACH)) = state[i];
+        for (int d = lanes / 2; d > 0; d /= 2) y += __shfl_xor_sync(~0u, y, d);
+        if (lane == 0) sum[p0 + i * stride] = y;
+    }
+    __syncthreads();
+    float v = 0;
+    if (ends) {
+        const float x = cu_float(__ushort_as_bfloat16(x_own)), z = cu_float(__ushort_as_bfloat16(z_own));
+        v = (sum[threadIdx.x] + skip * x) * z * cu_sigmoid(z);
+        a.y[s * a.H * a.P + own] = __float2bfloat16_rn(v * w);
+    }
+    v = cu_block_sum(v * v, room);
+    if (threadIdx.x == 0 && a.q) a.q[s * a.H + h] = v;
+}
+
 /* Rounds of 8 states a thread; 0: not for this kernel. */
 static inline int step_ssd_rounds(int64_t P, int64_t N) {
     int64_t n = P * N / (STEP_SSD_THREADS * STEP_SSD_EACH);
-    bool whole = P * N % (STEP_SSD_THREADS * STEP_SSD_EACH) == 0 && (N == 16 || N == 32 || N == 64 || N == 128 || N == 256);
+    bool whole = P <= STEP_SSD_THREADS && P * N % (STEP_SSD_THREADS * STEP_SSD_EACH) == 0 && (N == 16 || N == 32 || N == 64 || N == 128 || N == 256);
     return whole && (n == 1 || n == 2 || n == 4 || n == 8) ? (int)n : 0;
 }
 
-template <typename T> static void step_ssd_run(const step_ssd_args &a, int64_t S, void *stream) {
+template <typename T, int ITERS> static void step_ssd_rounds_run(const step_ssd_args &a, int64_t S, void *stream) {
     const dim3 grid((unsigned)a.H, (unsigned)S);
+    if constexpr (sizeof(T) == 4) early_launch(step_ssd_kernel<ITERS>, grid, STEP_SSD_THREADS, stream, a);
+    else early_launch(step_ssd_half_kernel<T, ITERS>, grid, STEP_SSD_THREADS, stream, a);
+}
+template <typename T> static void step_ssd_run(const step_ssd_args &a, int64_t S, void *stream) {
     switch (step_ssd_rounds(a.P, a.N)) {
-    case 1: early_launch(step_ssd_kernel<T, 1>, grid, STEP_SSD_THREADS, stream, a); break;
-    case 2: early_launch(step_ssd_kernel<T, 2>, grid, STEP_SSD_THREADS, stream, a); break;
-    case 4: early_launch(step_ssd_kernel<T, 4>, grid, STEP_SSD_THREADS, stream, a); break;
-    default: early_launch(step_ssd_kernel<T, 8>, grid, STEP_SSD_THREADS, stream, a);
+    case 1: step_ssd_rounds_run<T, 1>(a, S, stream); break;
+    case 2: step_ssd_rounds_run<T, 2>(a, S, stream); break;
+    case 4: step_ssd_rounds_run<T, 4>(a, S, stream); break;
+    default: step_ssd_rounds_run<T, 8>(a, S, stream);
     }
 }
 

@@ -204,12 +204,13 @@ template <int BITS, int NT> static __device__ __forceinline__ void step_multiply
     }
 }
 
-/* 16 MT columns and 8 NT rows a block, and then those gridDim.x tiles on.  STEPS of 32 along K a
- * warp, all asked for at once; 0: as many as are given, some ahead. */
+/* Few rows and no fixed number of steps: twice as many weights on their way, for fewer blocks. */
 template <int BITS, int NT, int WARPS, int STEPS> constexpr bool step_deep = BITS == 16 && NT == 1 && WARPS == 8 && STEPS == 0;
 /* Blocks of it a multiprocessor. */
 template <int BITS, int NT, int MT, int WARPS, int STEPS> constexpr int step_blocks = NT * MT > 2 || WARPS > 8 ? 1 : step_deep<BITS, NT, WARPS, STEPS> ? 2 : 3;
 
+/* 16 MT columns and 8 NT rows a block, and then those gridDim.x tiles on.  STEPS of 32 along K a
+ * warp, all asked for at once; 0: as many as are given, some ahead. */
 template <int BITS, int NT, int MT, int WARPS, bool CONV, int STEPS>
 static __global__ void __launch_bounds__(32 * WARPS, step_blocks<BITS, NT, MT, WARPS, STEPS>) step_kernel(const step_args a, int given, int tiles) {
     enum { ROWS = 8 * NT, PITCH = STEP_COLS + 4, AHEAD = STEPS ? STEPS : step_deep<BITS, NT, WARPS, STEPS> ? 2 * STEP_AHEAD : STEP_AHEAD, THREADS = 32 * WARPS };
@@ -466,7 +467,7 @@ template <int BITS, int NT, bool CONV> static void step_few_run(const step_args 
     const int warps = step_warps(a.N, a.K);
     if (warps == 16) step_cut_run<BITS, NT, 1, 16, CONV>(a, stream);
     else if (NT == 1 || a.N < STEP_WIDE) step_cut_run<BITS, NT, 1, 8, CONV>(a, stream);
-    else step_cut_run<BITS, NT, NT == 1 ? 1 : 2, 8, CONV>(a, stream);
+    else step_cut_run<BITS, NT, NT == 1 ? 1 : 2, 8, CONV>(a, stream); /* never with NT 1 */
 }
 template <int BITS, bool CONV> static void step_rows_run(const step_args &a, void *stream) {
     if (a.M <= 8) step_few_run<BITS, 1, CONV>(a, stream);

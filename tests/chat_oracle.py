@@ -4,6 +4,7 @@
     chat_oracle.py write        writes tests/data/chat.json: cases with what they give
     chat_oracle.py check        is that file still what this jinja2 gives?  77: there is no jinja2
     chat_oracle.py try KRAIT FOLDER...   renders every *.jinja there with `KRAIT --render TEMPLATE INPUT`, too
+    chat_oracle.py random KRAIT N [SEED]   the same of N expressions made up of filters, formats and values
 
 The templates here are our own; they use what models' templates use, one thing each, then all together.
 """
@@ -11,8 +12,10 @@ import datetime
 import glob
 import json
 import os
+import random
 import subprocess
 import sys
+import tempfile
 
 try:
     import jinja2
@@ -176,10 +179,20 @@ SNIPPETS = r"""
 {{ 'abcabc'.startswith('b', 1) }} {{ 'abc'.endswith('b', 0, 2) }} {{ 'äbcäbc'.find('ä', 1) }} {{ 'äbcäbc'.rfind('ä', 0, 3) }} {{ 'abcabc'.index('a', 2) }} {{ 'aaaa'.count('a', 1, -1) }} {{ 'abc'.find('a', 1) }} {{ 'abc'.startswith('c', -1) }} {{ 'abc'.startswith('a', none, 2) }}
 {{ d | tojson(indent='\t') }} {{ [1, [2]] | tojson(indent='--') }} {{ [1] | tojson(indent=0) }} {{ [[], {}] | tojson(indent=1) }} {{ [1] | tojson(indent=none) }}
 {{ 'é'.islower() }} {{ 'É'.isupper() }} {{ 'aé1'.islower() }} {{ 'aÉ'.islower() }} {{ 'éa'.isalpha() }} {{ '„x'.isalpha() }} {{ 'ό'.upper() }} {{ 'ΎΏ'.lower() }} {{ [[1, [2]]].0.1.0 }} {{+ 'plus' }} {{+1}}
+{{ '%s %r %5d|%-5d|%05d|%+d|% d' % (s, 'a', n, n, n, n, n) }} {{ '%.2f %8.3e %g %G %#x %X %o %c%c %%' % (x, x, 1e-7, 1e20, 255, -255, 8, 65, 'ü') }} {{ '%(b)s and %(a)5s' % d }} {{ '%s' % l }} {{ '%*d|%-*d|%.*f' % (5, n, 5, n, 2, x) }} {{ '%.2s|%6.1s|' % ('äöü', 'xyz') }} {{ '%d %i' % (2.9, -1e20) }}
+{{ '%s-%s' | format(1, 'b') }} {{ '%(x)s, %(y)03d' | format(x='X', y=7) }} {{ '100%%' | format }} {{ '%s' | format(none) }} {{ 5 | format }} {{ '%s' % nothing_there }} {{ 'a' % [] }} {{ '%05.1f|%+.0f|%x' % (-2.25, 0.5, true) }} {{ '%010.3d|%-8o|%#o' % (-7, 8, 8) }}
+{{ range(7) | batch(3) | list }} {{ range(7) | batch(3, 'x') | list }} {{ [] | batch(2) | list }} {{ l | batch(linecount=9, fill_with=0) | list }} {{ [1, 2] | batch(0) | list }} {{ range(7) | slice(3) | list }} {{ range(7) | slice(3, 'x') | list }} {{ [1] | slice(3) | list }} {{ 'abcde' | slice(2) | list }} {{ l | slice(-1) | list }}
+{% for g in messages | groupby('role') %}{{ g.grouper }}: {{ g.list | map(attribute='content') | join('/') }};{% endfor %} {% for role, all in messages | groupby('role') %}{{ role }}{{ all | length }} {% endfor %} {{ [{'a': 2}, {'a': 1, 'b': 5}, {'a': 2, 'b': 3}] | groupby('a') }} {{ [{'a': 2}, {}] | groupby('a', default=0) | map('first') | list }} {{ [{'k': 'B'}, {'k': 'b'}, {'k': 'A'}] | groupby('k') | map(attribute='grouper') | list }} {{ [{'k': 'B'}, {'k': 'b'}, {'k': 'A'}] | groupby('k', case_sensitive=true) | map(attribute=0) | list }} {{ ([{'a': {'b': 1}}] | groupby('a.b'))[0].list[0].a }}
+{{ 'one two three four' | truncate(9) }} {{ 'one two three four' | truncate(9, true) }} {{ 'one two three four' | truncate(11, false, '…', 0) }} {{ 'short' | truncate(3, leeway=5) }} {{ 'wörter über wörter' | truncate(8, true, '', 0) }} {{ 'nospaceshereatall' | truncate(5) }} {{ l | truncate(5) }}
+{{ 'a b/c?d=é&f' | urlencode }} {{ {'q': 'a b', 'ü': 1} | urlencode }} {{ [('a', 'x/y'), ('b', none)] | urlencode }} {{ 3.5 | urlencode }} {{ nothing_there | urlencode }} {{ '~_-.' | urlencode }} {{ 'ab cd, ef_g 12 ü!' | wordcount }} {{ '' | wordcount }} {{ '<b>' | forceescape }}
+[{{ 'ab' | center(7) }}] [{{ 'abc' | center(6) }}] [{{ 'ü'.center(4, '*') }}] {{ '7'.zfill(3) }} {{ '-7'.zfill(4) }} [{{ 'a'.ljust(3) }}] [{{ 'a'.rjust(3, '.') }}] {{ 'long'.ljust(2) }} {{ ''.zfill(2) }} {{ [{}] | map(attribute='a', default=none) | list | length }} {{ [{}] | map(attribute='a.b', default='d') | list }}
 """
 FAILING = ["{{ nothing_there.a }}", "{{ nothing_there.a.b }}", "{{ n.a.b }}", "{{ 1 / 0 }}", "{{ 'a' + 1 }}", "{{ raise_exception('no') }}", "{{ n() }}", "{{ 'a' < 1 }}",
            "{% for i in n %}{% endfor %}", "{{ l.append(1) }}", "{{ d.update({}) }}", "{{ nothing_there + 1 }}", "{{ 'x' in 3 }}", "{{ 'abc'.nonsense() }}", "{% for a, b in l %}{% endfor %}",
-           "{{ nothing_there[1:] }}", "{{ nothing_there[0] }}", "{% for i, (a, b) in [(1, 2)] %}{% endfor %}", "{{ [[1], 2] | sort }}", "{{ [1] | sum(start=[]) }}"]
+           "{{ nothing_there[1:] }}", "{{ nothing_there[0] }}", "{% for i, (a, b) in [(1, 2)] %}{% endfor %}", "{{ [[1], 2] | sort }}", "{{ [1] | sum(start=[]) }}",
+           "{{ '%d' % 'a' }}", "{{ '%s %s' % (1,) }}", "{{ '%s' % (1, 2) }}", "{{ 'x' % 1 }}", "{{ '%(a)s' % 1 }}", "{{ '%(zz)s' % d }}", "{{ '%5%' % () }}", "{{ '%q' % 1 }}", "{{ '%' % 1 }}", "{{ '%x' % 2.5 }}",
+           "{{ '%c' % 'ab' }}", "{{ '%s' | format(1, a=2) }}", "{{ '%f' % 'a' }}", "{{ '%(a' % d }}", "{{ 'abcdefghi' | truncate(2) }}", "{{ 5 | truncate }}", "{{ [1] | slice(0) | list }}", "{{ [1] | urlencode }}",
+           "{{ [{}, {'a': 1}] | groupby('a') }}", "{{ 5 % 'a' }}", "{{ 'a'.center(5, 'xy') }}", "{{ [1] | batch('a', 'b') | list }}"]
 BROKEN = ["{% if %}", "{% if 1 %}", "{{ }}", "{{ 1 + }}", "{% for x %}{% endfor %}", "{% endif %}", "{{ 'abc }}", "{{ 1", "{% set %}", "{{ a | nofilter }}", "{{ a is notest }}", "{# open", "{% raw %}x", "{{ [1 }}",
           "{% break %}", "{% wat %}", "{{ a..b }}", "{% macro %}{% endmacro %}", "{{ {1} }}", "{{ $ }}", "a {% raw +%}b{% endraw %}", "{% for () in l %}{% endfor %}"]
 SPACES = ["a\n  {% if true %}\nb\n  {% endif %}\nc\n", "a\n  {%+ if true %}\nb\n  {% endif +%}\nc\n\n", "  {%- if true -%}  x  {%- endif -%}  \n y", "a {{- ' b ' -}} c", "{{ 1 }}\n{{ 2 }}\n", "a\r\nb\rc",
@@ -232,6 +245,65 @@ def try_folders(krait, folders):
     return other
 
 
+def made_up(r):
+    """A value of Jinja's, and a call of something that takes many arguments."""
+    texts = ["''", "'a b  c'", "'wörld – 你好 x'", "s", "'a%b/c?d=é&f'", "'-42'", "'+7 '", "lines", "wide", "'one two three four five six'"]
+    numbers = ["0", "1", "-1", "3", "7", "255", "-255", "2.5", "-0.0", "1e-7", "123456.789", "1e20", "true", "n", "x"]
+    lists = ["l", "[]", "[1, 2, 3, 4, 5, 6, 7]", "(1, 'a')", "'abcde'", "['b', 'A', 'a', 'B']", "d.items()", "range(10)", "nothing_there"]
+    rows = ["messages", "[{'a': 2, 'b': 'x'}, {'a': 1, 'b': 'X'}, {'a': 2}]", "[[1, 'q'], [0, 'Q'], [1, 'z']]", "[{'k': {'m': 1}}, {'k': {}}, {'k': {'m': 0}}]"]
+    any_value = lambda: r.choice(texts + numbers + lists[:-3] + ["none", "nothing_there", "d", "deep"]) # views and ranges write themselves as what they are
+    flags = lambda: "".join(c for c in "-+ #0" if r.random() < .25)
+    spec = lambda: "%" + flags() + r.choice(["", "", "3", "8", "12"]) + r.choice(["", "", ".0", ".2", ".7", "."]) + r.choice("sssdiuxXoeEfFgGcr%")
+    maybe = lambda *more: ", ".join(["", *[m for m in more if r.random() < .5]])
+    kind = r.randrange(12)
+    if kind == 0:
+        return f"'{spec()}' % ({any_value()},)"
+    if kind == 1:
+        f = spec()
+        return f"'a {f[0]}({r.choice('ab')}){f[1:]} {spec()} z' % {{'a': {any_value()}, 'b': {any_value()}}}"
+    if kind == 2:
+        return f"'{spec()}|{spec()}' | format({any_value()}{maybe(any_value())})"
+    if kind == 3:
+        return f"'{spec()} %*d' % ({any_value()}, {r.choice(['5', '-5', 'n'])}, {r.choice(numbers)})"
+    if kind == 4:
+        return f"({r.choice(lists)} | batch({r.choice(['0', '1', '2', '3', '9', '-1'])}{maybe(any_value())})) | list"
+    if kind == 5:
+        return f"({r.choice(lists)} | slice({r.choice(['0', '1', '2', '3', '9', '-1'])}{maybe(any_value())})) | list"
+    if kind == 6:
+        by = r.choice(["'role'", "'a'", "'b'", "0", "'1'", "'k.m'", "attribute='a'"])
+        tail = maybe(f"default={r.choice(numbers + texts)}", "case_sensitive=true")
+        return f"{r.choice(rows)} | groupby({by}{tail}) " + r.choice(["", "| map(attribute='grouper') | list", "| map('last') | list", "| length"])
+    if kind == 7:
+        return f"{any_value()} | truncate({r.choice(['3', '5', '9', '20'])}{maybe('killwords=true', 'end=' + r.choice(texts), 'leeway=' + r.choice(['0', '2', 'none']))})"
+    if kind == 8:
+        return f"{r.choice([any_value(), any_value(), '{%s: %s}' % (r.choice(texts), any_value()), '[(%s, %s)]' % (any_value(), any_value())])} | urlencode"
+    if kind == 9:
+        return f"[{r.choice(texts)}.{r.choice(['center', 'ljust', 'rjust', 'zfill'])}({r.choice(['0', '3', '8', '21'])})]"
+    if kind == 10:
+        return f"'<' ~ ({any_value()} | {r.choice(['center', 'center(7)', 'center(20)', 'wordcount', 'forceescape'])}) ~ '>'"
+    return f"{r.choice(rows)} | map(attribute={r.choice(['0', chr(39) + 'a' + chr(39), chr(39) + 'k.m' + chr(39)])}{maybe('default=' + any_value())}) | list"
+
+
+def try_random(krait, n, seed):
+    r, same, refused, other = random.Random(seed), 0, 0, 0
+    for _ in range(n):
+        line = "{{ " + made_up(r) + " }}"
+        want = render(line, VALUES)
+        with tempfile.NamedTemporaryFile("w", suffix=".jinja") as f:
+            f.write(line)
+            f.flush()
+            p = subprocess.run([krait, "chat", "--render", f.name, "--input", "-"], input=json.dumps(VALUES).encode(), capture_output=True)
+        if want is None and p.returncode:
+            refused += 1
+        elif want is not None and p.returncode == 0 and p.stdout.decode() == want:
+            same += 1
+        else:
+            other += 1
+            print(line, "gives", repr(p.stdout.decode()) if p.returncode == 0 else p.stderr.decode().strip(), "want", repr(want))
+    print(f"{same} the same, {refused} refused by both, {other} differ")
+    return other
+
+
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else ""
     if what == "write":
@@ -241,5 +313,7 @@ if __name__ == "__main__":
             sys.exit("chat_oracle: tests/data/chat.json is not what this jinja2 gives")
     elif what == "try" and len(sys.argv) > 3:
         sys.exit(1 if try_folders(sys.argv[2], sys.argv[3:]) else 0)
+    elif what == "random" and len(sys.argv) > 3:
+        sys.exit(1 if try_random(sys.argv[2], int(sys.argv[3]), int((sys.argv[4:] or ["1"])[0])) else 0)
     else:
         sys.exit(__doc__)

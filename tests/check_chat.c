@@ -193,7 +193,9 @@ static void slow(void) {
     static const char *const uses[] = {"{{ a.rfind('a' * 1000 * 5000 ~ 'ba' ~ 'a' * 1000 * 4999) }}", "{{ ('x' * 100000).strip(a ~ 'x') }}",
                                        "{% for i in range(30000) %}{% set x = a.isdigit() or a.islower() and a.splitlines() %}{% endfor %}",
                                        "{% for i in range(30000) %}{% set x = 'c' is in a %}{% endfor %}",
-                                       "{% for i in range(30000) %}{% set x = a.startswith((a, a)) %}{% endfor %}"};
+                                       "{% for i in range(30000) %}{% set x = a.startswith((a, a)) %}{% endfor %}",
+                                       "{% for i in range(30000) %}{% set x = a | truncate(9) %}{% endfor %}", "{% for i in range(30000) %}{% set x = a | wordcount %}{% endfor %}",
+                                       "{% for i in range(30000) %}{% set x = a.center(3) %}{% endfor %}", "{% for i in range(30000) %}{% set x = '%.1s' % a %}{% endfor %}"};
     char all[400];
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
         snprintf(all, sizeof all, "%s%s", large, uses[i]);
@@ -221,6 +223,16 @@ static void hostile(void **state) {
     ends("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me.me == ns }}", KR_OK);
     ends("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}", KR_ERR_ARG);
     ends("{{ range(100001) }}", KR_ERR_NUMERIC);
+    ends("{{ '%999999999d' % 1 }}", KR_ERR_NUMERIC);
+    ends("{{ '%.999999999d' % 1 }}", KR_ERR_NUMERIC);
+    ends("{{ '%*s' % (-2147483647 - 1, 1) }}", KR_ERR_NUMERIC);
+    ends("{{ '%99999999999d' % 1 }}", KR_ERR_ARG);
+    ends("{{ '%.301f' % 1 }}", KR_ERR_ARG);
+    ends("{{ '%.300f|%#.300g' % (1e308, -1e308) }}", KR_OK);
+    ends("{{ [1] | slice(999999999) | length }}", KR_ERR_NUMERIC);
+    ends("{{ [1] | batch(999999999, 0) | length }}", KR_ERR_NUMERIC);
+    ends("{{ 'a'.center(999999999) }}{{ 'a'.center(-9223372036854775807) }}", KR_ERR_NUMERIC);
+    ends("{{ range(99999) | reverse | groupby('a', range(9)) | length }}", KR_OK);
     ends("{{ range(-9223372036854775807, 9223372036854775807) }}", KR_ERR_NUMERIC);
     ends("{{ 7 ** 999999999 }}", KR_ERR_ARG);
     ends("{{ (-9223372036854775 * 1000 - 807) // -1 }}{{ (0 - 4611686018427387904 * 2) // -1 }}", KR_ERR_ARG);

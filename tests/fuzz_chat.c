@@ -17,10 +17,12 @@ static const char *const seeds[] = {
     "{# note #}{% if n is odd and d.a[1] > 1 %}{% raw %}{{ }}{% endraw %}{% elif n in d.a %}x{% else %}{{ 1 if n else 2 }}{% endif %}{% set x %}b{% endset %}{{ x }}" MESSAGES,
     "{% for k, v in d.items() %}{{ k }}={{ v | map('string') | select('ne', '1') | list }}{% break %}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | first | default('none', true) }}" MESSAGES,
     "{% filter upper %}{{ 'x\xc3\xa4'[::-1].strip('\xc3\xa4') }}{% endfilter %}{% for i in [1, [2]] recursive %}{{ loop(i) if i is not number else i }}{% endfor %}{{ (1, 'b') }}{{ '{}'.format(n) }}" MESSAGES,
+    "{{ '%-5.2f|%(a)s|%*d' % (n, 2, 3) }}{{ '%(a)05d %%' | format(a=n) }}{% for g in messages | groupby('role', default='x') %}{{ g.grouper }}{{ g.list | batch(2, n) | list }}{% endfor %}"
+    "{{ messages | slice(3, 0) | list }}{{ messages[0].content | truncate(3, true, '') | urlencode }}{{ d | urlencode }}{{ 'a'.center(n) }}" MESSAGES,
 };
 const long fuzz_inputs = 25000;
 const char *const fuzz_words[] = {"{{", "}}", "{%", "%}", "{%-", "-%}", "{#", "#}", "{% raw %}", "{% endraw %}", "{% for a in b %}", "{% endfor %}", "{% if a %}", "{% else %}", "{% endif %}", "{% set a = ",
-                                  "{% macro a(b) %}", "{% endmacro %}", "messages", "loop.", "range(", "namespace(", "| tojson", "| join", "| sort", "| length", ".split(", ".replace(", ".items()", "[::-1]", "[1:2]",
+                                  "{% macro a(b) %}", "{% endmacro %}", "messages", "loop.", "range(", "namespace(", "| tojson", "| join", "| sort", "| length", "| groupby(", "| batch(", " % ", "%5.2f", "%(a)s", ".split(", ".replace(", ".items()", "[::-1]", "[1:2]",
                                   " is defined", " in ", " not ", " ** ", " // ", " ~ ", " if ", " else ", "recursive", "'", "\"", "\\u", "\xc3\xa4", "\xff", "9999999999", "\x01", NULL};
 
 size_t fuzz_seed(int i, uint8_t *to, size_t room) {

@@ -91,9 +91,9 @@ value kr_j_function(run *r, value f, const args *a) { return functions[f.i].call
 
 /* --- methods -------------------------------------------------------------------------------------- */
 
-static const char *const of_texts[] = {"capitalize", "count", "endswith", "find", "format", "index", "isalpha", "isdigit", "islower", "isspace", "isupper", "join",
-                                       "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split",
-                                       "splitlines", "startswith", "strip", "title", "upper", NULL};
+static const char *const of_texts[] = {"capitalize", "center", "count", "endswith", "find", "format", "index", "isalpha", "isdigit", "islower", "isspace", "isupper", "join", "ljust",
+                                       "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rjust", "rpartition", "rsplit", "rstrip", "split",
+                                       "splitlines", "startswith", "strip", "title", "upper", "zfill", NULL};
 static const char *const of_mappings[] = {"copy", "get", "items", "keys", "values", NULL};
 static const char *const of_lists[] = {"copy", "count", "index", NULL};
 
@@ -346,7 +346,23 @@ static value join(run *r, value by, const args *a) {
     return kr_j_taken(r, &s);
 }
 
-/* "%s" is of filters; here "{}" and "{0}" alone. */
+/* center, ljust, rjust, zfill: nothing but ASCII fills. */
+static value justified(run *r, value t, const char *name, const args *a) {
+    const value *width = kr_j_arg(r, a, 0, NULL), *with = kr_j_arg(r, a, 1, NULL);
+    int64_t n;
+    if (!width || !kr_j_whole(*width, &n) || n > INT32_MAX) return wants(r, name, "a width");
+    if (with && (*name == 'z' || with->kind != KR_J_TEXT || with->n != 1)) return wants(r, name, "one letter to fill with");
+    if (*name != 'z') return kr_j_justified(r, t, n, with ? with->s : " ", *name);
+    bool sign = t.n && (*t.s == '-' || *t.s == '+');
+    value digits = kr_j_justified(r, kr_j_text(t.s + sign, t.n - sign), n - sign, "0", 'r');
+    kr_str s = {0};
+    if (!sign || r->st != KR_OK) return digits;
+    kr_j_write(r, &s, kr_j_text(t.s, 1));
+    kr_j_write(r, &s, digits);
+    return kr_j_taken(r, &s);
+}
+
+/* "%s" is format.c's; here "{}" and "{0}" alone. */
 static value format(run *r, value t, const args *a) {
     kr_str s = {0};
     size_t next = 0;
@@ -406,6 +422,7 @@ static value text_method(run *r, value t, const char *name, const args *a) {
     }
     if (IS("join")) return join(r, t, a);
     if (IS("format")) return format(r, t, a);
+    if (IS("center") || IS("ljust") || IS("rjust") || IS("zfill")) return justified(r, t, name, a);
     if (IS("isdigit")) return kr_j_bool(all_of(r, t, is_digit));
     if (IS("isalpha")) return kr_j_bool(all_of(r, t, is_alpha));
     if (IS("isspace")) return kr_j_bool(all_of(r, t, is_space));

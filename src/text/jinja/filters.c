@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "text/jinja/jinja.h"
+#include "text/unicode.h"
 
 typedef kr_j_run run;
 typedef kr_j_value value;
@@ -98,6 +99,90 @@ static value f_indent(run *r, value v, const args *a) {
     return kr_j_taken(r, &s);
 }
 
+static value f_format(run *r, value v, const args *a) { return kr_j_format(r, v, a); }
+
+static value f_center(run *r, value v, const args *a) {
+    const value *width = kr_j_arg(r, a, 0, "width");
+    int64_t n = 80;
+    if (width && (!kr_j_whole(*width, &n) || n > INT32_MAX)) return kr_j_bad(r, KR_ERR_ARG, "center wants a width");
+    value t = kr_j_str(r, v);
+    return r->st == KR_OK ? kr_j_justified(r, t, n, " ", 'c') : t;
+}
+
+static value f_length(run *r, value v, const args *a) {
+    (void)a;
+    if (v.kind == KR_J_UNDEFINED) return kr_j_int(0);
+    if (v.kind == KR_J_TEXT) return kr_j_step(r, v.n / 16), kr_j_int((int64_t)kr_j_letters(v));
+    if (v.kind == KR_J_LIST) return kr_j_int((int64_t)v.list->n);
+    if (v.kind == KR_J_DICT) return kr_j_int((int64_t)v.dict->n);
+    return kr_j_bad(r, KR_ERR_ARG, "%s has no length", kr_j_kind_text(v));
+}
+
+/* At the last space that leaves room for the end; a few letters more than the length are let stand. */
+static value f_truncate(run *r, value v, const args *a) {
+    const value *length = kr_j_arg(r, a, 0, "length"), *kill = kr_j_arg(r, a, 1, "killwords"), *tail = kr_j_arg(r, a, 2, "end"), *spare = kr_j_arg(r, a, 3, "leeway");
+    value end = tail ? *tail : kr_j_text("...", 3);
+    int64_t n = 255, more = 5, has;
+    kr_str s = {0};
+    if ((length && !kr_j_whole(*length, &n)) || (spare && spare->kind != KR_J_NONE && !kr_j_whole(*spare, &more)) || end.kind != KR_J_TEXT)
+        return kr_j_bad(r, KR_ERR_ARG, "truncate wants a length, an end and a leeway");
+    if (!kr_j_step(r, (v.kind == KR_J_TEXT ? v.n : 0) / 16 + end.n / 16)) return v;
+    if (n < (int64_t)kr_j_letters(end) || more < 0) return kr_j_bad(r, KR_ERR_ARG, "truncate: a length of %lld is shorter than its end", (long long)n);
+    if (!kr_j_whole(f_length(r, v, &(args){0}), &has) || has <= n || has - n <= more) return v;
+    if (v.kind != KR_J_TEXT) return kr_j_bad(r, KR_ERR_ARG, "truncate wants a text, not %s", kr_j_kind_text(v));
+    v.n = kr_j_letter_at(v, (size_t)(n - (int64_t)kr_j_letters(end)));
+    const char *space = kill && kr_j_true(*kill) ? NULL : memrchr(v.s, ' ', v.n);
+    kr_j_write(r, &s, kr_j_text(v.s, space ? (size_t)(space - v.s) : v.n));
+    kr_j_write(r, &s, end);
+    return kr_j_taken(r, &s);
+}
+
+static bool is_word(uint32_t c) { return c == '_' || (kr_char_class_of(c) >= KR_CHAR_LOWER && kr_char_class_of(c) <= KR_CHAR_NUMBER); }
+
+static value f_wordcount(run *r, value v, const args *a) {
+    value t = kr_j_str(r, v);
+    int64_t n = 0;
+    bool before = false;
+    int k;
+    (void)a;
+    if (!kr_j_step(r, t.n / 8)) return t;
+    for (size_t i = 0; i < t.n; i += (size_t)k) {
+        bool now = is_word(kr_utf8_get((const unsigned char *)t.s + i, &k));
+        n += now && !before;
+        before = now;
+    }
+    return kr_j_int(n);
+}
+
+static void put_quoted(run *r, kr_str *to, value v, bool query) {
+    char hex[4];
+    value t = kr_j_str(r, v);
+    for (size_t i = 0; i < t.n && r->st == KR_OK; i++) {
+        unsigned char c = (unsigned char)t.s[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.-~", c)) || (c == '/' && !query);
+        if (plain) hex[0] = (char)c, hex[1] = 0;
+        else snprintf(hex, sizeof hex, query && c == ' ' ? "+" : "%%%02X", c);
+        kr_j_write(r, to, kr_j_text(hex, strlen(hex)));
+    }
+}
+
+/* A text for a path; a mapping, or pairs, for a query. */
+static value f_urlencode(run *r, value v, const args *a) {
+    kr_str s = {0};
+    if (v.kind == KR_J_DICT) v = kr_j_method(r, v, "items", 5, &(args){0});
+    if (r->st == KR_OK && v.kind != KR_J_LIST && v.kind != KR_J_UNDEFINED) put_quoted(r, &s, v, false);
+    for (size_t i = 0; v.kind == KR_J_LIST && i < v.list->n && r->st == KR_OK; i++) {
+        kr_j_list *pair = kr_j_items(r, v.list->at[i]);
+        if (!pair || pair->n != 2) { kr_j_bad(r, KR_ERR_ARG, "urlencode wants a text, a mapping or pairs"); break; }
+        if (i) kr_j_write(r, &s, kr_j_text("&", 1));
+        put_quoted(r, &s, pair->at[0], true);
+        kr_j_write(r, &s, kr_j_text("=", 1));
+        put_quoted(r, &s, pair->at[1], true);
+    }
+    (void)a;
+    return kr_j_taken(r, &s);
+}
+
 /* --- numbers --------------------------------------------------------------------------------------- */
 
 static bool number_of(run *r, value v, double *x) {
@@ -167,15 +252,6 @@ static value f_round(run *r, value v, const args *a) {
 
 /* --- lists ------------------------------------------------------------------------------------------ */
 
-static value f_length(run *r, value v, const args *a) {
-    (void)a;
-    if (v.kind == KR_J_UNDEFINED) return kr_j_int(0);
-    if (v.kind == KR_J_TEXT) return kr_j_step(r, v.n / 16), kr_j_int((int64_t)kr_j_letters(v));
-    if (v.kind == KR_J_LIST) return kr_j_int((int64_t)v.list->n);
-    if (v.kind == KR_J_DICT) return kr_j_int((int64_t)v.dict->n);
-    return kr_j_bad(r, KR_ERR_ARG, "%s has no length", kr_j_kind_text(v));
-}
-
 static value f_default(run *r, value v, const args *a) {
     const value *other = kr_j_arg(r, a, 0, "default_value"), *falsy = kr_j_arg(r, a, 1, "boolean");
     if (v.kind != KR_J_UNDEFINED && !(falsy && kr_j_true(*falsy) && !kr_j_true(v))) return v;
@@ -212,15 +288,17 @@ static value f_reverse(run *r, value v, const args *a) {
     return v.kind == KR_J_TEXT ? kr_j_taken(r, &s) : out;
 }
 
-/* "a.b" of a value, or the i-th. */
-static value part(run *r, value v, value path) {
+/* "a.b" of a value, or the i-th; `other` (may be NULL, or none) where there is none. */
+static value part(run *r, value v, value path, const value *other) {
     int64_t i;
-    if (kr_j_whole(path, &i) || path.kind != KR_J_TEXT) return kr_j_subscript(r, v, path);
+    if (other && other->kind == KR_J_NONE) other = NULL;
+    if (kr_j_whole(path, &i) || path.kind != KR_J_TEXT) return v = kr_j_subscript(r, v, path), other && v.kind == KR_J_UNDEFINED ? *other : v;
     for (size_t at = 0; at <= path.n && r->st == KR_OK;) {
         size_t end = at;
         while (end < path.n && path.s[end] != '.') end++;
         value name = kr_j_text(path.s + at, end - at);
         v = kr_j_true(kr_j_method(r, name, "isdigit", 7, &(args){0})) && digits_of(name, 10, &i) ? kr_j_subscript(r, v, kr_j_int(i)) : kr_j_attribute(r, v, name.s, name.n);
+        if (other && v.kind == KR_J_UNDEFINED) v = *other;
         at = end + 1;
     }
     return v;
@@ -232,7 +310,7 @@ static value f_join(run *r, value v, const args *a) {
     kr_str s = {0};
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
         if (i && by) kr_j_write(r, &s, *by);
-        kr_j_write(r, &s, path ? part(r, l->at[i], *path) : l->at[i]);
+        kr_j_write(r, &s, path ? part(r, l->at[i], *path, NULL) : l->at[i]);
     }
     return kr_j_taken(r, &s);
 }
@@ -244,15 +322,15 @@ static value f_items(run *r, value v, const args *a) {
 }
 
 /* What an element is told from others by. */
-static value key_of(run *r, value v, const value *path, bool exact) {
-    if (path && path->kind != KR_J_NONE) v = part(r, v, *path);
+static value key_of(run *r, value v, const value *path, const value *other, bool exact) {
+    if (path && path->kind != KR_J_NONE) v = part(r, v, *path, other);
     return exact || v.kind != KR_J_TEXT ? v : by_method(r, v, "lower", &(args){0});
 }
 
-value kr_j_sorted(run *r, kr_j_list *l, const value *path, bool exact, bool down) {
+value kr_j_sorted(run *r, kr_j_list *l, const value *path, const value *other, bool exact, bool down) {
     value out = kr_j_new_list(r), keys = kr_j_new_list(r);
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value key = key_of(r, l->at[i], path, exact);
+        value key = key_of(r, l->at[i], path, other, exact);
         kr_j_push(r, out.list, l->at[i]);
         kr_j_push(r, keys.list, key);
         for (size_t k = i; k > 0 && r->st == KR_OK && kr_j_step(r, 1); k--) {
@@ -268,7 +346,7 @@ value kr_j_sorted(run *r, kr_j_list *l, const value *path, bool exact, bool down
 
 static value f_sort(run *r, value v, const args *a) {
     const value *down = kr_j_arg(r, a, 0, "reverse"), *exact = kr_j_arg(r, a, 1, "case_sensitive"), *path = kr_j_arg(r, a, 2, "attribute");
-    return kr_j_sorted(r, kr_j_items(r, v), path, exact && kr_j_true(*exact), down && kr_j_true(*down));
+    return kr_j_sorted(r, kr_j_items(r, v), path, NULL, exact && kr_j_true(*exact), down && kr_j_true(*down));
 }
 
 static value f_dictsort(run *r, value v, const args *a) {
@@ -276,7 +354,7 @@ static value f_dictsort(run *r, value v, const args *a) {
     value key = kr_j_int(by && kr_j_is(*by, "value"));
     if (v.kind != KR_J_DICT) return kr_j_bad(r, KR_ERR_ARG, "dictsort wants a mapping");
     value pairs = kr_j_method(r, v, "items", 5, &(args){0});
-    return r->st == KR_OK ? kr_j_sorted(r, pairs.list, &key, exact && kr_j_true(*exact), down && kr_j_true(*down)) : pairs;
+    return r->st == KR_OK ? kr_j_sorted(r, pairs.list, &key, NULL, exact && kr_j_true(*exact), down && kr_j_true(*down)) : pairs;
 }
 
 static value f_unique(run *r, value v, const args *a) {
@@ -284,7 +362,7 @@ static value f_unique(run *r, value v, const args *a) {
     kr_j_list *l = kr_j_items(r, v);
     value out = kr_j_new_list(r), seen = kr_j_new_list(r);
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value key = key_of(r, l->at[i], path, exact && kr_j_true(*exact));
+        value key = key_of(r, l->at[i], path, NULL, exact && kr_j_true(*exact));
         bool old = false;
         for (size_t k = 0; r->st == KR_OK && !old && k < seen.list->n && kr_j_step(r, 1); k++) old = kr_j_equal(r, key, seen.list->at[k]);
         if (old) continue;
@@ -294,12 +372,66 @@ static value f_unique(run *r, value v, const args *a) {
     return out;
 }
 
+/* Runs of elements that are alike in a part, each a tuple of that part (as the first has it) and a list. */
+static value f_groupby(run *r, value v, const args *a) {
+    const value *path = kr_j_arg(r, a, 0, "attribute"), *other = kr_j_arg(r, a, 1, "default"), *how = kr_j_arg(r, a, 2, "case_sensitive");
+    bool exact = how && kr_j_true(*how);
+    value out = kr_j_new_list(r), last = {0};
+    if (!path || path->kind == KR_J_NONE) return kr_j_bad(r, KR_ERR_ARG, "groupby wants an attribute");
+    value sorted = kr_j_sorted(r, kr_j_items(r, v), path, other, exact, false);
+    for (size_t i = 0; r->st == KR_OK && i < sorted.list->n; i++) {
+        value one = sorted.list->at[i], key = key_of(r, one, path, other, exact);
+        if (!i || !kr_j_equal(r, key, last)) {
+            value group = kr_j_pair_of(r, part(r, one, *path, other), kr_j_new_list(r));
+            if (r->st == KR_OK) group.list->group = true;
+            kr_j_push(r, out.list, group);
+            last = key;
+        }
+        if (r->st == KR_OK) kr_j_push(r, out.list->at[out.list->n - 1].list->at[1].list, one);
+    }
+    return out;
+}
+
+/* Lists of n each, the last one filled up. */
+static value f_batch(run *r, value v, const args *a) {
+    const value *count = kr_j_arg(r, a, 0, "linecount"), *fill = kr_j_arg(r, a, 1, "fill_with");
+    kr_j_list *l = kr_j_items(r, v);
+    value out = kr_j_new_list(r), row = kr_j_new_list(r);
+    int64_t n;
+    if (!count || !kr_j_whole(*count, &n)) return kr_j_bad(r, KR_ERR_ARG, "batch wants a number of elements");
+    for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
+        if ((int64_t)row.list->n == n) kr_j_push(r, out.list, row), row = kr_j_new_list(r);
+        if (r->st == KR_OK) kr_j_push(r, row.list, l->at[i]);
+    }
+    if (r->st != KR_OK || row.list->n == 0) return out;
+    while (fill && fill->kind != KR_J_NONE && (int64_t)row.list->n < n && kr_j_step(r, 1)) kr_j_push(r, row.list, *fill);
+    kr_j_push(r, out.list, row);
+    return out;
+}
+
+/* n lists of lengths that differ by one at most. */
+static value f_slice(run *r, value v, const args *a) {
+    const value *count = kr_j_arg(r, a, 0, "slices"), *fill = kr_j_arg(r, a, 1, "fill_with");
+    kr_j_list *l = kr_j_items(r, v);
+    value out = kr_j_new_list(r);
+    int64_t n;
+    if (!count || !kr_j_whole(*count, &n) || n == 0) return kr_j_bad(r, KR_ERR_ARG, "slice wants a number of lists");
+    for (int64_t k = 0, at = 0; l && k < n && kr_j_step(r, 1); k++) {
+        value row = kr_j_new_list(r);
+        bool longer = k < (int64_t)l->n % n;
+        for (int64_t i = 0; i < (int64_t)l->n / n + longer && r->st == KR_OK; i++) kr_j_push(r, row.list, l->at[at++]);
+        if (r->st == KR_OK && fill && fill->kind != KR_J_NONE && !longer) kr_j_push(r, row.list, *fill);
+        kr_j_push(r, out.list, row);
+    }
+    return out;
+}
+
 /* Lists behind one. */
 static value joined(run *r, kr_j_list *l, const value *path, value start) {
     value out = kr_j_new_list(r);
     for (size_t i = 0; r->st == KR_OK && i < start.list->n; i++) kr_j_push(r, out.list, start.list->at[i]);
     for (size_t k = 0; l && k < l->n && r->st == KR_OK; k++) {
-        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path) : l->at[k];
+        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path, NULL) : l->at[k];
         if (one.kind != KR_J_LIST) return kr_j_bad(r, KR_ERR_ARG, "sum wants lists behind a list");
         for (size_t i = 0; r->st == KR_OK && i < one.list->n; i++) kr_j_push(r, out.list, one.list->at[i]);
     }
@@ -316,7 +448,7 @@ static value f_sum(run *r, value v, const args *a) {
     if (start && !kr_j_number(*start, &real)) return kr_j_bad(r, KR_ERR_ARG, "sum wants to start with a number or a list");
     if (start) whole = kr_j_whole(*start, &all);
     for (size_t k = 0; l && k < l->n && r->st == KR_OK; k++) {
-        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path) : l->at[k];
+        value one = path && path->kind != KR_J_NONE ? part(r, l->at[k], *path, NULL) : l->at[k];
         if (!kr_j_number(one, &x)) return kr_j_bad(r, KR_ERR_ARG, "sum wants numbers");
         whole = whole && kr_j_whole(one, &i) && !__builtin_add_overflow(all, i, &all);
         real += x;
@@ -329,7 +461,7 @@ static value extreme(run *r, value v, const args *a, int sign) {
     kr_j_list *l = kr_j_items(r, v);
     value best = {0}, best_key = {0};
     for (size_t i = 0; l && i < l->n && kr_j_step(r, 1); i++) {
-        value key = key_of(r, l->at[i], path, exact && kr_j_true(*exact));
+        value key = key_of(r, l->at[i], path, NULL, exact && kr_j_true(*exact));
         if (!i || (r->st == KR_OK && sign * kr_j_compare(r, key, best_key) > 0)) best = l->at[i], best_key = key;
     }
     return best;
@@ -350,8 +482,8 @@ static value f_map(run *r, value v, const args *a) {
     args rest = after(a, 1);
     if (l && !path && (name.kind != KR_J_TEXT || !kr_j_filter_known(name.s, name.n))) return kr_j_bad(r, KR_ERR_ARG, "map wants a filter's name or attribute=");
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value x = path ? part(r, l->at[i], *path) : kr_j_filter(r, name.s, name.n, l->at[i], &rest);
-        kr_j_push(r, out.list, path && other && x.kind == KR_J_UNDEFINED ? *other : x);
+        value x = path ? part(r, l->at[i], *path, other) : kr_j_filter(r, name.s, name.n, l->at[i], &rest);
+        kr_j_push(r, out.list, x);
     }
     return out;
 }
@@ -365,7 +497,7 @@ static value choose(run *r, value v, const args *a, bool keep, bool attribute) {
     if (attribute && a->n == 0) return kr_j_bad(r, KR_ERR_ARG, "an attribute is wanted");
     if (named.n && (test.kind != KR_J_TEXT || !kr_j_test_known(test.s, test.n))) return kr_j_bad(r, KR_ERR_ARG, "the test is not known");
     for (size_t i = 0; l && i < l->n && r->st == KR_OK; i++) {
-        value x = attribute ? part(r, l->at[i], a->at[0]) : l->at[i];
+        value x = attribute ? part(r, l->at[i], a->at[0], NULL) : l->at[i];
         bool yes = r->st == KR_OK && (named.n ? kr_j_test(r, test.s, test.n, x, &rest) : kr_j_true(x));
         if (yes == keep) kr_j_push(r, out.list, l->at[i]);
     }
@@ -379,12 +511,13 @@ static value f_rejectattr(run *r, value v, const args *a) { return choose(r, v, 
 /* --- the tables ------------------------------------------------------------------------------------------- */
 
 static const struct { const char *name; value (*call)(run *r, value v, const args *a); } filters[] = {
-    {"abs", f_abs}, {"capitalize", f_capitalize}, {"count", f_length}, {"d", f_default}, {"default", f_default}, {"dictsort", f_dictsort}, {"e", f_escape},
-    {"escape", f_escape}, {"first", f_first}, {"float", f_float}, {"indent", f_indent}, {"int", f_int}, {"items", f_items}, {"join", f_join}, {"last", f_last},
-    {"length", f_length}, {"list", f_list}, {"lower", f_lower}, {"map", f_map}, {"max", f_max}, {"min", f_min}, {"reject", f_reject},
-    {"rejectattr", f_rejectattr}, {"replace", f_replace}, {"reverse", f_reverse}, {"round", f_round}, {"safe", f_safe}, {"select", f_select},
-    {"selectattr", f_selectattr}, {"sort", f_sort}, {"string", f_string}, {"sum", f_sum}, {"title", f_title}, {"tojson", f_tojson}, {"trim", f_trim},
-    {"unique", f_unique}, {"upper", f_upper}};
+    {"abs", f_abs}, {"batch", f_batch}, {"capitalize", f_capitalize}, {"center", f_center}, {"count", f_length}, {"d", f_default}, {"default", f_default},
+    {"dictsort", f_dictsort}, {"e", f_escape}, {"escape", f_escape}, {"first", f_first}, {"float", f_float}, {"forceescape", f_escape}, {"format", f_format},
+    {"groupby", f_groupby}, {"indent", f_indent}, {"int", f_int}, {"items", f_items}, {"join", f_join}, {"last", f_last}, {"length", f_length}, {"list", f_list},
+    {"lower", f_lower}, {"map", f_map}, {"max", f_max}, {"min", f_min}, {"reject", f_reject}, {"rejectattr", f_rejectattr}, {"replace", f_replace},
+    {"reverse", f_reverse}, {"round", f_round}, {"safe", f_safe}, {"select", f_select}, {"selectattr", f_selectattr}, {"slice", f_slice}, {"sort", f_sort},
+    {"string", f_string}, {"sum", f_sum}, {"title", f_title}, {"tojson", f_tojson}, {"trim", f_trim}, {"truncate", f_truncate}, {"unique", f_unique},
+    {"upper", f_upper}, {"urlencode", f_urlencode}, {"wordcount", f_wordcount}};
 
 static int filter_at(const char *name, size_t n) {
     for (int i = 0; i < (int)(sizeof filters / sizeof *filters); i++)

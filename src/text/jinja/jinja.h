@@ -49,7 +49,7 @@ typedef struct kr_j_value {
     };
 } kr_j_value;
 
-typedef struct kr_j_list { kr_j_value *at; size_t n, room; bool tuple; } kr_j_list; /* a tuple is written (1, 2) */
+typedef struct kr_j_list { kr_j_value *at; size_t n, room; bool tuple, group; } kr_j_list; /* a tuple is written (1, 2); one of groupby has grouper and list */
 typedef struct kr_j_pair { kr_j_value key, value; } kr_j_pair;
 typedef struct kr_j_dict { kr_j_pair *at; size_t n, room; } kr_j_dict; /* in the order of adding */
 
@@ -196,8 +196,9 @@ void kr_j_slice_range(int64_t n, const int64_t *from, const int64_t *to, int64_t
 /* Bytes of the space at p, or that ends at p, as Python's isspace tells them; 0: none is there. */
 size_t kr_j_space(const char *p, const char *end);
 size_t kr_j_space_before(const char *from, const char *p);
-/* In order, equal ones as they stood; by a part of each if there is a path; great letters count as small ones unless exact. */
-kr_j_value kr_j_sorted(kr_j_run *r, kr_j_list *l, const kr_j_value *path, bool exact, bool down);
+/* In order, equal ones as they stood; by a part of each if there is a path, for those without it by `other` (may be NULL); great
+ * letters count as small ones unless exact. */
+kr_j_value kr_j_sorted(kr_j_run *r, kr_j_list *l, const kr_j_value *path, const kr_j_value *other, bool exact, bool down);
 
 /* calls.c: methods, functions and filters by name; filters.c */
 kr_j_value kr_j_method(kr_j_run *r, kr_j_value of, const char *name, size_t n, const kr_j_args *a);
@@ -211,6 +212,11 @@ kr_j_value kr_j_global(const char *name, size_t n);
 kr_j_value kr_j_function(kr_j_run *r, kr_j_value f, const kr_j_args *a);
 /* The i-th argument by place or by name; NULL: not given. */
 const kr_j_value *kr_j_arg(kr_j_run *r, const kr_j_args *a, size_t i, const char *name);
+
+/* format.c: Python's text % with, where `with` may be a tuple or a mapping; the filter format; a text among `with`s, l(eft), r(ight) or c(entred). */
+kr_j_value kr_j_percent(kr_j_run *r, kr_j_value text, kr_j_value with);
+kr_j_value kr_j_format(kr_j_run *r, kr_j_value v, const kr_j_args *a);
+kr_j_value kr_j_justified(kr_j_run *r, kr_j_value text, int64_t width, const char *with, char where);
 
 /* run.c */
 kr_j_value kr_j_attribute(kr_j_run *r, kr_j_value of, const char *name, size_t n);

@@ -98,6 +98,10 @@ value kr_j_attribute(run *r, value of, const char *name, size_t n) {
     if (of.kind == KR_J_LOOP) return loop_field(r, of.loop, name, n);
     if (of.kind == KR_J_UNDEFINED) return kr_j_bad(r, KR_ERR_ARG, "%.*s is not defined, so it has no %.*s", of.n ? (int)of.n : 9, of.n ? of.s : "something", (int)n, name);
     const value *v = of.kind == KR_J_DICT || of.kind == KR_J_NAMESPACE ? kr_j_get(r, of.dict, kr_j_text(name, n)) : NULL;
+    if (of.kind == KR_J_LIST && of.list->group && of.list->n == 2) {
+        if (kr_j_is(kr_j_text(name, n), "grouper")) return of.list->at[0];
+        if (kr_j_is(kr_j_text(name, n), "list")) return of.list->at[1];
+    }
     return v ? *v : missing(name, n);
 }
 
@@ -214,6 +218,7 @@ static value arithmetic(run *r, kr_j_op op, value a, value b) {
         return kr_j_real(op == KR_J_ADD ? x + y : op == KR_J_SUB ? x - y : op == KR_J_MUL ? x * y : op == KR_J_DIV ? x / y
                          : op == KR_J_FLOOR_DIV ? floor(x / y) : op == KR_J_MOD ? rest : pow(x, y));
     }
+    if (op == KR_J_MOD && a.kind == KR_J_TEXT) return kr_j_percent(r, a, b);
     if (op == KR_J_ADD && a.kind == b.kind && (a.kind == KR_J_TEXT || a.kind == KR_J_LIST)) return add_sequences(r, a, b);
     if (op == KR_J_MUL && (a.kind == KR_J_TEXT || a.kind == KR_J_LIST) && kr_j_whole(b, &k)) return repeat(r, a, k);
     if (op == KR_J_MUL && (b.kind == KR_J_TEXT || b.kind == KR_J_LIST) && kr_j_whole(a, &k)) return repeat(r, b, k);

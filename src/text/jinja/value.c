@@ -383,7 +383,7 @@ static void put_json_parts(kr_j_run *r, kr_str *to, kr_j_value v, const kr_j_jso
     kr_j_value pairs = {0}, by_key = kr_j_int(0);
     if (!list && how->sort) {
         pairs = kr_j_method(r, v, "items", 5, &(kr_j_args){0});
-        if (r->st == KR_OK) pairs = kr_j_sorted(r, pairs.list, &by_key, true, false);
+        if (r->st == KR_OK) pairs = kr_j_sorted(r, pairs.list, &by_key, NULL, true, false);
     }
     puts_to(r, to, list ? "[" : "{");
     for (size_t i = 0; r->st == KR_OK && i < n; i++) {

@@ -46,6 +46,8 @@ int cmd_serve(int argc, char **argv);
 int fail(void);
 /* The same for wrong use: the sentence, and where help is. */
 int misuse(const char *command, const char *fmt, ...);
+/* Says, on stderr, that n tokens are more than the model's attention sees, if so. */
+void warn_of_context(const kr_model *m, int64_t n);
 /* A number from an option; false (and said) unless it is one in [min, max]. */
 bool number(const char *command, const char *option, const char *text, double min, double max, double *out);
 /* What a model, a server or a file says, in pieces of whole characters.  On a terminal nothing of it is a command to

@@ -28,6 +28,7 @@ static const char help[] =
     "      --threads N           of the CPU (all)\n"
     "      --device WHERE        cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE          how matrices are held (as the file has them)\n"
+    "      --context N           how many tokens back attention sees, of models that have some (as the config says, or 2048)\n"
     "      --api-key KEY         for a server (else KRAIT_API_KEY; for https://api.openai.com OPENAI_API_KEY too)\n"
     "      --render TEMPLATE     write what a template makes of --input FILE (JSON: messages, ...; - is stdin), and end\n\n"
     "Ctrl-C stops an answer; Ctrl-D or /quit ends.  A line that ends with \\ goes on in the next one; so do all lines\n"
@@ -433,11 +434,11 @@ static int start(chat *c, const options *o) {
 }
 
 int cmd_chat(int argc, char **argv) {
-    enum { SYSTEM = 1000, TEMPLATE, TOPK, TOPP, MINP, PENALTY, SEED_, LOAD, NO_HISTORY, THREADS, DEVICE, DTYPE, KEY, RENDER, INPUT };
+    enum { SYSTEM = 1000, TEMPLATE, TOPK, TOPP, MINP, PENALTY, SEED_, LOAD, NO_HISTORY, THREADS, DEVICE, DTYPE, CONTEXT, KEY, RENDER, INPUT };
     static const struct option known_options[] = {
         {"system", 1, NULL, SYSTEM}, {"chat-template", 1, NULL, TEMPLATE}, {"tokens", 1, NULL, 'n'}, {"temperature", 1, NULL, 't'}, {"top-k", 1, NULL, TOPK},
         {"top-p", 1, NULL, TOPP}, {"min-p", 1, NULL, MINP}, {"repetition-penalty", 1, NULL, PENALTY}, {"seed", 1, NULL, SEED_}, {"load", 1, NULL, LOAD},
-        {"no-history", 0, NULL, NO_HISTORY}, {"threads", 1, NULL, THREADS}, {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"api-key", 1, NULL, KEY},
+        {"no-history", 0, NULL, NO_HISTORY}, {"threads", 1, NULL, THREADS}, {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"context", 1, NULL, CONTEXT}, {"api-key", 1, NULL, KEY},
         {"render", 1, NULL, RENDER}, {"input", 1, NULL, INPUT}, {"help", 0, NULL, 'h'}, {0}};
     static chat c = {.how = {.temperature = 0.5f, .top_p = 0.9f, .repetition_penalty = 1, .seed = 1}, .max_tok = 512};
     options o = {0};
@@ -462,6 +463,7 @@ int cmd_chat(int argc, char **argv) {
         case NO_HISTORY: o.no_history = true; break;
         case DEVICE: o.where.device = optarg; break;
         case DTYPE: o.where.dtype = optarg; break;
+        case CONTEXT: NUMBER("context", 1, INT32_MAX); o.where.context = (int64_t)x; break;
         case KEY: c.key = optarg; break;
         case RENDER: o.render = optarg; break;
         case INPUT: o.input = optarg; break;

@@ -21,6 +21,7 @@ static const char help[] =
     "that per character, of lambada acc and perplexity of the last word.\n\n"
     "  --limit N    questions of --task at most (all)\n"
     "  --window N   tokens read at once (1024); the result is the same, memory grows with it\n"
+    "  --context N  how many tokens back attention sees, of models that have some (as the config says, or 2048)\n"
     "  --rows N     held-out rows of the task (all; 256 of a task without an end)\n"
     "  --test       the examples kept for a last score, not those held out while training\n"
     "  --device W   cpu, cuda, or cuda:N for that GPU (cpu)\n"
@@ -107,11 +108,11 @@ static int take_overrides(int *argc, char **argv, const char **override, int max
 }
 
 int cmd_eval(int argc, char **argv) {
-    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'},
+    static const struct option options[] = {{"window", 1, NULL, 'w'}, {"context", 1, NULL, 'c'}, {"rows", 1, NULL, 'r'}, {"json", 0, NULL, 'j'},
                                             {"device", 1, NULL, 'D'}, {"dtype", 1, NULL, 'T'}, {"task", 1, NULL, 't'}, {"limit", 1, NULL, 'l'}, {"test", 0, NULL, 'e'}, {"help", 0, NULL, 'h'}, {0}};
     const char *override[64], *task = NULL;
     kr_model_options where = {0};
-    double window = 1024, rows = 0, limit = 0;
+    double window = 1024, rows = 0, limit = 0, context = 0;
     bool json = false, test = false;
     int n_overrides = take_overrides(&argc, argv, override, 64);
     for (int c; (c = getopt_long(argc, argv, "w:jh", options, NULL)) != -1;) {
@@ -119,7 +120,10 @@ int cmd_eval(int argc, char **argv) {
         else if (c == 'j') json = true;
         else if (c == 'e') test = true;
         else if (c == 'D') where.device = optarg;
-        else if (c == 'T') where.dtype = optarg;
+        else if (c == 'c') {
+            if (!number("eval", "context", optarg, 1, INT32_MAX, &context)) return EXIT_USAGE;
+            where.context = (int64_t)context;
+        } else if (c == 'T') where.dtype = optarg;
         else if (c == 't') task = optarg;
         else if (c == 'l') {
             if (!number("eval", "limit", optarg, 1, 1e9, &limit)) return EXIT_USAGE;
@@ -145,6 +149,7 @@ int cmd_eval(int argc, char **argv) {
         else if (kr_eval_text(m, text, (int64_t)n, (int64_t)window, &r) != KR_OK) fprintf(stderr, "krait: %s: %s\n", argv[i], kr_error()), code = EXIT_FAILED;
         else {
             report(argv[i], &r, json);
+            warn_of_context(m, r.n_tok);
             total.n_tok += r.n_tok, total.n_bytes += r.n_bytes, total.seconds += r.seconds;
             total.loss += r.loss * (double)r.n_tok, total.bits_per_byte += r.bits_per_byte * (double)r.n_bytes;
         }

@@ -39,6 +39,7 @@ static const char help[] =
     "      --stop TEXT       end where this would appear; can be given several times\n"
     "      --save FILE       keep the state at the end: the text can go on from there\n"
     "      --load FILE       go on from a kept state, after which the prompt (if any) is read\n"
+    "      --context N       how many tokens back attention sees, of models that have some (as the config says, or 2048)\n"
     "      --prefill N       prompt tokens read at once (512); memory grows with it\n"
     "      --no-echo         do not print the prompt\n"
     "      --device WHERE    cpu, cuda, or cuda:N for that GPU (cpu)\n"
@@ -202,6 +203,7 @@ static int run(const kr_model *m, const request *r) {
     kr_draft_stats guesses = kr_session_draft_stats(s);
     if (st == KR_OK && r->stats && guesses.n_runs)
         fprintf(stderr, "guessed %lld tokens in %lld runs, %lld were right\n", (long long)guesses.n_guessed, (long long)guesses.n_runs, (long long)guesses.n_accepted);
+    if (st == KR_OK) warn_of_context(m, kr_session_n_tok(s));
     kr_session_free(s);
     kr_model_free(helper);
     free(from_file);
@@ -243,11 +245,11 @@ static bool add_bias(request *r, const char *text) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    enum { SEED = 1000, DRAFT, DRAFT_NGRAM, DRAFT_TOKENS, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE, MAPPED, WOVEN };
+    enum { SEED = 1000, DRAFT, DRAFT_NGRAM, DRAFT_TOKENS, BIAS, LOGPROBS, GRAMMAR, SCHEMA, STOP, SAVE, LOAD, PREFILL, CONTEXT, NO_ECHO, STATS, DEVICE, DTYPE, STATE_DTYPE, MAPPED, WOVEN };
     struct option options[N_NUMBERS + N_COUNTS + 32] = {
         {"prompt", 1, NULL, 'p'}, {"file", 1, NULL, 'f'}, {"tokens", 1, NULL, 'n'}, {"seed", 1, NULL, SEED}, {"stop", 1, NULL, STOP},
         {"draft", 1, NULL, DRAFT}, {"draft-ngram", 1, NULL, DRAFT_NGRAM}, {"draft-tokens", 1, NULL, DRAFT_TOKENS}, {"grammar", 1, NULL, GRAMMAR}, {"json-schema", 1, NULL, SCHEMA}, {"bias", 1, NULL, BIAS}, {"logprobs", 1, NULL, LOGPROBS},
-        {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
+        {"save", 1, NULL, SAVE}, {"load", 1, NULL, LOAD}, {"prefill", 1, NULL, PREFILL}, {"context", 1, NULL, CONTEXT}, {"no-echo", 0, NULL, NO_ECHO}, {"stats", 0, NULL, STATS},
         {"device", 1, NULL, DEVICE}, {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"mapped", 0, NULL, MAPPED}, {"woven", 0, NULL, WOVEN},
         {"help", 0, NULL, 'h'}, {0}};
     request r = {.how = {.temperature = 0.8f, .top_p = 0.95f, .seed = 1, .xtc_threshold = 0.1f}, .n = 256, .n_top = -1};
@@ -274,6 +276,7 @@ int cmd_generate(int argc, char **argv) {
         case LOGPROBS: NUMBER("logprobs", 0, MAX_TOP); r.n_top = (int64_t)x; break;
         case SEED: NUMBER("seed", 0, 9e15); r.how.seed = (uint64_t)x; break;
         case PREFILL: NUMBER("prefill", 1, 1e9); r.opt.prefill_tok = (int64_t)x; break;
+        case CONTEXT: NUMBER("context", 1, INT32_MAX); r.where.context = (int64_t)x; break;
         case STOP:
             if (r.n_stop == 16 || !*optarg || strlen(optarg) > 1000) return misuse("generate", "--stop: at most 16, of 1 to 1000 bytes");
             r.stop[r.n_stop++] = optarg;

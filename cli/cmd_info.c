@@ -8,7 +8,8 @@ static const char help[] =
     "usage: krait info MODEL                     (a folder, a GGUF file, or a config.json)\n\n"
     "  --memory        bytes to train and to run, by kind; nothing of it is taken\n"
     "  --batch N       rows of a training batch (8); sequences to run at once (1)\n"
-    "  --length N      steps of a row (1024); also called --context\n"
+    "  --length N      steps of a row (1024)\n"
+    "  --context N     the same; and so far back attention sees while running (as the config says, or 2048)\n"
     "  --recompute     as train.recompute: keep only the inputs of layers\n"
     "  --tensors       every parameter with its shape (needs the weights)\n";
 
@@ -39,14 +40,15 @@ static void print_memory(const kr_model_info *i, int64_t n) {
     line("in all", i->weights_bytes + i->gradients_bytes + i->optimizer_bytes + i->train_block_bytes + i->train_inputs_bytes,
          "parameters + gradients + optimiser + block + inputs");
     if (!i->causal) return;
-    char b[32], state[80];
+    char b[32], state[80], all[80] = "at a context of 1 or of 1000000 tokens";
     int64_t weights = i->stored_bytes ? i->stored_bytes : i->weights_bytes;
     printf("\nto run %lld sequence%s, token by token, after any number of tokens\n", (long long)n, n > 1 ? "s at once" : "");
     line("weights", weights, i->stored_bytes ? "as they are stored, mapped (on a CPU)" : "in float32");
     snprintf(state, sizeof state, "all that is kept of what was read: %s a sequence", human_bytes(i->state_bytes, b));
     line("state", n * i->state_bytes, state);
     line("activations", n * i->infer_block_bytes, "of one token, scratch and all");
-    line("in all", weights + n * (i->state_bytes + i->infer_block_bytes), "at a context of 1 or of 1000000 tokens");
+    if (i->context) snprintf(all, sizeof all, "at any context; attention sees %lld tokens back (--context)", (long long)i->context);
+    line("in all", weights + n * (i->state_bytes + i->infer_block_bytes), all);
 }
 
 static int print_tensors(const char *path) {
@@ -67,10 +69,10 @@ static int print_tensors(const char *path) {
 }
 
 int cmd_info(int argc, char **argv) {
-    static const struct option options[] = {{"memory", 0, NULL, 'm'}, {"batch", 1, NULL, 'b'}, {"length", 1, NULL, 'l'}, {"context", 1, NULL, 'l'}, {"recompute", 0, NULL, 'r'},
+    static const struct option options[] = {{"memory", 0, NULL, 'm'}, {"batch", 1, NULL, 'b'}, {"length", 1, NULL, 'l'}, {"context", 1, NULL, 'c'}, {"recompute", 0, NULL, 'r'},
                                             {"tensors", 0, NULL, 't'}, {"help", 0, NULL, 'h'}, {0}};
     double S = 8, L = 1024;
-    int64_t n_run = 1;
+    int64_t n_run = 1, context = 0;
     bool memory = false, tensors = false, recompute = false;
     for (int c; (c = getopt_long(argc, argv, "mh", options, NULL)) != -1;) switch (c) {
         case 'h': return fputs(help, stdout), 0;
@@ -81,6 +83,7 @@ int cmd_info(int argc, char **argv) {
             if (!number("info", "batch", optarg, 1, 1e9, &S)) return EXIT_USAGE;
             n_run = (int64_t)S;
             break;
+        case 'c': if (!number("info", "context", optarg, 1, 1e12, &L)) return EXIT_USAGE; context = (int64_t)L; break;
         case 'l': if (!number("info", "length", optarg, 1, 1e12, &L)) return EXIT_USAGE; break;
         default: return misuse("info", "wrong option");
         }
@@ -92,6 +95,7 @@ int cmd_info(int argc, char **argv) {
     printf("  size         %s parameters: %lld layers of d_model %lld, vocabulary %lld\n", human_count((double)i.n_params, b), (long long)i.n_layer,
            (long long)i.d_model, (long long)i.vocab_size);
     print_stored(&i);
+    if (context && i.context) i.state_bytes += (context - i.context) * i.context_bytes, i.context = context;
     if (memory) print_memory(&i, n_run);
     return tensors ? print_tensors(argv[optind]) : 0;
 }

@@ -50,6 +50,8 @@ static const char help[] =
     "      --device WHERE      cpu, cuda, or cuda:N for that GPU (cpu)\n"
     "      --dtype TYPE        how matrices are held: float32, bfloat16, on a CPU float16, q8_0, q6_k, q4_k, q4_0\n"
     "                          (as the file has them)\n"
+    "      --context N         how many tokens back attention sees, of models that have some (as the config says, or\n"
+    "                          2048); a slot takes the memory of so many keys and values\n"
     "      --mapped            leave weights in the file, shared with other processes, though products are slower\n"
     "      --state-dtype T     float32, bfloat16 or float16: how states are held on a GPU (float32)\n"
     "How much it bears\n"
@@ -131,6 +133,7 @@ static int run(setup *s, char *path) {
         bool v6 = strchr(o->host, ':');
         if (o->unix_path) printf("krait: %s listens at %s\n", o->name, o->unix_path);
         else printf("krait: %s listens at %s://%s%s%s:%d\n", o->name, o->tls_cert ? "https" : "http", v6 ? "[" : "", o->host, v6 ? "]" : "", kr_server_port(running));
+        if (kr_model_context(m)) printf("krait: its attention sees the last %lld tokens (--context)\n", (long long)kr_model_context(m));
         fflush(stdout);
         st = kr_server_run(running, s->drain_s);
     }
@@ -164,13 +167,14 @@ static bool set_number(kr_server_options *o, int i, const char *text) {
 }
 
 static int read_options(setup *s, int argc, char **argv) {
-    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE, MAPPED, DRAFT_MODEL };
+    enum { HOST = 1000, UNIX, CERT, KEY, API_KEY, API_KEY_FILE, CORS, NAME, TEMPLATE, REUSE, DEVICE, DTYPE, STATE_DTYPE, DRAIN, LOG, STATES, FORGET, CACHE, CONTEXT, MAPPED, DRAFT_MODEL };
     struct option options[N_NUMBERS + 32] = {
         {"host", 1, NULL, HOST}, {"unix", 1, NULL, UNIX}, {"tls-cert", 1, NULL, CERT}, {"tls-key", 1, NULL, KEY}, {"api-key", 1, NULL, API_KEY},
         {"api-key-file", 1, NULL, API_KEY_FILE}, {"cors", 1, NULL, CORS}, {"name", 1, NULL, NAME}, {"chat-template", 1, NULL, TEMPLATE}, {"reuse-replies", 0, NULL, REUSE}, {"device", 1, NULL, DEVICE},
-        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"mapped", 0, NULL, MAPPED}, {"draft-model", 1, NULL, DRAFT_MODEL}, {"help", 0, NULL, 'h'}, {0}};
+        {"dtype", 1, NULL, DTYPE}, {"state-dtype", 1, NULL, STATE_DTYPE}, {"drain-seconds", 1, NULL, DRAIN}, {"log", 0, NULL, LOG}, {"states", 1, NULL, STATES}, {"states-forget", 0, NULL, FORGET}, {"cache", 1, NULL, CACHE}, {"context", 1, NULL, CONTEXT}, {"mapped", 0, NULL, MAPPED}, {"draft-model", 1, NULL, DRAFT_MODEL}, {"help", 0, NULL, 'h'}, {0}};
     kr_server_options *o = &s->o;
     size_t n;
+    double x;
     int n_options = 0, code;
     while (options[n_options].name) n_options++;
     for (int i = 0; i < N_NUMBERS; i++) options[n_options++] = (struct option){numbers[i].name, 1, NULL, NUMBERS + i};
@@ -190,6 +194,10 @@ static int read_options(setup *s, int argc, char **argv) {
         case DEVICE: s->where.device = optarg; break;
         case DTYPE: s->where.dtype = optarg; break;
         case MAPPED: s->where.mapped = true; break;
+        case CONTEXT:
+            if (!number("serve", "context", optarg, 1, INT32_MAX, &x)) return EXIT_USAGE;
+            s->where.context = (int64_t)x;
+            break;
         case DRAFT_MODEL: s->draft = optarg; break;
         case STATE_DTYPE: o->engine.state_dtype = optarg; break;
         case DRAIN: if (!number("serve", "drain-seconds", optarg, 0, 1e6, &s->drain_s)) return EXIT_USAGE; break;

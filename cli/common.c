@@ -57,6 +57,11 @@ int misuse(const char *cmd, const char *fmt, ...) {
     return EXIT_USAGE;
 }
 
+void warn_of_context(const kr_model *m, int64_t n) {
+    int64_t sees = kr_model_context(m);
+    if (sees && n > sees) fprintf(stderr, "krait: %lld tokens, and this model's attention sees the last %lld; --context N lets it see more\n", (long long)n, (long long)sees);
+}
+
 bool number(const char *cmd, const char *option, const char *text, double min, double max, double *out) {
     char *end;
     *out = strtod(text, &end);

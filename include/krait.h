@@ -47,6 +47,7 @@ typedef struct kr_model_options {
                     read before it is used; products take up to twice as long */
     bool woven; /* on a CPU: weights in 16 and 32 bits are read, too, and arranged for products of few rows: for several
                    sequences at once, or long use */
+    int64_t context; /* how many steps back attention sees while decoding, of hybrids; default: what the config says (cache_len, 2048) */
 } kr_model_options;
 
 /* Opens a folder with config.json and model.safetensors or pytorch_model.bin (or shards of either), as Hugging Face
@@ -88,6 +89,8 @@ typedef struct kr_model_info {
     int64_t train_activations_bytes, train_saved_bytes, train_gradients_bytes, train_scratch_bytes; /* by kind; scratch of one op */
     int64_t train_block_bytes, train_inputs_bytes;                             /* as really taken; the block holds all of these */
     int64_t infer_block_bytes;
+    int64_t context;        /* see kr_model_context; state_bytes is with it ... */
+    int64_t context_bytes;  /* ... and one step more of it is so many bytes more */
     char format[16];        /* of the weights: "safetensors", "pytorch", "gguf"; "" if there are none beside the config */
     int64_t n_tensors, stored_bytes; /* in them */
     struct { const char *dtype; int64_t n_tensors, n_bytes; } stored[8]; /* by type, the most bytes first; dtype NULL ends */
@@ -95,6 +98,10 @@ typedef struct kr_model_info {
 /* From a folder, a GGUF file, or from the text of a config.json; takes no memory for the model itself.
  * `recompute` keeps only the inputs of layers while training. */
 KR_API kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute);
+
+/* How many steps back its attention sees while decoding: what is further back counts by the scans' states alone.  0: there is no
+ * attention, or one of a window that the model was trained with. */
+KR_API int64_t kr_model_context(const kr_model *m);
 
 /* The i-th parameter: its name, its shape (n_dims sizes in dim[6]) and whether weight decay
  * applies; false past the last. */

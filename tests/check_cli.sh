@@ -253,6 +253,17 @@ expect 3 'want at least 2' eval model one.txt
 expect 0 'parameters: 2 layers of d_model 16' info model
 expect 0 'in all .* parameters + gradients + optimiser' info model --memory
 expect 0 'A_log .*no weight decay' info model --tensors
+mkdir damaged && cp model/config.json damaged && head -c 100 model/model.safetensors >damaged/model.safetensors
+expect 3 'damaged/model.safetensors: ' info damaged
+expect 0 '' train --data.paths=text.txt --model.d_model=16 --model.n_layer=2 --mixer.type=attention --mixer.n_head=2 --mixer.cache_len=50 --train.steps=1 \
+    --train.batch_size=1 --train.seq_len=16 --out=attends
+expect 0 'attention sees 50 tokens back' info attends --memory
+expect 0 'state  *51.71 KB ' info attends --memory --context 200
+expect 0 'attention sees the last 50; --context' generate attends --file one.txt -n 60 -t 0
+head -c 300 text.txt >short.txt
+expect 0 'attention sees the last 50; --context' eval attends short.txt
+expect 0 'attention sees the last 70; --context' eval attends short.txt --context 70
+[ -z "$("$krait" eval attends short.txt --context 300 2>&1 >/dev/null)" ] || fail "a context longer than the text is warned of"
 expect 0 'peak learning rate' config train.lr
 expect 0 'model.mixer.mamba2' config mamba2
 expect 2 'no key contains' config zebra

@@ -129,6 +129,36 @@ static void test_of_another_model(void **state) {
     kr_model_release(b);
 }
 
+/* Attention that sees all there is: the scores of a whole row at once. */
+static void test_context(void **state) {
+    enum { N = 60 };
+    static const struct { int64_t context; bool all; } cases[] = {{0, false}, {30, false}, {N, true}, {4096, true}};
+    (void)state;
+    kr_model *plain = model_of(models[0], 3), *whole = model_of(models[2], 3);
+    assert_int_equal(kr_model_context(plain), 0);
+    assert_int_equal(kr_model_context(whole), 24);
+    kr_graph *g = graph_of(whole, (kr_model_graph_options){.mode = KR_MODEL_ALL, .S = 1, .L = N, .n_threads = 1});
+    int32_t *ids = kr_graph_data(g, "ids");
+    for (int32_t i = 0, t = 3; i < N; i++, t = (t * 7 + 1) % V) ids[i] = t;
+    kr_graph_run(g, KR_RUN_FORWARD);
+    const float *want = (const float *)kr_graph_data(g, "logits") + (N - 1) * V;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        kr_model *m = model_of(models[2], 3);
+        if (cases[i].context) kr_model_set_context(m, cases[i].context);
+        assert_int_equal(kr_model_context(m), cases[i].context ? cases[i].context : 24);
+        kr_session *s = session_of(m, NULL);
+        feed(s, N);
+        float far = 0;
+        for (int v = 0; v < V; v++) far = fmaxf(far, fabsf(kr_session_logits(s)[v] - want[v]));
+        if (cases[i].all != (far < 1e-5f)) fail_msg("a context of %d: scores are %g away from those of the whole row", (int)cases[i].context, (double)far);
+        kr_session_free(s);
+        kr_model_release(m);
+    }
+    kr_graph_free(g);
+    kr_model_release(plain);
+    kr_model_release(whole);
+}
+
 /* A million tokens: the memory does not grow, the time of a token neither, and a session that
  * was saved on the way and taken up by another ends in the same bits. */
 static void test_a_million_tokens(void **state) {
@@ -467,7 +497,7 @@ static void test_logprobs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_hostile_count), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
+        cmocka_unit_test(test_snapshot), cmocka_unit_test(test_hostile_count), cmocka_unit_test(test_of_another_model), cmocka_unit_test(test_context), cmocka_unit_test(test_a_million_tokens), cmocka_unit_test(test_drafts),
         cmocka_unit_test(test_cuts), cmocka_unit_test(test_penalties), cmocka_unit_test(test_mirostat), cmocka_unit_test(test_large_vocabulary),
         cmocka_unit_test(test_allowed), cmocka_unit_test(test_refused), cmocka_unit_test(test_no_scores), cmocka_unit_test(test_logprobs),
     };

@@ -87,7 +87,7 @@ def draw_model(folder, kind, d=256, layers=4, vocab=512, groups=1, seed=1):
 
 class Krait:
     class Options(ctypes.Structure):
-        _fields_ = [("dtype", ctypes.c_char_p), ("device", ctypes.c_char_p)]
+        _fields_ = [("dtype", ctypes.c_char_p), ("device", ctypes.c_char_p), ("mapped", ctypes.c_bool), ("woven", ctypes.c_bool), ("context", ctypes.c_int64)]
 
     def __init__(self, build):
         self.lib = ctypes.CDLL(build + "/libkrait.so")

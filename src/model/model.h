@@ -74,6 +74,8 @@ kr_status kr_model_load(kr_model **out, const char *dir, bool training, kr_dtype
 /* The same to run it: on a CPU matrices are read and woven, so that products of few rows need not turn them around;
  * or only those in blocks, which gain the most. */
 kr_status kr_model_load_woven(kr_model **out, const char *dir, kr_weaving weave, kr_dtype matrix_dtype, const char *device);
+/* context.c: kr_model_context for all graphs to come. */
+void kr_model_set_context(kr_model *m, int64_t n);
 bool kr_model_is_gguf(const char *path);
 /* A GGUF file's chat template and the texts of its start and end; NULL: it has none. */
 typedef struct kr_gguf_chat { const char *text, *bos, *eos; } kr_gguf_chat;

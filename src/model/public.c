@@ -22,7 +22,10 @@ kr_status kr_model_open(kr_model **out, const char *path, const kr_model_options
     if (opt && opt->dtype) KR_TRY(dtype_of(opt->dtype, &t));
     if (opt && opt->mapped && opt->woven) KR_FAIL(KR_ERR_ARG, "weights cannot be both mapped and woven");
     kr_weaving weave = !opt ? KR_WEAVE_BLOCKS : opt->mapped ? KR_WEAVE_NONE : opt->woven ? KR_WEAVE_ALL : KR_WEAVE_BLOCKS;
-    return kr_model_load_woven(out, path, weave, t, opt ? opt->device : NULL);
+    if (opt && (opt->context < 0 || opt->context > INT32_MAX)) KR_FAIL(KR_ERR_ARG, "the context is %lld, want 1 to %d steps", (long long)opt->context, INT32_MAX);
+    KR_TRY(kr_model_load_woven(out, path, weave, t, opt ? opt->device : NULL));
+    if (opt && opt->context) kr_model_set_context(*out, opt->context);
+    return KR_OK;
 }
 
 static kr_status convert_to_gguf(const char *from, const char *to, kr_dtype t) {
@@ -118,6 +121,15 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
     i->train_gradients_bytes = (int64_t)train.gradients, i->train_block_bytes = (int64_t)train.block;
     i->train_scratch_bytes = (int64_t)train.scratch, i->train_inputs_bytes = (int64_t)train.inputs;
     i->state_bytes = (int64_t)infer.state, i->infer_block_bytes = (int64_t)infer.block;
+    i->context = kr_model_context(m);
+    if (!i->context || !c->causal || !c->head->causal) return KR_OK;
+    kr_graph_memory some, more;
+    kr_model_graph_options one = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true};
+    kr_model_set_context(m, 1024); /* the model is here for its sizes only */
+    KR_TRY(plan_memory(m, one, &some));
+    kr_model_set_context(m, 2048);
+    KR_TRY(plan_memory(m, one, &more));
+    i->context_bytes = ((int64_t)more.state - (int64_t)some.state) / 1024;
     return KR_OK;
 }
 
@@ -129,10 +141,11 @@ static int place_of(const kr_model_info *i, const char *type) {
     return at;
 }
 
-static void tally_stored(kr_model_info *i, const char *path) {
+static kr_status tally_stored(kr_model_info *i, const char *path) {
     enum { N = sizeof i->stored / sizeof i->stored[0] };
     kr_st *st;
-    if (kr_st_open(&st, path) != KR_OK) return;
+    kr_status status = kr_st_open(&st, path);
+    if (status != KR_OK) return status == KR_ERR_IO ? KR_OK : status; /* not there is no failure, damaged is one */
     snprintf(i->format, sizeof i->format, "%s", kr_st_format(st));
     for (size_t k = 0; k < kr_st_count(st); k++) {
         const kr_st_tensor *t = kr_st_at(st, k);
@@ -150,6 +163,7 @@ static void tally_stored(kr_model_info *i, const char *path) {
         }
     }
     kr_st_close(st);
+    return KR_OK;
 }
 
 kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute) {
@@ -163,7 +177,7 @@ kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t 
     json_decref(j);
     KR_TRY(st);
     st = fill_info(m, S, L, recompute, info);
-    if (st == KR_OK && (kr_dir_exists(path) || kr_model_is_gguf(path))) tally_stored(info, path);
+    if (st == KR_OK && (kr_dir_exists(path) || kr_model_is_gguf(path))) st = tally_stored(info, path);
     kr_model_release(m);
     return st;
 }

@@ -58,7 +58,7 @@ END
 ## Points, nodes, a tree
 
 These walks are made of the things themselves: points of a cloud along a curve (`data.patches` and `order` of points, [data.md](data.md)), nodes of a graph by their degree
-with hubs last (`order` of graphs; `redraw` and `draws` draw ties anew), the cells of a picture from parents to children along the tree that joins what is alike (`ss2d` with `"path": "tree"`,
+with hubs last (`order` of graphs; `redraw` and `draws` draw ties anew, the order `ties` in each layer), the cells of a picture from parents to children along the tree that joins what is alike (`ss2d` with `"path": "tree"`,
 [blocks.md](blocks.md)). `krait inspect order points:z --from cloud.xyz -o z.svg` draws a cloud of your own, `nodes:degree --from edges.txt` a graph.
 END
     draw points-hilbert "points along Hilbert's curve" points:hilbert
@@ -120,7 +120,6 @@ token in the middle the part `tokens` (Vim, Audio Mamba; [blocks.md](blocks.md))
 | FourierMamba's and FreqMamba's bands | steps of another transform, which there is no part for; FourierMamba's walk over them is `jpeg` |
 | GMN's walks | sampled neighbourhoods as sequences, one a node: not an order of what is there |
 | DPMamba's overlap of chunks by a half | a step would come twice; chunks here lie side by side |
-| the mean over draws of ties in each layer (Graph-Mamba) | `data.draws` takes it over whole models |
 | positions made from where an octree's nodes lie (Point-Mamba), norms and pools over neighbours (Mamba3D) | no orders |
 END
     rm -f "$to/said"

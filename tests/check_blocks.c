@@ -55,6 +55,8 @@ static const block_case cases[] = {
     {"VMRNN", "3x2x4", PICTURE("3x2x4", 1) "'layers': ['vmrnn'], 'mixers': {'vmrnn': {" STEPS "}}}", 24},
     {"Graph-Mamba", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'norm_eps': 1e-3, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17}, 'head': {'type': 'regress', 'width': 2,"
      " 'pool': 'mean'}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['gatedgcn&mixer+mlp'], 'mixers': {'gatedgcn': {}, 'mlp': {'d_ff': 5}}}", 11, true},
+    {"Graph-Mamba, each layer in orders of its own", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'norm_eps': 1e-3, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17}, 'head': {'type': 'regress', 'width': 2,"
+     " 'pool': 'mean'}, 'order': {'type': 'ties', 'draws': 3}, 'mixer': {'type': 'mamba1', " STEPS "}, 'layers': ['gatedgcn&mixer+mlp'], 'mixers': {'gatedgcn': {}, 'mlp': {'d_ff': 5}}}", 11, true},
     {"Graph convolutions, edges with numbers", "", "{'model_type': 'krait', 'd_model': 8, 'n_layer': 2, 'encoder': {'type': 'graph', 'width': 3, 'edges': 17, 'edge_width': 2},"
      " 'head': {'type': 'regress', 'width': 2, 'pool': 'mean'}, 'layers': ['gatedgcn']}", 11, true},
     {"three of four paths at half the resolution (MSVMamba)", "5x4", PICTURE("5x4", 1) "'order': {'type': 'scan', 'path': 'cross', 'coarse': 2}, 'mixer': {'type': 'mamba1', " STEPS "}}", 20},

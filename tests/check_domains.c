@@ -337,6 +337,57 @@ static void draws_differ(void) {
     kr_source_close(s), kr_source_close(plain);
 }
 
+/* A graph that asks for orders of nodes for two layers, `draws` each. */
+static kr_graph *with_ties(kr_params **params, int64_t n, int draws) {
+    kr_graph *g;
+    assert_int_equal(kr_params_new(params, KR_F32, NULL), KR_OK);
+    assert_int_equal(kr_graph_new(&g, *params, &(kr_graph_options){.n_threads = 1}), KR_OK);
+    kr_input(g, "tie.0", KR_I32, 2, KR_DIMS(n, draws * 8)), kr_input(g, "tie.1", KR_I32, 2, KR_DIMS(n, draws * 8));
+    if (kr_graph_plan(g) != KR_OK || kr_graph_alloc(g) != KR_OK) fail_msg("%s", kr_error());
+    return g;
+}
+
+/* Every order has each step once, padding where it was, and hubs last; the first to score with is that of the row, all others are drawn. */
+static void layers_draw_ties(void) {
+    enum { S = 6, J = 16, K = 3, W = 6 };
+    kr_source *s = open_source("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2}", S, NULL, false);
+    float x[S * 8 * W];
+    int32_t from[S * J], to[S * J], target[S], len[S], was[2][S * K * 8];
+    assert_true(kr_source_get_info(s)->L == 8 && kr_source_get_info(s)->x_width == W);
+    for (int train = 0; train < 2; train++) {
+        int draws = train ? 1 : K, moved = 0;
+        kr_params *params;
+        kr_graph *g = with_ties(&params, S, draws);
+        kr_batch b = {.S = S, .L = 8, .x = x, .targets = target, .len = len, .edge_from = from, .edge_to = to, .ties = g};
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(kr_source_batch(s, train ? KR_SPLIT_TRAIN : KR_SPLIT_EVAL, 0, &b), KR_OK);
+            for (int i = 0; i < 2; i++) {
+                const int32_t *tie = kr_graph_data(g, i ? "tie.1" : "tie.0");
+                if (again) assert_memory_equal(tie, was[i], (size_t)(S * draws * 8) * sizeof *tie);
+                memcpy(was[i], tie, (size_t)(S * draws * 8) * sizeof *tie);
+            }
+        }
+        for (int i = 0; i < 2 * S * draws; i++) {
+            const int32_t *tie = was[i / (S * draws)] + i % (S * draws) * 8;
+            const float *row = x + i % (S * draws) / draws * 8 * W;
+            int seen = 0, n = len[i % (S * draws) / draws], stays = 1;
+            for (int l = 0; l < 8; l++) {
+                seen |= 1 << tie[l], stays &= tie[l] == l;
+                assert_true(l < n || tie[l] == l);
+                if (l && l < n) assert_true(row[tie[l] * W + 3] >= row[tie[l - 1] * W + 3]);
+            }
+            assert_int_equal(seen, 255);
+            if (!train && i % draws == 0) assert_true(stays);
+            moved += !stays;
+        }
+        assert_true(moved > (train ? S : 2 * S)); /* a ring of eight stands as it did once in 8! times */
+        assert_memory_not_equal(was[0], was[1], (size_t)(S * draws * 8) * sizeof *was[0]);
+        kr_graph_free(g);
+        kr_params_free(params);
+    }
+    kr_source_close(s);
+}
+
 /* A score is that of the mean over the draws, so its loss is another. */
 static void draws_are_scored(void) {
     kr_eval_source_result one, all;
@@ -360,6 +411,7 @@ static void graphs(void **state) {
     graph_rows("{'kind': 'graph', 'paths': 'rings.zip', 'walk_steps': 2, 'redraw': true}");
     ties_are_drawn_anew();
     draws_differ();
+    layers_draw_ties();
 #define GCN "'model': {'d_model': 16, 'n_layer': 2, 'layers': ['gatedgcn&mixer+mlp'], 'mixer': {'type': 'mamba1', 'd_state': 4}}"
     train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2}, " LEARN "}");
     if (last_metric < 0.9) fail_msg("%g of the rings and paths are told apart", last_metric);
@@ -369,6 +421,13 @@ static void graphs(void **state) {
     kr_model_free(m);
     draws_are_scored();
     train("{" GCN ", 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2, 'redraw': true, 'draws': 5}, " LEARN "}"); /* and so for answers */
+    assert_true(last_metric >= 0.9);
+    all = (answers){0};
+    if (kr_model_open(&m, "m", NULL) != KR_OK || kr_predict(m, files, 1, is_ring, &all) != KR_OK) fail_msg("%s", kr_error());
+    assert_true(all.n == 40 && all.right > 36);
+    kr_model_free(m);
+    train("{'model': {'d_model': 16, 'n_layer': 2, 'layers': ['gatedgcn&mixer+mlp'], 'mixer': {'type': 'mamba1', 'd_state': 4}, 'order': {'type': 'ties'}},"
+          " 'data': {'kind': 'graph', 'paths': 'rings.zip', 'eval_fraction': 0.2}, " LEARN "}"); /* in each layer */
     assert_true(last_metric >= 0.9);
     all = (answers){0};
     if (kr_model_open(&m, "m", NULL) != KR_OK || kr_predict(m, files, 1, is_ring, &all) != KR_OK) fail_msg("%s", kr_error());

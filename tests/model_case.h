@@ -83,6 +83,14 @@ static void fill_inputs(const kr_model *m, kr_graph *g, int64_t S, int64_t L, ui
         kr_tensor t = n ? kr_node_tensor(n) : (kr_tensor){0};
         for (int64_t i = 0; n && i < kr_count(&t); i++) ((int32_t *)t.data)[i] = (int32_t)kr_rng_below(&r, L + 1) - 1;
     }
+    for (int64_t i = 0; i < m->config.n_residual; i++) { /* orders of nodes: all steps from one of them on, and round */
+        char name[40];
+        snprintf(name, sizeof name, "tie.%lld", (long long)i);
+        kr_node *n = kr_graph_find(g, name);
+        kr_tensor t = n ? kr_node_tensor(n) : (kr_tensor){0};
+        for (int64_t k = 0; n && k < kr_count(&t); k += L)
+            for (int64_t l = 0, from = kr_rng_below(&r, L); l < L; l++) ((int32_t *)t.data)[k + l] = (int32_t)((from + l) % L);
+    }
     int32_t *class = kr_graph_data(g, "class"); /* of at least two, and none now and then */
     for (int64_t s = 0; class && s < S; s++) class[s] = (int32_t)((s + (int64_t)seed) % 3) - 1;
     for (int64_t n = 0; n < 2 * m->config.n_residual; n++) {

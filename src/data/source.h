@@ -27,6 +27,7 @@
 #ifndef KR_DATA_SOURCE_H
 #define KR_DATA_SOURCE_H
 #include "base/keys.h"
+#include "graph/graph.h"
 #include "krait/tokenizer.h"
 
 #ifdef __cplusplus
@@ -48,6 +49,7 @@ typedef struct kr_batch {      /* all arrays belong to the caller, sized for inf
     int32_t *classes;          /* [S] what a row is, where that is no answer but may be told to the model; NULL if not wanted */
     int32_t *edge_from, *edge_to; /* [S, n_edges] steps that edges join, of graphs; -1: no edge; NULL if not wanted */
     float *e;                  /* [S, n_edges, edge_width] what is known of them; NULL if not wanted */
+    const kr_graph *ties;      /* its inputs tie.0, tie.1, ... are filled, too: drawn orders of a graph's nodes (order "ties"); NULL if not wanted */
     int32_t *seq_idx;          /* [S, L]; NULL if not wanted */
     int32_t *positions;        /* [S, L] where a step stands, if not where it comes; NULL if not wanted */
     int32_t *place;            /* [S, n_targets] where in the row of draw 0 an answer of this draw stands; NULL if not wanted */

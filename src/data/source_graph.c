@@ -9,7 +9,7 @@
  * Of nodes all parts see the whole graph, and are told the classes of their own nodes alone.
  *
  * Nodes of one degree stand in an order drawn once; anew for each batch to train on with `redraw`, and for each but the
- * first of the `draws` that a score is the mean of. */
+ * first of the `draws` that a score is the mean of.  A model whose order is "ties" gets further ones for each of its layers. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ typedef struct graphs {
     bool of_nodes;
     int64_t L, J, node_labels, edge_labels, n_attr;
     double *mean, *std;        /* [n_attr] */
-    int32_t *room;             /* [3, L] of a graph whose nodes are placed anew */
+    int32_t *room;             /* [4, L] of a graph whose nodes are placed anew */
     pthread_mutex_t lock;      /* of it */
 } graphs;
 
@@ -262,12 +262,44 @@ static const int32_t *places_in_row(const kr_source *s, const graphs *q, const o
     return places(q, g, draw > 0, kr_source_rng(s, split, "draws", at * MOST_DRAWS + draw));
 }
 
+/* Orders that a layer walks a row in whose nodes stand at `place`: those to train on all drawn, of those to score the first
+ * as the nodes stand.  Padding stays where it is. */
+static void fill_ties(const kr_source *s, const graphs *q, const one_graph *g, kr_split split, int64_t at, const int32_t *place, const kr_batch *b, int64_t row) {
+    char name[40];
+    int64_t n = nodes_of(g);
+    int32_t *stands = q->room + 3 * q->L;
+    memcpy(stands, place, (size_t)n * sizeof *stands);
+    for (int64_t i = 0;; i++) {
+        snprintf(name, sizeof name, "tie.%lld", (long long)i);
+        const kr_node *node = kr_graph_find(b->ties, name);
+        if (!node) return;
+        int64_t draws = kr_node_dim(node, 1) / q->L;
+        for (int64_t k = 0; k < draws; k++) {
+            int32_t *tie = (int32_t *)kr_graph_data(b->ties, name) + (row * draws + k) * q->L;
+            for (int64_t l = 0; l < q->L; l++) tie[l] = (int32_t)l;
+            if (q->k.order != BY_DEGREE || (split != KR_SPLIT_TRAIN && k == 0)) continue;
+            const int32_t *drawn = places(q, g, true, kr_source_rng(s, split, name, (at * MOST_DRAWS + b->draw) * MOST_DRAWS + k));
+            for (int64_t v = 0; v < n; v++) tie[drawn[v]] = stands[v];
+        }
+    }
+}
+
+static void fill_answers(const kr_source *s, const graphs *q, const one_graph *g, kr_split split, const int32_t *place, kr_batch *b, int64_t row) {
+    int32_t *targets = b->targets + row * q->L;
+    for (int64_t l = 0; l < q->L; l++) targets[l] = -1;
+    for (int64_t i = 0; i < nodes_of(g); i++) {
+        if (!s->predict && g->of->node_part[g->of->node_at[g->number] + i] == split) targets[place[i]] = g->class[i];
+        if (b->place) b->place[row * q->L + place[i]] = g->place[i];
+    }
+}
+
 /* Of all steps of a row: a node's degree first, then what is known of it. */
 static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t step, int64_t example, kr_batch *b, int64_t row) {
     const one_graph *g = &q->graph[*(const int64_t *)kr_set_data(&q->set, example)];
     const kr_graphs *of = g->of;
     int64_t n = nodes_of(g), W = s->info.x_width;
-    const int32_t *place = places_in_row(s, q, g, split, step * b->S + row, b->draw);
+    int64_t at = step * b->S + row;
+    const int32_t *place = places_in_row(s, q, g, split, at, b->draw);
     float *x = b->x + row * q->L * W;
     memset(x, 0, (size_t)(q->L * W) * sizeof *x);
     float *degree = x + q->node_labels + q->n_attr;
@@ -275,15 +307,9 @@ static void fill(const kr_source *s, const graphs *q, kr_split split, int64_t st
     for (int64_t i = 0; i < n; i++) fill_node(q, g, i, degree[place[i] * W], x + place[i] * W);
     fill_edges(q, g, place, b, row);
     if (b->len) b->len[row] = (int32_t)n;
-    if (!q->of_nodes) {
-        b->targets[row] = q->set.label[example];
-        return;
-    }
-    int32_t *targets = b->targets + row * q->L;
-    for (int64_t l = 0; l < q->L; l++) targets[l] = -1;
-    for (int64_t i = 0; i < n && !s->predict; i++)
-        if (of->node_part[of->node_at[g->number] + i] == split) targets[place[i]] = g->class[i];
-    for (int64_t i = 0; b->place && i < n; i++) b->place[row * q->L + place[i]] = g->place[i];
+    if (!q->of_nodes) b->targets[row] = q->set.label[example];
+    else fill_answers(s, q, g, split, place, b, row);
+    if (b->ties) fill_ties(s, q, g, split, at, place, b, row);
 }
 
 /* Of nodes every graph is in all parts. */
@@ -385,7 +411,7 @@ static kr_status graph_open(kr_source *s, const json_t *data) {
     if (q->of_nodes) q->k.set.eval_fraction = q->k.set.test_fraction = 0;
     KR_TRY(kr_set_split(s, &q->set, &q->k.set));
     KR_TRY(measure(s, q));
-    if (!(q->room = kr_mem_array((size_t)(3 * q->L), sizeof *q->room))) return KR_ERR_NOMEM;
+    if (!(q->room = kr_mem_array((size_t)(4 * q->L), sizeof *q->room))) return KR_ERR_NOMEM;
     return describe(s, q);
 }
 

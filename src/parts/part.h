@@ -64,6 +64,7 @@ struct kr_build {
     kr_node *token;           /* int32: where the learnt tokens stand that were put between the steps; NULL: there are none */
     kr_node *edge_from, *edge_to; /* int32 [S, J]: the steps are nodes of a graph that these edges join; NULL: of none */
     kr_node *edge;            /* [S, J, M] a vector of each edge, which layers change */
+    int64_t n_ties;           /* mixers so far that walk drawn orders of nodes */
     int64_t layer, residual;  /* which layer, and which branch of all layers, from 0 */
     int64_t n_residual;       /* branches of all layers together */
     double norm_eps;

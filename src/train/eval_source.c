@@ -95,7 +95,7 @@ static kr_status take_rows(run *r, const kr_source_info *i) {
     size_t numbers = (size_t)(r->S * (i->y_width + 1));
     b->ids = kr_graph_data(r->g, "ids"), b->x = kr_graph_data(r->g, "x"), b->targets = kr_graph_data(r->g, "targets"), b->y = kr_graph_data(r->g, "y");
     b->classes = kr_graph_data(r->g, "class"), b->len = kr_graph_data(r->g, "len"), b->positions = kr_graph_data(r->g, "positions"), b->scale = kr_graph_data(r->g, "scale");
-    b->edge_from = kr_graph_data(r->g, "edge_from"), b->edge_to = kr_graph_data(r->g, "edge_to"), b->e = kr_graph_data(r->g, "e");
+    b->edge_from = kr_graph_data(r->g, "edge_from"), b->edge_to = kr_graph_data(r->g, "edge_to"), b->e = kr_graph_data(r->g, "e"), b->ties = r->g;
     r->targets = kr_mem_array((size_t)(r->S * (i->n_targets + 1)), sizeof *r->targets);
     r->y = kr_mem_array(numbers, sizeof *r->y), r->scale = kr_mem_array(numbers, sizeof *r->scale);
     if (!r->targets || !r->y || !r->scale) return KR_ERR_NOMEM;

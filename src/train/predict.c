@@ -61,7 +61,7 @@ static kr_status take_memory(run *r) {
     for (int64_t k = 0; k < r->n_labels; k++) r->label[k] = kr_source_label(r->source, k);
     r->b = (kr_batch){.S = 1, .L = i->L, .ids = kr_graph_data(r->g, "ids"), .x = kr_graph_data(r->g, "x"), .len = kr_graph_data(r->g, "len"), .positions = kr_graph_data(r->g, "positions"),
                       .targets = r->targets, .place = r->draws.place, .y = r->y, .scale = r->scale,
-                      .edge_from = kr_graph_data(r->g, "edge_from"), .edge_to = kr_graph_data(r->g, "edge_to"), .e = kr_graph_data(r->g, "e")};
+                      .edge_from = kr_graph_data(r->g, "edge_from"), .edge_to = kr_graph_data(r->g, "edge_to"), .e = kr_graph_data(r->g, "e"), .ties = r->g};
     return KR_OK;
 }
 

@@ -31,7 +31,7 @@ static kr_status load_batch(const kr_train *t, kr_graph *g, kr_split split, int6
     *b = (kr_batch){.S = t->info->S, .L = t->info->L, .draw = draw, .place = t->draws.place, .ids = kr_graph_data(g, "ids"), .targets = kr_graph_data(g, "targets"), .seq_idx = kr_graph_data(g, "seq_idx"),
                     .x = kr_graph_data(g, "x"), .y = kr_graph_data(g, "y"), .scale = kr_graph_data(g, "scale"), .len = kr_graph_data(g, "len"),
                     .positions = kr_graph_data(g, "positions"), .classes = kr_graph_data(g, "class"), .weight = kr_graph_data(g, "weight"),
-                    .edge_from = kr_graph_data(g, "edge_from"), .edge_to = kr_graph_data(g, "edge_to"), .e = kr_graph_data(g, "e")};
+                    .edge_from = kr_graph_data(g, "edge_from"), .edge_to = kr_graph_data(g, "edge_to"), .e = kr_graph_data(g, "e"), .ties = g};
     if (!b->targets) b->targets = t->targets; /* the graph of logits has no use for them, the count of hits has */
     if (!b->y) b->y = t->y;
     if (!b->scale) b->scale = t->scale;

@@ -62,6 +62,13 @@ static inline vf v_fma(vf a, vf b, vf c) {
     return a * b + c;
 #endif
 }
+/* v, in a register from here on: else a compiler that runs short of them may load it anew wherever it is used. */
+static inline vf v_held(vf v) {
+#if defined(__SSE2__)
+    __asm__("" : "+x"(v));
+#endif
+    return v;
+}
 static inline vf v_set(float x) { return x - (vf){0}; } /* x - 0 is x, and no instruction; 0 + x is neither */
 
 /* mask ? yes : no, for masks of 0 and -1. */

@@ -21,7 +21,7 @@
 #if KR_VL == 16
 enum { MR = 14, NV = 2 };
 #elif KR_VL == 8
-enum { MR = 6, NV = 2 };
+enum { MR = 4, NV = 3 };
 #elif defined(__aarch64__)
 enum { MR = 8, NV = 3 };
 #else
@@ -47,6 +47,21 @@ typedef struct place { /* where a tile goes, and what its first block adds to */
     int64_t ahead_by, burst; /* so many bytes apart, so many at once */
 } place;
 
+/* One k.  With AVX2 a core shared with another thread gets half the instructions and rarely half the products: there each
+ * counts.  So B is loaded once, not again with every product, several k go to a turn, and what comes next is left to the CPU. */
+enum { UNROLL = KR_VL == 8 ? 4 : 1 };
+INLINE void add_products(const int rows, const int vecs, const float *a, const float *b, vf (*s)[NV]) {
+    vf y[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < vecs * KR_VL && KR_VL != 8; j += 16) __builtin_prefetch(b + 16 * vecs * KR_VL + j);
+#pragma GCC unroll 4
+    for (int j = 0; j < vecs; j++) y[j] = KR_VL == 8 ? v_held(v_load(b + j * KR_VL)) : v_load(b + j * KR_VL);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vecs; j++) s[r][j] += a[r] * y[j];
+}
+
 /* A CPU waits for some dozen lines at a time, so what comes from afar (C, and lines ahead) is asked
  * for in small portions all along: as many as rows, and two more for the last to arrive. */
 INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b, const place *to) {
@@ -57,24 +72,18 @@ INLINE void tile(int rows, int vecs, int64_t kc, const float *a, const float *b,
 #pragma GCC unroll 4
         for (int j = 0; j < vecs; j++) s[r][j] = (vf){0};
     int64_t portion = (kc + rows + 1) / (rows + 2), k = 0;
-    if (portion < 16) portion = 16;
+    portion = portion < 16 ? 16 : (portion + UNROLL - 1) / UNROLL * UNROLL;
     for (int i = 0; i < rows + 2; i++) {
         const float *c = to->c + least(i, rows - 1) * to->ldc;
 #pragma GCC unroll 4
         for (int j = 0; j < vecs; j += 64 / (int)sizeof(vf)) __builtin_prefetch(c + j * KR_VL, 1);
         for (int64_t f = 0; f < to->burst; f++, ahead += (uintptr_t)to->ahead_by)
             __builtin_prefetch((const void *)ahead, 0, 2);
-        for (int64_t end = least(k + portion, kc); k < end; k++, a += rows, b += vecs * KR_VL) {
-            vf y[NV];
+        int64_t end = least(k + portion, kc);
+        for (; k + UNROLL <= end; k += UNROLL, a += UNROLL * rows, b += UNROLL * vecs * KR_VL)
 #pragma GCC unroll 4
-            for (int j = 0; j < vecs * KR_VL; j += 16) __builtin_prefetch(b + 16 * vecs * KR_VL + j);
-#pragma GCC unroll 4
-            for (int j = 0; j < vecs; j++) y[j] = v_load(b + j * KR_VL);
-#pragma GCC unroll 16
-            for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-                for (int j = 0; j < vecs; j++) s[r][j] += a[r] * y[j];
-        }
+            for (int u = 0; u < UNROLL; u++) add_products(rows, vecs, a + u * rows, b + u * vecs * KR_VL, s);
+        for (; k < end; k++, a += rows, b += vecs * KR_VL) add_products(rows, vecs, a, b, s);
     }
     if (to->n == vecs * KR_VL && to->step == 1) {
 #pragma GCC unroll 16
@@ -117,11 +126,6 @@ typedef void tile_kernel(int64_t kc, const float *a, const float *b, const place
      tile_9_##v, tile_10_##v, tile_11_##v, tile_12_##v, tile_13_##v, tile_14_##v}
 TILES(1) TILES(2)
 static tile_kernel *const tiles[NV][MR] = {NAMES(1), NAMES(2)};
-#elif KR_VL == 8
-#define TILES(v) TILES_4(v) TILE(5, v) TILE(6, v)
-#define NAMES(v) {NAMES_4(v), tile_5_##v, tile_6_##v}
-TILES(1) TILES(2)
-static tile_kernel *const tiles[NV][MR] = {NAMES(1), NAMES(2)};
 #elif defined(__aarch64__)
 #define TILES(v) TILES_4(v) TILE(5, v) TILE(6, v) TILE(7, v) TILE(8, v)
 #define NAMES(v) {NAMES_4(v), tile_5_##v, tile_6_##v, tile_7_##v, tile_8_##v}
@@ -145,6 +149,20 @@ static void pack_a_rows(const float *a, int64_t lda, int rows, int64_t kc, float
     int groups = (rows + KR_VL - 1) / KR_VL;
     for (int64_t at = 0; at < kc; at += KR_VL) {
         int64_t k = least(at, kc - KR_VL); /* the last block steps back: the same numbers again */
+#if KR_VL == 8
+        if (rows == 4) { /* half a square: two k to a vector */
+            vf r[4], u[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) r[i] = v_load(a + i * lda + k);
+            turn_lanes(r, u);
+#pragma GCC unroll 2
+            for (int i = 0; i < 4; i += 2) {
+                v_store(p + (k + i) * 4, SHUFFLE(u[i], u[i + 1], 0, 1, 2, 3, 8, 9, 10, 11));
+                v_store(p + (k + 4 + i) * 4, SHUFFLE(u[i], u[i + 1], 4, 5, 6, 7, 12, 13, 14, 15));
+            }
+            continue;
+        }
+#endif
         vf t[GROUPS][KR_VL];
         for (int g = 0; g < groups; g++) {
 #pragma GCC unroll 16
@@ -174,7 +192,7 @@ static void pack_a(const kr_gemm *g, int64_t i0, int64_t m, int64_t high, int64_
         for (int64_t at = 0; at < kc; at++) { /* whole rows of memory at a time */
             const float *a = g->a + (k + at) * g->lda + i0;
             int64_t i = 0;
-            if (at < kc - 1 && high <= KR_VL) /* as above: the next k mends the spill */
+            if (high <= KR_VL && (kc - at) * high >= KR_VL) /* as above: the next k mend the spill, within the strip */
                 for (; i + high <= m && i + KR_VL <= m; i += high) v_store(p + i * kc + at * high, v_load(a + i));
             for (; i + high <= m; i += high) copy_rows(a + i, (int)high, p + i * kc + at * high);
             if (i < m) copy_rows(a + i, (int)(m - i), p + i * kc + at * (m - i));
@@ -399,8 +417,10 @@ static void many_rows(const job *w, float *pa, float *pb) {
     const kr_gemm *g = &w->g;
     int64_t strips = (g->m + MR - 1) / MR, high = (g->m + strips - 1) / strips; /* even strips, not a thin last one */
     steps by = {column_block(g->n), KR_GEMM_MC / high * high, kr_gemm_step(g->k), g->k};
-    /* C is fetched once if all of k can be packed; else B leaves room in L2, the more the smaller C */
-    if (g->k > KR_GEMM_KK * KR_GEMM_KC) by.k0 = g->m * by.j <= 150000 ? by.k : 2 * by.k;
+    /* C is fetched once if all of k can be packed; else B leaves room in L2, the more the smaller C.  Narrow vectors take so
+     * long for a block that C comes in time, and half an L2 is then enough */
+    if (KR_VL == 8) by.k0 = by.k;
+    else if (g->k > KR_GEMM_KK * KR_GEMM_KC) by.k0 = g->m * by.j <= 150000 ? by.k : 2 * by.k;
     block now = {0}, next;
     cut(g, &by, &now);
     for (bool more = true; more; now = next) {

@@ -8,11 +8,14 @@
 #define KR_OPS_SSD_TILE_H
 #include "base/vec.h"
 
-/* Rows and vectors of the block of C held in registers: 16 of 32, or 12 or 8 of 16. */
+/* Rows and vectors of the block of C held in registers: 16 of 32, or 8 of 16; where no shape bounds its columns
+ * TILE_WIDE vectors, 12 of 16. */
 #if KR_VL == 16
-enum { TILE_M = 8, TILE_V = 2 };
+enum { TILE_M = 8, TILE_V = 2, TILE_WIDE = 2 };
+#elif KR_VL == 8
+enum { TILE_M = 4, TILE_V = 2, TILE_WIDE = 3 };
 #else
-enum { TILE_M = 4, TILE_V = 2 };
+enum { TILE_M = 4, TILE_V = 2, TILE_WIDE = 2 };
 #endif
 
 /* Which part of a product is known to be zero or not wanted. */
@@ -70,7 +73,7 @@ typedef struct product {
 
 static inline __attribute__((always_inline)) void tile_block(const product *g, int64_t i0, int64_t j0, int64_t k0,
                                                              int64_t k1, const int n_vec, const bool a_trans) {
-    vf sum[TILE_M][TILE_V];
+    vf sum[TILE_M][TILE_WIDE];
     int64_t a_row = a_trans ? 1 : g->a.ld, a_step = a_trans ? g->a.ld : 1;
     const float *a = g->a.at + i0 * a_row + k0 * a_step, *b = g->b.at + k0 * g->b.ld + j0;
     float *c = g->c.at + i0 * g->c.ld + j0;
@@ -82,9 +85,9 @@ static inline __attribute__((always_inline)) void tile_block(const product *g, i
         for (int v = 0; v < n_vec; v++) sum[i][v] = from ? v_load(from + i * g->c.ld + v * KR_VL) * keep : (vf){0};
     }
     for (int64_t k = k0; k < k1; k++, a += a_step, b += g->b.ld) {
-        vf row[TILE_V];
+        vf row[TILE_WIDE];
 #pragma GCC unroll 4
-        for (int v = 0; v < n_vec; v++) row[v] = v_load(b + v * KR_VL);
+        for (int v = 0; v < n_vec; v++) row[v] = KR_VL == 8 ? v_held(v_load(b + v * KR_VL)) : v_load(b + v * KR_VL);
 #pragma GCC unroll 8
         for (int i = 0; i < TILE_M; i++)
 #pragma GCC unroll 4
@@ -96,24 +99,33 @@ static inline __attribute__((always_inline)) void tile_block(const product *g, i
         for (int v = 0; v < n_vec; v++) v_store(c + i * g->c.ld + v * KR_VL, sum[i][v]);
 }
 
+/* Vectors of the next block, where so many columns are left: 64 are 24, 24 and 16. */
+static inline int tile_vectors(const product *g, int64_t left) {
+    bool bounded = g->shape == TILE_C_LOWER || g->shape == TILE_B_LOWER;
+    if (TILE_WIDE > TILE_V && !bounded && (left >= 6 * KR_VL || left % (2 * KR_VL))) return TILE_WIDE;
+    return left >= TILE_V * KR_VL ? TILE_V : 1;
+}
+
 static void multiply(const product *g) {
-    const int64_t width = TILE_V * KR_VL;
-    for (int64_t j = 0; j < g->n; j += width)
+    for (int64_t j = 0, n_vec; j < g->n; j += n_vec * KR_VL) {
+        n_vec = tile_vectors(g, g->n - j);
         for (int64_t i = 0; i < g->m; i += TILE_M) {
             int64_t k0 = 0, k1 = g->k;
             if (g->shape == TILE_C_LOWER && j >= i + TILE_M) continue;
             if (g->shape == TILE_A_LOWER && k1 > i + TILE_M) k1 = i + TILE_M;
             if (g->shape == TILE_A_UPPER) k0 = i;
             if (g->shape == TILE_B_LOWER) k0 = j;
-            bool whole = j + width <= g->n;
             if (g->ahead) ahead_fetch(g->ahead);
             if (g->a_trans) {
-                if (whole) tile_block(g, i, j, k0, k1, TILE_V, true);
+                if (TILE_WIDE > TILE_V && n_vec == TILE_WIDE) tile_block(g, i, j, k0, k1, TILE_WIDE, true);
+                else if (n_vec == TILE_V) tile_block(g, i, j, k0, k1, TILE_V, true);
                 else tile_block(g, i, j, k0, k1, 1, true);
             } else {
-                if (whole) tile_block(g, i, j, k0, k1, TILE_V, false);
+                if (TILE_WIDE > TILE_V && n_vec == TILE_WIDE) tile_block(g, i, j, k0, k1, TILE_WIDE, false);
+                else if (n_vec == TILE_V) tile_block(g, i, j, k0, k1, TILE_V, false);
                 else tile_block(g, i, j, k0, k1, 1, false);
             }
         }
+    }
 }
 #endif

@@ -5,9 +5,6 @@
  *   STEPS  float32, other sizes, a few steps                         ssd_steps.cuh, ssd_steps_bwd.cuh */
 #include "ops/ssd/ssd.h"
 
-#include <cudaTypedefs.h>
-#include <initializer_list>
-
 #include "ops/low_state.cuh"
 #include "ops/ssd/ssd_fwd.cuh"
 #include "ops/ssd/ssd_steps.cuh"
@@ -27,12 +24,6 @@ template <typename T> const T *in(const kr_call *c, int i) { return (const T *)c
 
 /* --- which way ------------------------------------------------------------------------- */
 
-bool is_hopper() {
-    static int major = 0, device = -1;
-    if (device < 0) cudaGetDevice(&device), cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    return major == 9;
-}
-
 enum ssd_way { STEPS, TILES, WALK };
 
 bool rows_align(const kr_tensor *t) { return t->pitch % 8 == 0; }
@@ -42,7 +33,7 @@ ssd_way way(const kr_call *c) {
     int64_t P = KR_SIZE(c, 'P'), N = KR_SIZE(c, 'N');
     if (c->real != KR_BF16 || KR_SIZE(c, 'L') <= SSD_FEW_STEPS || P % 32 || P > 128 || P == 96 || N % 8 || N > 256) return STEPS;
     bool copies = rows_align(&c->in[SSD_X]) && rows_align(&c->in[SSD_B]) && rows_align(&c->in[SSD_C]);
-    return is_hopper() && P % 64 == 0 && (N <= 64 || N == 128) && !c->in[SSD_DHP].n_dims && copies ? WALK : TILES;
+    return cu_hopper() && P % 64 == 0 && (N <= 64 || N == 128) && !c->in[SSD_DHP].n_dims && copies ? WALK : TILES;
 }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -186,29 +177,6 @@ template <int NT, int MT> void forward_tiles(const kr_call *c) {
 }
 
 /* --- on Hopper ---------------------------------------------------------------------------- */
-
-/* A view for the copy engine: bfloat16, innermost axis first; the inner stride is one. */
-struct view_axis { int64_t size, stride; int box; };
-CUtensorMap map_of(const void *data, std::initializer_list<view_axis> axes) {
-    static PFN_cuTensorMapEncodeTiled_v12000 encode = NULL;
-    if (!encode) {
-        cudaDriverEntryPointQueryResult found;
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", (void **)&encode, 12000, cudaEnableDefault, &found);
-        KR_ASSERT(encode != NULL);
-    }
-    cuuint64_t dim[5], stride[5];
-    cuuint32_t box[5], one[5] = {1, 1, 1, 1, 1}, n = 0;
-    for (const view_axis &x : axes) {
-        dim[n] = (cuuint64_t)x.size, box[n] = (cuuint32_t)x.box;
-        if (n) stride[n - 1] = (cuuint64_t)x.stride * sizeof(bf16);
-        n++;
-    }
-    CUtensorMap m;
-    CUresult r = encode(&m, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, n, (void *)data, dim, stride, box, one, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    KR_ASSERT(r == CUDA_SUCCESS);
-    return m;
-}
 
 /* cu_launch of a kernel that waits itself (launched_wait) for what was launched before:
  * `early` lets it begin while the one before it, of ours too, still ends. */

@@ -2,8 +2,8 @@
  * each head its running decays and their like, for each group C B'. */
 #ifndef KR_OPS_SSD_DECAYS_CUH
 #define KR_OPS_SSD_DECAYS_CUH
+#include "cuda/wgmma.cuh"
 #include "ops/ssd/ssd_tile.cuh"
-#include "ops/ssd/wgmma.cuh"
 
 enum {
     SSD_DECAY_WARPS = 16, /* of a block of ssd_decays */

@@ -1,4 +1,4 @@
-/* wgmma.cuh - Hopper's tensor cores and copy engine, as far as ssd uses them.
+/* wgmma.cuh - Hopper's tensor cores and copy engine, as far as ssd and attention use them.
  *
  * A warpgroup (4 warps) multiplies [64, 16 k] by [16 k, n] with the left operand in
  * registers or shared memory, the right one in shared memory and the float32 result in
@@ -9,12 +9,15 @@
  * Tiles in shared memory are columns of 64 bfloat16: rows of 128 bytes whose 16-byte units
  * are permuted by unit ^ (row % 8), which is the copy engine's and wgmma's 128-byte swizzle
  * if the tile starts at a multiple of 1024 bytes.  Wider matrices are several such tiles. */
-#ifndef KR_OPS_SSD_WGMMA_CUH
-#define KR_OPS_SSD_WGMMA_CUH
+#ifndef KR_CUDA_WGMMA_CUH
+#define KR_CUDA_WGMMA_CUH
 #include <cuda.h>
+#include <cudaTypedefs.h>
 #include <stdint.h>
 
-#include "cuda/kernel.cuh"
+#include <initializer_list>
+
+#include "cuda/mma.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define KR_HOPPER 1
@@ -135,6 +138,7 @@ __device__ inline void store_fence() { asm volatile("fence.proxy.async.shared::c
 template <int n> __device__ inline void registers_give() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n)); }
 template <int n> __device__ inline void registers_take() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n)); }
 /* `n` threads of the block meet at barrier `id` (1..15). */
+__device__ inline void meet_later(int id, int n) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(n) : "memory"); } /* they need not wait for this one */
 __device__ inline void meet(int id, int n) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(n) : "memory"); }
 
 __device__ inline void store_x4_trans(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
@@ -146,4 +150,36 @@ __device__ inline void store_x4(uint32_t at, uint32_t a, uint32_t b, uint32_t c,
 
 /* Address of 16-byte unit u (0..7) of a row of a swizzled tile. */
 __device__ inline uint32_t swizzled(uint32_t tile, int row, int unit) { return tile + (uint32_t)(row * 128 + (unit ^ (row & 7)) * 16); }
+
+/* --- on the host --------------------------------------------------------------------------- */
+
+static inline bool cu_hopper() {
+    static int major = 0;
+    int device = 0;
+    if (!major) cudaGetDevice(&device), cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    return major == 9;
+}
+
+/* A view for the copy engine: bfloat16, innermost axis first; the inner stride is one. */
+struct view_axis { int64_t size, stride; int box; };
+static inline CUtensorMap map_of(const void *data, std::initializer_list<view_axis> axes) {
+    static PFN_cuTensorMapEncodeTiled_v12000 encode = NULL;
+    if (!encode) {
+        cudaDriverEntryPointQueryResult found;
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", (void **)&encode, 12000, cudaEnableDefault, &found);
+        KR_ASSERT(encode != NULL);
+    }
+    cuuint64_t dim[5], stride[5];
+    cuuint32_t box[5], one[5] = {1, 1, 1, 1, 1}, n = 0;
+    for (const view_axis &x : axes) {
+        dim[n] = (cuuint64_t)x.size, box[n] = (cuuint32_t)x.box;
+        if (n) stride[n - 1] = (cuuint64_t)x.stride * sizeof(bf16);
+        n++;
+    }
+    CUtensorMap m;
+    CUresult r = encode(&m, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, n, (void *)data, dim, stride, box, one, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    KR_ASSERT(r == CUDA_SUCCESS);
+    return m;
+}
 #endif

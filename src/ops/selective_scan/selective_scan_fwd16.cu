@@ -1,5 +1,5 @@
 /* selective_scan_fwd16.cu - the forward of selective_scan on CUDA for what Mamba-1 trains with:
- * bfloat16, 16 states, whole tiles, softplus and a gate, no seq_idx.
+ * bfloat16, 16 states, whole tiles, softplus, no seq_idx.
  *
  * As in selective_scan.cu lanes are channels and a warp has some of the states, but 4 of them, B and C
  * stay in bfloat16 until a lane has them (what bounds the kernel is the way from shared memory to
@@ -41,12 +41,12 @@ static __device__ __forceinline__ fwd_pieces fwd_pieces_of(const scan_args &a, c
     q.to = warp * ROW + lane * 8, q.bc_to = warp / 2 * BC_ROW + (step / 2 * 4 + quarter) * 8 + step % 2 * 4;
     return q;
 }
-template <bool ORDER> static __device__ __forceinline__ void fwd_copy(fwd_pieces &q, fwd_tiles *m, int tile) {
+template <bool ORDER, bool GATE> static __device__ __forceinline__ void fwd_copy(fwd_pieces &q, fwd_tiles *m, int tile) {
     const int slot = tile % SLOTS;
     const unsigned to = (unsigned)__cvta_generic_to_shared(&m->rows[slot][0][q.to]);
     if (ORDER) {
         const int *at = fwd_ring(m, tile), row = threadIdx.x / 4, step = threadIdx.y % 2 * 8 + row;
-        if (threadIdx.y < 3) {
+        if (threadIdx.y < (GATE ? 3 : 2)) {
             copy_piece(to, q.row + at[row] * q.pitch, 16);
             copy_piece(to + 8 * LANES * 2, q.row + at[row + 8] * q.pitch, 16);
         }
@@ -54,7 +54,7 @@ template <bool ORDER> static __device__ __forceinline__ void fwd_copy(fwd_pieces
         copy_commit();
         return;
     }
-    if (threadIdx.y < 3) {
+    if (threadIdx.y < (GATE ? 3 : 2)) {
         copy_piece(to, q.row, 16);
         copy_piece(to + 8 * LANES * 2, q.row + 8 * q.pitch, 16);
     }
@@ -84,7 +84,7 @@ static __device__ __forceinline__ void fwd_ready(fwd_tiles *m, int slot, int to,
     four(m->x[to] + lane * PITCH + t) = make_float4(x[0], x[1], x[2], x[3]);
 }
 /* y of this thread's 4 steps, which are the 4 rows from y on, or those in a list. */
-template <bool ORDER>
+template <bool ORDER, bool GATE>
 static __device__ __forceinline__ void fwd_end(const fwd_tiles *m, int slot, int from, float skip, bf16 *y,
                                                int64_t pitch, const int *rows_at, bool real) {
     const int lane = threadIdx.x, t = 4 * threadIdx.y;
@@ -94,14 +94,17 @@ static __device__ __forceinline__ void fwd_end(const fwd_tiles *m, int slot, int
     const float4 v0 = four(part), v1 = four(part + ONE), v2 = four(part + 2 * ONE), v3 = four(part + 3 * ONE);
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-        const float z = cu_float(raw[ROW + k * LANES]);
         const float sum = (at(v0, k) + at(v1, k)) + (at(v2, k) + at(v3, k));
-        const float v = fmaf(skip, cu_float(raw[k * LANES]), sum) * (z * sigmoid(z));
+        float v = fmaf(skip, cu_float(raw[k * LANES]), sum);
+        if (GATE) {
+            const float z = cu_float(raw[ROW + k * LANES]);
+            v *= z * sigmoid(z);
+        }
         if (real) y[(ORDER ? at(rows, k) : k) * pitch] = cu_as<bf16>(v);
     }
 }
 
-template <bool ORDER> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_constant__ scan_args a) {
+template <bool ORDER, bool GATE> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fwd16(const __grid_constant__ scan_args a) {
     extern __shared__ __align__(16) unsigned char base[];
     fwd_tiles *m = (fwd_tiles *)base;
     const int lane = threadIdx.x, warp = threadIdx.y, n0 = warp * R;
@@ -126,15 +129,15 @@ template <bool ORDER> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fw
         __syncthreads();
     }
     fwd_pieces q = fwd_pieces_of<ORDER>(a, p);
-    fwd_copy<ORDER>(q, m, 0);
-    if (n > 1) fwd_copy<ORDER>(q, m, 1);
+    fwd_copy<ORDER, GATE>(q, m, 0);
+    if (n > 1) fwd_copy<ORDER, GATE>(q, m, 1);
     copy_wait();
     __syncthreads();
     fwd_ready(m, 0, 0, bias);
     __syncthreads();
     for (int i = 0; i < n; i++, y += ORDER ? 0 : TILE * a.D) {
         if (ORDER && i + 3 < n) fwd_order(m, a, p, i + 3);
-        if (i + 2 < n) fwd_copy<ORDER>(q, m, i + 2);
+        if (i + 2 < n) fwd_copy<ORDER, GATE>(q, m, i + 2);
         const float *step_of = m->step[i & 1] + lane * PITCH, *x_of = m->x[i & 1] + lane * PITCH;
         const bf16 *B = m->BC[i % SLOTS][0] + warp * 8;
         const float *C = m->C[i & 1] + n0;
@@ -161,11 +164,11 @@ template <bool ORDER> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fw
             four(part + t) = make_float4(sum[0], sum[1], sum[2], sum[3]);
         }
         fwd_ready(m, (i + 1) % SLOTS, (i + 1) & 1, bias); /* after the last tile of nothing that is used */
-        fwd_end<ORDER>(m, (i + SLOTS - 1) % SLOTS, (i + 1) & 1, skip, y, a.D, fwd_ring(m, i + FWD_RING - 1) + 4 * warp, i > 0);
+        fwd_end<ORDER, GATE>(m, (i + SLOTS - 1) % SLOTS, (i + 1) & 1, skip, y, a.D, fwd_ring(m, i + FWD_RING - 1) + 4 * warp, i > 0);
         copy_wait();
         __syncthreads();
     }
-    fwd_end<ORDER>(m, (n - 1) % SLOTS, (n - 1) & 1, skip, y, a.D, fwd_ring(m, n - 1) + 4 * warp, true);
+    fwd_end<ORDER, GATE>(m, (n - 1) % SLOTS, (n - 1) & 1, skip, y, a.D, fwd_ring(m, n - 1) + 4 * warp, true);
     if (a.h1 && p.seg == a.n_segs - 1) {
 #pragma unroll
         for (int r = 0; r < R; r++) a.h1[(p.s * a.D + d) * N16 + n0 + r] = h[r];
@@ -174,9 +177,10 @@ template <bool ORDER> __global__ void __launch_bounds__(WARPS *LANES, 3) scan_fw
 
 bool scan_fwd_16(const scan_args &a, bool is_bf16, void *stream) {
     if (!is_bf16 || a.N != N16 || !a.wide || a.seq_idx) return false;
-    if (!a.softplus || !a.z.p || a.L % TILE || a.per_group % LANES) return false;
+    if (!a.softplus || a.L % TILE || a.per_group % LANES) return false;
     const unsigned blocks = (unsigned)(a.S * a.n_segs * a.G * a.group_tiles);
     const size_t bytes = sizeof(fwd_tiles) + (a.order ? FWD_RING * TILE * sizeof(int) : 0);
-    cu_launch(a.order ? scan_fwd16<true> : scan_fwd16<false>, blocks, dim3(LANES, WARPS), bytes, stream, a);
+    const auto kernel = a.order ? a.z.p ? scan_fwd16<true, true> : scan_fwd16<true, false> : a.z.p ? scan_fwd16<false, true> : scan_fwd16<false, false>;
+    cu_launch(kernel, blocks, dim3(LANES, WARPS), bytes, stream, a);
     return true;
 }

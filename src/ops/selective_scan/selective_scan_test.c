@@ -25,5 +25,6 @@ OP_TEST(selective_scan, .range = "dt -1 1, dt_bias -8 0, A -2 -.05, z -2 2, seq_
         "S1 L66 D1050 G1 N1 -z -h0",                        /* parts of dB that bands leave to each other */
         "S2 L1030 D3 G1 N2 -z -D",                          /* segments of time */
         "S2 L176 D64 G2 N16 -seq_idx", "S1 L544 D32 G1 N16 -seq_idx -h0", /* on a GPU: whole tiles; segments */
+        "S2 L176 D64 G2 N16 -seq_idx -z", "S1 L96 D32 G1 N16 -seq_idx -z -order", /* without a gate, as in ss2d */
         "S3 L77 D40 G1 N16 -seq_idx -z",                    /* there: 16 bytes at a time, tails */
         "S1 L40 D8 G1 N40 -z", "S1 L19 D9 G1 N130"})        /* there: the kernels for more states */

@@ -3,7 +3,7 @@
  * A block has one query of one head (backward: one key of one group); its warps share the
  * keys it sees, and their running maxima, sums and weighted values are put together in the
  * order of the warps.  A lane has every 32nd number of a head.  What tensor cores take goes
- * to attention_tensor.cu. */
+ * to attention_wgmma.cu and attention_tensor.cu. */
 #include "ops/attention/attention.cuh"
 
 enum { MAX_WARPS = 16, AT_ONCE = 4 }; /* keys that a warp works on side by side */
@@ -218,7 +218,7 @@ template <typename T, int N> static __global__ void dkv_kernel(attention_work<T>
 
 /* --- calls ---------------------------------------------------------------------------- */
 
-/* Scratch: first and last of documents, then y . dy. */
+/* Scratch: first and last of documents, then y . dy or the table with it. */
 static size_t documents_bytes(const kr_call *c) {
     return c->in[ATTENTION_SEQ_IDX].n_dims ? (size_t)(2 * KR_SIZE(c, 'S') * KR_SIZE(c, 'L') + 63) / 64 * 64 * sizeof(int32_t) : 0;
 }
@@ -235,6 +235,7 @@ template <typename T> static attention_work<T> work_of(const kr_call *c) {
     w.cache0 = (const float *)in[ATTENTION_CACHE0].data, w.dcache = (const float *)c->dout[ATTENTION_CACHE].data;
     w.n0 = (const int32_t *)in[ATTENTION_N0].data;
     w.lse = (float *)c->saved, w.dots = (float *)((char *)c->scratch + documents_bytes(c));
+    w.table = (float2 *)w.dots;
     w.L = d.L, w.C = d.C, w.reach = d.reach;
     w.S = (int)d.S, w.H = (int)d.H, w.G = (int)d.G, w.R = (int)d.R, w.P = (int)d.P;
     w.scale = (float)d.scale, w.causal = d.causal, w.cached = d.cached;
@@ -268,9 +269,9 @@ template <typename T, int N> static void run_dots(const kr_call *c, const attent
     ((P) <= 32 ? call<T, 1>(c, w) : (P) <= 64 ? call<T, 2>(c, w) : (P) <= 128 ? call<T, 4>(c, w) : call<T, 8>(c, w))
 
 static bool on_tensor_cores(const kr_call *c, const attention_work<bf16> &w, bool backward) {
-    if (!attention_tensor_takes(c, backward)) return false;
-    if (backward) attention_tensor_bwd(c, w);
-    else attention_tensor_fwd(c, w);
+    if (attention_wgmma_takes(c)) (backward ? attention_wgmma_bwd : attention_wgmma_fwd)(c, w);
+    else if (attention_tensor_takes(c, backward)) (backward ? attention_tensor_bwd : attention_tensor_fwd)(c, w);
+    else return false;
     return true;
 }
 static bool on_tensor_cores(const kr_call *, const attention_work<float> &, bool) { return false; }
@@ -282,18 +283,18 @@ template <typename T> static void fwd(const kr_call *c) {
 }
 template <typename T> static void bwd(const kr_call *c) {
     attention_work<T> w = work_of<T>(c);
+    if (w.dy && on_tensor_cores(c, w, true)) return;
     if (w.dy) BY_WIDTH(run_dots, T, w.P);
-    if (!w.dy || !on_tensor_cores(c, w, true)) BY_WIDTH(run_bwd, T, w.P);
+    BY_WIDTH(run_bwd, T, w.P);
 }
 
 static kr_status attention_plan_cuda(kr_call *c) {
     attention_dims d = attention_dims_of(c);
     if (d.P > 256) KR_FAIL(KR_ERR_SHAPE, "attention: on a GPU P is at most 256, not %lld", (long long)d.P);
     if (d.S * d.H * d.L > INT32_MAX) KR_FAIL(KR_ERR_SHAPE, "attention: on a GPU S H L is less than 2^31");
-    size_t row = (size_t)(d.S * d.H * d.L) * sizeof(float);
     c->fwd_scratch = documents_bytes(c);
-    c->bwd_scratch = documents_bytes(c) + row;
-    if (c->training) c->saved_bytes = row;
+    c->bwd_scratch = documents_bytes(c) + (size_t)(d.S * d.H * attention_padded(d.L)) * sizeof(float2);
+    if (c->training) c->saved_bytes = (size_t)(d.S * d.H * d.L) * sizeof(float);
     return KR_OK;
 }
 static void attention_fwd_cuda(const kr_call *c) {

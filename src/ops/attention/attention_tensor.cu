@@ -10,37 +10,16 @@
  *
  * Rows of shared memory are 16 bytes longer than P numbers, so that the 8 rows that an
  * ldmatrix reads lie in different banks. */
+#include "cuda/mma.cuh"
 #include "ops/attention/attention.cuh"
 
 enum { WARPS = 4, THREADS = 32 * WARPS };
-static constexpr float LOG2_E = 1.4426950408889634f;
 
 /* --- fragments of mma.m16n8k16 -------------------------------------------------------- */
 
-static __device__ __forceinline__ unsigned shared_at(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
-static __device__ __forceinline__ void load4(unsigned (&r)[4], unsigned at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at));
-}
-static __device__ __forceinline__ void load4_turned(unsigned (&r)[4], unsigned at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at));
-}
-static __device__ __forceinline__ void mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-static __device__ __forceinline__ float power2(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-static __device__ __forceinline__ unsigned pair(float lo, float hi) {
-    __nv_bfloat162 p = __floats2bfloat162_rn(lo, hi);
-    return *(unsigned *)&p;
-}
 /* Two tiles of accumulators (16 x 16) as a left operand. */
 static __device__ __forceinline__ void as_left(unsigned (&a)[4], const float (&x)[4], const float (&y)[4]) {
-    a[0] = pair(x[0], x[1]), a[1] = pair(x[2], x[3]), a[2] = pair(y[0], y[1]), a[3] = pair(y[2], y[3]);
+    a[0] = pack(x[0], x[1]), a[1] = pack(x[2], x[3]), a[2] = pack(y[0], y[1]), a[3] = pack(y[2], y[3]);
 }
 
 /* A tile of rows in shared memory, `WIDE` elements from row to row. */
@@ -49,17 +28,17 @@ template <int P> struct tile {
     /* 16 x 16 as a left operand: rows from r, columns from k. */
     static __device__ __forceinline__ void left(unsigned (&f)[4], unsigned base, int r, int k) {
         int lane = threadIdx.x & 31;
-        load4(f, base + (unsigned)((r + (lane & 15)) * WIDE + k + (lane >> 4) * 8) * 2);
+        load_x4(f, base + (unsigned)((r + (lane & 15)) * WIDE + k + (lane >> 4) * 8) * 2);
     }
     /* Right operand with the rows as its columns (x y'): rows n .. n + 15, two tiles of 8. */
     static __device__ __forceinline__ void right(unsigned (&f)[4], unsigned base, int n, int k) {
         int lane = threadIdx.x & 31;
-        load4(f, base + (unsigned)((n + (lane & 7) + (lane >> 4) * 8) * WIDE + k + ((lane >> 3) & 1) * 8) * 2);
+        load_x4(f, base + (unsigned)((n + (lane & 7) + (lane >> 4) * 8) * WIDE + k + ((lane >> 3) & 1) * 8) * 2);
     }
     /* Right operand with the rows summed over (x y): rows k .. k + 15, columns n .. n + 15. */
     static __device__ __forceinline__ void right_rows(unsigned (&f)[4], unsigned base, int k, int n) {
         int lane = threadIdx.x & 31;
-        load4_turned(f, base + (unsigned)((k + (lane & 7) + ((lane >> 3) & 1) * 8) * WIDE + n + (lane >> 4) * 8) * 2);
+        load_x4_trans(f, base + (unsigned)((k + (lane & 7) + ((lane >> 3) & 1) * 8) * WIDE + n + (lane >> 4) * 8) * 2);
     }
     /* ROWS rows of one head from row `from` on; zeros past `end`. */
     template <int ROWS> static __device__ __forceinline__ void fetch_rows(bf16 *to, const bf16 *x, int64_t pitch, int64_t from, int64_t end) {
@@ -67,19 +46,10 @@ template <int P> struct tile {
         for (int e = threadIdx.x; e < ROWS * (P / 8); e += THREADS) {
             int r = e / (P / 8), k = e % (P / 8) * 8;
             bool there = from + r < end;
-            asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_at(to + r * WIDE + k)),
-                         "l"(x + (there ? from + r : 0) * pitch + k), "r"(there ? 16 : 0) : "memory");
+            copy_16(smem_at(to + r * WIDE + k), x + (there ? from + r : 0) * pitch + k, there);
         }
     }
 };
-
-/* Keys that any row of a tile of queries sees, and those that all see; below 0: in the cache. */
-struct range { int64_t from, to, all_from, all_to; };
-static __device__ __forceinline__ range range_of(const attention_work<bf16> &w, int64_t s, int64_t t0, int64_t n) {
-    attention_span a = w.sees(s, t0), b = w.sees(s, t0 + n - 1);
-    range r = {a.first, b.last, b.first, a.last}; /* both ends grow with the step */
-    return r;
-}
 
 /* --- forward -------------------------------------------------------------------------- */
 
@@ -98,7 +68,7 @@ static __device__ __forceinline__ void fetch_keys(const attention_work<bf16> &w,
         if (j < 0) {
             const float4 *c = (const float4 *)(w.cached_row(s, row, j) + k);
             const float4 lo = c[0], hi = c[1];
-            v = {pair(lo.x, lo.y), pair(lo.z, lo.w), pair(hi.x, hi.y), pair(hi.z, hi.w)};
+            v = {pack(lo.x, lo.y), pack(lo.z, lo.w), pack(hi.x, hi.y), pack(hi.z, hi.w)};
         } else if (j < w.L) {
             v = *(const uint4 *)(x + j * pitch + k);
         }
@@ -115,13 +85,13 @@ template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(T
     int sh = blockIdx.x % (w.S * w.H), h = sh % w.H, g = h / w.R; /* the longest tiles first */
     int64_t s = sh / w.H, t0 = (int64_t)(tiles - 1 - (int)(blockIdx.x / (w.S * w.H))) * BQ, n = w.L - t0 < BQ ? w.L - t0 : BQ;
     const bf16 *q = w.q + s * w.L * w.q_pitch + h * P, *k = w.k + s * w.L * w.k_pitch + g * P, *v = w.v + s * w.L * w.v_pitch + g * P;
-    range keys = range_of(w, s, t0, n);
+    attention_range keys = attention_range_of(w, s, t0, n);
     float scale = w.scale * LOG2_E;
 
     T::template fetch_rows<BQ>(sq, q, w.q_pitch, t0, w.L);
     fetch_keys<P, CACHED>(w, sk, k, w.k_pitch, s, g, keys.from);
     fetch_keys<P, CACHED>(w, sv, v, w.v_pitch, s, w.G + g, keys.from);
-    fetch_commit();
+    copy_commit();
 
     float y[MT][NP][4] = {}, max[MT][2], sum[MT][2] = {};
     int first[MT][2], last[MT][2]; /* of each row, from keys.from on */
@@ -134,26 +104,26 @@ template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(T
             first[m][i] = (int)(a.first - keys.from), last[m][i] = (int)(a.last - keys.from);
             max[m][i] = -INFINITY;
         }
-    fetch_wait<0>();
+    copy_wait<0>();
     __syncthreads();
     unsigned fq[MT][P / 16][4];
 #pragma unroll
     for (int m = 0; m < MT; m++)
 #pragma unroll
-        for (int kk = 0; kk < P / 16; kk++) T::left(fq[m][kk], shared_at(sq), warp * 16 * MT + m * 16, kk * 16);
+        for (int kk = 0; kk < P / 16; kk++) T::left(fq[m][kk], smem_at(sq), warp * 16 * MT + m * 16, kk * 16);
 
     int turn = 0;
     for (int64_t j = keys.from; j <= keys.to; j += FWD_KEYS, turn ^= 1) {
         if (j != keys.from) {
-            fetch_wait<0>();
+            copy_wait<0>();
             __syncthreads();
         }
         if (j + FWD_KEYS <= keys.to) {
             fetch_keys<P, CACHED>(w, sk + (turn ^ 1) * FWD_KEYS * T::WIDE, k, w.k_pitch, s, g, j + FWD_KEYS);
             fetch_keys<P, CACHED>(w, sv + (turn ^ 1) * FWD_KEYS * T::WIDE, v, w.v_pitch, s, w.G + g, j + FWD_KEYS);
-            fetch_commit();
+            copy_commit();
         }
-        unsigned tk = shared_at(sk + turn * FWD_KEYS * T::WIDE), tv = shared_at(sv + turn * FWD_KEYS * T::WIDE);
+        unsigned tk = smem_at(sk + turn * FWD_KEYS * T::WIDE), tv = smem_at(sv + turn * FWD_KEYS * T::WIDE);
         float x[MT][NK][4] = {};
 #pragma unroll
         for (int kk = 0; kk < P / 16; kk++)
@@ -185,7 +155,7 @@ template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(T
                 for (int c = 0; c < NK; c++) top = fmaxf(top, fmaxf(x[m][c][2 * i], x[m][c][2 * i + 1]) * scale);
                 top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
                 top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-                float base = top == -INFINITY ? 0 : top, shrink = power2(max[m][i] - base);
+                float base = top == -INFINITY ? 0 : top, shrink = pow2(max[m][i] - base);
                 max[m][i] = top;
                 sum[m][i] *= shrink;
 #pragma unroll
@@ -194,7 +164,7 @@ template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(T
                 for (int c = 0; c < NK; c++)
 #pragma unroll
                     for (int e = 2 * i; e < 2 * i + 2; e++) {
-                        x[m][c][e] = power2(x[m][c][e] * scale - base);
+                        x[m][c][e] = pow2(x[m][c][e] * scale - base);
                         sum[m][i] += x[m][c][e];
                     }
             }
@@ -223,16 +193,31 @@ template <int P, int MT, bool CACHED> static __global__ void __launch_bounds__(T
             float inverse = 1 / sum[m][i];
             bf16 *to = w.out + ((s * w.L + t) * w.H + h) * P + lane % 4 * 2;
 #pragma unroll
-            for (int c = 0; c < NP; c++) *(unsigned *)(to + c * 8) = pair(y[m][c][2 * i] * inverse, y[m][c][2 * i + 1] * inverse);
+            for (int c = 0; c < NP; c++) *(unsigned *)(to + c * 8) = pack(y[m][c][2 * i] * inverse, y[m][c][2 * i + 1] * inverse);
             if (w.lse && lane % 4 == 0) w.lse[(s * w.H + h) * w.L + t] = max[m][i] / LOG2_E + logf(sum[m][i]);
         }
 }
 
-/* --- backward: what both kernels do to a tile ------------------------------------------- */
+/* --- backward ---------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ void give2(bf16 *p, float a, float b, bool add) {
-    if (add) a += cu_float(p[0]), b += cu_float(p[1]);
-    *(unsigned *)p = pair(a, b);
+/* The table: P / 8 lanes a query. */
+template <int P> static __global__ void __launch_bounds__(256) table_kernel(attention_work<bf16> w) {
+    constexpr int LANES = P / 8;
+    const int64_t padded = attention_padded(w.L), i = (blockIdx.x * (int64_t)256 + threadIdx.x) / LANES, st = i / w.H, s = st / padded, t = st % padded;
+    if (s >= w.S) return;
+    const int h = (int)(i % w.H), lane = threadIdx.x % LANES;
+    float sum = 0;
+    if (t < w.L) {
+        const int64_t at = ((s * w.L + t) * w.H + h) * P + lane * 8;
+        float y[8], dy[8];
+        cu_load<8>(y, w.y + at), cu_load<8>(dy, w.dy + at);
+#pragma unroll
+        for (int e = 0; e < 8; e++) sum += y[e] * dy[e];
+    }
+#pragma unroll
+    for (int d = LANES / 2; d > 0; d >>= 1) sum += __shfl_xor_sync(~0u, sum, d); /* 256 is a multiple of LANES, and so is what is left of a warp */
+    const float2 row = {t < w.L ? w.lse[(s * w.H + h) * w.L + t] * LOG2_E : INFINITY, sum};
+    if (lane == 0) w.table[(s * w.H + h) * padded + t] = row;
 }
 
 /* dq: like forward, with rows of queries. */
@@ -245,42 +230,43 @@ template <int P, int DQ_KEYS> static __global__ void __launch_bounds__(THREADS) 
     int sh = blockIdx.x % (w.S * w.H), h = sh % w.H, g = h / w.R;
     int64_t s = sh / w.H, t0 = (int64_t)(tiles - 1 - (int)(blockIdx.x / (w.S * w.H))) * BQ, n = w.L - t0 < BQ ? w.L - t0 : BQ;
     const bf16 *q = w.q + s * w.L * w.q_pitch + h * P, *k = w.k + s * w.L * w.k_pitch + g * P, *v = w.v + s * w.L * w.v_pitch + g * P;
-    range keys = range_of(w, s, t0, n);
+    attention_range keys = attention_range_of(w, s, t0, n);
     float scale = w.scale * LOG2_E;
 
     T::template fetch_rows<BQ>(sq, q, w.q_pitch, t0, w.L);
     T::template fetch_rows<BQ>(sdy, w.dy + (s * w.L * w.H + h) * P, (int64_t)w.H * P, t0, w.L);
     T::template fetch_rows<DQ_KEYS>(sk, k, w.k_pitch, keys.from, w.L);
     T::template fetch_rows<DQ_KEYS>(sv, v, w.v_pitch, keys.from, w.L);
-    fetch_commit();
-    float dq[NP][4] = {}, lse[2], dot[2];
+    copy_commit();
+    float dq[4 * NP] = {}, lse[2], dot[2];
     int first[2], last[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-        int64_t t = t0 + warp * 16 + i * 8 + lane / 4, at = (s * w.H + h) * w.L;
+        int64_t t = t0 + warp * 16 + i * 8 + lane / 4, at = (s * w.H + h) * attention_padded(w.L);
         if (t >= w.L) t = w.L - 1;
         attention_span a = w.sees(s, t);
         first[i] = (int)(a.first - keys.from), last[i] = (int)(a.last - keys.from);
-        lse[i] = w.lse[at + t] * LOG2_E, dot[i] = w.dots[at + t];
+        const float2 row = w.table[at + t];
+        lse[i] = row.x, dot[i] = row.y;
     }
-    fetch_wait<0>();
+    copy_wait<0>();
     __syncthreads();
     unsigned fq[P / 16][4], fdy[P / 16][4];
 #pragma unroll
-    for (int kk = 0; kk < P / 16; kk++) T::left(fq[kk], shared_at(sq), warp * 16, kk * 16), T::left(fdy[kk], shared_at(sdy), warp * 16, kk * 16);
+    for (int kk = 0; kk < P / 16; kk++) T::left(fq[kk], smem_at(sq), warp * 16, kk * 16), T::left(fdy[kk], smem_at(sdy), warp * 16, kk * 16);
 
     int turn = 0;
     for (int64_t j = keys.from; j <= keys.to; j += DQ_KEYS, turn ^= 1) {
         if (j != keys.from) {
-            fetch_wait<0>();
+            copy_wait<0>();
             __syncthreads();
         }
         if (j + DQ_KEYS <= keys.to) {
             T::template fetch_rows<DQ_KEYS>(sk + (turn ^ 1) * DQ_KEYS * T::WIDE, k, w.k_pitch, j + DQ_KEYS, w.L);
             T::template fetch_rows<DQ_KEYS>(sv + (turn ^ 1) * DQ_KEYS * T::WIDE, v, w.v_pitch, j + DQ_KEYS, w.L);
-            fetch_commit();
+            copy_commit();
         }
-        unsigned tk = shared_at(sk + turn * DQ_KEYS * T::WIDE), tv = shared_at(sv + turn * DQ_KEYS * T::WIDE);
+        unsigned tk = smem_at(sk + turn * DQ_KEYS * T::WIDE), tv = smem_at(sv + turn * DQ_KEYS * T::WIDE);
         float x[NK][4] = {}, dp[NK][4] = {};
 #pragma unroll
         for (int kk = 0; kk < P / 16; kk++)
@@ -299,7 +285,7 @@ template <int P, int DQ_KEYS> static __global__ void __launch_bounds__(THREADS) 
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 int key = at + c * 8 + (e & 1), i = e >> 1;
-                float p = power2(x[c][e] * scale - lse[i]);
+                float p = pow2(x[c][e] * scale - lse[i]);
                 if (edge && (key < first[i] || key > last[i])) p = 0;
                 x[c][e] = p * (dp[c][e] - dot[i]);
             }
@@ -311,18 +297,11 @@ template <int P, int DQ_KEYS> static __global__ void __launch_bounds__(THREADS) 
             for (int c = 0; c < NP / 2; c++) {
                 unsigned f[4];
                 T::right_rows(f, tk, kk * 16, c * 16);
-                mma(dq[2 * c], ds, f[0], f[1]), mma(dq[2 * c + 1], ds, f[2], f[3]);
+                mma(dq + 8 * c, ds, f[0], f[1]), mma(dq + 8 * c + 4, ds, f[2], f[3]);
             }
         }
     }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int64_t t = t0 + warp * 16 + i * 8 + lane / 4;
-        if (t >= w.L) continue;
-        bf16 *to = w.dq + (s * w.L + t) * w.dq_pitch + h * P + lane % 4 * 2;
-#pragma unroll
-        for (int c = 0; c < NP; c++) give2(to + c * 8, dq[c][2 * i] * w.scale, dq[c][2 * i + 1] * w.scale, w.add_q);
-    }
+    attention_give_query<P>(w, s, h, t0 + warp * 16 + lane / 4, lane % 4 * 2, dq);
 }
 
 /* dk and dv: rows of keys against BQ queries at a time, of all heads of the group. */
@@ -336,11 +315,8 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
     int *sfirst = (int *)(sdot + 2 * BQ), *slast = sfirst + 2 * BQ; /* what a query sees, from j0 on */
     int warp = threadIdx.x / 32, lane = threadIdx.x & 31, sg = blockIdx.x % (w.S * w.G), g = sg % w.G;
     int64_t s = sg / w.G, j0 = (int64_t)(blockIdx.x / (w.S * w.G)) * BK, je = j0 + BK < w.L ? j0 + BK : w.L;
-    /* the queries that see any of them */
-    int64_t from = w.causal ? j0 : w.first ? w.first[s * w.L + j0] : 0, to = w.last ? w.last[s * w.L + je - 1] : w.L - 1;
-    if (from < j0 - w.reach + 1) from = j0 - w.reach + 1;
-    if (to > je - 1 + w.reach - 1) to = je - 1 + w.reach - 1;
-    from = from / BQ * BQ;
+    attention_span seen = attention_seen_by(w, s, j0, je - 1);
+    int64_t from = seen.first / BQ * BQ, to = seen.last;
     int per_head = (int)((to - from) / BQ + 1), steps = per_head * w.R;
     float scale = w.scale * LOG2_E;
 
@@ -350,11 +326,11 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
         T::template fetch_rows<BQ>(sq + turn * BQ * T::WIDE, w.q + s * w.L * w.q_pitch + h * P, w.q_pitch, t0, w.L);
         T::template fetch_rows<BQ>(sdy + turn * BQ * T::WIDE, w.dy + (s * w.L * w.H + h) * P, (int64_t)w.H * P, t0, w.L);
         for (int i = threadIdx.x; i < BQ; i += THREADS) {
-            int64_t t = t0 + i, at = (s * w.H + h) * w.L;
+            int64_t t = t0 + i;
             bool there = t < w.L;
+            const float2 row = w.table[(s * w.H + h) * attention_padded(w.L) + t];
             attention_span a = w.sees(s, there ? t : w.L - 1);
-            slse[turn * BQ + i] = there ? w.lse[at + t] * LOG2_E : 0;
-            sdot[turn * BQ + i] = there ? w.dots[at + t] : 0;
+            slse[turn * BQ + i] = row.x, sdot[turn * BQ + i] = row.y;
             sfirst[turn * BQ + i] = there ? (int)(a.first - j0) : BK;
             slast[turn * BQ + i] = (int)(a.last - j0 < BK ? a.last - j0 : BK);
         }
@@ -363,25 +339,25 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
     T::template fetch_rows<BK>(sk, w.k + s * w.L * w.k_pitch + g * P, w.k_pitch, j0, w.L);
     T::template fetch_rows<BK>(sv, w.v + s * w.L * w.v_pitch + g * P, w.v_pitch, j0, w.L);
     fetch_queries(0, 0);
-    fetch_commit();
-    float dk[NP][4] = {}, dv[NP][4] = {};
+    copy_commit();
+    float dk[4 * NP] = {}, dv[4 * NP] = {};
     unsigned fk[KEEP ? P / 16 : 1][4], fv[KEEP ? P / 16 : 1][4];
     for (int step = 0, turn = 0; step < steps; step++, turn ^= 1) {
-        fetch_wait<0>();
+        copy_wait<0>();
         __syncthreads();
         if (KEEP && step == 0)
 #pragma unroll
             for (int kk = 0; kk < P / 16; kk++)
-                T::left(fk[KEEP ? kk : 0], shared_at(sk), warp * 16, kk * 16), T::left(fv[KEEP ? kk : 0], shared_at(sv), warp * 16, kk * 16);
+                T::left(fk[KEEP ? kk : 0], smem_at(sk), warp * 16, kk * 16), T::left(fv[KEEP ? kk : 0], smem_at(sv), warp * 16, kk * 16);
         if (step + 1 < steps) {
             fetch_queries(step + 1, turn ^ 1);
-            fetch_commit();
+            copy_commit();
         }
-        unsigned tq = shared_at(sq + turn * BQ * T::WIDE), tdy = shared_at(sdy + turn * BQ * T::WIDE);
+        unsigned tq = smem_at(sq + turn * BQ * T::WIDE), tdy = smem_at(sdy + turn * BQ * T::WIDE);
         float x[NQ][4] = {}, dp[NQ][4] = {};
 #pragma unroll
         for (int kk = 0; kk < P / 16; kk++) {
-            if (!KEEP) T::left(fk[0], shared_at(sk), warp * 16, kk * 16), T::left(fv[0], shared_at(sv), warp * 16, kk * 16);
+            if (!KEEP) T::left(fk[0], smem_at(sk), warp * 16, kk * 16), T::left(fv[0], smem_at(sv), warp * 16, kk * 16);
 #pragma unroll
             for (int c = 0; c < NQ / 2; c++) {
                 unsigned f[4];
@@ -400,7 +376,7 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
 #pragma unroll
                 for (int e = u; e < 4; e += 2) {
                     int key = warp * 16 + lane / 4 + (e >> 1) * 8;
-                    float p = key >= f && key <= l ? power2(x[c][e] * scale - lse) : 0;
+                    float p = key >= f && key <= l ? pow2(x[c][e] * scale - lse) : 0;
                     x[c][e] = p;
                     dp[c][e] = p * (dp[c][e] - dot);
                 }
@@ -414,31 +390,13 @@ template <int P, int BQ> static __global__ void __launch_bounds__(THREADS) dkv_k
             for (int c = 0; c < NP / 2; c++) {
                 unsigned f[4];
                 T::right_rows(f, tdy, kk * 16, c * 16);
-                mma(dv[2 * c], p, f[0], f[1]), mma(dv[2 * c + 1], p, f[2], f[3]);
+                mma(dv + 8 * c, p, f[0], f[1]), mma(dv + 8 * c + 4, p, f[2], f[3]);
                 T::right_rows(f, tq, kk * 16, c * 16);
-                mma(dk[2 * c], ds, f[0], f[1]), mma(dk[2 * c + 1], ds, f[2], f[3]);
+                mma(dk + 8 * c, ds, f[0], f[1]), mma(dk + 8 * c + 4, ds, f[2], f[3]);
             }
         }
     }
-    attention_rest rest = attention_left(w, s);
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int64_t j = j0 + warp * 16 + i * 8 + lane / 4;
-        if (j >= w.L) continue;
-        int col = lane % 4 * 2;
-        bf16 *tk = w.dk ? w.dk + (s * w.L + j) * w.dk_pitch + g * P + col : NULL, *tv = w.dv ? w.dv + (s * w.L + j) * w.dv_pitch + g * P + col : NULL;
-        const float *ck = NULL, *cv = NULL; /* what comes through the cache */
-        if (w.dcache && j >= rest.from) {
-            ck = w.dcache + ((s * 2 * w.G + g) * w.C + (rest.start + j) % w.C) * P + col;
-            cv = ck + (int64_t)w.G * w.C * P;
-        }
-#pragma unroll
-        for (int c = 0; c < NP; c++) {
-            float a = ck ? ck[c * 8] : 0, b = ck ? ck[c * 8 + 1] : 0, d = cv ? cv[c * 8] : 0, e = cv ? cv[c * 8 + 1] : 0;
-            if (tk) give2(tk + c * 8, dk[c][2 * i] * w.scale + a, dk[c][2 * i + 1] * w.scale + b, w.add_k);
-            if (tv) give2(tv + c * 8, dv[c][2 * i] + d, dv[c][2 * i + 1] + e, w.add_v);
-        }
-    }
+    attention_give_key<P>(w, s, g, j0 + warp * 16 + lane / 4, lane % 4 * 2, dk, dv);
 }
 
 /* --- calls ---------------------------------------------------------------------------- */
@@ -452,7 +410,7 @@ bool attention_tensor_takes(const kr_call *c, bool backward) {
     if ((P != 32 && P != 64 && P != 128) || (backward && c->in[ATTENTION_CACHE0].n_dims) || L < 16 || heads * ((L + 63) / 64) > INT32_MAX) return false;
     for (int i = 0; i < 3; i++)
         if (!vectors(&c->in[i]) || (c->din[i].data && !cu_aligned(&c->din[i], 4))) return false;
-    return (!dy->data || ((uintptr_t)dy->data % 16 == 0)) && (uintptr_t)c->out[ATTENTION_Y].data % 4 == 0;
+    return ((uintptr_t)dy->data | (uintptr_t)c->out[ATTENTION_Y].data) % 16 == 0;
 }
 
 template <int P, int MT> static void fwd(const kr_call *c, const attention_work<bf16> &w) {
@@ -467,12 +425,18 @@ template <int P, int N> static void bwd(const kr_call *c, const attention_work<b
     if (w.dk || w.dv) cu_launch(dkv_kernel<P, N>, cu_blocks(w.L, B) * (unsigned)(w.S * w.G), THREADS, rows + 8 * N * sizeof(float), c->stream, w);
 }
 
+void attention_tables(const kr_call *c, const attention_work<bf16> &w) {
+    void (*kernel)(attention_work<bf16>) = w.P == 32 ? table_kernel<32> : w.P == 64 ? table_kernel<64> : table_kernel<128>;
+    cu_launch(kernel, cu_blocks((int64_t)w.S * attention_padded(w.L) * w.H * (w.P / 8), 256), 256, 0, c->stream, w);
+}
+
 void attention_tensor_fwd(const kr_call *c, const attention_work<bf16> &w) {
     if (w.P == 32) fwd<32, 2>(c, w);
     else if (w.P == 64) fwd<64, 2>(c, w);
     else fwd<128, 1>(c, w);
 }
 void attention_tensor_bwd(const kr_call *c, const attention_work<bf16> &w) {
+    attention_tables(c, w);
     if (w.P == 32) bwd<32, 64>(c, w);
     else if (w.P == 64) bwd<64, 64>(c, w);
     else bwd<128, 32>(c, w);

@@ -23,4 +23,8 @@ OP_TEST(attention, .range = "n0 0 9, seq_idx 0 3", .cases = {
         "S2 L130 H2 G2 P128 T4 C130 -cache0 -n0 -seq_idx cache_len=130",
         "S1 L150 H4 G1 P32 T2 C1 -cache0 -n0 causal=0",
         "S2 L90 H2 G2 P64 T4 C70 -seq_idx",
+        "S2 L260 H4 G1 P64 T2 C260 -cache0 -n0 cache_len=260",                         /* those that Hopper's take: documents, */
+        "S1 L193 H2 G2 P128 T4 C1 -cache0 -n0 causal=0 window=90",                     /* both sides, */
+        "S1 L129 H3 G1 P128 T2 C1 -cache0 -n0 -seq_idx causal=0",                      /* one more than a tile, */
+        "S1 L64 H1 G1 P64 T2 C64 -cache0 -n0 -seq_idx cache_len=64",                   /* the fewest */
         "S1 L257 H1 G1 P24 T2 C257 -cache0 -n0 cache_len=257"})

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""unicode-tables.py - writes src/text/unicode_classes.h and unicode_nfc.h.
+"""unicode-tables.py - writes src/text/unicode_classes.h, unicode_nfc.h and unicode_punctuation.h.
 
-Needs perl and the package unicodedata2 (16.0.0).  The Hugging Face package `tokenizers` 0.23 knows the
-letters, numbers and marks of Unicode 16, but normalises (NFC) as of Unicode 9; so do we, to give its ids.
+Needs perl and the packages unicodedata2 (16.0.0) and tokenizers.  The Hugging Face package `tokenizers` 0.23 knows the
+letters, numbers and marks of Unicode 16, but normalises (NFC) as of Unicode 9; so do we, to give its ids.  What it
+takes for punctuation is of no one version, so it is asked.
 """
 import subprocess
 import unicodedata2 as u
+from tokenizers import pre_tokenizers
 
 assert u.unidata_version == "16.0.0"
 ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -67,3 +69,17 @@ with open("src/text/unicode_nfc.h", "w") as f:
             "\n".join(rows("{0x%x, 0x%x, 0x%x}" % (c, d[0], d[1] if len(d) > 1 else 0) for c, d in sorted(one.items()))) + "\n};\n")
     f.write("/* What composes: by first, then second. */\n")
     f.write("static const struct { uint32_t first, second, to; } compositions[] = {\n" + "\n".join(rows("{0x%x, 0x%x, 0x%x}" % (d[0], d[1], c) for d, c in pairs)) + "\n};\n#endif\n")
+
+cut = pre_tokenizers.Punctuation("contiguous")
+marks = []
+for c in ALL:
+    if len(cut.pre_tokenize_str("a" + chr(c) + "a")) < 3:
+        continue
+    if marks and marks[-1][1] == c - 1:
+        marks[-1][1] = c
+    else:
+        marks.append([c, c])
+with open("src/text/unicode_punctuation.h", "w") as f:
+    f.write("/* unicode_punctuation.h - made by scripts/unicode-tables.py: what `tokenizers` takes for punctuation. */\n")
+    f.write("#ifndef KR_TEXT_UNICODE_PUNCTUATION_H\n#define KR_TEXT_UNICODE_PUNCTUATION_H\n#include <stdint.h>\n\n")
+    f.write("static const struct { uint32_t first, last; } punctuation[] = {\n" + "\n".join(rows("{0x%x, 0x%x}" % tuple(m) for m in marks)) + "\n};\n#endif\n")

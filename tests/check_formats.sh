@@ -13,12 +13,15 @@ fail() { echo "check_formats: $*"; bad=1; }
 as_bin() { "$python" tests/torch_save.py "$1" "$2/pytorch_model.bin" || fail "torch_save.py $1"; } # as_bin MODEL FOLDER
 
 # --- what transformers computed ------------------------------------------------------------------------
-for hf in tests/data/mamba2_groups "$shared"/mamba "$shared"/mamba_odd "$shared"/falcon_mamba "$shared"/mamba2; do
+for m in mamba2_groups mamba mamba_odd falcon_mamba mamba2 bamba falcon_h1 granitemoehybrid jamba nemotron_h zamba2; do
+    [ $m = mamba2_groups ] && hf=tests/data/$m || hf=$shared/$m
     [ -d "$hf" ] || { echo "without $hf"; continue; }
-    m=$(basename "$hf")
     mkdir "$tmp/$m" && cp "$hf"/expected*.safetensors "$hf/config.json" "$tmp/$m/" && chmod u+w "$tmp/$m"/*
     as_bin "$hf" "$tmp/$m"
     "$krait" verify "$tmp/$m" >"$tmp/log" || fail "$m from pytorch_model.bin: $(tail -3 "$tmp/log")"
+    case $m in *zamba*) ;; *mamba*) # what a GGUF file can say
+        "$krait" convert "$hf" "$tmp/$m/own.gguf" && "$krait" verify "$tmp/$m/own.gguf" >"$tmp/log" || fail "$m from our GGUF: $(tail -3 "$tmp/log")" ;;
+    esac
 done
 
 # --- models of our own, with a tokenizer ---------------------------------------------------------------

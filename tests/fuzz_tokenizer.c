@@ -15,7 +15,7 @@ static const char head[] = "{\"added_tokens\":[{\"id\":300,\"content\":\"<e>\",\
 static const char tail[] = "\"ab\":256,\"abc\":257,\"\\u0120a\":258},\"merges\":[\"a b\",[\"ab\",\"c\"],\"\\u0120 a\"]}}";
 const long fuzz_inputs = 5000;
 const char *const fuzz_words[] = {"\"vocab\":", "\"merges\":", "\"a b\",", "\"content\":\"\"", "null", "true", "\"NFC\"", "\"Sequence\"", "\"Split\"", "\"\\u0120\"", "\xff",
-                                  "\xcc\x81", "a\xcc\xa3\xcc\x81", "<e>", "    ", "\xf0\x9f\x98\x80", "'s", "123", "\n\n", "-1", "16777216", NULL};
+                                  "\xcc\x81", "a\xcc\xa3\xcc\x81", "<e>", "    ", "\xf0\x9f\x98\x80", "\xc2\xb2", "\xef\xbc\x8c", "'s", "123", "\n\n", "-1", "16777216", NULL};
 
 static size_t good(uint8_t *to, size_t room) {
     kr_str s = {0};
@@ -82,7 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     FUZZ_MUST(st == KR_OK || (st == KR_ERR_FORMAT && strncmp(kr_error(), "fuzz", 4) == 0));
     if (t) encode(t, (const uint8_t *)fuzz_words, 0, false), encode(t, data, n < 4096 ? n : 4096, false);
     kr_tokenizer_free(t);
-    if (n < 1 << 16) encode(sound, data, n, true);
+    for (int i = 0; n < 1 << 16 && i < 2; i++) {
+        sound->split = i ? KR_SPLIT_FALCON : KR_SPLIT_GPT2;
+        encode(sound, data, n, true);
+    }
     FUZZ_MUST(kr_mem_get_stats().n_live == live);
     return 0;
 }

@@ -39,7 +39,7 @@ try:
         tokens.append(a["content"] if a else vocab.get(i, f"[PAD{i}]"))
         types.append((3 if a["special"] else 4) if a else 1 if i in vocab else 5)
     w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("mpt")
+    w.add_tokenizer_pre("falcon" if len(t["pre_tokenizer"].get("pretokenizers", [])) == 4 else "mpt")
     w.add_token_list(tokens)
     w.add_token_types(types)
     w.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in t["model"]["merges"]])

@@ -6,7 +6,7 @@
 
 Files are read as bytes and given to `tokenizers` through bytes.decode("utf-8", "replace").  --random adds
 that many megabytes of made-up text: every script of Unicode, emoji, marks, invalid UTF-8, runs of spaces.
---styles compares under the pre-tokenisers of Llama 3 and Qwen 2 as well, and with stripping special tokens.
+--styles compares under the pre-tokenisers of Llama 3, Qwen 2 and Falcon as well, and with stripping special tokens.
 Exit code 1 if any id differs.
 """
 import argparse
@@ -74,6 +74,12 @@ def styles(path, work):
         j["model"]["ignore_merges"] = ignore
         j["normalizer"] = {"type": "NFC"} if name == "qwen2" else None
         yield name, j
+    j = json.loads(json.dumps(base))
+    j["normalizer"] = None
+    j["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Punctuation", "behavior": "Contiguous"}, {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        {"type": "Digits", "individual_digits": False}, {"type": "Split", "pattern": {"Regex": "[0-9][0-9][0-9]"}, "behavior": "Isolated", "invert": False}]}
+    yield "falcon", j
     j = json.loads(json.dumps(base))
     j["pre_tokenizer"]["add_prefix_space"] = True
     j["added_tokens"][0].update(lstrip=True, rstrip=True)

@@ -4,7 +4,7 @@
  *     kr_tokenizer_open(&t, "model");
  *     int64_t n = kr_tokenizer_encode(t, text, n_bytes, tok, cap);
  *
- * Read are Hugging Face's files of byte-level BPE (GPT-2, GPT-NeoX, Llama 3, Qwen 2).  The
+ * Read are Hugging Face's files of byte-level BPE (GPT-2, GPT-NeoX, Llama 3, Qwen 2, Falcon).  The
  * ids are those of the Python package `tokenizers`; bytes that are no UTF-8 are taken as
  * Python's bytes.decode(errors="replace") takes them, U+FFFD for each such piece. */
 #ifndef KRAIT_TOKENIZER_H

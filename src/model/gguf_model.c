@@ -205,7 +205,7 @@ static kr_status find_rule(const kr_gguf *g, kr_split_rule *rule) {
     static const struct { const char *pre; kr_split_rule rule; } known[] = {
         {"gpt-2", KR_SPLIT_GPT2}, {"gpt2", KR_SPLIT_GPT2}, {"mpt", KR_SPLIT_GPT2}, {"olmo", KR_SPLIT_GPT2}, {"gpt-neox", KR_SPLIT_GPT2}, {"jais", KR_SPLIT_GPT2},
         {"llama-bpe", KR_SPLIT_LLAMA3}, {"llama3", KR_SPLIT_LLAMA3}, {"llama-v3", KR_SPLIT_LLAMA3}, {"dbrx", KR_SPLIT_LLAMA3}, {"smaug-bpe", KR_SPLIT_LLAMA3},
-        {"qwen2", KR_SPLIT_QWEN2}, {"stablelm2", KR_SPLIT_QWEN2}};
+        {"qwen2", KR_SPLIT_QWEN2}, {"stablelm2", KR_SPLIT_QWEN2}, {"falcon", KR_SPLIT_FALCON}};
     const kr_gguf_pair *pre = kr_gguf_find(g, "tokenizer.ggml.pre");
     *rule = KR_SPLIT_GPT2;
     if (!pre || is_text(pre, "default")) return KR_OK; /* files older than the key hold GPT-NeoX's */
@@ -295,6 +295,9 @@ static kr_status write_tokenizer(const kr_gguf *g, kr_str *j) {
                           "\"special_tokens\":{\"bos\":{\"ids\":[%lld]}}},", (long long)bos);
     const char *level = "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":";
     if (rule == KR_SPLIT_GPT2) kr_str_appendf(j, "\"pre_tokenizer\":%strue},", level);
+    else if (rule == KR_SPLIT_FALCON)
+        kr_str_appendf(j, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Punctuation\",\"behavior\":\"Contiguous\"},%strue},{\"type\":\"Digits\","
+                          "\"individual_digits\":false},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[0-9][0-9][0-9]\"},\"behavior\":\"Isolated\",\"invert\":false}]},", level);
     else {
         kr_str_append(j, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":");
         kr_str_append_json(j, kr_split_regex(rule));

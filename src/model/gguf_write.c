@@ -176,7 +176,7 @@ static kr_status set_json(writer *w, const kr_tokenizer *t) {
 }
 
 static kr_status set_vocabulary(writer *w) {
-    static const char *const pre[] = {[KR_SPLIT_NONE] = "gpt-2", [KR_SPLIT_GPT2] = "gpt-2", [KR_SPLIT_LLAMA3] = "llama-bpe", [KR_SPLIT_QWEN2] = "qwen2"};
+    static const char *const pre[] = {[KR_SPLIT_NONE] = "gpt-2", [KR_SPLIT_GPT2] = "gpt-2", [KR_SPLIT_LLAMA3] = "llama-bpe", [KR_SPLIT_QWEN2] = "qwen2", [KR_SPLIT_FALCON] = "falcon"};
     const kr_tokenizer *t = w->m->tokenizer;
     const kr_config *c = &w->m->config;
     if (!t && !kr_model_is_bytes(w->m)) return set_text(w, "tokenizer.ggml.model", "no_vocab", 8), KR_OK;

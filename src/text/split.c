@@ -21,7 +21,7 @@ bool kr_split_find(const char *regex, kr_split_rule *rule) {
     return false;
 }
 
-const char *kr_split_regex(kr_split_rule rule) { return regexes[rule]; }
+const char *kr_split_regex(kr_split_rule rule) { return (int)rule < (int)N_RULES ? regexes[rule] : NULL; }
 
 typedef enum kind { LETTER, NUMBER, OTHER, SPACE, END } kind;
 
@@ -104,10 +104,53 @@ static size_t next_lines(const unsigned char *p, const unsigned char *end, int d
     return space(p, end, true);
 }
 
+/* --- Falcon -------------------------------------------------------------------------------
+ *
+ * Four rules after each other: runs of punctuation are cut out, the rest as GPT-2 does; then come runs of
+ * numbers, but by then bytes are spelt as letters, so ten more bytes count as numbers wherever they
+ * are, within characters too; of digits, threes are cut out. */
+
+enum { PUNCTUATION = END + 1 };
+
+static int falcon_kind(const unsigned char *p, const unsigned char *end, int *n) {
+    kind k = kind_at(p, end, n);
+    return k == OTHER && kr_char_is_punctuation(kr_utf8_get(p, n)) ? PUNCTUATION : (int)k;
+}
+
+static bool is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
+static bool spells_number(unsigned char c) { return is_digit(c) || c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0xBC && c <= 0xBE); }
+
+static size_t falcon_space(const unsigned char *p, const unsigned char *end) {
+    const unsigned char *q = run_of(SPACE, p, end);
+    int n;
+    return falcon_kind(q, end, &n) == PUNCTUATION ? (size_t)(q - p) : space(p, end, false);
+}
+
+static size_t next_falcon(const unsigned char *p, const unsigned char *end) {
+    const unsigned char *at = p, *q = p; /* the character, and the byte, to look at */
+    int n, k;
+    while ((*at & 0xC0) == 0x80) at--;
+    k = falcon_kind(at, end, &n);
+    if (k == SPACE) {
+        int next = *p == ' ' ? falcon_kind(p + 1, end, &n) : SPACE;
+        if (next == SPACE || next == PUNCTUATION || next == END) return falcon_space(p, end);
+        k = next, at = q = p + 1;
+    }
+    bool number = q == p && spells_number(*p);
+    for (; falcon_kind(at, end, &n) == k; at += n)
+        for (; q < at + n; q++) {
+            bool three = number && is_digit(*q) && end - q >= 3 && is_digit(q[1]) && is_digit(q[2]);
+            if (three) return q == p ? 3 : (size_t)(q - p);
+            if (spells_number(*q) != number && q > p) return (size_t)(q - p);
+        }
+    return (size_t)(q - p);
+}
+
 size_t kr_split_next(kr_split_rule rule, const unsigned char *p, const unsigned char *end) {
     switch (rule) {
     case KR_SPLIT_GPT2: return next_gpt2(p, end);
     case KR_SPLIT_LLAMA3: return next_lines(p, end, 3);
+    case KR_SPLIT_FALCON: return next_falcon(p, end);
     case KR_SPLIT_QWEN2: return next_lines(p, end, 1);
     default: return (size_t)(end - p);
     }

@@ -266,14 +266,28 @@ static kr_status read_split(reader *r, const json_t *j) {
     if (!(isolated && !flag(j, "invert", false)) && !(removed && flag(j, "invert", false)))
         REFUSE("%s: pre_tokenizer Split with behavior %s, want Isolated", r->path, behaviour ? behaviour : "absent");
     if (!regex || !kr_split_find(regex, &r->t->split))
-        REFUSE("%s: pre_tokenizer: Krait does not know the pattern %.200s (it knows those of GPT-2, Llama 3 and Qwen 2)", r->path, regex ? regex : "(no Regex)");
+        REFUSE("%s: pre_tokenizer: Krait does not know the pattern %.200s (it knows those of GPT-2, Llama 3, Qwen 2 and Falcon)", r->path, regex ? regex : "(no Regex)");
     return KR_OK;
+}
+
+static bool has(const json_t *j, const char *key, const char *text) {
+    const char *own = json_string_value(json_object_get(j, key));
+    return own && strcmp(own, text) == 0;
+}
+
+/* The four of Falcon and Falcon-Mamba, which are one rule to us. */
+static bool is_falcon(const json_t *list) {
+    const json_t *marks = json_array_get(list, 0), *level = json_array_get(list, 1), *digits = json_array_get(list, 2), *split = json_array_get(list, 3);
+    return json_array_size(list) == 4 && has(marks, "type", "Punctuation") && has(marks, "behavior", "Contiguous") && has(level, "type", "ByteLevel") &&
+           flag(level, "use_regex", true) && !flag(level, "add_prefix_space", true) && has(digits, "type", "Digits") && !flag(digits, "individual_digits", false) &&
+           has(split, "type", "Split") && has(json_object_get(split, "pattern"), "Regex", "[0-9][0-9][0-9]") && has(split, "behavior", "Isolated") && !flag(split, "invert", false);
 }
 
 static kr_status read_pre_tokenizer(reader *r, const json_t *j) {
     const json_t *list = json_object_get(j, "pretokenizers"), *v, *last = j;
     size_t i, n = json_array_size(list);
     if (strcmp(type_of(j), "Sequence") == 0) {
+        if (is_falcon(list)) return r->t->split = KR_SPLIT_FALCON, KR_OK;
         if (n < 1 || n > 2) REFUSE("%s: pre_tokenizer: a Sequence of %zu, want a Split and a ByteLevel", r->path, n);
         json_array_foreach(list, i, v) {
             last = v;

@@ -91,6 +91,9 @@ static void splits(void **state) {
         {KR_SPLIT_GPT2, "I'll pay 1234  euros!!\n\n x", "I|'ll| pay| 1234| | euros|!!|\n\n| x"},
         {KR_SPLIT_LLAMA3, "I'LL pay 1234  euros!!\n\n x'\xC5\xBF", "I|'LL| pay| |123|4| | euros|!!\n\n| x|'\xC5\xBF"},
         {KR_SPLIT_QWEN2, "12 (a)\r\n\r\n  b", "1|2| (|a|)\r\n\r\n| | b"},
+        {KR_SPLIT_FALCON, "I'll pay 1234567  ($12.50)  now!!\n\n x", "I|'|ll| pay| |123|456|7|  |($|12|.|50|)| | now|!!|\n\n| x"},
+        {KR_SPLIT_FALCON, "a\u00b2\u00b34567 \u00bd \u0132a\u3001\uff0c\u0431", "a|\xc2|\xb2|\xc2|\xb3|456|7| \xc2|\xbd| \xc4|\xb2|a|\u3001\xef|\xbc|\x8c|\u0431"},
+        {KR_SPLIT_FALCON, "x  (y) '\u20ac' 12", "x|  |(|y|)| |'|\u20ac|'| |12"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         kr_str got = {0};

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "text/unicode_classes.h"
 #include "text/unicode_nfc.h"
+#include "text/unicode_punctuation.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -92,6 +93,17 @@ void kr_utf8_repair(kr_str *to, const void *bytes, size_t n) {
 static inline unsigned entry(uint32_t cp) {
     unsigned digit = (unsigned char)class_block[class_index[cp >> 7]][cp & 127];
     return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+
+bool kr_char_is_punctuation(uint32_t c) {
+    size_t low = 0, high = COUNT(punctuation);
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (c > punctuation[mid].last) low = mid + 1;
+        else if (c < punctuation[mid].first) high = mid;
+        else return true;
+    }
+    return false;
 }
 
 kr_char_class kr_char_class_of(uint32_t cp) { return (kr_char_class)(entry(cp) & 7); }

@@ -13,6 +13,7 @@ typedef enum kr_char_class { KR_CHAR_OTHER, KR_CHAR_LOWER, KR_CHAR_UPPER, KR_CHA
 
 /* cp below 0x110000. */
 kr_char_class kr_char_class_of(uint32_t cp);
+bool kr_char_is_punctuation(uint32_t cp);
 /* The character at p of valid UTF-8, and its length in *n. */
 uint32_t kr_utf8_get(const unsigned char *p, int *n);
 void kr_utf8_put(kr_str *to, uint32_t cp);

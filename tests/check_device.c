@@ -169,10 +169,29 @@ static void test_session(void **state) {
     kr_dir_remove(dir);
 }
 
+typedef struct reply { int32_t tok[64]; int n; kr_finish how; } reply;
+static reply collect(kr_request *r) {
+    reply a = {0};
+    kr_event ev;
+    while (kr_request_next(r, &ev, -1) && ev.finish == KR_GOES_ON) a.tok[a.n++] = ev.tok;
+    a.how = ev.finish;
+    return a;
+}
+static void goes_on_as(const kr_model *m, const kr_snapshot *x, const int32_t *want, int n) {
+    kr_session *s;
+    assert_int_equal(kr_session_new(&s, m, &(kr_session_options){0}), KR_OK);
+    assert_int_equal(kr_session_restore(s, x), KR_OK);
+    for (int k = 0; k < n; k++) {
+        assert_int_equal(kr_session_sample(s), want[k]);
+        assert_int_equal(kr_session_feed(s, &want[k], 1), KR_OK);
+    }
+    kr_session_free(s);
+}
 /* The engine writes what sessions write, known prompts, drafts and kept states too. */
 static void test_engine(void **state) {
-    enum { N = 5, WRITTEN = 20 };
-    static int32_t prompt[N][200], want[N][WRITTEN], got[WRITTEN];
+    enum { N = 5, WRITTEN = 20, FURTHER = 8, ALL = WRITTEN + FURTHER };
+    static int32_t prompt[N][200], want[N][ALL];
+    reply got[N];
     (void)state;
     watch w = {0};
     const char *dir = new_folder();
@@ -187,35 +206,41 @@ static void test_engine(void **state) {
         if (i % 2) assert_int_equal(kr_session_set_draft(s, &(kr_draft_options){.model = i == 3 ? m : NULL}), KR_OK);
         for (int k = 0; k < 200; k++) prompt[i][k] = "the quick brown fox "[(k + (k > 100) * i) % 20];
         assert_int_equal(kr_session_feed(s, prompt[i], 200), KR_OK);
-        for (int k = 0; k < WRITTEN; k++) {
+        for (int k = 0; k < ALL; k++) {
             want[i][k] = kr_session_sample(s);
             assert_int_equal(kr_session_feed(s, &want[i][k], 1), KR_OK);
         }
         kr_session_free(s);
     }
-    if (kr_engine_new(&e, m, &(kr_engine_options){.n_slots = 3, .grain = 16}) != KR_OK) fail_msg("%s", kr_error());
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < N; i++) {
-            kr_request_options o = {.prompt = prompt[i], .n_prompt = 200, .max_tok = WRITTEN, .keep_state = true};
-            assert_int_equal(kr_engine_submit(e, &o, &r[i]), KR_OK);
+    for (int draft = 0; draft < 3; draft++) { /* none, from the text, by a model: this one */
+        kr_engine_options eo = {.n_slots = 3, .grain = 16, .n_draft = draft ? 4 + 4 * draft : 0, .draft = draft == 2 ? m : NULL};
+        if (kr_engine_new(&e, m, &eo) != KR_OK) fail_msg("%s", kr_error());
+        for (int round = 0; round < 4; round++) {
+            bool apart = round % 2 == 1, stops = round > 1; /* one after the other; at a token in their midst */
+            for (int i = 0; i < N; i++) {
+                kr_request_options o = {.prompt = prompt[i], .n_prompt = 200, .max_tok = WRITTEN, .keep_state = true, .stop_tok = &want[i][WRITTEN / 2], .n_stop_tok = stops};
+                assert_int_equal(kr_engine_submit(e, &o, &r[i]), KR_OK);
+                if (apart) got[i] = collect(r[i]);
+            }
+            for (int i = 0; i < N; i++) {
+                kr_snapshot *x;
+                if (!apart) got[i] = collect(r[i]);
+                if (fake || !stops) assert_int_equal(got[i].how, stops ? KR_FINISH_END : KR_FINISH_LENGTH);
+                if (fake) assert_memory_equal(got[i].tok, want[i], (size_t)got[i].n * sizeof *got[i].tok);
+                if (!stops) assert_int_equal(got[i].n, WRITTEN);
+                assert_int_equal(kr_request_state(r[i], &x), KR_OK);
+                assert_int_equal(kr_snapshot_n_tok(x), 200 + got[i].n);
+                if (fake) goes_on_as(m, x, want[i] + got[i].n, FURTHER);
+                kr_snapshot_free(x);
+                kr_request_free(r[i]);
+            }
         }
-        for (int i = 0; i < N; i++) {
-            kr_snapshot *x;
-            kr_event ev;
-            int n = 0;
-            while (kr_request_next(r[i], &ev, -1) && ev.finish == KR_GOES_ON) got[n++] = ev.tok;
-            assert_int_equal(ev.finish, KR_FINISH_LENGTH);
-            if (fake) assert_memory_equal(got, want[i], sizeof got);
-            assert_int_equal(kr_request_state(r[i], &x), KR_OK);
-            assert_int_equal(kr_snapshot_n_tok(x), 200 + WRITTEN);
-            kr_snapshot_free(x);
-            kr_request_free(r[i]);
-        }
+        kr_engine_stats st;
+        kr_engine_get_stats(e, &st);
+        assert_true(st.n_cached >= N * 200);
+        if (draft) assert_true(st.n_guessed > 0 && st.n_accepted > 0 && st.n_accepted <= st.n_guessed);
+        kr_engine_free(e);
     }
-    kr_engine_stats st;
-    kr_engine_get_stats(e, &st);
-    assert_true(st.n_cached >= N * 200);
-    kr_engine_free(e);
     kr_model_free(m);
     kr_dir_remove(dir);
 }

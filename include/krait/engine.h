@@ -35,9 +35,10 @@ typedef struct kr_engine_options {
     bool reuse_replies;   /* the cache also holds what was written, so a conversation goes on at once; such a
                              state came of single steps, so its bits differ from a reading by rounding */
     int64_t n_draft;      /* tokens that requests may guess ahead at once, from their own text, at most 15 (see krait/infer.h);
-                             0: none.  What is written stays the same, bit for bit.  On a CPU; takes once more the states of all slots */
+                             0: none.  What is written stays the same, bit for bit; takes once more the states of all slots.  On a device
+                             a request guesses while no other is written, and the same holds up to rounding; takes once more one state */
     const kr_model *draft;/* a smaller model of the same tokens guesses instead, where it has read the text (it begins with what a
-                             request brings); NULL: none.  On a CPU; lives as long as the engine, and takes once its states for all slots */
+                             request brings); NULL: none.  Lives as long as the engine, and takes once its states for all slots */
     int n_threads;        /* default: all cores this process may use */
     const char *state_dtype; /* as of sessions */
     const char *cache_dir;   /* a folder that the prefix cache outlives the engine in: read at the start, written when nothing

@@ -5,11 +5,14 @@
  * depend on what is guessed, nor on what others guess.  Behind the last known token the state is kept; where
  * a guess was wrong it is put back, and the tokens that were right are read again with the next step.
  *
+ * On a device a step is one recorded launch of many kernels, and the pieces of waves would be as many launches each. There
+ * a sequence guesses while no other is written: what is known and the guesses behind it are one run of several
+ * tokens, as a session's (draft.c), and a wrong guess puts the state back to where the run began.
+ *
  * Guesses cost rows, so a sequence has as many as paid of late: all right, twice as many; none right,
  * half; at last none for 8, 16, ... 64 tokens. */
 #include <string.h>
 
-#include "infer/draft.h"
 #include "infer/engine.h"
 
 enum { N_GRAM = 4, FIRST_REACH = 2, FIRST_REST = 8, LAST_REST = 64 };
@@ -42,8 +45,7 @@ static int64_t guess(kr_engine *e) {
     for (int64_t i = 0; i < e->n_writing; i++) {
         kr_sequence *q = e->writing[i];
         int n = least(wanted(e, q), (most - known) / e->n_writing);
-        q->ahead.n_right = 0;
-        q->ahead.n_guess = n > 0 ? guess_for(e, q, n) : 0;
+        if (n > 0) q->ahead.n_guess = guess_for(e, q, n);
         total += q->ahead.n_guess;
     }
     return total;
@@ -82,9 +84,61 @@ static void lay_out(kr_engine *e, int32_t *ids, kr_waves *w) {
     }
 }
 
+/* --- on a device ------------------------------------------------------------------------------------ */
+
+static kr_status read_at_once(kr_graph *g, const int32_t *tok, int64_t n, const int32_t *more, int64_t n_more) {
+    int32_t *ids = kr_graph_data(g, "ids");
+    memcpy(ids, tok, (size_t)n * sizeof *ids);
+    if (n_more > 0) memcpy(ids + n, more, (size_t)n_more * sizeof *ids);
+    kr_graph_run(g, KR_RUN_FORWARD);
+    return kr_graph_wait(g);
+}
+
+/* Row 0 has read all of its text but the last token. */
+static kr_status read_known(kr_engine *e, kr_ahead *a) {
+    if (a->strayed) KR_TRY(kr_graph_copy_row(e->batch[0], 0, e->before, 0));
+    a->strayed = false;
+    for (int n; (n = a->n_since - 1) > 0;) {
+        int k = kr_runs_pick(n), piece = k < KR_N_RUNS ? (int)kr_run_length[k] : 1;
+        KR_TRY(read_at_once(k < KR_N_RUNS ? e->runs.graph[k] : e->batch[e->n_batches - 1], a->since, piece, NULL, 0));
+        a->n_since -= piece;
+        memmove(a->since, a->since + piece, (size_t)a->n_since * sizeof *a->since);
+    }
+    return KR_OK;
+}
+
+/* A run of known tokens and guesses; *ran false: there are none, and every row has one token to read. */
+static kr_status run_alone(kr_engine *e, bool *ran, const float **logits) {
+    kr_sequence *q = e->writing[0];
+    kr_ahead *a = &q->ahead;
+    int n = e->n_writing == 1 && a->n_since <= KR_AHEAD / 2 ? wanted(e, q) : 0;
+    if (n > 0) n = guess_for(e, q, n);
+    int k = kr_runs_pick(a->n_since + n);
+    *ran = n > 0 && k < KR_N_RUNS && kr_run_length[k] > a->n_since;
+    if (!*ran) return read_known(e, a);
+    a->n_guess = (int)kr_run_length[k] - a->n_since;
+    KR_TRY(a->strayed ? kr_graph_copy_row(e->batch[0], 0, e->before, 0) : kr_graph_copy_row(e->before, 0, e->batch[0], 0));
+    a->strayed = true;
+    KR_TRY(read_at_once(e->runs.graph[k], a->since, a->n_since, a->guess, a->n_guess));
+    *logits = kr_graph_data(e->runs.graph[k], "logits");
+    for (int t = 0; t < a->n_since + a->n_guess; t++) a->at[t] = t;
+    a->first = a->n_since - 1;
+    return KR_OK;
+}
+
+/* --- a step --------------------------------------------------------------------------------------------- */
+
 kr_status kr_ahead_run(kr_engine *e, const float **logits) {
-    int64_t n = e->n_writing, total = guess(e);
+    int64_t n = e->n_writing, total = n;
     kr_waves w;
+    for (int64_t i = 0; i < n; i++) e->writing[i]->ahead.n_right = e->writing[i]->ahead.n_guess = 0;
+    if (e->before) {
+        bool ran;
+        KR_TRY(run_alone(e, &ran, logits));
+        if (ran) return KR_OK;
+    } else {
+        total = guess(e);
+    }
     for (int64_t i = 0; i < n; i++) {
         kr_sequence *q = e->writing[i];
         if (q->ahead.strayed) KR_TRY(kr_graph_put_row(e->batch[0], i, e->kept + (size_t)(q - e->slot) * e->layout->bytes));

@@ -5,8 +5,8 @@
 
 #include "infer/session.h"
 
-enum { MOST = 16, N_RUNS = 8 };
-static const int64_t run_length[N_RUNS] = {16, 12, 8, 6, 5, 4, 3, 2};
+enum { MOST = KR_LONGEST_RUN };
+const int64_t kr_run_length[KR_N_RUNS] = {MOST, 12, 8, 6, 5, 4, 3, 2};
 
 /* States that may have read too much, and where they were before. */
 typedef struct way_back {
@@ -18,7 +18,7 @@ typedef struct way_back {
 
 struct kr_draft {
     kr_draft_options opt;
-    kr_graph *run[N_RUNS];
+    kr_runs runs;
     way_back target, helper;
     const float *rows;         /* scores behind each token of the last run; NULL: none are left */
     int64_t first, n, k;       /* row of the scores before the first guess; guesses; of those, accepted */
@@ -28,13 +28,39 @@ struct kr_draft {
     kr_draft_stats stats;
 };
 
+/* --- runs ---------------------------------------------------------------------------------------- */
+
+kr_status kr_runs_open(kr_runs *r, kr_model *m, kr_graph *home, kr_dtype state_dtype, int n_threads) {
+    for (int i = 0; i < KR_N_RUNS; i++) {
+        kr_model_graph_options o = {.mode = KR_MODEL_ALL, .S = 1, .L = kr_run_length[i], .stateful = true, .n_threads = n_threads, .state_dtype = state_dtype, .states_of = home};
+        KR_TRY(kr_model_graph(m, &o, &r->graph[i]));
+        KR_TRY(kr_graph_alloc(r->graph[i]));
+    }
+    return KR_OK;
+}
+
+void kr_runs_close(kr_runs *r) {
+    for (int i = 0; i < KR_N_RUNS; i++) kr_graph_free(r->graph[i]);
+    *r = (kr_runs){0};
+}
+
+int kr_runs_pick(int64_t n) {
+    int k = 0;
+    while (k < KR_N_RUNS && kr_run_length[k] > n) k++;
+    return k;
+}
+
+kr_status kr_kept_state(kr_graph **out, kr_model *m, kr_dtype state_dtype) {
+    kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true, .state_dtype = state_dtype, .n_threads = 1};
+    KR_TRY(kr_model_graph(m, &o, out));
+    return kr_graph_alloc(*out);
+}
+
 /* --- ways back -------------------------------------------------------------------------------- */
 
 static kr_status open_way(way_back *w, kr_reader *r) {
-    kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true, .state_dtype = r->state_dtype, .n_threads = 1};
     w->now = r->home;
-    KR_TRY(kr_model_graph(r->model, &o, &w->before));
-    return kr_graph_alloc(w->before);
+    return kr_kept_state(&w->before, r->model, r->state_dtype);
 }
 
 static kr_status go_back(way_back *w) {
@@ -102,13 +128,12 @@ static kr_status run(kr_session *s) {
     way_back *w = &d->target;
     int64_t most = MOST - w->n_since < d->opt.n_draft ? MOST - w->n_since : d->opt.n_draft;
     int64_t n = w->n_since > MOST / 2 ? 0 : d->opt.model ? guess_by_model(d, s, most) : kr_guess_from_text(s->sampler.memory, d->opt.n_gram, d->guess, most);
-    int k = 0;
-    while (k < N_RUNS && run_length[k] > w->n_since + n) k++;
+    int k = kr_runs_pick(w->n_since + n);
     d->rows = NULL;
-    if (k == N_RUNS || run_length[k] <= w->n_since) return catch_up(w, &s->reader, &s->logits);
-    kr_graph *g = d->run[k];
+    if (k == KR_N_RUNS || kr_run_length[k] <= w->n_since) return catch_up(w, &s->reader, &s->logits);
+    kr_graph *g = d->runs.graph[k];
     int32_t *ids = kr_graph_data(g, "ids");
-    d->n = run_length[k] - w->n_since;
+    d->n = kr_run_length[k] - w->n_since;
     KR_TRY(stray(w));
     memcpy(ids, w->since, (size_t)w->n_since * sizeof *ids);
     memcpy(ids + w->n_since, d->guess, (size_t)d->n * sizeof *ids);
@@ -172,7 +197,7 @@ void kr_draft_forget(kr_draft *d) {
 
 void kr_draft_free(kr_draft *d) {
     if (!d) return;
-    for (int i = 0; i < N_RUNS; i++) kr_graph_free(d->run[i]);
+    kr_runs_close(&d->runs);
     kr_graph_free(d->target.before);
     kr_graph_free(d->helper.before);
     kr_reader_close(&d->reader);
@@ -195,12 +220,7 @@ static kr_status open_draft(kr_draft *d, kr_session *s) {
     if (d->opt.n_gram == 0) d->opt.n_gram = 4;
     if (d->opt.n_draft < 1 || d->opt.n_draft >= MOST || d->opt.n_gram < 2) KR_FAIL(KR_ERR_ARG, "n_draft is %lld, want 1 to %d; n_gram at least 2", (long long)d->opt.n_draft, MOST - 1);
     KR_TRY(open_way(&d->target, &s->reader));
-    for (int i = 0; i < N_RUNS; i++) {
-        kr_model_graph_options o = {.mode = KR_MODEL_ALL, .S = 1, .L = run_length[i], .stateful = true, .n_threads = s->opt.n_threads,
-                                    .state_dtype = s->reader.state_dtype, .states_of = s->reader.home};
-        KR_TRY(kr_model_graph(s->reader.model, &o, &d->run[i]));
-        KR_TRY(kr_graph_alloc(d->run[i]));
-    }
+    KR_TRY(kr_runs_open(&d->runs, s->reader.model, s->reader.home, s->reader.state_dtype, s->opt.n_threads));
     return d->opt.model ? open_helper(d, s) : KR_OK;
 }
 

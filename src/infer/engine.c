@@ -163,10 +163,13 @@ static void *run(void *arg) {
 
 /* --- opening and closing ------------------------------------------------------------------------------ */
 
+/* On a device one sequence alone has drafts: there many launches of single steps take longer than they save. */
+static bool drafts_by_waves(const kr_engine *e) { return e->opt.n_draft > 0 && !e->model->params->device; }
+
 static kr_status open_batch(kr_engine *e, int64_t S, int *n) {
     int k = e->n_batches + e->n_wide;
     kr_model_graph_options o = {.mode = KR_MODEL_LAST, .S = S, .L = 1, .stateful = true, .n_threads = e->opt.n_threads, .state_dtype = e->desk.state_dtype,
-                                .waves = e->opt.n_draft > 0, .states_of = k ? e->batch[0] : NULL};
+                                .waves = drafts_by_waves(e), .states_of = k ? e->batch[0] : NULL};
     KR_ASSERT(k < KR_N_BATCHES);
     e->rows[k] = S;
     KR_TRY(kr_model_graph((kr_model *)e->model, &o, &e->batch[k]));
@@ -184,15 +187,18 @@ static kr_status open_batches(kr_engine *e) {
         if (S == 1) break;
     }
     e->most_rows = slots;
-    for (int i = 0; widths[i] && e->opt.n_draft > 0; i++) {
+    for (int i = 0; widths[i] && drafts_by_waves(e); i++) {
         bool wide = widths[i] > slots && widths[i + 1] < slots + KR_AHEAD - 1, between = widths[i] < slots && widths[i] % 3 == 0;
         if (wide || between) KR_TRY(open_batch(e, widths[i], &e->n_wide));
         if (wide && widths[i] > e->most_rows) e->most_rows = widths[i];
     }
     e->wave = kr_mem_array((size_t)e->most_rows, sizeof *e->wave);
     e->keep = kr_mem_array((size_t)slots, sizeof *e->keep);
-    if (e->opt.n_draft > 0) e->kept = kr_mem_array((size_t)slots, e->layout->bytes);
-    return e->wave && e->keep && (e->kept || e->opt.n_draft == 0) ? KR_OK : KR_ERR_NOMEM;
+    if (drafts_by_waves(e)) e->kept = kr_mem_array((size_t)slots, e->layout->bytes);
+    if (!e->wave || !e->keep || (drafts_by_waves(e) && !e->kept)) return KR_ERR_NOMEM;
+    if (e->opt.n_draft == 0 || drafts_by_waves(e)) return KR_OK;
+    KR_TRY(kr_kept_state(&e->before, (kr_model *)e->model, e->desk.state_dtype));
+    return kr_runs_open(&e->runs, (kr_model *)e->model, e->batch[0], e->desk.state_dtype, e->opt.n_threads);
 }
 
 static kr_status open_shared(kr_shared **out) {
@@ -225,7 +231,6 @@ static kr_status open_engine(kr_engine *e, const kr_model *m) {
     if (o->read_tok < 1 || o->max_waiting < 0 || !(o->stall_s > 0)) KR_FAIL(KR_ERR_ARG, "read_tok, max_waiting or stall_s of the engine is negative");
     if (o->n_draft < 0 || o->n_draft >= KR_AHEAD) KR_FAIL(KR_ERR_ARG, "n_draft is %lld, want 0 to %d", (long long)o->n_draft, KR_AHEAD - 1);
     if (o->draft && o->n_draft == 0) o->n_draft = 7;
-    if (o->n_draft && m->params->device) KR_FAIL(KR_ERR_ARG, "drafts of an engine want a CPU");
     int64_t most = kr_cuts_anywhere(m, o->grain) ? o->read_tok : o->grain;
     for (o->read_tok = o->grain; 2 * o->read_tok <= most; o->read_tok *= 2) {}
     KR_TRY(open_shared(&e->shared));
@@ -281,6 +286,8 @@ void kr_engine_free(kr_engine *e) {
         kr_mem_free(e->slot[i].shared);
     }
     kr_prefix_close(&e->cache);
+    kr_runs_close(&e->runs);
+    kr_graph_free(e->before);
     for (int i = e->n_batches + e->n_wide; i >= 0; i--) kr_graph_free(i < KR_N_BATCHES ? e->batch[i] : NULL); /* the last may have failed to start */
     kr_helper_close(e->helper);
     kr_reader_close(&e->desk);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "graph/graph.h"
+#include "infer/draft.h"
 #include "infer/helper.h"
 #include "infer/prefix_file.h"
 #include "infer/reader.h"
@@ -68,8 +69,8 @@ void kr_request_drop(kr_request *r); /* one owner less; the lock is held by the 
 void kr_request_tell(kr_request *r, kr_told what, const char *text, const kr_logprob *top);
 
 /* What a sequence guesses (ahead.c).  The tokens `since` are of the text and in no state; guesses are
- * read behind them.  The state before these is kept, until all of them were right. */
-enum { KR_AHEAD = 16 };        /* rows of a sequence in one step */
+ * read behind them.  The state before these (on a device: before `since`) is kept, until all of them were right. */
+enum { KR_AHEAD = KR_LONGEST_RUN };        /* rows of a sequence in one step */
 typedef struct kr_ahead {
     int32_t since[KR_AHEAD], guess[KR_AHEAD];
     int n_since, n_guess, n_right;
@@ -126,7 +127,9 @@ struct kr_engine {
     int64_t rows[KR_N_BATCHES];
     int n_batches, n_wide;              /* ... and, for drafts, others, wider ones too */
     int64_t most_rows;
-    char *kept;                         /* with drafts: for each slot the state before its guesses */
+    char *kept;                         /* with drafts, on a CPU: for each slot the state before its guesses */
+    kr_runs runs;                       /* on a device: of row 0, while nobody else is written; ... */
+    kr_graph *before;                   /* ... its state before such a run; NULL: on a CPU, or without drafts */
     kr_helper *helper;                  /* who guesses; NULL: the text itself */
     kr_wave *wave;                      /* as many as the widest has rows */
     kr_wave_keep *keep;

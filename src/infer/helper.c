@@ -17,7 +17,6 @@ struct kr_helper {
 static kr_status open_helper(kr_helper *h, const kr_model *m, int64_t V, int64_t n_slots, int n_threads) {
     if (m->config.vocab_size != V)
         KR_FAIL(KR_ERR_ARG, "the draft's model has %lld tokens, the engine's %lld", (long long)m->config.vocab_size, (long long)V);
-    if (m->params->device) KR_FAIL(KR_ERR_ARG, "drafts of an engine want a CPU");
     KR_TRY(kr_reader_open(&h->reader, m, LONGEST, n_threads, NULL));
     h->bytes = kr_graph_row_bytes(h->reader.home);
     h->memory_bytes = kr_sampler_memory_bytes(V);

@@ -378,7 +378,7 @@ static void greet(const chat *c, const char *name) {
     if (c->url) show_text(stdout, c->server_model, strlen(c->server_model)), printf(" at %s.", c->url);
     else {
         kr_model_info i;
-        bool told = kr_model_describe_file(&i, name, 1, 1, false) == KR_OK;
+        bool told = kr_model_describe_file(&i, name, 1, 1, 0, false) == KR_OK;
         printf("%s%s%s%s.", name, told ? ", " : "", told ? human_count((double)i.n_params, n) : "", told ? " parameters" : "");
     }
     printf("  /help says what can be typed, Ctrl-D ends.\n\n");

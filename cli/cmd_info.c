@@ -90,12 +90,11 @@ int cmd_info(int argc, char **argv) {
     if (argc - optind != 1) return misuse("info", "want one model");
     kr_model_info i;
     char b[32];
-    if (kr_model_describe_file(&i, argv[optind], (int64_t)S, (int64_t)L, recompute) != KR_OK) return fail();
+    if (kr_model_describe_file(&i, argv[optind], (int64_t)S, (int64_t)L, context, recompute) != KR_OK) return fail();
     printf("%s\n  config       %s\n  parts        encoder %s, order %s, mixer %s, head %s\n", argv[optind], i.dialect, i.encoder, i.order, i.mixer, i.head);
     printf("  size         %s parameters: %lld layers of d_model %lld, vocabulary %lld\n", human_count((double)i.n_params, b), (long long)i.n_layer,
            (long long)i.d_model, (long long)i.vocab_size);
     print_stored(&i);
-    if (context && i.context) i.state_bytes += (context - i.context) * i.context_bytes, i.context = context;
     if (memory) print_memory(&i, n_run);
     return tensors ? print_tensors(argv[optind]) : 0;
 }

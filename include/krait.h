@@ -96,8 +96,8 @@ typedef struct kr_model_info {
     struct { const char *dtype; int64_t n_tensors, n_bytes; } stored[8]; /* by type, the most bytes first; dtype NULL ends */
 } kr_model_info;
 /* From a folder, a GGUF file, or from the text of a config.json; takes no memory for the model itself.
- * `recompute` keeps only the inputs of layers while training. */
-KR_API kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute);
+ * `context` as of kr_model_options; `recompute` keeps only the inputs of layers while training. */
+KR_API kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, int64_t context, bool recompute);
 
 /* How many steps back its attention sees while decoding: what is further back counts by the scans' states alone.  0: there is no
  * attention, or one of a window that the model was trained with. */

@@ -157,6 +157,13 @@ static void test_context(void **state) {
     kr_graph_free(g);
     kr_model_release(plain);
     kr_model_release(whole);
+    kr_model *m = model_of("{" TINY "'mixer': {'type': 'attention', 'n_head': 2, 'window': 50, 'cache_len': 20}}", 3);
+    assert_int_equal(kr_model_context(m), 20);
+    kr_model_set_context(m, 1000000);
+    kr_session *s = session_of(m, NULL);
+    assert_in_range(kr_session_state_bytes(s), 1, 20000); /* of two layers, no more than their windows see */
+    kr_session_free(s);
+    kr_model_release(m);
 }
 
 /* A million tokens: the memory does not grow, the time of a token neither, and a session that

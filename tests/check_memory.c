@@ -134,7 +134,7 @@ static kr_status score_and_keep(void *user) {
     kr_eval_result r;
     kr_model_info info;
     snprintf(path, sizeof path, "%s/state", f->dir);
-    KR_TRY(kr_model_describe_file(&info, f->dir, 2, 16, true));
+    KR_TRY(kr_model_describe_file(&info, f->dir, 2, 16, 0, true));
     KR_TRY(kr_model_open(&m, f->dir, &(kr_model_options){.dtype = "bfloat16"}));
     kr_status st = kr_eval_text(m, "some words to score", -1, 8, &r);
     if (st == KR_OK && (st = kr_session_new(&s, m, &(kr_session_options){.n_threads = 1, .prefill_tok = 2})) == KR_OK) {

@@ -36,7 +36,7 @@ typedef struct kr_engine_options {
                              state came of single steps, so its bits differ from a reading by rounding */
     int64_t n_draft;      /* tokens that requests may guess ahead at once, from their own text, at most 15 (see krait/infer.h);
                              0: none.  What is written stays the same, bit for bit; takes once more the states of all slots.  On a device
-                             a request guesses while no other is written, and the same holds up to rounding; takes once more one state */
+                             a request guesses while no other is written, and the same holds up to rounding; takes one state more, and graphs of 2 to 16 tokens */
     const kr_model *draft;/* a smaller model of the same tokens guesses instead, where it has read the text (it begins with what a
                              request brings); NULL: none.  Lives as long as the engine, and takes once its states for all slots */
     int n_threads;        /* default: all cores this process may use */

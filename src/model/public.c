@@ -106,7 +106,7 @@ static kr_status plan_memory(kr_model *m, kr_model_graph_options o, kr_graph_mem
     return KR_OK;
 }
 
-static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr_model_info *i) {
+static kr_status fill_info(kr_model *m, int64_t S, int64_t L, int64_t context, bool recompute, kr_model_info *i) {
     const kr_config *c = &m->config;
     kr_graph_memory train, infer = {0};
     L = kr_model_steps(m, L);
@@ -114,20 +114,21 @@ static kr_status fill_info(kr_model *m, int64_t S, int64_t L, bool recompute, kr
                          .d_model = c->d_model, .n_layer = c->n_layer, .vocab_size = c->vocab_size, .n_params = m->params->n_elements,
                          .causal = c->causal, .weights_bytes = (int64_t)kr_params_bytes(m->params), .S = S, .L = L};
     KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_TRAIN, .S = S, .L = L, .checkpoint = recompute}, &train));
-    if (c->causal && c->head->causal) KR_TRY(plan_memory(m, (kr_model_graph_options){.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true}, &infer));
+    const kr_model_graph_options one = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true};
+    bool by_steps = c->causal && c->head->causal;
+    if ((i->context = kr_model_context(m)) > 0 && context > 0) kr_model_set_context(m, i->context = context); /* the model is here for its sizes only */
+    if (by_steps) KR_TRY(plan_memory(m, one, &infer));
     i->gradients_bytes = 4 * i->n_params;
     i->optimizer_bytes = (int64_t)kr_params_train_bytes(m->params) - i->gradients_bytes;
     i->train_activations_bytes = (int64_t)train.activations, i->train_saved_bytes = (int64_t)train.saved;
     i->train_gradients_bytes = (int64_t)train.gradients, i->train_block_bytes = (int64_t)train.block;
     i->train_scratch_bytes = (int64_t)train.scratch, i->train_inputs_bytes = (int64_t)train.inputs;
     i->state_bytes = (int64_t)infer.state, i->infer_block_bytes = (int64_t)infer.block;
-    i->context = kr_model_context(m);
-    if (!i->context || !c->causal || !c->head->causal) return KR_OK;
+    if (!i->context || !by_steps) return KR_OK;
     kr_graph_memory some, more;
-    kr_model_graph_options one = {.mode = KR_MODEL_LAST, .S = 1, .L = 1, .stateful = true};
-    kr_model_set_context(m, 1024); /* the model is here for its sizes only */
+    kr_model_set_context(m, i->context);
     KR_TRY(plan_memory(m, one, &some));
-    kr_model_set_context(m, 2048);
+    kr_model_set_context(m, i->context + 1024);
     KR_TRY(plan_memory(m, one, &more));
     i->context_bytes = ((int64_t)more.state - (int64_t)some.state) / 1024;
     return KR_OK;
@@ -145,7 +146,7 @@ static kr_status tally_stored(kr_model_info *i, const char *path) {
     enum { N = sizeof i->stored / sizeof i->stored[0] };
     kr_st *st;
     kr_status status = kr_st_open(&st, path);
-    if (status != KR_OK) return status == KR_ERR_IO ? KR_OK : status; /* not there is no failure, damaged is one */
+    if (status != KR_OK) return status == KR_ERR_MISSING ? KR_OK : status; /* none is no failure; damaged, or a shard that is not there, is one */
     snprintf(i->format, sizeof i->format, "%s", kr_st_format(st));
     for (size_t k = 0; k < kr_st_count(st); k++) {
         const kr_st_tensor *t = kr_st_at(st, k);
@@ -166,7 +167,7 @@ static kr_status tally_stored(kr_model_info *i, const char *path) {
     return KR_OK;
 }
 
-kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, bool recompute) {
+kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t S, int64_t L, int64_t context, bool recompute) {
     char file[4096];
     json_t *j;
     kr_model *m;
@@ -176,7 +177,7 @@ kr_status kr_model_describe_file(kr_model_info *info, const char *path, int64_t 
     kr_status st = kr_model_describe(&m, j, file, KR_F32, NULL);
     json_decref(j);
     KR_TRY(st);
-    st = fill_info(m, S, L, recompute, info);
+    st = fill_info(m, S, L, context, recompute, info);
     if (st == KR_OK && (kr_dir_exists(path) || kr_model_is_gguf(path))) st = tally_stored(info, path);
     kr_model_release(m);
     return st;

@@ -329,7 +329,7 @@ static kr_status open_any(kr_st *st, const char *path) {
     if (kr_file_exists(in)) return open_file(st, in);
     KR_TRY(kr_path_join(in, sizeof in, path, "pytorch_model.bin.index.json"));
     if (kr_file_exists(in)) return open_index(st, in);
-    KR_FAIL(KR_ERR_IO, "%s: holds neither model.safetensors nor pytorch_model.bin, nor an index of shards of either", path);
+    KR_FAIL(KR_ERR_MISSING, "%s: holds neither model.safetensors nor pytorch_model.bin, nor an index of shards of either", path);
 }
 
 kr_status kr_st_open(kr_st **out, const char *path) {

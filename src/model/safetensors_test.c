@@ -208,7 +208,7 @@ static void refuses_lying_lengths(void **state) {
         assert_error_has("8 bytes of header length");
     }
     assert_int_equal(kr_st_open(&st, at("nothing")), KR_ERR_IO);
-    assert_int_equal(kr_st_open(&st, root), KR_ERR_IO);
+    assert_int_equal(kr_st_open(&st, root), KR_ERR_MISSING);
     assert_error_has("holds neither");
 }
 

@@ -23,6 +23,7 @@ static kr_node *build(kr_build *b, const void *opt, kr_node *x) {
     char name[40];
     int64_t K = b->training ? 1 : o->draws, S = b->S, L = b->L, M = kr_node_dim(x, -1);
     if (!b->edge_from) return kr_graph_fail(b->g, KR_ERR_CONFIG, "order ties wants the nodes of a graph: encoder \"graph\"");
+    if (b->token) return kr_graph_fail(b->g, KR_ERR_CONFIG, "order ties: learnt tokens between the nodes (tokens) have no degree, so no place in it");
     if (kr_has_memory(b)) return kr_graph_fail(b->g, KR_ERR_CONFIG, "order ties: each layer has an order of its own, so no memory rule can join their states");
     snprintf(name, sizeof name, "tie.%lld", (long long)b->n_ties++);
     kr_node *tie = kr_input(b->g, name, KR_I32, 2, KR_DIMS(S, K * L));

@@ -351,6 +351,7 @@ static value justified(run *r, value t, const char *name, const args *a) {
     const value *width = kr_j_arg(r, a, 0, NULL), *with = kr_j_arg(r, a, 1, NULL);
     int64_t n;
     if (!width || !kr_j_whole(*width, &n) || n > INT32_MAX) return wants(r, name, "a width");
+    if (n < 0) n = 0;
     if (with && (*name == 'z' || with->kind != KR_J_TEXT || with->n != 1)) return wants(r, name, "one letter to fill with");
     if (*name != 'z') return kr_j_justified(r, t, n, with ? with->s : " ", *name);
     bool sign = t.n && (*t.s == '-' || *t.s == '+');

@@ -180,6 +180,7 @@ value kr_j_format(run *r, value v, const args *a) {
 value kr_j_justified(run *r, value t, int64_t width, const char *with, char where) {
     kr_str s = {0};
     if (!kr_j_step(r, t.n / 16)) return (value){0};
+    if (width < 0) width = 0;
     int64_t gap = width - (int64_t)kr_j_letters(t), left = where == 'l' ? 0 : where == 'r' ? gap : gap / 2 + (gap & width & 1);
     if (gap <= 0) return t;
     pad(r, &s, with, left);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -151,11 +152,17 @@ const char *default_model(char *path, size_t size) {
 volatile int interrupted;
 static void (*on_interrupt)(void);
 
+/* The second one means it, unless it comes at once: timeout(1) and others tell a program and its group, so twice. */
 static void handle(int sig) {
-    if (interrupted) { /* the second one means it */
+    static struct timespec first;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (interrupted && (double)(now.tv_sec - first.tv_sec) + 1e-9 * (double)(now.tv_nsec - first.tv_nsec) < 0.5) return;
+    if (interrupted) {
         signal(sig, SIG_DFL);
         raise(sig);
     }
+    first = now;
     interrupted = 1;
     if (on_interrupt) on_interrupt();
 }

@@ -318,6 +318,8 @@ for _ in 1 2 3 4 5; do # on a busy machine the signal may come after the end
     # shellcheck disable=SC2086
     start log $long --out=stopped --checkpoint_every=0
     kill -INT "$running" 2>/dev/null
+    sleep 0.01
+    kill -INT "$running" 2>/dev/null # as timeout(1) does, which tells a program and its group
     finish
     [ $code = 0 ] || break
 done
